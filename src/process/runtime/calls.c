@@ -1,0 +1,203 @@
+#include "base/log.h"
+#include "base/secret.h"
+#include "process/runtime/internal.h"
+#include "process/runtime/packet.h"
+
+#include <errno.h>
+#include <time.h>
+
+/* Answers wait this long for a peer that does not read. */
+#define ANSWER_MS 5000
+
+_Thread_local bool mg_call_kept_here;
+
+enum mg_process
+mg_call_sender(const struct mg_call *call)
+{
+    return call->connection->process;
+}
+
+uid_t
+mg_call_uid(const struct mg_call *call)
+{
+    return call->connection->uid;
+}
+
+struct mg_call *
+mg_call_keep(struct mg_call *call)
+{
+    call->kept = true;
+    mg_call_kept_here = true;
+    return call;
+}
+
+static void
+answer_send(struct mg_call *call, const struct mg_buffer *packet)
+{
+    mg_must(!call->answered);
+    call->answered = true;
+    const struct mg_status status = mg_packet_send(call->connection->fd, packet, -1, ANSWER_MS);
+    if (!mg_ok(status) && status.code != MG_UNAVAILABLE)
+        mg_log_status(MG_WARNING, mg_message_row(call->kind)->name, status);
+}
+
+void
+mg_call_answer_failed(struct mg_call *call, struct mg_status status)
+{
+    if (call->answered)
+        return;
+    OWN_BUFFER(packet, 2048);
+    struct mg_view detail = mg_view_text(status.detail);
+    if (!mg_view_is_utf8(detail))
+        detail = MG_VIEW_EMPTY;
+    const struct mg_reply_failed reply = {.code = (uint64_t) status.code, .detail = detail};
+    if (mg_ok(mg_packet_begin(&packet, MG_REPLY_failed, call->id)) && mg_ok(mg_encode_reply_failed(&reply, &packet)))
+        answer_send(call, &packet);
+    call->answered = true;
+}
+
+void
+mg_call_fail(struct mg_call *call, struct mg_status status)
+{
+    mg_call_answer_failed(call, status);
+    mg_call_free(call);
+}
+
+#define MESSAGE(name, senders, receiver, maximum, fields)
+#define RECORD(name, fields)
+#define REPLY(name, maximum, fields)                                                            \
+    struct mg_status mg_answer_##name(struct mg_call *call, const struct mg_reply_##name *reply) \
+    {                                                                                           \
+        OWN_BUFFER(packet, MG_PACKET_HEADER + (maximum));                                       \
+        TRY(mg_packet_begin(&packet, MG_REPLY_##name, call->id));                               \
+        TRY(mg_encode_reply_##name(reply, &packet));                                            \
+        const bool kept = call->kept;                                                           \
+        answer_send(call, &packet);                                                             \
+        if (kept)                                                                               \
+            mg_call_free(call);                                                                 \
+        return OK;                                                                              \
+    }
+#include "../../../catalogue/messages.def"
+#undef MESSAGE
+#undef REPLY
+#undef RECORD
+
+static struct timespec
+deadline_in(int timeout_ms)
+{
+    struct timespec at;
+    mg_must(clock_gettime(CLOCK_MONOTONIC, &at) == 0);
+    at.tv_sec += timeout_ms / 1000;
+    at.tv_nsec += (long) (timeout_ms % 1000) * 1000000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_sec++;
+        at.tv_nsec -= 1000000000;
+    }
+    return at;
+}
+
+/* Waits for the peer, registers the call. The lock is held by the caller. */
+static CHECKED struct mg_status
+call_register(enum mg_process receiver, struct pending *pending, const struct timespec *deadline)
+{
+    while (mg_runtime.peers[receiver] == NULL)
+        if (pthread_cond_timedwait(&mg_runtime.changed, &mg_runtime.lock, deadline) == ETIMEDOUT)
+            return fail_with(UNAVAILABLE, "%s does not run", mg_process_name(receiver));
+    struct connection *connection = mg_runtime.peers[receiver];
+    connection->references++;
+    pending->connection = connection;
+    pending->id = ++mg_runtime.last_id;
+    pending->done = pending->lost = false;
+    pending->next = mg_runtime.pending;
+    mg_runtime.pending = pending;
+    return OK;
+}
+
+static void
+call_unregister(struct pending *pending)
+{
+    struct pending **link = &mg_runtime.pending;
+    while (*link != pending)
+        link = &(*link)->next;
+    *link = pending->next;
+}
+
+static void
+id_write(struct mg_buffer *packet, uint64_t id)
+{
+    for (unsigned i = 0; i < 8; i++)
+        packet->bytes[8 + i] = (uint8_t) (id >> (8 * i));
+}
+
+/* One attempt: UNAVAILABLE with *ret_unsent means that the peer never saw it. */
+static CHECKED struct mg_status
+call_once(enum mg_process receiver, struct mg_buffer *packet, struct pending *pending, const struct timespec *deadline,
+          int timeout_ms, bool *ret_unsent)
+{
+    *ret_unsent = false;
+    (void) pthread_mutex_lock(&mg_runtime.lock);
+    struct mg_status status = call_register(receiver, pending, deadline);
+    (void) pthread_mutex_unlock(&mg_runtime.lock);
+    TRY(status);
+    /* call_register took a reference, so the descriptor stays ours until the release below. */
+    struct connection *connection = (struct connection *) (uintptr_t) pending->connection;
+    id_write(packet, pending->id);
+    status = mg_packet_send(connection->fd, packet, -1, timeout_ms);
+    const bool unsent = !mg_ok(status);
+    (void) pthread_mutex_lock(&mg_runtime.lock);
+    while (mg_ok(status) && !pending->done)
+        if (pthread_cond_timedwait(&mg_runtime.changed, &mg_runtime.lock, deadline) == ETIMEDOUT && !pending->done)
+            status = fail_with(TIMEOUT, "%s did not answer in %d ms", mg_process_name(receiver), timeout_ms);
+    call_unregister(pending);
+    (void) pthread_mutex_unlock(&mg_runtime.lock);
+    mg_connection_release(connection);
+    *ret_unsent = unsent && status.code == MG_UNAVAILABLE;
+    TRY(status);
+    if (pending->lost)
+        return fail_with(UNAVAILABLE, "%s stopped before it answered", mg_process_name(receiver));
+    if (pending->failure != MG_OK)
+        return fail_with(TOO_LARGE, "the answer of %s does not fit", mg_process_name(receiver));
+    return OK;
+}
+
+static CHECKED struct mg_status
+call_peer(enum mg_process receiver, struct mg_buffer *packet, enum mg_kind expected, struct mg_buffer *storage,
+          int timeout_ms)
+{
+    const struct timespec deadline = deadline_in(timeout_ms);
+    struct pending pending = {.expected = expected, .storage = storage};
+    bool unsent = false;
+    struct mg_status status;
+    do {
+        status = call_once(receiver, packet, &pending, &deadline, timeout_ms, &unsent);
+        if (unsent)
+            (void) nanosleep(&(struct timespec) {.tv_nsec = 2000000}, NULL); /* its end of file is about to be read */
+    } while (unsent);
+    TRY(status);
+    if (pending.kind != MG_REPLY_failed)
+        return OK;
+    struct mg_reply_failed failed;
+    TRY(mg_decode_reply_failed(mg_buffer_view(storage), &failed));
+    const enum mg_code code =
+        failed.code > MG_OK && failed.code < MG_CODE_COUNT ? (enum mg_code) failed.code : MG_SYSTEM;
+    return mg_fail_with(code, MG_HERE, "%.*s", (int) failed.detail.length, (const char *) failed.detail.bytes);
+}
+
+#define RECORD(name, fields)
+#define REPLY(name, maximum, fields)
+#define MESSAGE(name, senders, receiver, maximum, fields)                                              \
+    struct mg_status mg_call_##name(const struct mg_request_##name *request,                           \
+                                    struct mg_reply_##name *ret_reply, struct mg_buffer *storage,      \
+                                    int timeout_ms)                                                    \
+    {                                                                                                  \
+        OWN_BUFFER(packet, MG_PACKET_HEADER + (maximum));                                              \
+        mg_must(MG_##receiver < MG_PROCESS_COUNT);                                                     \
+        TRY(mg_packet_begin(&packet, MG_REQUEST_##name, 0));                                           \
+        TRY(mg_encode_request_##name(request, &packet));                                               \
+        TRY(call_peer((enum mg_process) MG_##receiver, &packet, MG_REPLY_##name, storage, timeout_ms)); \
+        return mg_decode_reply_##name(mg_buffer_view(storage), ret_reply);                             \
+    }
+#include "../../../catalogue/messages.def"
+#undef MESSAGE
+#undef REPLY
+#undef RECORD

@@ -1,0 +1,57 @@
+/* Shared between runtime.c (who reads) and calls.c (who calls and answers). Private to the folder. */
+#ifndef MG_PROCESS_RUNTIME_INTERNAL_H
+#define MG_PROCESS_RUNTIME_INTERNAL_H
+
+#include "process/runtime/runtime.h"
+
+#include <pthread.h>
+
+struct connection {
+    int fd;
+    enum mg_process process;
+    unsigned references; /* under mg_runtime.lock */
+    uid_t uid;           /* of a CLI */
+};
+
+/* A call that waits for its answer; lives on the caller's stack. */
+struct pending {
+    uint64_t id;
+    enum mg_kind expected, kind;
+    const struct connection *connection;
+    struct mg_buffer *storage;
+    enum mg_code failure; /* of storing the answer */
+    bool done, lost;
+    struct pending *next;
+};
+
+struct runtime_state {
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* a peer came, an answer came; CLOCK_MONOTONIC */
+    struct connection *peers[MG_PROCESS_COUNT];
+    struct pending *pending;
+    uint64_t last_id;
+};
+extern struct runtime_state mg_runtime;
+
+struct mg_call {
+    struct connection *connection;
+    enum mg_kind kind;
+    uint64_t id;
+    bool answered, kept;
+    struct mg_call *next;
+    size_t length;
+    uint8_t fields[];
+};
+
+/* Set when the handler running on this thread kept its call: the call itself may be gone by then. */
+extern _Thread_local bool mg_call_kept_here;
+
+void mg_connection_release(struct connection *connection);
+void mg_call_free(struct mg_call *call);
+void mg_call_answer_failed(struct mg_call *call, struct mg_status status);
+
+/* Closes the sandbox of this process and reports what is active (process/sandbox). */
+CHECKED struct mg_status mg_runtime_seal(enum mg_process process, const struct mg_environment *environment,
+                                         struct mg_reply_configure *report);
+
+#endif

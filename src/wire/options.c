@@ -1,0 +1,193 @@
+#include "wire/options.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+#define PROCESS(NAME, ...) NAME = 1 << MG_##NAME,
+#define WIRE(a, b)
+#include "../../catalogue/processes.def"
+#undef PROCESS
+#undef WIRE
+    WARDEN = 1 << MG_WARDEN,
+    ANY = (1 << MG_PROCESS_COUNT) - 1,
+};
+
+const struct mg_option_row mg_option_rows[] = {
+#define OPTION(field, word, kind, value, low, high, who, hidden, english, japanese) \
+    {.keyword = (word),                                                             \
+     .type = MG_OPTION_##kind,                                                      \
+     .preset = (value),                                                             \
+     .least = (low),                                                                \
+     .most = (high),                                                                \
+     .readers = (who),                                                              \
+     .secret = (hidden),                                                            \
+     .en = (english),                                                               \
+     .ja = (japanese),                                                              \
+     .offset = offsetof(struct mg_options, field)},
+#include "../../catalogue/options.def"
+#undef OPTION
+};
+const size_t mg_option_count = MG_COUNT(mg_option_rows);
+
+const struct mg_option_row *
+mg_option_find(struct mg_view keyword)
+{
+    for (size_t i = 0; i < mg_option_count; i++)
+        if (mg_view_is(keyword, mg_option_rows[i].keyword))
+            return &mg_option_rows[i];
+    return NULL;
+}
+
+static bool
+is_text(const struct mg_option_row *row)
+{
+    return row->type == MG_OPTION_TEXT || row->type == MG_OPTION_CHOICE || row->type == MG_OPTION_LIST;
+}
+
+static void *
+field_of(const struct mg_options *options, const struct mg_option_row *row)
+{
+    return (uint8_t *) (uintptr_t) options + row->offset;
+}
+
+struct mg_status
+mg_options_new(struct mg_options **ret_options)
+{
+    OWN(options) options = calloc(1, sizeof *options);
+    if (options == NULL)
+        return fail(OUT_OF_MEMORY);
+    for (size_t i = 0; i < mg_option_count; i++)
+        if (is_text(&mg_option_rows[i])) {
+            char *empty = calloc(1, 1);
+            if (empty == NULL)
+                return fail(OUT_OF_MEMORY);
+            *(char **) field_of(options, &mg_option_rows[i]) = empty;
+        }
+    *ret_options = TAKE(options);
+    return OK;
+}
+
+void
+mg_options_drop(struct mg_options **options)
+{
+    if (*options == NULL)
+        return;
+    for (size_t i = 0; i < mg_option_count; i++)
+        if (is_text(&mg_option_rows[i])) {
+            char **text = field_of(*options, &mg_option_rows[i]);
+            if (*text != NULL)
+                explicit_bzero(*text, strlen(*text));
+            free(*text);
+        }
+    free(*options);
+    *options = NULL;
+}
+
+bool
+mg_option_word(const char **cursor, struct mg_view *ret_word)
+{
+    const char *at = *cursor + strspn(*cursor, " ,\t");
+    const size_t length = strcspn(at, " ,\t");
+    *cursor = at + length;
+    *ret_word = mg_view_of(at, length);
+    return length != 0;
+}
+
+static bool
+is_choice(const char *choices, struct mg_view value)
+{
+    for (const char *at = choices; *at != '\0';) {
+        const size_t length = strcspn(at, "|");
+        if (mg_view_equal(mg_view_of(at, length), value))
+            return true;
+        at += length + (at[length] == '|' ? 1 : 0);
+    }
+    return false;
+}
+
+/* A number or duration as int64_t. */
+static CHECKED struct mg_status
+number_read(const struct mg_option_row *row, struct mg_view value, int64_t *ret_number)
+{
+    if (row->type == MG_OPTION_DURATION)
+        return mg_duration_parse(value, ret_number);
+    uint64_t number;
+    if (!mg_ok(mg_parse_u64(value, INT64_MAX, &number)))
+        return fail_with(INVALID, "%s must be a whole number from %s to %s", row->keyword, row->least, row->most);
+    *ret_number = (int64_t) number;
+    return OK;
+}
+
+static CHECKED struct mg_status
+number_set(struct mg_options *options, const struct mg_option_row *row, struct mg_view value)
+{
+    int64_t number, least, most;
+    const struct mg_status read = number_read(row, value, &number);
+    if (!mg_ok(read))
+        return fail_with(INVALID, "%s: \"%.*s\" is not allowed; give %s from %s to %s", row->keyword,
+                         (int) (value.length > 64 ? 64 : value.length), (const char *) value.bytes,
+                         row->type == MG_OPTION_DURATION ? "a duration such as 15m" : "a whole number", row->least,
+                         row->most);
+    TRY(number_read(row, mg_view_text(row->least), &least));
+    TRY(number_read(row, mg_view_text(row->most), &most));
+    if (number < least || number > most)
+        return fail_with(INVALID, "%s: \"%.*s\" is out of range; allowed is %s to %s", row->keyword,
+                         (int) value.length, (const char *) value.bytes, row->least, row->most);
+    *(int64_t *) field_of(options, row) = number;
+    return OK;
+}
+
+struct mg_status
+mg_option_set(struct mg_options *options, const struct mg_option_row *row, struct mg_view value)
+{
+    if (value.length > 4096 || !mg_view_is_utf8(value))
+        return fail_with(INVALID, "%s must be UTF-8 of at most 4096 bytes", row->keyword);
+    for (size_t i = 0; i < value.length; i++)
+        if (value.bytes[i] < 0x20 || value.bytes[i] == 0x7F)
+            return fail_with(INVALID, "%s must not contain control characters", row->keyword);
+    if (row->type == MG_OPTION_DURATION || row->type == MG_OPTION_NUMBER)
+        return number_set(options, row, value);
+    if (row->type == MG_OPTION_FLAG) {
+        if (!mg_view_is(value, "yes") && !mg_view_is(value, "no"))
+            return fail_with(INVALID, "%s must be yes or no", row->keyword);
+        *(bool *) field_of(options, row) = mg_view_is(value, "yes");
+        return OK;
+    }
+    if (row->type == MG_OPTION_CHOICE && !is_choice(row->most, value))
+        return fail_with(INVALID, "%s: \"%.*s\" is not one of %s", row->keyword,
+                         (int) (value.length > 64 ? 64 : value.length), (const char *) value.bytes, row->most);
+    char *text = NULL;
+    TRY(mg_view_to_text(value, &text));
+    char **field = field_of(options, row);
+    free(*field);
+    *field = text;
+    return OK;
+}
+
+struct mg_status
+mg_options_preset(struct mg_options *options)
+{
+    for (size_t i = 0; i < mg_option_count; i++)
+        TRY(mg_option_set(options, &mg_option_rows[i], mg_view_text(mg_option_rows[i].preset)));
+    return OK;
+}
+
+struct mg_status
+mg_option_text(const struct mg_options *options, const struct mg_option_row *row, struct mg_buffer *text)
+{
+    const void *field = field_of(options, row);
+    char duration[MG_DURATION_TEXT];
+    switch (row->type) {
+    case MG_OPTION_DURATION:
+        mg_duration_text(*(const int64_t *) field, duration);
+        return mg_buffer_add_text(text, duration);
+    case MG_OPTION_NUMBER:
+        return mg_buffer_format(text, "%" PRId64, *(const int64_t *) field);
+    case MG_OPTION_FLAG:
+        return mg_buffer_add_text(text, *(const bool *) field ? "yes" : "no");
+    default:
+        return mg_buffer_add_text(text, *(const char *const *) field);
+    }
+}
