@@ -12,6 +12,15 @@
 
 #include "base/bytes.h"
 
+/* Like cmocka's fail_msg(), which expands to the fail() that is ours here. */
+#undef fail_msg
+#define fail_msg(...)                                  \
+    do {                                               \
+        print_error("ERROR: " __VA_ARGS__);            \
+        print_error("\n");                             \
+        _fail(__FILE__, __LINE__);                     \
+    } while (0)
+
 /* A status must be OK; its text is shown when it is not. */
 #define assert_ok(expression)                                                                         \
     do {                                                                                              \
