@@ -166,7 +166,8 @@ static void
 queue_put(struct mg_call *call)
 {
     (void) pthread_mutex_lock(&mg_runtime.lock);
-    const bool full = self.queue_length >= QUEUE_MOST;
+    const size_t most = self.description->queue_most != 0 ? self.description->queue_most : QUEUE_MOST;
+    const bool full = self.queue_length >= most;
     if (!full) {
         if (self.queue_tail != NULL)
             self.queue_tail->next = call;
@@ -178,8 +179,8 @@ queue_put(struct mg_call *call)
     }
     (void) pthread_mutex_unlock(&mg_runtime.lock);
     if (full) {
-        mg_call_answer_failed(call, fail_with(BUSY, "%s has %d requests waiting",
-                                              mg_process_name(self.description->process), QUEUE_MOST));
+        mg_call_answer_failed(call, fail_with(BUSY, "%s has %zu requests waiting",
+                                              mg_process_name(self.description->process), most));
         mg_call_free(call);
     }
 }

@@ -68,6 +68,7 @@ struct mg_process_description {
     const struct mg_handler_row *handlers;
     size_t handler_count;
     unsigned threads; /* handler threads, 1..64 */
+    size_t queue_most; /* requests that may wait; 0 for 4096 */
     /* Before the sandbox closes: open what needs a path or a privilege. May be NULL. */
     struct mg_status (*prepare)(const struct mg_environment *environment);
     /* After the sandbox, on a thread of its own; may call peers. Requests wait until it returns.
