@@ -1,0 +1,99 @@
+/* The observer answers the read-only questions of the probes. Facts about the deployment are fields;
+ * everything that goes out and looks is an operation, so that a test can stand in for the world.
+ * Nothing here changes the system, apart from what any visitor could do at the front door. */
+#ifndef MG_PROBES_OBSERVER_H
+#define MG_PROBES_OBSERVER_H
+
+#include "base/bytes.h"
+#include "base/time.h"
+
+struct mg_options;
+
+enum mg_origin { MG_ORIGIN_APP, MG_ORIGIN_SIGN_IN, MG_ORIGIN_OPERATOR };
+
+struct mg_observed_host {
+    const char *name; /* "acme.localhost" */
+    enum mg_origin origin;
+    uint64_t tenant; /* 0: the operators */
+};
+
+struct mg_observed_tenant {
+    uint64_t number;
+    const char *name, *sign_in_host;
+    const char *app_host; /* the first one */
+    bool active;
+};
+
+/* ---- a request at the front door ---- */
+struct mg_fetch {
+    const char *method; /* NULL: GET */
+    const char *host;   /* name for Host and SNI; the connection goes to gate.address */
+    const char *path;   /* from "/", query included */
+    bool plain;         /* HTTP on gate.http_port instead of HTTPS */
+    const char *source; /* local address to connect from, or NULL */
+    const char *headers; /* further header lines, each ended by "\r\n", or NULL */
+    struct mg_view body; /* sent as a form (application/x-www-form-urlencoded) when method is POST */
+    int timeout_ms;      /* 0: 5000 */
+};
+struct mg_fetched {
+    unsigned status;
+    struct mg_buffer headers; /* header lines as received, each ended by "\r\n" */
+    struct mg_buffer body;
+};
+#define MG_FETCHED ((struct mg_fetched) {.headers = MG_BUFFER(65536), .body = MG_BUFFER(1048576)})
+void mg_fetched_drop(struct mg_fetched *fetched);
+#define OWN_FETCHED(name) MG_CLEANUP(mg_fetched_drop) struct mg_fetched name = MG_FETCHED
+/* The n-th value (from 0) of a header, without surrounding blanks; false if there are fewer. */
+bool mg_fetched_header(const struct mg_fetched *fetched, const char *name, size_t n, struct mg_view *ret_value);
+
+/* ---- what the other processes are asked ---- */
+struct mg_observed_process {
+    char name[32], state[32];
+    uint64_t pid, restarts;
+    mg_instant started_at;
+};
+
+/* The person the probes sign in as: an account of the tenant that owns nothing. */
+enum mg_canary { MG_CANARY_SIGN_IN, MG_CANARY_LOCK };
+struct mg_canary_account {
+    char login[255], password[65];
+};
+
+struct mg_observed_log {
+    uint64_t size;
+    mg_instant oldest, newest;
+    bool refusing; /* records are refused for want of space */
+    char checkpoint[3073];
+};
+
+struct mg_observer;
+struct mg_observer_ops {
+    struct mg_status (*fetch)(struct mg_observer *observer, const struct mg_fetch *request, struct mg_fetched *ret_answer);
+    /* Our processes, nginx and the PostgreSQL instances. */
+    struct mg_status (*processes)(struct mg_observer *observer, struct mg_observed_process *processes, size_t most,
+                                  size_t *ret_count);
+    /* A fresh password for the tenant's canary account, made if it does not exist. */
+    struct mg_status (*canary)(struct mg_observer *observer, uint64_t tenant, enum mg_canary which,
+                               struct mg_canary_account *ret_account);
+    /* How the stored passwords of all users look: counts by scheme, and the weakest parameters. */
+    struct mg_status (*stored_passwords)(struct mg_observer *observer, struct mg_buffer *json);
+    struct mg_status (*audit_state)(struct mg_observer *observer, struct mg_observed_log *ret_log);
+    /* Entries that contain `text`, oldest first, since `since`; JSON lines, at most `limit`. */
+    struct mg_status (*audit_read)(struct mg_observer *observer, const char *text, mg_instant since, unsigned limit,
+                                   struct mg_buffer *lines);
+    /* The inclusion proof of an entry against the signed checkpoint: OK only if it verifies. */
+    struct mg_status (*audit_prove)(struct mg_observer *observer, uint64_t index);
+};
+
+struct mg_observer {
+    const struct mg_observer_ops *ops;
+    void *context;
+    const char *directory, *runtime_directory;
+    const struct mg_options *options;
+    const struct mg_observed_host *hosts;
+    size_t host_count;
+    const struct mg_observed_tenant *tenants;
+    size_t tenant_count;
+};
+
+#endif
