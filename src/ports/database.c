@@ -94,6 +94,14 @@ keyword_add(struct keywords *keywords, const char *name, const char *value)
     keywords->values[keywords->count++] = value;
 }
 
+/* libpq would print notices on standard error; libraries do not log. */
+static void
+notice_ignore(void *context, const PGresult *result)
+{
+    (void) context;
+    (void) result;
+}
+
 struct mg_status
 mg_database_open(const struct mg_database_address *address, struct mg_database **ret_database)
 {
@@ -131,6 +139,7 @@ mg_database_open(const struct mg_database_address *address, struct mg_database *
         mg_database_close(database);
         return status;
     }
+    (void) PQsetNoticeReceiver(database->connection, notice_ignore, NULL);
     (void) PQsetErrorVerbosity(database->connection, PQERRORS_TERSE);
     *ret_database = database;
     return OK;
