@@ -1,0 +1,44 @@
+/* What the authority's core gives to its handlers: the control database, the tenants and hosts as
+ * they are now, the session table. Handlers of a subject are files of their own (identity_*.c, …) and
+ * share nothing but this. */
+#ifndef MG_AUTHORITY_CORE_H
+#define MG_AUTHORITY_CORE_H
+
+#include "domain/outcome.h"
+#include "domain/session_policy.h"
+#include "ports/database.h"
+#include "process/runtime/runtime.h"
+#include "wire/events.h"
+#include "wire/session_table.h"
+
+/* A connection of the pool to the control database, waited for within two seconds:
+ *   OWN(database) database = NULL; TRY(mg_core_database(&database)); */
+CHECKED struct mg_status mg_core_database(struct mg_database **ret_database);
+
+/* The table the gate reads. Insert after the audit record and the database row are durable; remove
+ * before the command that revokes returns. */
+struct mg_session_writer *mg_core_sessions(void);
+
+/* A tenant as it is now (a copy). Number 0 is the operators' own. */
+struct mg_core_tenant {
+    uint64_t number;
+    char name[64], label[129], sign_in_host[256], sign_in_origin[301];
+    bool open; /* neither suspended nor still being prepared */
+    struct mg_session_limits limits; /* the deployment's, made stricter by the tenant's */
+};
+CHECKED struct mg_status mg_core_tenant(uint64_t number, struct mg_core_tenant *ret_tenant);
+/* NOT_FOUND if there is none of this name; "" is the operators' own. */
+CHECKED struct mg_status mg_core_tenant_named(struct mg_view name, struct mg_core_tenant *ret_tenant);
+
+/* A host as the policy snapshot has it; NOT_FOUND if nobody has it. */
+struct mg_core_host {
+    uint32_t id;
+    uint64_t tenant;
+    enum mg_origin origin;
+};
+CHECKED struct mg_status mg_core_host(struct mg_view host, struct mg_core_host *ret_host);
+
+/* Role names (separated by spaces) as the bits of the policy snapshot; unknown names give no bit. */
+uint32_t mg_core_role_bits(uint64_t tenant, struct mg_view roles);
+
+#endif
