@@ -29,13 +29,13 @@ static struct mg_status
 history_check(const struct mg_rows *history, const struct mg_migrations *migrations)
 {
     const size_t count = mg_rows_count(history);
+    const int newest = migrations->count == 0 ? 0 : migrations->rows[migrations->count - 1].version;
     for (size_t i = 0; i < count; i++) {
         const int64_t version = mg_rows_i64(history, i, 0);
-        if (version > (int64_t) migrations->count)
-            return fail_with(NEWER_SCHEMA, "schema version %lld, this program knows %zu", (long long) version,
-                             migrations->count);
-        if (version != (int64_t) i + 1)
-            return fail_with(INTEGRITY, "schema version %zu is missing from the history", i + 1);
+        if (version > newest)
+            return fail_with(NEWER_SCHEMA, "schema version %lld, this program knows %d", (long long) version, newest);
+        if (i >= migrations->count || version != migrations->rows[i].version)
+            return fail_with(INTEGRITY, "schema version %lld does not belong here", (long long) version);
         const struct digest digest = digest_of(&migrations->rows[i]);
         if (!mg_view_equal(mg_rows_bytes(history, i, 1), mg_view_of(digest.bytes, sizeof digest.bytes)))
             return fail_with(INTEGRITY, "migration %04d_%s is not the one that was run", migrations->rows[i].version,

@@ -8,7 +8,7 @@
 #include "ports/database.h"
 
 struct mg_migration {
-    int version; /* 1, 2, 3, … */
+    int version; /* ascending; gaps are allowed */
     const char *name;
     const char *sql;
 };
