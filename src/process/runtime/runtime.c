@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "process/runtime/internal.h"
-#include "process/runtime/packet.h"
+#include "ports/packet.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* One packet on a SOCK_SEQPACKET socket: header and fields, with at most one descriptor. */
-#ifndef MG_PROCESS_PACKET_H
-#define MG_PROCESS_PACKET_H
+#ifndef MG_PORTS_PACKET_H
+#define MG_PORTS_PACKET_H
 
 #include "wire/messages.h"
 

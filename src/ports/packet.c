@@ -1,4 +1,4 @@
-#include "process/runtime/packet.h"
+#include "ports/packet.h"
 
 #include <errno.h>
 #include <poll.h>

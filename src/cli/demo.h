@@ -1,0 +1,14 @@
+/* The demo: what `masugata up --demo` adds to an empty deployment. */
+#ifndef MG_CLI_DEMO_H
+#define MG_CLI_DEMO_H
+
+#include "cli/cli.h"
+
+/* Makes the state directory with the demo's configuration. */
+CHECKED struct mg_status mg_cli_demo_make(const struct mg_cli *cli);
+
+/* Adds the sample tenants, users and applications unless they exist, and prints addresses and
+ * logins. Passwords are random and printed this once. */
+CHECKED struct mg_status mg_cli_demo_fill(const struct mg_cli *cli, const struct mg_options *options);
+
+#endif

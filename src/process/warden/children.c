@@ -1,0 +1,416 @@
+#include "base/io.h"
+#include "base/log.h"
+#include "ports/packet.h"
+#include "process/warden/warden.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHANNEL_FD 3
+#define SEND_MS 200
+#define DEATHS_REMEMBERED 10
+#define FLAP_WINDOW_MS 60000 /* DEATHS_REMEMBERED deaths within this are flapping: slow down */
+#define FLAP_WAIT_MS 30000
+#define BACKOFF_FIRST_MS 50
+#define BACKOFF_MOST_MS 1500 /* so that a killed process is back within 2 s */
+
+enum state { ABSENT, STARTING, RUNNING, WAITING, FLAPPING, ENDED };
+static const char *const state_names[] = {"absent", "starting", "running", "waiting", "flapping", "ended"};
+
+static struct child {
+    enum mg_process process;
+    enum state state;
+    pid_t pid;
+    int pid_fd, channel;
+    bool exit_seen;
+    uint64_t restarts;
+    mg_instant started_at;
+    int64_t due_ms;                     /* monotonic; when WAITING or FLAPPING */
+    int64_t deaths[DEATHS_REMEMBERED];  /* monotonic, newest first, 0 none */
+    bool seccomp;
+    uint64_t landlock;
+    /* Distinct addresses that tell the event loop which descriptor woke. */
+    char pid_token, channel_token;
+} children[MG_PROCESS_COUNT];
+
+static const struct {
+    enum mg_process a, b;
+} wires[] = {
+#define PROCESS(...)
+#define WIRE(one, other) {MG_##one, MG_##other},
+#include "../../../catalogue/processes.def"
+#undef PROCESS
+#undef WIRE
+};
+
+static bool
+is_ours(int process)
+{
+    return process != MG_WARDEN && process != MG_CLI;
+}
+
+/* ---- the child's side of fork ---- */
+
+__attribute__((noreturn)) static void
+child_exec(const struct warden *warden, enum mg_process process, int channel, int log_fd, uid_t uid, gid_t gid)
+{
+    char program[MG_PATH];
+    const int null_fd = open("/dev/null", O_RDWR);
+    const int length = snprintf(program, sizeof program, "%s/masugata-%s", warden->program_directory,
+                                mg_process_name(process));
+    sigset_t none;
+    (void) sigemptyset(&none);
+    const struct rlimit no_core = {0, 0};
+    if (length <= 0 || length >= (int) sizeof program || null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(log_fd, 1) < 0 ||
+        dup2(log_fd, 2) < 0 || dup2(channel, CHANNEL_FD) < 0 || sigprocmask(SIG_SETMASK, &none, NULL) != 0 ||
+        syscall(SYS_close_range, CHANNEL_FD + 1, ~0U, 0) != 0 || setrlimit(RLIMIT_CORE, &no_core) != 0)
+        _exit(127);
+    if (geteuid() == 0 && uid != 0) {
+        /* The authority writes into a directory that nginx workers read through their group. */
+        if (setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
+            _exit(127);
+    }
+    (void) umask(0027);
+    char *arguments[] = {program, NULL};
+    char *environment[] = {(char *) (uintptr_t) "PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *) (uintptr_t) "LC_ALL=C.UTF-8",
+                           (char *) (uintptr_t) "TZ=UTC", NULL};
+    (void) execve(program, arguments, environment);
+    (void) fprintf(stderr, "cannot run %s: %s\n", program, strerror(errno));
+    _exit(127);
+}
+
+static CHECKED struct mg_status
+log_open(const struct warden *warden, enum mg_process process, int *ret_fd)
+{
+    char name[64], path[MG_PATH];
+    (void) snprintf(name, sizeof name, "log/%s.log", mg_process_name(process));
+    TRY(mg_path_join(path, warden->deployment.state, name));
+    const int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+    if (fd < 0)
+        return fail_errno("log %s", path);
+    *ret_fd = fd;
+    return OK;
+}
+
+/* ---- messages on the channel ---- */
+
+static CHECKED struct mg_status
+configure_send(const struct warden *warden, const struct child *child)
+{
+    OWN_BUFFER(list, 122880);
+    OWN_BUFFER(packet, MG_PACKET_MOST + MG_PACKET_HEADER);
+    for (size_t i = 0; i < mg_option_count; i++) {
+        const struct mg_option_row *row = &mg_option_rows[i];
+        if ((row->readers & (1U << child->process)) == 0)
+            continue;
+        OWN_BUFFER(value, 4096);
+        TRY(mg_option_text(warden->options, row, &value));
+        const struct mg_record_option_value record = {.keyword = mg_view_text(row->keyword),
+                                                      .value = mg_buffer_view(&value)};
+        TRY(mg_list_add_option_value(&list, &record));
+    }
+    const struct mg_request_configure request = {
+        .directory = mg_view_text(warden->deployment.state),
+        .runtime_directory = mg_view_text(warden->deployment.run),
+        .options = {.bytes = mg_buffer_view(&list)},
+    };
+    TRY(mg_packet_begin(&packet, MG_REQUEST_configure, 1));
+    TRY(mg_encode_request_configure(&request, &packet));
+    return mg_packet_send(child->channel, &packet, -1, SEND_MS);
+}
+
+static CHECKED struct mg_status
+attach_send(const struct child *child, enum mg_process peer, int fd)
+{
+    OWN_BUFFER(packet, 256);
+    const struct mg_request_peer_attach request = {.peer = (uint64_t) peer};
+    TRY(mg_packet_begin(&packet, MG_REQUEST_peer_attach, 2));
+    TRY(mg_encode_request_peer_attach(&request, &packet));
+    return mg_packet_send(child->channel, &packet, fd, SEND_MS);
+}
+
+/* A fresh pair between a child and each running peer; the old pair of the peer closes by itself. */
+static CHECKED struct mg_status
+peers_attach(struct child *child)
+{
+    for (size_t i = 0; i < MG_COUNT(wires); i++) {
+        if (wires[i].a != child->process && wires[i].b != child->process)
+            continue;
+        struct child *peer = &children[wires[i].a == child->process ? wires[i].b : wires[i].a];
+        if (peer->state != STARTING && peer->state != RUNNING)
+            continue;
+        int pair[2];
+        TRY(mg_packet_pair(pair));
+        struct mg_status status = attach_send(child, peer->process, pair[0]);
+        if (mg_ok(status))
+            status = attach_send(peer, child->process, pair[1]);
+        (void) close(pair[0]);
+        (void) close(pair[1]);
+        TRY(status);
+    }
+    return OK;
+}
+
+/* ---- start ---- */
+
+static CHECKED struct mg_status
+watch(const struct warden *warden, int fd, void *token)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = token};
+    if (epoll_ctl(warden->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+        return fail_errno("epoll_ctl");
+    return OK;
+}
+
+static CHECKED struct mg_status
+child_start(const struct warden *warden, struct child *child)
+{
+    uid_t uid;
+    gid_t gid;
+    int pair[2];
+    OWN_FD log_fd = -1;
+    TRY(warden_identity(child->process, &uid, &gid));
+    TRY(log_open(warden, child->process, &log_fd));
+    TRY(mg_packet_pair(pair));
+    const pid_t pid = fork();
+    if (pid == 0)
+        child_exec(warden, child->process, pair[1], log_fd, uid, gid);
+    (void) close(pair[1]);
+    if (pid < 0) {
+        (void) close(pair[0]);
+        return fail_errno("fork");
+    }
+    child->pid = pid;
+    child->channel = pair[0];
+    child->pid_fd = (int) syscall(SYS_pidfd_open, pid, 0);
+    child->exit_seen = false;
+    child->state = STARTING;
+    child->started_at = mg_now();
+    child->seccomp = false;
+    child->landlock = 0;
+    if (child->pid_fd < 0)
+        return fail_errno("pidfd_open");
+    TRY(watch(warden, child->pid_fd, &child->pid_token));
+    TRY(watch(warden, child->channel, &child->channel_token));
+    TRY(configure_send(warden, child));
+    return peers_attach(child);
+}
+
+static void
+child_try_start(const struct warden *warden, struct child *child)
+{
+    const struct mg_status status = child_start(warden, child);
+    if (mg_ok(status))
+        return;
+    mg_log_status(MG_ERROR, mg_process_name(child->process), status);
+    if (child->state == STARTING)
+        (void) kill(child->pid, SIGKILL); /* its end is seen and counted like any other */
+    else {
+        child->state = WAITING;
+        child->due_ms = mg_monotonic_ms() + BACKOFF_MOST_MS;
+    }
+}
+
+/* ---- end ---- */
+
+/* How long to wait before the next start, from the deaths in the window. */
+static int64_t
+backoff_ms(struct child *child, int64_t now_ms)
+{
+    memmove(child->deaths + 1, child->deaths, sizeof child->deaths - sizeof child->deaths[0]);
+    child->deaths[0] = now_ms;
+    unsigned recent = 0;
+    while (recent < DEATHS_REMEMBERED && child->deaths[recent] != 0 &&
+           now_ms - child->deaths[recent] < FLAP_WINDOW_MS)
+        recent++;
+    if (recent >= DEATHS_REMEMBERED)
+        return FLAP_WAIT_MS;
+    const int64_t wait_ms = (int64_t) BACKOFF_FIRST_MS << (recent - 1);
+    return wait_ms < BACKOFF_MOST_MS ? wait_ms : BACKOFF_MOST_MS;
+}
+
+static void
+child_ended(const struct warden *warden, struct child *child)
+{
+    int status = 0;
+    if (child->exit_seen || waitpid(child->pid, &status, WNOHANG) != child->pid)
+        return;
+    child->exit_seen = true;
+    (void) close(child->pid_fd);
+    (void) close(child->channel);
+    child->pid_fd = child->channel = -1;
+    const pid_t pid = child->pid;
+    child->pid = 0;
+    if (warden->stop_asked) {
+        child->state = ENDED;
+        return;
+    }
+    const int64_t now_ms = mg_monotonic_ms();
+    const int64_t wait_ms = backoff_ms(child, now_ms);
+    child->state = wait_ms >= FLAP_WAIT_MS ? FLAPPING : WAITING;
+    child->due_ms = now_ms + wait_ms;
+    child->restarts++;
+    mg_log(MG_WARNING, "%s (pid %d) %s %d; starting it again in %lld ms%s", mg_process_name(child->process), (int) pid,
+           WIFSIGNALED(status) ? "was ended by signal" : "ended with code",
+           WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (long long) wait_ms,
+           child->state == FLAPPING ? " (it keeps ending: see its log)" : "");
+}
+
+static void
+channel_read(struct child *child)
+{
+    static uint8_t storage[MG_PACKET_MOST + MG_PACKET_HEADER];
+    struct mg_packet packet;
+    const struct mg_status status = mg_packet_receive(child->channel, storage, sizeof storage, &packet);
+    if (status.code == MG_UNAVAILABLE) {
+        /* Its end is reported by the pidfd; the channel only stops waking us. */
+        (void) shutdown(child->channel, SHUT_RDWR);
+        return;
+    }
+    struct mg_reply_configure configured;
+    struct mg_request_peer_poisoned poisoned;
+    if (mg_ok(status) && packet.fd >= 0)
+        (void) close(packet.fd);
+    if (mg_ok(status) && packet.kind == MG_REPLY_configure &&
+        mg_ok(mg_decode_reply_configure(packet.fields, &configured))) {
+        child->state = RUNNING;
+        child->seccomp = configured.seccomp_active;
+        child->landlock = configured.landlock_abi;
+        mg_log(MG_INFO, "%s runs (pid %d, seccomp %s, landlock %llu)", mg_process_name(child->process),
+               (int) child->pid, configured.seccomp_active ? "on" : "off", (unsigned long long) configured.landlock_abi);
+    } else if (mg_ok(status) && packet.kind == MG_REQUEST_peer_poisoned &&
+               mg_ok(mg_decode_request_peer_poisoned(packet.fields, &poisoned)) &&
+               poisoned.peer < MG_PROCESS_COUNT && is_ours((int) poisoned.peer) && children[poisoned.peer].pid > 0) {
+        mg_log(MG_ERROR, "%s sent %s a message that is not its row; replacing it",
+               mg_process_name((enum mg_process) poisoned.peer), mg_process_name(child->process));
+        (void) kill(children[poisoned.peer].pid, SIGKILL);
+    } else if (!mg_ok(status) || (packet.kind != MG_REPLY_failed && packet.kind != MG_REPLY_audit_append)) {
+        mg_log(MG_ERROR, "%s sent the warden something else; replacing it", mg_process_name(child->process));
+        (void) kill(child->pid, SIGKILL);
+    }
+}
+
+/* ---- outside ---- */
+
+struct mg_status
+children_start(struct warden *warden)
+{
+    for (int process = 0; process < MG_PROCESS_COUNT; process++) {
+        if (!is_ours(process))
+            continue;
+        children[process] = (struct child) {.process = (enum mg_process) process, .pid_fd = -1, .channel = -1};
+        /* A process that is not installed is a broken installation: said once, at start. */
+        char name[64], path[MG_PATH];
+        (void) snprintf(name, sizeof name, "masugata-%s", mg_process_name((enum mg_process) process));
+        TRY(mg_path_join(path, warden->program_directory, name));
+        if (access(path, X_OK) != 0)
+            mg_log(MG_ERROR, "program %s is not installed; that part stays absent", path);
+        else
+            child_try_start(warden, &children[process]);
+    }
+    return OK;
+}
+
+bool
+children_event(struct warden *warden, const void *token)
+{
+    for (int process = 0; process < MG_PROCESS_COUNT; process++) {
+        struct child *child = &children[process];
+        if (token == &child->pid_token) {
+            child_ended(warden, child);
+            return true;
+        }
+        if (token == &child->channel_token) {
+            if (child->channel >= 0)
+                channel_read(child);
+            return true;
+        }
+    }
+    return false;
+}
+
+int
+children_tick(struct warden *warden)
+{
+    int64_t next_ms = 1000;
+    for (int process = 0; process < MG_PROCESS_COUNT && !warden->stop_asked; process++) {
+        struct child *child = &children[process];
+        if (child->state != WAITING && child->state != FLAPPING)
+            continue;
+        const int64_t left_ms = child->due_ms - mg_monotonic_ms();
+        if (left_ms <= 0)
+            child_try_start(warden, child);
+        else if (left_ms < next_ms)
+            next_ms = left_ms;
+    }
+    return (int) next_ms;
+}
+
+/* Waits for one process to end; SIGKILL when its time is over. */
+static void
+child_stop_wait(const struct warden *warden, struct child *child, int64_t deadline_ms)
+{
+    while (child->pid > 0) {
+        child_ended(warden, child);
+        if (child->pid > 0 && mg_monotonic_ms() > deadline_ms) {
+            mg_log(MG_WARNING, "%s does not stop; killing it", mg_process_name(child->process));
+            (void) kill(child->pid, SIGKILL);
+            deadline_ms = INT64_MAX;
+        }
+        if (child->pid > 0)
+            (void) usleep(5000);
+    }
+}
+
+void
+children_stop(struct warden *warden)
+{
+    /* Who uses a service stops before it: pages and jobs, then nginx and PostgreSQL, then the log
+     * that records their end, then the keys. */
+    static const enum mg_process last[] = {MG_LAUNCHER, MG_AUDIT, MG_KEYS};
+    warden->stop_asked = true;
+    for (int process = 0; process < MG_PROCESS_COUNT; process++)
+        if (children[process].pid > 0 && process != MG_LAUNCHER && process != MG_AUDIT && process != MG_KEYS)
+            (void) kill(children[process].pid, SIGTERM);
+    for (int process = 0; process < MG_PROCESS_COUNT; process++)
+        if (process != MG_LAUNCHER && process != MG_AUDIT && process != MG_KEYS)
+            child_stop_wait(warden, &children[process], mg_monotonic_ms() + 5000);
+    for (size_t i = 0; i < MG_COUNT(last); i++) {
+        struct child *child = &children[last[i]];
+        if (child->pid > 0)
+            (void) kill(child->pid, SIGTERM);
+        child_stop_wait(warden, child, mg_monotonic_ms() + (last[i] == MG_LAUNCHER ? 30000 : 5000));
+    }
+}
+
+struct mg_status
+children_describe(struct mg_buffer *list)
+{
+    for (int process = 0; process < MG_PROCESS_COUNT; process++) {
+        const struct child *child = &children[process];
+        if (!is_ours(process))
+            continue;
+        const struct mg_record_process_state record = {
+            .name = mg_view_text(mg_process_name(child->process)),
+            .state = mg_view_text(state_names[child->state]),
+            .pid = (uint64_t) child->pid,
+            .restarts = child->restarts,
+            .started_at = child->started_at,
+            .seccomp = child->seccomp,
+            .landlock = child->landlock,
+        };
+        TRY(mg_list_add_process_state(list, &record));
+    }
+    return OK;
+}

@@ -1,0 +1,124 @@
+#include "base/io.h"
+#include "process/warden/warden.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#define TMPFS_MAGIC 0x01021994
+
+/* Owners that are not processes of ours, besides the numbers of enum mg_process. */
+enum { OWNER_ROOT = 1000, OWNER_DB, OWNER_GATE };
+
+static const char *const user_suffixes[MG_PROCESS_COUNT] = {
+    [MG_WARDEN] = "",
+#define PROCESS(NAME, name, suffix, ...) [MG_##NAME] = suffix,
+#define WIRE(a, b)
+#include "../../../catalogue/processes.def"
+#undef PROCESS
+#undef WIRE
+    [MG_CLI] = "",
+};
+
+static CHECKED struct mg_status
+user_find(const char *suffix, uid_t *ret_uid, gid_t *ret_gid)
+{
+    char name[64];
+    (void) snprintf(name, sizeof name, "masugata-%s", suffix);
+    const struct passwd *user = getpwnam(name);
+    if (user == NULL)
+        return fail_with(NOT_FOUND, "system user %s; `masugata init` as root makes it", name);
+    *ret_uid = user->pw_uid;
+    *ret_gid = user->pw_gid;
+    return OK;
+}
+
+struct mg_status
+warden_identity(enum mg_process process, uid_t *ret_uid, gid_t *ret_gid)
+{
+    if (geteuid() != 0 || user_suffixes[process][0] == '\0') {
+        *ret_uid = geteuid();
+        *ret_gid = getegid();
+        return OK;
+    }
+    return user_find(user_suffixes[process], ret_uid, ret_gid);
+}
+
+static CHECKED struct mg_status
+owner_find(int owner, uid_t *ret_uid, gid_t *ret_gid)
+{
+    if (owner < OWNER_ROOT)
+        return warden_identity((enum mg_process) owner, ret_uid, ret_gid);
+    if (geteuid() != 0 || owner == OWNER_ROOT) {
+        *ret_uid = geteuid();
+        *ret_gid = getegid();
+        return OK;
+    }
+    return user_find(owner == OWNER_DB ? "db" : "gate", ret_uid, ret_gid);
+}
+
+/* Opens without following links, so that a planted link cannot move our ownership elsewhere. */
+static CHECKED struct mg_status
+directory_put(const char *base, const char *relative, int owner, int group, mode_t mode)
+{
+    char path[MG_PATH];
+    uid_t uid, unused_uid;
+    gid_t gid, unused_gid;
+    if (snprintf(path, sizeof path, "%s%s%s", base, relative[0] != '\0' ? "/" : "", relative) >= (int) sizeof path)
+        return fail_with(TOO_LARGE, "path %s/%s", base, relative);
+    TRY(owner_find(owner, &uid, &unused_gid));
+    TRY(owner_find(group, &unused_uid, &gid));
+    TRY(mg_directory_make(path, 0711));
+    OWN_FD fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return fail_errno("directory %s", path);
+    if (geteuid() == 0 && fchown(fd, uid, gid) != 0)
+        return fail_errno("owner of %s", path);
+    if (fchmod(fd, mode) != 0)
+        return fail_errno("mode of %s", path);
+    return OK;
+}
+
+static CHECKED struct mg_status
+tmpfs_check(const char *run)
+{
+    struct statfs found;
+    if (statfs(run, &found) != 0)
+        return fail_errno("runtime directory %s", run);
+    if (found.f_type != TMPFS_MAGIC)
+        return fail_with(CONFIGURATION, "runtime directory %s is not on tmpfs; set runtime.directory to one that is",
+                         run);
+    return OK;
+}
+
+struct mg_status
+warden_layout(const struct warden *warden)
+{
+    enum { STATE, RUN };
+    const char *const bases[] = {[STATE] = warden->deployment.state, [RUN] = warden->deployment.run};
+    static const struct {
+        int base;
+        const char *relative;
+        int owner, group;
+        mode_t mode;
+    } rows[] = {
+#define MG_ROOT OWNER_ROOT
+#define MG_DB OWNER_DB
+#define MG_GATE OWNER_GATE
+#define DIRECTORY(name, base, relative, owner, group, mode, what) {base, relative, MG_##owner, MG_##group, mode},
+#include "../../../catalogue/paths.def"
+#undef DIRECTORY
+#undef MG_ROOT
+#undef MG_DB
+#undef MG_GATE
+    };
+    TRY(mg_directory_make(warden->deployment.run, 0711));
+    TRY(tmpfs_check(warden->deployment.run));
+    for (size_t i = 0; i < MG_COUNT(rows); i++)
+        TRY(directory_put(bases[rows[i].base], rows[i].relative, rows[i].owner, rows[i].group, rows[i].mode));
+    return OK;
+}

@@ -1,0 +1,38 @@
+/* The warden: the first process. It reads the configuration, lays out the directories, starts the
+ * other processes, wires them in pairs and starts again what stops. It parses nothing from outside. */
+#ifndef MG_PROCESS_WARDEN_H
+#define MG_PROCESS_WARDEN_H
+
+#include "ports/configuration.h"
+
+#include <sys/types.h>
+
+struct warden {
+    struct mg_options *options;
+    struct mg_deployment deployment;
+    char program_directory[512]; /* where masugata-<process> are */
+    mg_instant started_at;
+    bool single_uid; /* not root: every process has our uid */
+    bool stop_asked;
+    int epoll_fd;
+};
+
+/* layout.c: uids and directories */
+CHECKED struct mg_status warden_identity(enum mg_process process, uid_t *ret_uid, gid_t *ret_gid);
+CHECKED struct mg_status warden_layout(const struct warden *warden);
+
+/* children.c */
+CHECKED struct mg_status children_start(struct warden *warden);
+/* True if the event belonged to a child. */
+bool children_event(struct warden *warden, const void *token);
+/* Starts what is due; returns milliseconds until the next due start, at most 1000. */
+int children_tick(struct warden *warden);
+/* Stops in order, each group at most its time. */
+void children_stop(struct warden *warden);
+CHECKED struct mg_status children_describe(struct mg_buffer *list);
+
+/* control.c: RUN/warden.sock for `masugata status` and `down` */
+CHECKED struct mg_status control_open(struct warden *warden);
+bool control_event(struct warden *warden, const void *token);
+
+#endif
