@@ -264,7 +264,9 @@ mg_keyring_parent(const struct mg_keyring *keyring, const struct mg_key_record *
 {
     if (record->purpose == MG_KEY_TENANT)
         return NULL;
-    return mg_keyring_in_state(keyring, record->tenant, MG_KEY_TENANT, 0, MG_KEY_WRITING);
+    /* Audit records must stay readable for their retention when the tenant itself is erased. */
+    const uint64_t owner = record->purpose == MG_KEY_AUDIT ? 0 : record->tenant;
+    return mg_keyring_in_state(keyring, owner, MG_KEY_TENANT, 0, MG_KEY_WRITING);
 }
 
 struct mg_status
@@ -363,7 +365,7 @@ mg_keyring_retire(struct mg_keyring *keyring, uint64_t tenant, enum mg_key_purpo
 static bool
 of_another_tenant(const struct mg_key_record *record, const struct mg_key_record *pattern)
 {
-    return record->tenant != pattern->tenant;
+    return record->tenant != pattern->tenant || record->purpose == MG_KEY_AUDIT;
 }
 
 struct mg_status
