@@ -6,10 +6,9 @@
 
 #include "base/bytes.h"
 #include "base/time.h"
+#include "wire/session_table.h"
 
 struct mg_options;
-
-enum mg_origin { MG_ORIGIN_APP, MG_ORIGIN_SIGN_IN, MG_ORIGIN_OPERATOR };
 
 struct mg_observed_host {
     const char *name; /* "acme.localhost" */
@@ -59,11 +58,21 @@ struct mg_canary_account {
     char login[255], password[65];
 };
 
+/* How the stored password hashes of all users look. */
+struct mg_stored_passwords {
+    uint64_t users, argon2id, bcrypt, yescrypt;
+    uint64_t weak, foreign, unreadable; /* below today's cost, no scheme of ours, cannot be opened */
+};
+
 struct mg_observed_log {
     uint64_t size;
     mg_instant oldest, newest;
     bool refusing; /* records are refused for want of space */
     char checkpoint[3073];
+};
+
+struct mg_observed_proof {
+    struct mg_buffer leaf, proof; /* the entry as it stands in the log; c2sp.org/tlog-proof */
 };
 
 struct mg_observer;
@@ -75,14 +84,13 @@ struct mg_observer_ops {
     /* A fresh password for the tenant's canary account, made if it does not exist. */
     struct mg_status (*canary)(struct mg_observer *observer, uint64_t tenant, enum mg_canary which,
                                struct mg_canary_account *ret_account);
-    /* How the stored passwords of all users look: counts by scheme, and the weakest parameters. */
-    struct mg_status (*stored_passwords)(struct mg_observer *observer, struct mg_buffer *json);
+    struct mg_status (*stored_passwords)(struct mg_observer *observer, struct mg_stored_passwords *ret_counts);
     struct mg_status (*audit_state)(struct mg_observer *observer, struct mg_observed_log *ret_log);
     /* Entries that contain `text`, oldest first, since `since`; JSON lines, at most `limit`. */
     struct mg_status (*audit_read)(struct mg_observer *observer, const char *text, mg_instant since, unsigned limit,
                                    struct mg_buffer *lines);
-    /* The inclusion proof of an entry against the signed checkpoint: OK only if it verifies. */
-    struct mg_status (*audit_prove)(struct mg_observer *observer, uint64_t index);
+    /* The proof that an entry is in the newest tree, as the audit process gives it: not verified yet. */
+    struct mg_status (*audit_prove)(struct mg_observer *observer, uint64_t index, struct mg_observed_proof *ret_proof);
 };
 
 struct mg_observer {

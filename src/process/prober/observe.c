@@ -1,0 +1,125 @@
+/* What the observer asks the other processes. Every answer is as they gave it; the probes judge. */
+#include "base/io.h"
+#include "base/secret.h"
+#include "process/prober/fetch.h"
+#include "process/prober/prober.h"
+
+enum { CALL_MS = 5000 };
+
+static struct mg_status
+processes(struct mg_observer *observer, struct mg_observed_process *rows, size_t most, size_t *ret_count)
+{
+    (void) observer;
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_warden_status reply;
+    TRY(mg_call_warden_status(&(struct mg_request_warden_status) {0}, &reply, &storage, CALL_MS));
+    size_t count = 0;
+    for (bool more = true;;) {
+        struct mg_record_process_state row;
+        TRY(mg_list_next_process_state(&reply.processes, &row, &more));
+        if (!more)
+            break;
+        if (count == most)
+            return fail_with(TOO_LARGE, "more than %zu processes", most);
+        struct mg_observed_process *process = &rows[count++];
+        *process = (struct mg_observed_process) {
+            .pid = row.pid, .restarts = row.restarts, .started_at = row.started_at};
+        TRY(mg_view_copy(row.name, process->name, sizeof process->name));
+        TRY(mg_view_copy(row.state, process->state, sizeof process->state));
+    }
+    *ret_count = count;
+    return OK;
+}
+
+static struct mg_status
+canary(struct mg_observer *observer, uint64_t tenant, enum mg_canary which, struct mg_canary_account *ret_account)
+{
+    (void) observer;
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_canary_account reply;
+    const struct mg_request_canary_account request = {.tenant = tenant, .which = (uint64_t) which};
+    TRY(mg_call_canary_account(&request, &reply, &storage, CALL_MS));
+    if (reply.outcome != 1) /* MG_GRANTED */
+        return fail_with(REFUSED, "no canary account (outcome %ju)", (uintmax_t) reply.outcome);
+    TRY(mg_view_copy(reply.login, ret_account->login, sizeof ret_account->login));
+    return mg_view_copy(reply.password, ret_account->password, sizeof ret_account->password);
+}
+
+static struct mg_status
+stored_passwords(struct mg_observer *observer, struct mg_stored_passwords *ret_counts)
+{
+    (void) observer;
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_stored_passwords reply;
+    TRY(mg_call_stored_passwords(&(struct mg_request_stored_passwords) {0}, &reply, &storage, CALL_MS));
+    *ret_counts = (struct mg_stored_passwords) {
+        .users = reply.users,
+        .argon2id = reply.argon2id,
+        .bcrypt = reply.bcrypt,
+        .yescrypt = reply.yescrypt,
+        .weak = reply.weak,
+        .foreign = reply.foreign,
+        .unreadable = reply.unreadable,
+    };
+    return OK;
+}
+
+static struct mg_status
+audit_state(struct mg_observer *observer, struct mg_observed_log *ret_log)
+{
+    (void) observer;
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_audit_state reply;
+    TRY(mg_call_audit_state(&(struct mg_request_audit_state) {0}, &reply, &storage, CALL_MS));
+    struct mg_observed_log log = {
+        .size = reply.size,
+        .oldest = reply.oldest,
+        .newest = reply.newest,
+        .refusing = reply.ordinary_refused || reply.privileged_refused,
+    };
+    TRY(mg_view_copy(reply.checkpoint, log.checkpoint, sizeof log.checkpoint));
+    *ret_log = log;
+    return OK;
+}
+
+static struct mg_status
+audit_read(struct mg_observer *observer, const char *text, mg_instant since, unsigned limit, struct mg_buffer *lines)
+{
+    (void) observer;
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_audit_read reply;
+    const struct mg_request_audit_read request = {
+        .all_tenants = true, .text = mg_view_text(text), .since = since, .oldest_first = true, .limit = limit};
+    TRY(mg_call_audit_read(&request, &reply, &storage, CALL_MS));
+    for (bool more = true;;) {
+        struct mg_record_audit_entry entry;
+        TRY(mg_list_next_audit_entry(&reply.entries, &entry, &more));
+        if (!more)
+            return OK;
+        TRY(mg_buffer_add(lines, entry.event));
+        TRY(mg_buffer_add_byte(lines, '\n'));
+    }
+}
+
+static struct mg_status
+audit_prove(struct mg_observer *observer, uint64_t index, struct mg_observed_proof *ret_proof)
+{
+    (void) observer;
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_audit_proof reply;
+    TRY(mg_call_audit_proof(&(struct mg_request_audit_proof) {.index = index}, &reply, &storage, CALL_MS));
+    mg_buffer_clear(&ret_proof->leaf);
+    mg_buffer_clear(&ret_proof->proof);
+    TRY(mg_buffer_add(&ret_proof->leaf, reply.leaf));
+    return mg_buffer_add(&ret_proof->proof, reply.proof);
+}
+
+const struct mg_observer_ops mg_prober_ops = {
+    .fetch = mg_prober_fetch,
+    .processes = processes,
+    .canary = canary,
+    .stored_passwords = stored_passwords,
+    .audit_state = audit_state,
+    .audit_read = audit_read,
+    .audit_prove = audit_prove,
+};

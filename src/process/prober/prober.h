@@ -1,0 +1,44 @@
+/* The prober: looks at every built control at its interval and on demand, has each finding recorded
+ * in the audit log before it counts, and keeps the latest ones in DIR/proof. It holds no key and no
+ * database password; what it asks of others is in observe.c. */
+#ifndef MG_PROCESS_PROBER_H
+#define MG_PROCESS_PROBER_H
+
+#include "probes/observer.h"
+#include "probes/probe.h"
+#include "process/runtime/runtime.h"
+
+/* ---- facts.c: what there is to look at, asked anew for every round ---- */
+struct mg_facts;
+CHECKED struct mg_status mg_facts_load(const struct mg_environment *environment, struct mg_facts **ret_facts);
+void mg_facts_drop(struct mg_facts **facts);
+/* Borrows the facts; safe to share between threads. */
+struct mg_observer *mg_facts_observer(struct mg_facts *facts);
+
+/* ---- observe.c: the operations of the observer ---- */
+extern const struct mg_observer_ops mg_prober_ops;
+
+/* ---- ledger.c: the latest finding of each control ---- */
+struct mg_ledger_entry {
+    struct mg_finding finding; /* verdict UNKNOWN, at 0: never looked at */
+    mg_instant since;          /* when this verdict was first given */
+};
+/* Reads DIR/proof; a file that cannot be read counts as never looked at. */
+void mg_ledger_load(const char *directory);
+/* Has the finding recorded, then keeps it. One that could not be recorded is kept as UNKNOWN. */
+void mg_ledger_record(enum mg_control control, struct mg_finding *finding);
+struct mg_ledger_entry mg_ledger_entry(enum mg_control control);
+/* Milliseconds since 1970 at which the control is to be looked at next. */
+mg_instant mg_ledger_due(enum mg_control control);
+
+/* ---- publish.c: RUN/proof/trust.json and responsibility.json, for the pages ---- */
+CHECKED struct mg_status mg_trust_publish(const char *runtime_directory, mg_instant now);
+CHECKED struct mg_status mg_responsibility_publish(const char *runtime_directory);
+CHECKED struct mg_status mg_responsibility_json(struct mg_buffer *json);
+
+/* ---- round.c ---- */
+/* Looks at the controls, a few at a time, and records what was found. One round at a time. */
+CHECKED struct mg_status mg_round_run(const struct mg_environment *environment, const enum mg_control *controls,
+                                      size_t count);
+
+#endif

@@ -1,0 +1,98 @@
+/* What the public pages show. A statement, its verdict, since when, and how old the look is: nothing
+ * else leaves, because reasons and evidence would tell an attacker where to look. */
+#include "base/io.h"
+#include "process/prober/prober.h"
+
+#include <stdio.h>
+
+static CHECKED struct mg_status
+words(struct mg_buffer *json, const char *name, struct mg_words text)
+{
+    TRY(mg_buffer_format(json, "\"%s\":{\"en\":", name));
+    TRY(mg_buffer_add_json_string(json, mg_view_text(text.en)));
+    TRY(mg_buffer_add_text(json, ",\"ja\":"));
+    TRY(mg_buffer_add_json_string(json, mg_view_text(text.ja)));
+    return mg_buffer_add_byte(json, '}');
+}
+
+static CHECKED struct mg_status
+trust_entry(enum mg_control control, mg_instant now, struct mg_buffer *json)
+{
+    const struct mg_control_row *row = mg_control_row(control);
+    const struct mg_ledger_entry entry = mg_ledger_entry(control);
+    char at[MG_INSTANT_TEXT], since[MG_INSTANT_TEXT], until[MG_INSTANT_TEXT];
+    mg_instant_text(entry.finding.at, at);
+    mg_instant_text(entry.since, since);
+    mg_instant_text(entry.finding.at + row->age_ms, until);
+    TRY(mg_buffer_add_byte(json, '{'));
+    TRY(words(json, "category", mg_category_words(row->category)));
+    TRY(mg_buffer_add_byte(json, ','));
+    TRY(words(json, "statement", row->statement));
+    /* The page shows "stale" by itself once stale_at has passed, also when the prober is gone. */
+    return mg_buffer_format(json, ",\"verdict\":\"%s\",\"since\":\"%s\",\"at\":\"%s\",\"stale_at\":\"%s\"}",
+                            mg_verdict_name(mg_finding_verdict_at(control, &entry.finding, now)), since, at, until);
+}
+
+struct mg_status
+mg_trust_publish(const char *runtime_directory, mg_instant now)
+{
+    char path[MG_PATH], made_at[MG_INSTANT_TEXT];
+    OWN_BUFFER(json, 1u << 20);
+    mg_instant_text(now, made_at);
+    TRY(mg_path_join(path, runtime_directory, "proof/trust.json"));
+    TRY(mg_buffer_format(&json, "{\"made_at\":\"%s\",\"controls\":[", made_at));
+    const char *between = "\n";
+    for (int i = 0; i < MG_CONTROL_COUNT; i++) {
+        if (!mg_control_row((enum mg_control) i)->built)
+            continue;
+        TRY(mg_buffer_add_text(&json, between));
+        TRY(trust_entry((enum mg_control) i, now, &json));
+        between = ",\n";
+    }
+    TRY(mg_buffer_add_text(&json, "]}\n"));
+    return mg_file_replace(path, mg_buffer_view(&json), 0644);
+}
+
+/* ---- the responsibility matrix ---- */
+
+static CHECKED struct mg_status
+matrix_row(const char *id, struct mg_words what, enum mg_party accountable, bool first, struct mg_buffer *json)
+{
+    TRY(mg_buffer_format(json, "%s{\"id\":\"%s\",", first ? "\n" : ",\n", id));
+    TRY(words(json, "what", what));
+    return mg_buffer_format(json, ",\"accountable\":\"%s\"}", mg_party_name(accountable));
+}
+
+/* Control: COMPLIANCE_04 */
+struct mg_status
+mg_responsibility_json(struct mg_buffer *json)
+{
+    TRY(mg_buffer_add_text(json, "{\"parties\":["));
+    for (enum mg_party party = MG_PARTY_CLOUD_PROVIDER; party < MG_PARTY_COUNT; party++) {
+        TRY(mg_buffer_format(json, "%s{\"party\":\"%s\",", party == MG_PARTY_CLOUD_PROVIDER ? "" : ",",
+                             mg_party_name(party)));
+        TRY(words(json, "name", mg_party_words(party)));
+        TRY(mg_buffer_add_byte(json, '}'));
+    }
+    TRY(mg_buffer_add_text(json, "],\"rows\":["));
+    for (size_t i = 0; i < mg_duty_count; i++)
+        TRY(matrix_row(mg_duty_rows[i].id, mg_duty_rows[i].duty, mg_duty_rows[i].accountable, i == 0, json));
+    for (int i = 0; i < MG_CONTROL_COUNT; i++) {
+        const struct mg_control_row *row = mg_control_row((enum mg_control) i);
+        TRY(matrix_row(row->id, row->statement, row->accountable, false, json));
+    }
+    for (size_t i = 0; i < mg_attestation_count; i++)
+        TRY(matrix_row(mg_attestation_rows[i].id, mg_attestation_rows[i].statement, mg_attestation_rows[i].accountable,
+                       false, json));
+    return mg_buffer_add_text(json, "]}\n");
+}
+
+struct mg_status
+mg_responsibility_publish(const char *runtime_directory)
+{
+    char path[MG_PATH];
+    OWN_BUFFER(json, 1u << 20);
+    TRY(mg_path_join(path, runtime_directory, "proof/responsibility.json"));
+    TRY(mg_responsibility_json(&json));
+    return mg_file_replace(path, mg_buffer_view(&json), 0644);
+}
