@@ -34,16 +34,28 @@ mg_merkle_node(const struct mg_hash *left, const struct mg_hash *right, struct m
     (void) SHA256_Final(ret_hash->bytes, &context);
 }
 
-void
-mg_tree_add(struct mg_tree *tree, const struct mg_hash *leaf_hash)
+unsigned
+mg_tree_add_tiles(struct mg_tree *tree, const struct mg_hash *leaf_hash, struct mg_hash ret_tiles[8])
 {
     mg_must(tree->size < MG_TREE_MOST);
     struct mg_hash carried = *leaf_hash;
-    unsigned level = 0;
-    for (; (tree->size >> level & 1) != 0; level++)
+    unsigned level = 0, tiles = 0;
+    while ((tree->size >> level & 1) != 0) {
         mg_merkle_node(&tree->peaks[level], &carried, &carried);
+        level++;
+        if (level % 8 == 0)
+            ret_tiles[tiles++] = carried;
+    }
     tree->peaks[level] = carried;
     tree->size++;
+    return tiles;
+}
+
+void
+mg_tree_add(struct mg_tree *tree, const struct mg_hash *leaf_hash)
+{
+    struct mg_hash tiles[8];
+    (void) mg_tree_add_tiles(tree, leaf_hash, tiles);
 }
 
 void

@@ -33,6 +33,9 @@ struct mg_tree {
     struct mg_hash peaks[63];
 };
 void mg_tree_add(struct mg_tree *tree, const struct mg_hash *leaf_hash);
+/* The same; also gives the nodes of levels 8, 16, 24, ... that this leaf completed, and their number:
+ * the hashes of full tiles. */
+unsigned mg_tree_add_tiles(struct mg_tree *tree, const struct mg_hash *leaf_hash, struct mg_hash ret_tiles[8]);
 void mg_tree_root(const struct mg_tree *tree, struct mg_hash *ret_root);
 
 /* Where proofs get the hashes of complete subtrees from, such as tiles on disk. */

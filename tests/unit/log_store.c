@@ -1,0 +1,267 @@
+#include "test.h"
+
+#include "base/io.h"
+#include "base/secret.h"
+#include "ports/log_store.h"
+#include "ports/log_tiles.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static const struct mg_log_limits limits = {.segment_bytes = 256 * 1024, .reserve_bytes = 65536};
+static char directory[64];
+
+static int
+directory_new(void **state)
+{
+    (void) state;
+    (void) snprintf(directory, sizeof directory, "/tmp/mg-log-XXXXXX");
+    return mkdtemp(directory) == NULL;
+}
+
+static int
+directory_remove(void **state)
+{
+    (void) state;
+    return mg_ok(mg_tree_remove(directory)) ? 0 : -1;
+}
+
+/* Leaf i is the same in every run and every reading: its number and some bytes after it. */
+static struct mg_view
+leaf_of(uint64_t i, uint8_t bytes[700])
+{
+    const size_t length = 8 + (size_t) (i * 7919 % 600);
+    for (size_t at = 0; at < length; at++)
+        bytes[at] = (uint8_t) (i >> (8 * (at % 8)));
+    return mg_view_of(bytes, length);
+}
+
+static void
+append(struct mg_log_store *store, uint64_t count)
+{
+    uint8_t bytes[700];
+    uint64_t expected = mg_log_size(store);
+    for (uint64_t i = 0; i < count; i++, expected++) {
+        uint64_t index = 0;
+        struct mg_status status = mg_log_add(store, leaf_of(expected, bytes), &index);
+        if (status.code == MG_BUSY) {
+            assert_ok(mg_log_commit(store));
+            status = mg_log_add(store, leaf_of(expected, bytes), &index);
+        }
+        assert_ok(status);
+        assert_int_equal(index, expected);
+    }
+    assert_ok(mg_log_commit(store));
+}
+
+/* Stands in for the signature of keys. */
+static void
+publish(struct mg_log_store *store)
+{
+    struct mg_checkpoint checkpoint = {.origin = mg_view_text("test"), .size = mg_log_size(store)};
+    struct mg_hash root;
+    mg_log_root(store, &root);
+    memcpy(checkpoint.root, root.bytes, MG_HASH);
+    OWN_BUFFER(text, 512);
+    assert_ok(mg_checkpoint_add(&text, &checkpoint));
+    assert_ok(mg_log_publish(store, mg_buffer_view(&text)));
+    assert_int_equal(mg_log_published(store), mg_log_size(store));
+}
+
+/* Reads everything back from the published files, as a stranger would. */
+static void
+check_published(const struct mg_log_store *store, uint64_t size)
+{
+    OWN(log_reader) reader = NULL;
+    OWN_BUFFER(note, 1024);
+    struct mg_checkpoint checkpoint;
+    assert_ok(mg_log_checkpoint_read(mg_log_directory(store), &note));
+    assert_ok(mg_checkpoint_parse(mg_buffer_view(&note), &checkpoint));
+    assert_int_equal(checkpoint.size, size);
+    assert_ok(mg_log_reader_new(mg_log_directory(store), size, &reader));
+    const struct mg_tree_source source = mg_log_reader_source(reader);
+    struct mg_tree tree = {0};
+    struct mg_hash root, hash;
+    uint8_t bytes[700];
+    for (uint64_t i = 0; i < size; i++) {
+        OWN_BUFFER(leaf, 1024);
+        assert_ok(mg_log_reader_leaf(reader, i, &leaf));
+        assert_true(mg_view_equal(mg_buffer_view(&leaf), leaf_of(i, bytes)));
+        mg_merkle_leaf(mg_buffer_view(&leaf), &hash);
+        mg_tree_add(&tree, &hash);
+    }
+    mg_tree_root(&tree, &root);
+    assert_memory_equal(root.bytes, checkpoint.root, MG_HASH);
+    assert_ok(mg_merkle_root(&source, size, &hash));
+    assert_true(mg_hash_equal(&hash, &root));
+}
+
+static void
+a_log_grows_over_tiles_and_segments_and_comes_back(void **state)
+{
+    (void) state;
+    uint64_t size = 0, first_size = 0;
+    struct mg_hash first_root = {{0}};
+    for (unsigned round = 0; round < 40; round++) {
+        OWN(log_store) store = NULL;
+        assert_ok(mg_log_open(directory, &limits, &store));
+        assert_int_equal(mg_log_size(store), size);
+        for (unsigned commit = 0; commit < 3; commit++) {
+            const uint64_t count = (round * 13 + commit * 29) % 60;
+            append(store, count);
+            size += count;
+            if (round % 3 != 2)
+                publish(store);
+            struct mg_proof proof;
+            struct mg_hash root;
+            mg_log_root(store, &root);
+            if (round == 4) {
+                first_root = root;
+                first_size = size;
+            }
+            assert_ok(mg_log_consistency(store, first_size, &proof));
+            assert_true(round < 4 || mg_merkle_consistent(first_size, &first_root, size, &root, &proof));
+        }
+        publish(store);
+        check_published(store, size);
+    }
+    assert_true(size > 2048);
+}
+
+static void
+uncommitted_leaves_are_gone_and_published_files_come_back(void **state)
+{
+    (void) state;
+    {
+        OWN(log_store) store = NULL;
+        assert_ok(mg_log_open(directory, &limits, &store));
+        append(store, 600);
+        publish(store);
+        append(store, 5); /* committed, never published */
+        uint64_t index;
+        assert_ok(mg_log_add(store, mg_view_text("lost"), &index));
+    }
+    char published[128];
+    (void) snprintf(published, sizeof published, "%s/log", directory);
+    assert_ok(mg_tree_remove(published)); /* as after a power failure, at worst */
+    OWN(log_store) store = NULL;
+    assert_ok(mg_log_open(directory, &limits, &store));
+    assert_int_equal(mg_log_size(store), 605);
+    publish(store);
+    check_published(store, 605);
+}
+
+/* Cuts or changes the newest segment from `at` bytes before the end of its used part. */
+static void
+journal_damage(const char *name, off_t at, bool flip)
+{
+    char path[128];
+    (void) snprintf(path, sizeof path, "%s/journal/%s", directory, name);
+    OWN_FD fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    uint8_t byte = 0;
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
+    byte = flip ? byte ^ 1 : 0;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+}
+
+static void
+a_torn_batch_is_dropped_whole(void **state)
+{
+    (void) state;
+    for (unsigned damage = 0; damage < 3; damage++) {
+        off_t end = 65536; /* behind the header of an empty log */
+        {
+            OWN(log_store) store = NULL;
+            assert_ok(mg_log_open(directory, &limits, &store));
+            append(store, 10);
+            for (uint64_t i = 0; i < 10; i++) {
+                uint8_t bytes[700];
+                end += 2 + (off_t) leaf_of(i, bytes).length;
+            }
+            end += 64;
+            append(store, 3);
+        }
+        journal_damage("0", end + (off_t) damage * 40, true); /* magic, root, first leaf */
+        {
+            OWN(log_store) store = NULL;
+            assert_ok(mg_log_open(directory, &limits, &store));
+            assert_int_equal(mg_log_size(store), 10);
+            append(store, 2); /* over what is left of the torn one */
+        }
+        OWN(log_store) store = NULL;
+        assert_ok(mg_log_open(directory, &limits, &store));
+        assert_int_equal(mg_log_size(store), 12);
+        publish(store);
+        check_published(store, 12);
+        mg_log_store_drop(&store);
+        assert_ok(mg_tree_remove(directory));
+    }
+}
+
+/* A header that was being written when the machine stopped: the other segment holds everything. */
+static void
+a_torn_segment_header_loses_nothing(void **state)
+{
+    (void) state;
+    uint64_t size = 0;
+    for (unsigned round = 0; round < 12; round++) {
+        OWN(log_store) store = NULL;
+        assert_ok(mg_log_open(directory, &limits, &store));
+        assert_int_equal(mg_log_size(store), size);
+        append(store, 50);
+        size += 50;
+        publish(store);
+    }
+    /* Each segment takes some 600 of these leaves: the first switch has not come or has just come. */
+    OWN(log_store) store = NULL;
+    assert_ok(mg_log_open(directory, &limits, &store));
+    char path[128];
+    (void) snprintf(path, sizeof path, "%s/journal/1", directory);
+    OWN_FD fd = open(path, O_RDWR);
+    uint8_t before[4096], now[4096];
+    assert_int_equal(pread(fd, before, sizeof before, 0), sizeof before);
+    do {
+        append(store, 10);
+        size += 10;
+        assert_int_equal(pread(fd, now, sizeof now, 0), sizeof now);
+    } while (memcmp(before, now, sizeof now) == 0);
+    /* The commit that came after the switch is in the new segment only: take the state before it. */
+    mg_log_store_drop(&store);
+    journal_damage("1", 100, true);
+    assert_ok(mg_log_open(directory, &limits, &store));
+    assert_int_equal(mg_log_size(store), size - 10);
+    publish(store);
+    check_published(store, size - 10);
+}
+
+static void
+a_log_without_its_journal_is_refused(void **state)
+{
+    (void) state;
+    {
+        OWN(log_store) store = NULL;
+        assert_ok(mg_log_open(directory, &limits, &store));
+        append(store, 3);
+        publish(store);
+    }
+    char journal[128];
+    (void) snprintf(journal, sizeof journal, "%s/journal", directory);
+    assert_ok(mg_tree_remove(journal));
+    OWN(log_store) store = NULL;
+    assert_code(mg_log_open(directory, &limits, &store), INTEGRITY);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_log_grows_over_tiles_and_segments_and_comes_back, directory_new, directory_remove),
+        cmocka_unit_test_setup_teardown(uncommitted_leaves_are_gone_and_published_files_come_back, directory_new, directory_remove),
+        cmocka_unit_test_setup_teardown(a_torn_batch_is_dropped_whole, directory_new, directory_remove),
+        cmocka_unit_test_setup_teardown(a_torn_segment_header_loses_nothing, directory_new, directory_remove),
+        cmocka_unit_test_setup_teardown(a_log_without_its_journal_is_refused, directory_new, directory_remove),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
