@@ -41,4 +41,36 @@ CHECKED struct mg_status mg_core_host(struct mg_view host, struct mg_core_host *
 /* Role names (separated by spaces) as the bits of the policy snapshot; unknown names give no bit. */
 uint32_t mg_core_role_bits(uint64_t tenant, struct mg_view roles);
 
+/* Who asks for something, for decisions and records. */
+struct mg_core_actor {
+    enum mg_actor_kind kind;
+    char id[129], name[257];
+};
+
+/* An operator: the CLI (known by its socket), a live operator session from the portal, or a process
+ * of ours that the message's row admits. *ret_allowed false: answer NOT_ALLOWED. */
+CHECKED struct mg_status mg_core_operator(const struct mg_call *call, struct mg_view session,
+                                          struct mg_core_actor *ret_actor, bool *ret_allowed);
+
+/* One audit record; returns OK when it is durable. Whoever gets an error must not act. */
+struct mg_core_detail {
+    const char *key;
+    struct mg_view value;
+};
+struct mg_core_record {
+    enum mg_event event;
+    uint64_t tenant;
+    const struct mg_core_actor *actor; /* NULL: this process */
+    struct mg_view target, reason, address;
+    enum mg_audit_outcome outcome; /* 0: success */
+    const struct mg_core_detail *details;
+    size_t detail_count;
+};
+CHECKED struct mg_status mg_core_record(const struct mg_core_record *record);
+
+/* Called by main.c. */
+CHECKED struct mg_status mg_core_prepare(const struct mg_environment *environment);
+CHECKED struct mg_status mg_core_start(const struct mg_environment *environment);
+void mg_core_tick(mg_instant now);
+
 #endif

@@ -1,0 +1,238 @@
+#include "process/authority/core.h"
+
+#include "base/log.h"
+#include "process/authority/tenants.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define POOL_CONNECTIONS 12
+#define POOL_WAIT_MS 2000
+#define DATABASE_WAIT_MS 60000
+
+static struct mg_database_pool *pool;
+static struct mg_session_writer *sessions;
+
+struct mg_status
+mg_core_database(struct mg_database **ret_database)
+{
+    if (pool == NULL)
+        return fail_with(UNAVAILABLE, "the control database is not connected yet");
+    return mg_database_pool_take(pool, POOL_WAIT_MS, ret_database);
+}
+
+struct mg_session_writer *
+mg_core_sessions(void)
+{
+    return sessions;
+}
+
+/* ---- roles ---- */
+
+static const char *const role_names[] = {"administrator", "approver", "auditor", "user", "operator"};
+
+uint32_t
+mg_core_role_bits(uint64_t tenant, struct mg_view roles)
+{
+    (void) tenant; /* custom roles per tenant come with the role matrix */
+    uint32_t bits = 0;
+    OWN_TEXT text = NULL;
+    if (!mg_ok(mg_view_to_text(roles, &text)))
+        return 0;
+    const char *cursor = text;
+    struct mg_view word;
+    while (mg_option_word(&cursor, &word))
+        for (size_t i = 0; i < MG_COUNT(role_names); i++)
+            if (mg_view_is(word, role_names[i]))
+                bits |= 1U << i;
+    return bits;
+}
+
+/* ---- who acts ---- */
+
+static CHECKED struct mg_status
+operator_of_session(struct mg_view session, struct mg_core_actor *ret_actor, bool *ret_allowed)
+{
+    struct mg_session found;
+    OWN(database) database = NULL;
+    OWN(rows) rows = NULL;
+    *ret_allowed = false;
+    if (session.length != MG_TOKEN_HASH)
+        return OK;
+    const struct mg_status status = mg_session_get(sessions, session.bytes, &found);
+    if (status.code == MG_NOT_FOUND)
+        return OK;
+    TRY(status);
+    const mg_instant now = mg_now();
+    if (found.origin != MG_ORIGIN_OPERATOR || found.tenant_id != 0 || found.expires_at <= now)
+        return OK;
+    TRY(mg_core_database(&database));
+    TRY(mg_query(database, &rows, "SELECT login, name FROM account WHERE id = $1 AND tenant = 0 AND disabled_at IS NULL",
+                 MG_I64(found.user_id)));
+    if (mg_rows_count(rows) != 1)
+        return OK;
+    ret_actor->kind = MG_ACTOR_OPERATOR;
+    TRY(mg_view_copy(mg_rows_text(rows, 0, 0), ret_actor->id, sizeof ret_actor->id));
+    TRY(mg_view_copy(mg_rows_text(rows, 0, 1), ret_actor->name, sizeof ret_actor->name));
+    *ret_allowed = true;
+    return OK;
+}
+
+struct mg_status
+mg_core_operator(const struct mg_call *call, struct mg_view session, struct mg_core_actor *ret_actor, bool *ret_allowed)
+{
+    *ret_actor = (struct mg_core_actor) {.kind = MG_ACTOR_PROCESS};
+    *ret_allowed = false;
+    switch (mg_call_sender(call)) {
+    case MG_CLI: {
+        /* The admin socket admitted this uid by SO_PEERCRED. */
+        ret_actor->kind = MG_ACTOR_OPERATOR;
+        (void) snprintf(ret_actor->id, sizeof ret_actor->id, "uid:%u", (unsigned) mg_call_uid(call));
+        (void) snprintf(ret_actor->name, sizeof ret_actor->name, "command line");
+        *ret_allowed = true;
+        return OK;
+    }
+    case MG_PORTAL:
+        return operator_of_session(session, ret_actor, ret_allowed);
+    default:
+        (void) snprintf(ret_actor->id, sizeof ret_actor->id, "%s", mg_process_name(mg_call_sender(call)));
+        *ret_allowed = true; /* a process of ours whose row names it as a sender */
+        return OK;
+    }
+}
+
+struct mg_status
+mg_core_record(const struct mg_core_record *record)
+{
+    OWN_BUFFER(storage, 4096);
+    OWN_BUFFER(details, 4096);
+    struct mg_reply_audit_append reply;
+    for (size_t i = 0; i < record->detail_count; i++) {
+        const struct mg_record_audit_detail detail = {.key = mg_view_text(record->details[i].key),
+                                                      .value = record->details[i].value};
+        TRY(mg_list_add_audit_detail(&details, &detail));
+    }
+    const struct mg_request_audit_append request = {
+        .event = record->event,
+        .tenant = record->tenant,
+        .actor_kind = record->actor != NULL ? record->actor->kind : MG_ACTOR_PROCESS,
+        .actor_id = mg_view_text(record->actor != NULL ? record->actor->id : "authority"),
+        .actor_name = mg_view_text(record->actor != NULL ? record->actor->name : ""),
+        .target = record->target,
+        .outcome = record->outcome != 0 ? record->outcome : MG_AUDIT_SUCCESS,
+        .reason = record->reason,
+        .address = record->address,
+        .details = {.bytes = mg_buffer_view(&details)},
+    };
+    return mg_call_audit_append(&request, &reply, &storage, 10000);
+}
+
+/* ---- start ---- */
+
+struct mg_status
+mg_core_prepare(const struct mg_environment *environment)
+{
+    char path[600];
+    struct mg_session_report report;
+    (void) snprintf(path, sizeof path, "%s/gate", environment->runtime_directory);
+    /* The directory's set-group-ID bit gives the files to the group of the nginx workers. */
+    TRY(mg_session_writer_open(path, (uint64_t) environment->options->gate_sessions, (gid_t) -1, &sessions, &report));
+    if (report.how == MG_SESSIONS_REPLACED)
+        mg_log(MG_WARNING, "the session table could not be trusted and was made anew");
+    if (report.repaired != 0)
+        mg_log(MG_WARNING, "%llu sessions were half-written and are ended", (unsigned long long) report.repaired);
+    (void) snprintf(path, sizeof path, "%s/admin/admin.sock", environment->runtime_directory);
+    return mg_listen_admin(path, geteuid());
+}
+
+static CHECKED struct mg_status
+database_connect(void)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_control_database place;
+    TRY(mg_call_control_database(&(struct mg_request_control_database) {0}, &place, &storage, DATABASE_WAIT_MS));
+    OWN_TEXT url = NULL, host = NULL, name = NULL, user = NULL;
+    TRY(mg_view_to_text(place.url, &url));
+    TRY(mg_view_to_text(place.host, &host));
+    TRY(mg_view_to_text(place.database, &name));
+    TRY(mg_view_to_text(place.user, &user));
+    const struct mg_database_address address = {
+        .url = url[0] != '\0' ? url : NULL,
+        .host = host,
+        .port = (unsigned) place.port,
+        .database = name,
+        .user = user,
+        .password = place.password,
+    };
+    return mg_database_pool_new(&address, POOL_CONNECTIONS, &pool);
+}
+
+/* The durable sessions are in the database; the table follows it, without a moment of emptiness. */
+static CHECKED struct mg_status
+sessions_reload(void)
+{
+    OWN(database) database = NULL;
+    OWN(rows) rows = NULL;
+    uint64_t removed = 0;
+    const mg_instant now = mg_now();
+    TRY(mg_core_database(&database));
+    TRY(mg_session_reload_begin(sessions));
+    TRY(mg_query(database, &rows,
+                 "SELECT s.id, s.token_hash, f.account, f.id, f.tenant, s.origin, f.authenticated_at, f.expires_at,"
+                 " f.idle_ms, s.last_seen_at, a.roles, s.host"
+                 " FROM session s JOIN session_family f ON f.id = s.family JOIN account a ON a.id = f.account"
+                 " LEFT JOIN tenant t ON t.number = f.tenant"
+                 " WHERE f.expires_at > $1 AND a.disabled_at IS NULL AND t.suspended_at IS NULL",
+                 MG_INSTANT(now)));
+    for (size_t i = 0; i < mg_rows_count(rows); i++) {
+        struct mg_core_host host;
+        if (!mg_ok(mg_core_host(mg_rows_text(rows, i, 11), &host)))
+            continue; /* the host was taken away: so is what was bound to it */
+        struct mg_session session = {
+            .session_id = (uint64_t) mg_rows_i64(rows, i, 0),
+            .user_id = (uint64_t) mg_rows_i64(rows, i, 2),
+            .family_id = (uint64_t) mg_rows_i64(rows, i, 3),
+            .tenant_id = (uint32_t) mg_rows_i64(rows, i, 4),
+            .host_id = host.id,
+            .origin = (enum mg_origin) mg_rows_i64(rows, i, 5),
+            .authenticated_at = mg_rows_instant(rows, i, 6),
+            .expires_at = mg_rows_instant(rows, i, 7),
+            .idle_ms = mg_rows_i64(rows, i, 8),
+            .last_seen_at = mg_rows_instant(rows, i, 9),
+            .roles = mg_core_role_bits((uint64_t) mg_rows_i64(rows, i, 4), mg_rows_text(rows, i, 10)),
+        };
+        const struct mg_view hash = mg_rows_bytes(rows, i, 1);
+        if (hash.length != MG_TOKEN_HASH)
+            continue;
+        memcpy(session.token_hash, hash.bytes, MG_TOKEN_HASH);
+        /* The table may know a later use than the database: the marks are kept by reload for slots
+         * that stay, and last_seen_at only counts where there is none. */
+        TRY(mg_session_put(sessions, &session));
+    }
+    TRY(mg_session_reload_end(sessions, &removed));
+    mg_log(MG_INFO, "%zu sessions from the database, %llu ended meanwhile", mg_rows_count(rows),
+           (unsigned long long) removed);
+    return OK;
+}
+
+struct mg_status
+mg_core_start(const struct mg_environment *environment)
+{
+    TRY(database_connect());
+    TRY(mg_tenants_load());
+    TRY(sessions_reload());
+    TRY(mg_tenants_publish());
+    return mg_tenants_follow();
+}
+
+void
+mg_core_tick(mg_instant now)
+{
+    OWN(database) database = NULL;
+    (void) now;
+    /* The heartbeat says that decisions are in touch with the database; the gate goes on alone for
+     * gate.outage without it. */
+    if (mg_ok(mg_core_database(&database)) && mg_ok(mg_query(database, NULL, "SELECT 1")))
+        mg_session_heartbeat(sessions, mg_monotonic_ms());
+}

@@ -1,0 +1,315 @@
+#include "process/authority/tenants.h"
+
+#include "base/log.h"
+#include "process/authority/tenants_private.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TENANTS_MOST 100000
+#define OPERATOR_HOST_ID 0x7FFFFFFFU /* the database counts from 1 upwards and never gets there */
+
+struct tenant {
+    struct mg_core_tenant core;
+    char *upstream, *hosts;
+    bool ready, suspended;
+    bool upstream_well, database_well; /* as the watch last said */
+    mg_instant created_at;
+};
+
+struct host {
+    struct mg_core_host core;
+    char *name;
+};
+
+static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
+static struct tenant *tenants; /* by name */
+static size_t tenant_count;
+static struct host *hosts;
+static size_t host_count;
+
+/* ---- loading ---- */
+
+static void
+tenants_free(struct tenant *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(list[i].upstream);
+        free(list[i].hosts);
+    }
+    free(list);
+}
+
+static void
+hosts_free(struct host *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(list[i].name);
+    free(list);
+}
+
+static const struct tenant *
+tenant_find(uint64_t number)
+{
+    for (size_t i = 0; i < tenant_count; i++)
+        if (tenants[i].core.number == number)
+            return &tenants[i];
+    return NULL;
+}
+
+static void
+origin_text(char *origin, size_t size, const char *host)
+{
+    const int64_t port = mg_environment()->options->gate_https_port;
+    if (port == 443)
+        (void) snprintf(origin, size, "https://%s", host);
+    else
+        (void) snprintf(origin, size, "https://%s:%lld", host, (long long) port);
+}
+
+static struct mg_session_limits
+deployment_limits(void)
+{
+    const struct mg_options *options = mg_environment()->options;
+    return (struct mg_session_limits) {.idle_ms = options->session_idle, .absolute_ms = options->session_absolute};
+}
+
+static CHECKED struct mg_status
+tenant_read(const struct mg_rows *rows, size_t row, struct tenant *tenant)
+{
+    const struct mg_session_limits deployment = deployment_limits();
+    const struct mg_session_limits own = {.idle_ms = mg_rows_i64(rows, row, 7), .absolute_ms = mg_rows_i64(rows, row, 8)};
+    tenant->core.number = (uint64_t) mg_rows_i64(rows, row, 0);
+    TRY(mg_view_copy(mg_rows_text(rows, row, 1), tenant->core.name, sizeof tenant->core.name));
+    TRY(mg_view_copy(mg_rows_text(rows, row, 2), tenant->core.label, sizeof tenant->core.label));
+    TRY(mg_view_copy(mg_rows_text(rows, row, 3), tenant->core.sign_in_host, sizeof tenant->core.sign_in_host));
+    TRY(mg_view_to_text(mg_rows_text(rows, row, 4), &tenant->upstream));
+    tenant->ready = !mg_rows_null(rows, row, 5);
+    tenant->suspended = !mg_rows_null(rows, row, 6);
+    tenant->core.open = tenant->ready && !tenant->suspended;
+    tenant->core.limits = mg_session_limits_of(&deployment, &own);
+    tenant->created_at = mg_rows_instant(rows, row, 9);
+    TRY(mg_view_to_text(mg_rows_text(rows, row, 10), &tenant->hosts));
+    origin_text(tenant->core.sign_in_origin, sizeof tenant->core.sign_in_origin, tenant->core.sign_in_host);
+    const struct tenant *before = tenant_find(tenant->core.number);
+    tenant->upstream_well = before == NULL || before->upstream_well;
+    tenant->database_well = before == NULL || before->database_well;
+    return OK;
+}
+
+static CHECKED struct mg_status
+host_read(const struct mg_rows *rows, size_t row, struct host *host)
+{
+    host->core = (struct mg_core_host) {.id = (uint32_t) mg_rows_i64(rows, row, 1),
+                                        .tenant = (uint64_t) mg_rows_i64(rows, row, 2),
+                                        .origin = (enum mg_origin) mg_rows_i64(rows, row, 3)};
+    return mg_view_to_text(mg_rows_text(rows, row, 0), &host->name);
+}
+
+/* Puts the new lists in place of the old ones, or frees them if they are not complete. */
+static void
+lists_swap(struct tenant *new_tenants, size_t new_tenant_count, struct host *new_hosts, size_t new_host_count)
+{
+    struct tenant *old_tenants = tenants;
+    struct host *old_hosts = hosts;
+    const size_t old_tenant_count = tenant_count, old_host_count = host_count;
+    tenants = new_tenants;
+    tenant_count = new_tenant_count;
+    hosts = new_hosts;
+    host_count = new_host_count;
+    tenants_free(old_tenants, old_tenant_count);
+    hosts_free(old_hosts, old_host_count);
+}
+
+struct mg_status
+mg_tenants_load(void)
+{
+    OWN(database) database = NULL;
+    OWN(rows) tenant_rows = NULL;
+    OWN(rows) host_rows = NULL;
+    TRY(mg_core_database(&database));
+    TRY(mg_query(database, &tenant_rows,
+                 "SELECT t.number, t.name, t.label, t.sign_in_host, t.upstream, t.ready_at, t.suspended_at,"
+                 " t.session_idle_ms, t.session_absolute_ms, t.created_at,"
+                 " coalesce((SELECT string_agg(h.host, ' ' ORDER BY h.id) FROM tenant_host h"
+                 "           WHERE h.tenant = t.number AND h.origin = 1), '')"
+                 " FROM tenant t ORDER BY t.name"));
+    TRY(mg_query(database, &host_rows, "SELECT host, id, tenant, origin FROM tenant_host ORDER BY host"));
+    const size_t new_tenant_count = mg_rows_count(tenant_rows), new_host_count = mg_rows_count(host_rows) + 1;
+    struct tenant *new_tenants = calloc(new_tenant_count + 1, sizeof *new_tenants);
+    struct host *new_hosts = calloc(new_host_count, sizeof *new_hosts);
+    struct mg_status status = new_tenants == NULL || new_hosts == NULL ? fail(OUT_OF_MEMORY) : OK;
+    (void) pthread_rwlock_wrlock(&lock);
+    for (size_t i = 0; mg_ok(status) && i < new_tenant_count; i++)
+        status = tenant_read(tenant_rows, i, &new_tenants[i]);
+    for (size_t i = 0; mg_ok(status) && i + 1 < new_host_count; i++)
+        status = host_read(host_rows, i, &new_hosts[i]);
+    if (mg_ok(status)) {
+        struct host *operators = &new_hosts[new_host_count - 1];
+        operators->core = (struct mg_core_host) {.id = OPERATOR_HOST_ID, .origin = MG_ORIGIN_OPERATOR};
+        status = mg_view_to_text(mg_view_text(mg_environment()->options->console_host), &operators->name);
+    }
+    if (mg_ok(status))
+        lists_swap(new_tenants, new_tenant_count, new_hosts, new_host_count);
+    else {
+        if (new_tenants != NULL)
+            tenants_free(new_tenants, new_tenant_count);
+        if (new_hosts != NULL)
+            hosts_free(new_hosts, new_host_count);
+    }
+    (void) pthread_rwlock_unlock(&lock);
+    return status;
+}
+
+/* ---- looking up ---- */
+
+static void
+operators_fill(struct mg_core_tenant *ret_tenant)
+{
+    *ret_tenant = (struct mg_core_tenant) {.open = true, .limits = deployment_limits(), .label = "Masugata"};
+    const char *host = mg_environment()->options->console_host;
+    (void) snprintf(ret_tenant->sign_in_host, sizeof ret_tenant->sign_in_host, "%s", host);
+    origin_text(ret_tenant->sign_in_origin, sizeof ret_tenant->sign_in_origin, host);
+}
+
+struct mg_status
+mg_core_tenant(uint64_t number, struct mg_core_tenant *ret_tenant)
+{
+    if (number == 0) {
+        operators_fill(ret_tenant);
+        return OK;
+    }
+    (void) pthread_rwlock_rdlock(&lock);
+    const struct tenant *tenant = tenant_find(number);
+    if (tenant != NULL)
+        *ret_tenant = tenant->core;
+    (void) pthread_rwlock_unlock(&lock);
+    return tenant != NULL ? OK : fail_with(NOT_FOUND, "tenant %llu", (unsigned long long) number);
+}
+
+struct mg_status
+mg_core_tenant_named(struct mg_view name, struct mg_core_tenant *ret_tenant)
+{
+    if (name.length == 0) {
+        operators_fill(ret_tenant);
+        return OK;
+    }
+    bool found = false;
+    (void) pthread_rwlock_rdlock(&lock);
+    for (size_t i = 0; i < tenant_count && !found; i++)
+        if (mg_view_is(name, tenants[i].core.name)) {
+            *ret_tenant = tenants[i].core;
+            found = true;
+        }
+    (void) pthread_rwlock_unlock(&lock);
+    return found ? OK : fail_with(NOT_FOUND, "tenant %.*s", (int) name.length, (const char *) name.bytes);
+}
+
+struct mg_status
+mg_core_host(struct mg_view host, struct mg_core_host *ret_host)
+{
+    bool found = false;
+    (void) pthread_rwlock_rdlock(&lock);
+    for (size_t i = 0; i < host_count && !found; i++)
+        if (mg_view_is(host, hosts[i].name)) {
+            *ret_host = hosts[i].core;
+            found = true;
+        }
+    (void) pthread_rwlock_unlock(&lock);
+    return found ? OK : fail_with(NOT_FOUND, "host %.*s", (int) host.length, (const char *) host.bytes);
+}
+
+struct mg_status
+mg_tenants_walk(struct mg_view after, mg_tenant_visit visit, void *context)
+{
+    OWN_TEXT from = NULL;
+    struct mg_status status = OK;
+    bool enough = false;
+    TRY(mg_view_to_text(after, &from));
+    (void) pthread_rwlock_rdlock(&lock);
+    for (size_t i = 0; i < tenant_count && mg_ok(status) && !enough; i++) {
+        const struct tenant *tenant = &tenants[i];
+        if (strcmp(tenant->core.name, from) <= 0 && from[0] != '\0')
+            continue;
+        const struct mg_tenant_listed listed = {
+            .number = tenant->core.number,
+            .name = tenant->core.name,
+            .label = tenant->core.label,
+            .hosts = tenant->hosts,
+            .sign_in_host = tenant->core.sign_in_host,
+            .upstream = tenant->upstream,
+            .ready = tenant->ready,
+            .suspended = tenant->suspended,
+            .created_at = tenant->created_at,
+        };
+        status = visit(context, &listed, &enough);
+    }
+    (void) pthread_rwlock_unlock(&lock);
+    return status;
+}
+
+/* ---- what the follower and the policy are made from (publish.c) ---- */
+
+struct mg_status
+mg_tenants_read(mg_tenants_reader read, void *context)
+{
+    struct mg_tenants_view view = {.tenant_count = tenant_count};
+    (void) pthread_rwlock_rdlock(&lock);
+    view.tenant_count = tenant_count;
+    view.host_count = host_count;
+    struct mg_tenants_tenant *tenant_rows = calloc(tenant_count + 1, sizeof *tenant_rows);
+    struct mg_tenants_host *host_rows = calloc(host_count + 1, sizeof *host_rows);
+    struct mg_status status = tenant_rows == NULL || host_rows == NULL ? fail(OUT_OF_MEMORY) : OK;
+    for (size_t i = 0; mg_ok(status) && i < tenant_count; i++)
+        tenant_rows[i] = (struct mg_tenants_tenant) {
+            .core = &tenants[i].core,
+            .upstream = tenants[i].upstream,
+            .ready = tenants[i].ready,
+            .suspended = tenants[i].suspended,
+            .well = tenants[i].upstream_well && tenants[i].database_well,
+        };
+    for (size_t i = 0; mg_ok(status) && i < host_count; i++) {
+        const struct tenant *tenant = tenant_find(hosts[i].core.tenant);
+        host_rows[i] = (struct mg_tenants_host) {
+            .core = hosts[i].core,
+            .name = hosts[i].name,
+            .upstream = tenant != NULL ? tenant->upstream : "",
+            .sign_in_origin = tenant != NULL ? tenant->core.sign_in_origin : "",
+        };
+    }
+    view.tenants = tenant_rows;
+    view.hosts = host_rows;
+    if (mg_ok(status))
+        status = read(context, &view);
+    (void) pthread_rwlock_unlock(&lock);
+    free(tenant_rows);
+    free(host_rows);
+    return status;
+}
+
+struct mg_status
+mg_tenants_health(uint64_t number, bool upstream, bool database, struct mg_view reason)
+{
+    bool changed = false, well = false;
+    char name[64] = "";
+    (void) pthread_rwlock_wrlock(&lock);
+    struct tenant *tenant = (struct tenant *) (uintptr_t) tenant_find(number);
+    if (tenant != NULL) {
+        changed = (tenant->upstream_well && tenant->database_well) != (upstream && database);
+        tenant->upstream_well = upstream;
+        tenant->database_well = database;
+        well = upstream && database;
+        (void) snprintf(name, sizeof name, "%s", tenant->core.name);
+    }
+    (void) pthread_rwlock_unlock(&lock);
+    if (!changed)
+        return OK;
+    mg_log(MG_WARNING, "tenant %s: maintenance page %s: %.*s", name, well ? "off" : "on", (int) reason.length,
+           (const char *) reason.bytes);
+    TRY(mg_tenants_publish());
+    return mg_core_record(&(struct mg_core_record) {.event = well ? MG_EVENT_maintenance_off : MG_EVENT_maintenance_on,
+                                                    .tenant = number,
+                                                    .target = mg_view_text(name),
+                                                    .reason = reason});
+}

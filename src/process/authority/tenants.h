@@ -1,0 +1,30 @@
+/* The tenants and hosts in memory, and what follows from them outside: the policy snapshot for the
+ * gate, nginx's origins, the tenants' databases. The database is the truth; every change writes it
+ * first and then loads everything anew. */
+#ifndef MG_AUTHORITY_TENANTS_H
+#define MG_AUTHORITY_TENANTS_H
+
+#include "process/authority/core.h"
+
+/* Reads tenants and hosts from the database. */
+CHECKED struct mg_status mg_tenants_load(void);
+/* Gives the gate a new policy; when it returns every worker judges by it or refuses. */
+CHECKED struct mg_status mg_tenants_publish(void);
+/* Load, publish, and let the follower do the rest. */
+CHECKED struct mg_status mg_tenants_changed(void);
+/* Starts the thread that follows: nginx's origins, databases of new tenants. */
+CHECKED struct mg_status mg_tenants_follow(void);
+/* From the watch. */
+CHECKED struct mg_status mg_tenants_health(uint64_t number, bool upstream, bool database, struct mg_view reason);
+
+/* Visits copies in the order of names, after `after`; the visitor says when it has enough. */
+struct mg_tenant_listed {
+    uint64_t number;
+    const char *name, *label, *hosts, *sign_in_host, *upstream;
+    bool ready, suspended;
+    mg_instant created_at;
+};
+typedef struct mg_status (*mg_tenant_visit)(void *context, const struct mg_tenant_listed *tenant, bool *ret_enough);
+CHECKED struct mg_status mg_tenants_walk(struct mg_view after, mg_tenant_visit visit, void *context);
+
+#endif
