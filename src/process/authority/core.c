@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define POOL_CONNECTIONS 12
+#define POOL_CONNECTIONS 14 /* a handler thread each, the tick, the follower */
 #define POOL_WAIT_MS 2000
 #define DATABASE_WAIT_MS 60000
 

@@ -1,0 +1,21 @@
+/* Every request the authority answers, one line each; the handler is the MG_HANDLER_PUBLIC of that
+ * name in one of the *_requests.c or identity*.c files. main.c makes the table from these lines. */
+#ifndef MG_AUTHORITY_REQUESTS_H
+#define MG_AUTHORITY_REQUESTS_H
+
+#include "process/authority/core.h"
+
+#define MG_AUTHORITY_REQUESTS(X) \
+    X(tenant_list)               \
+    X(tenant_parts)              \
+    X(tenant_add)                \
+    X(tenant_suspend)            \
+    X(tenant_health)             \
+    X(site)                      \
+    X(key_set)
+
+#define X(name) MG_HANDLER_DECLARE(name)
+MG_AUTHORITY_REQUESTS(X)
+#undef X
+
+#endif

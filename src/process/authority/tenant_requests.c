@@ -1,0 +1,307 @@
+/* What operators ask about tenants, and what pages and processes must know of them. */
+#include "process/authority/requests.h"
+
+#include "base/log.h"
+#include "base/secret.h"
+#include "domain/host_name.h"
+#include "process/authority/tenants.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+#define PAGE_ROWS 200
+#define HOSTS_MOST 32
+
+/* ---- lists ---- */
+
+struct page {
+    struct mg_buffer *list;
+    struct mg_database *database;
+    size_t rows;
+    bool more;
+};
+
+static CHECKED struct mg_status
+count_of(struct mg_database *database, const char *sql, uint64_t tenant, uint64_t *ret_count)
+{
+    OWN(rows) rows = NULL;
+    TRY(mg_query(database, &rows, sql, MG_I64(tenant)));
+    *ret_count = (uint64_t) mg_rows_i64(rows, 0, 0);
+    return OK;
+}
+
+static CHECKED struct mg_status
+tenant_row_add(void *context, const struct mg_tenant_listed *tenant, bool *ret_enough)
+{
+    struct page *page = context;
+    if (page->rows == PAGE_ROWS) {
+        page->more = *ret_enough = true;
+        return OK;
+    }
+    struct mg_record_tenant_row row = {
+        .tenant = tenant->number,
+        .name = mg_view_text(tenant->name),
+        .label = mg_view_text(tenant->label),
+        .state = tenant->suspended ? MG_LISTED_SUSPENDED : tenant->ready ? MG_LISTED_ACTIVE : MG_LISTED_PREPARING,
+        .hosts = mg_view_text(tenant->hosts),
+        .sign_in_host = mg_view_text(tenant->sign_in_host),
+        .upstream = mg_view_text(tenant->upstream),
+        .created_at = tenant->created_at,
+    };
+    TRY(count_of(page->database, "SELECT count(*) FROM account WHERE tenant = $1", tenant->number, &row.users));
+    TRY(count_of(page->database, "SELECT count(*) FROM session_family WHERE tenant = $1", tenant->number, &row.sessions));
+    page->rows++;
+    return mg_list_add_tenant_row(page->list, &row);
+}
+
+MG_HANDLER_PUBLIC(tenant_list)
+{
+    OWN_BUFFER(list, 122880);
+    OWN(database) database = NULL;
+    struct mg_core_actor actor;
+    struct mg_reply_tenant_list reply = {.outcome = MG_NOT_ALLOWED};
+    bool allowed;
+    TRY(mg_core_operator(call, request->session, &actor, &allowed));
+    if (!allowed)
+        return mg_answer_tenant_list(call, &reply);
+    TRY(mg_core_database(&database));
+    struct page page = {.list = &list, .database = database};
+    TRY(mg_tenants_walk(request->after, tenant_row_add, &page));
+    reply = (struct mg_reply_tenant_list) {
+        .outcome = MG_GRANTED, .more = page.more, .tenants = {.bytes = mg_buffer_view(&list)}};
+    return mg_answer_tenant_list(call, &reply);
+}
+
+struct parts_page {
+    struct mg_buffer *list;
+    uint64_t after;
+};
+
+static CHECKED struct mg_status
+tenant_part_add(void *context, const struct mg_tenant_listed *tenant, bool *ret_enough)
+{
+    struct parts_page *page = context;
+    (void) ret_enough;
+    if (tenant->number <= page->after)
+        return OK;
+    const struct mg_record_tenant_part row = {
+        .tenant = tenant->number,
+        .name = mg_view_text(tenant->name),
+        .upstream = mg_view_text(tenant->upstream),
+        .state = tenant->suspended ? MG_LISTED_SUSPENDED : tenant->ready ? MG_LISTED_ACTIVE : MG_LISTED_PREPARING,
+    };
+    return mg_list_add_tenant_part(page->list, &row);
+}
+
+MG_HANDLER_PUBLIC(tenant_parts)
+{
+    OWN_BUFFER(list, 122880);
+    struct parts_page page = {.list = &list, .after = request->after};
+    TRY(mg_tenants_walk(MG_VIEW_EMPTY, tenant_part_add, &page));
+    const struct mg_reply_tenant_parts reply = {.tenants = {.bytes = mg_buffer_view(&list)}};
+    return mg_answer_tenant_parts(call, &reply);
+}
+
+/* ---- adding ---- */
+
+static bool
+upstream_is_valid(struct mg_view upstream)
+{
+    if (upstream.length == 0 || upstream.length > 255)
+        return false;
+    for (size_t i = 0; i < upstream.length; i++)
+        if (isalnum(upstream.bytes[i]) == 0 && strchr(".:/[]_-", upstream.bytes[i]) == NULL)
+            return false;
+    return memchr(upstream.bytes, ':', upstream.length) != NULL;
+}
+
+static bool
+name_is_valid(struct mg_view name)
+{
+    for (size_t i = 0; i < name.length; i++) {
+        const uint8_t c = name.bytes[i];
+        const bool letter = c >= 'a' && c <= 'z';
+        const bool inner = letter || (c >= '0' && c <= '9') || (c == '-' && i + 1 < name.length);
+        if (i == 0 ? !letter : !inner)
+            return false;
+    }
+    return name.length >= 1 && name.length <= 63;
+}
+
+/* The first value that may not stand, as a reason for people; empty if all may. */
+static CHECKED struct mg_status
+request_judge(const struct mg_request_tenant_add *request, struct mg_buffer *reason)
+{
+    OWN_TEXT hosts = NULL;
+    struct mg_view host;
+    size_t count = 0;
+    TRY(mg_view_to_text(request->hosts, &hosts));
+    if (!name_is_valid(request->name))
+        return mg_buffer_add_text(reason, "name: a-z, 0-9 and '-', beginning with a letter, at most 63 characters");
+    if (request->label.length == 0)
+        return mg_buffer_add_text(reason, "label: the customer's name must not be empty");
+    if (!mg_host_name_is_valid(request->sign_in_host))
+        return mg_buffer_format(reason, "sign-in host: %.*s is not a host name", (int) request->sign_in_host.length,
+                                (const char *) request->sign_in_host.bytes);
+    if (!upstream_is_valid(request->upstream))
+        return mg_buffer_add_text(reason, "upstream: ADDRESS:PORT or unix:/PATH");
+    for (const char *cursor = hosts; mg_option_word(&cursor, &host); count++)
+        if (!mg_host_name_is_valid(host))
+            return mg_buffer_format(reason, "host: %.*s is not a host name", (int) host.length,
+                                    (const char *) host.bytes);
+    if (count == 0 || count > HOSTS_MOST)
+        return mg_buffer_format(reason, "hosts: 1 to %d", HOSTS_MOST);
+    return OK;
+}
+
+static CHECKED struct mg_status
+host_insert(struct mg_database *database, struct mg_view host, uint64_t tenant, enum mg_origin origin)
+{
+    return mg_query(database, NULL, "INSERT INTO tenant_host (host, tenant, origin) VALUES ($1, $2, $3)", MG_TEXT(host),
+                    MG_I64(tenant), MG_I64(origin));
+}
+
+/* In one transaction; EXISTS if the name or a host is somebody's. The record is durable before the
+ * transaction commits: a crash between the two leaves a record of an attempt, never a silent act. */
+static CHECKED struct mg_status
+tenant_insert(const struct mg_request_tenant_add *request, const struct mg_core_actor *actor, uint64_t *ret_number)
+{
+    OWN(database) database = NULL;
+    OWN(transaction) transaction = NULL;
+    OWN(rows) rows = NULL;
+    OWN_TEXT hosts = NULL;
+    struct mg_view host;
+    TRY(mg_view_to_text(request->hosts, &hosts));
+    TRY(mg_core_database(&database));
+    TRY(mg_transaction_begin(database, &transaction));
+    TRY(mg_query(database, &rows,
+                 "INSERT INTO tenant (name, label, sign_in_host, upstream, created_at) VALUES ($1, $2, $3, $4, $5)"
+                 " RETURNING number",
+                 MG_TEXT(request->name), MG_TEXT(request->label), MG_TEXT(request->sign_in_host),
+                 MG_TEXT(request->upstream), MG_INSTANT(mg_now())));
+    *ret_number = (uint64_t) mg_rows_i64(rows, 0, 0);
+    TRY(host_insert(database, request->sign_in_host, *ret_number, MG_ORIGIN_SIGN_IN));
+    for (const char *cursor = hosts; mg_option_word(&cursor, &host);)
+        TRY(host_insert(database, host, *ret_number, MG_ORIGIN_APP));
+    const struct mg_core_detail details[] = {{"hosts", request->hosts},
+                                             {"sign_in_host", request->sign_in_host},
+                                             {"upstream", request->upstream}};
+    TRY(mg_core_record(&(struct mg_core_record) {.event = MG_EVENT_tenant_create,
+                                                 .tenant = *ret_number,
+                                                 .actor = actor,
+                                                 .target = request->name,
+                                                 .details = details,
+                                                 .detail_count = MG_COUNT(details)}));
+    return mg_transaction_commit(&transaction);
+}
+
+MG_HANDLER_PUBLIC(tenant_add)
+{
+    OWN_BUFFER(reason, 511);
+    struct mg_core_actor actor;
+    struct mg_reply_tenant_add reply = {.outcome = MG_NOT_ALLOWED};
+    bool allowed;
+    TRY(mg_core_operator(call, request->session, &actor, &allowed));
+    if (!allowed)
+        return mg_answer_tenant_add(call, &reply);
+    TRY(request_judge(request, &reason));
+    if (reason.length != 0) {
+        reply = (struct mg_reply_tenant_add) {.outcome = MG_NOT_VALID, .reason = mg_buffer_view(&reason)};
+        return mg_answer_tenant_add(call, &reply);
+    }
+    const struct mg_status status = mg_view_is(request->sign_in_host, mg_environment()->options->console_host)
+                                        ? fail(EXISTS)
+                                        : tenant_insert(request, &actor, &reply.tenant);
+    if (status.code == MG_EXISTS) {
+        reply = (struct mg_reply_tenant_add) {.outcome = MG_TAKEN, .reason = request->name};
+        return mg_answer_tenant_add(call, &reply);
+    }
+    TRY(status);
+    TRY(mg_tenants_changed());
+    reply.outcome = MG_GRANTED;
+    return mg_answer_tenant_add(call, &reply);
+}
+
+/* ---- suspending ---- */
+
+/* Everything is ended when this returns: rows first, then the table the gate reads. */
+static CHECKED struct mg_status
+tenant_sessions_end(struct mg_database *database, uint64_t tenant, uint64_t *ret_ended)
+{
+    OWN(rows) rows = NULL;
+    uint64_t removed;
+    TRY(mg_query(database, &rows, "DELETE FROM session_family WHERE tenant = $1", MG_I64(tenant)));
+    *ret_ended = mg_rows_affected(rows);
+    const struct mg_session_match match = {.tenant_id = (uint32_t) tenant};
+    return mg_session_remove(mg_core_sessions(), &match, &removed);
+}
+
+MG_HANDLER_PUBLIC(tenant_suspend)
+{
+    OWN(database) database = NULL;
+    struct mg_core_actor actor;
+    struct mg_core_tenant tenant;
+    struct mg_reply_tenant_suspend reply = {.outcome = MG_NOT_ALLOWED};
+    bool allowed;
+    TRY(mg_core_operator(call, request->session, &actor, &allowed));
+    if (!allowed)
+        return mg_answer_tenant_suspend(call, &reply);
+    const struct mg_status found = mg_core_tenant_named(request->tenant, &tenant);
+    if (found.code == MG_NOT_FOUND || (mg_ok(found) && tenant.number == 0)) {
+        reply.outcome = MG_NOT_KNOWN;
+        return mg_answer_tenant_suspend(call, &reply);
+    }
+    TRY(found);
+    TRY(mg_core_database(&database));
+    TRY(mg_core_record(&(struct mg_core_record) {
+        .event = request->suspended ? MG_EVENT_tenant_suspend : MG_EVENT_tenant_resume,
+        .tenant = tenant.number,
+        .actor = &actor,
+        .target = request->tenant}));
+    TRY(mg_query(database, NULL, "UPDATE tenant SET suspended_at = $2 WHERE number = $1", MG_I64(tenant.number),
+                 request->suspended ? MG_INSTANT(mg_now()) : MG_NULL));
+    if (request->suspended)
+        TRY(tenant_sessions_end(database, tenant.number, &reply.ended));
+    mg_database_drop(&database);
+    TRY(mg_tenants_changed());
+    reply.outcome = MG_GRANTED;
+    return mg_answer_tenant_suspend(call, &reply);
+}
+
+/* ---- for pages and processes ---- */
+
+MG_HANDLER_PUBLIC(site)
+{
+    struct mg_core_tenant tenant = {0};
+    struct mg_core_host host = {0};
+    char app_origin[301] = "";
+    const struct mg_status status = mg_core_tenant(request->tenant, &tenant);
+    if (!mg_ok(status) && status.code != MG_NOT_FOUND)
+        return status;
+    if (tenant.open && request->host.length != 0 && mg_ok(mg_core_host(request->host, &host)) &&
+        host.tenant == tenant.number && host.origin == MG_ORIGIN_APP) {
+        const int64_t port = mg_environment()->options->gate_https_port;
+        (void) snprintf(app_origin, sizeof app_origin, port == 443 ? "https://%.*s" : "https://%.*s:%lld",
+                        (int) request->host.length, (const char *) request->host.bytes, (long long) port);
+    }
+    const struct mg_reply_site reply = {.open = tenant.open,
+                                        .label = mg_view_text(tenant.label),
+                                        .sign_in_origin = mg_view_text(tenant.sign_in_origin),
+                                        .app_origin = mg_view_text(app_origin)};
+    return mg_answer_site(call, &reply);
+}
+
+MG_HANDLER_PUBLIC(tenant_health)
+{
+    TRY(mg_tenants_health(request->tenant, request->upstream, request->database, request->reason));
+    return mg_answer_tenant_health(call, &(struct mg_reply_tenant_health) {0});
+}
+
+MG_HANDLER_PUBLIC(key_set)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_jwks keys;
+    (void) request;
+    TRY(mg_call_jwks(&(struct mg_request_jwks) {0}, &keys, &storage, 5000));
+    return mg_answer_key_set(call, &(struct mg_reply_key_set) {.json = keys.json});
+}
