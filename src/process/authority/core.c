@@ -152,7 +152,10 @@ database_connect(void)
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_control_database place;
     TRY(mg_call_control_database(&(struct mg_request_control_database) {0}, &place, &storage, DATABASE_WAIT_MS));
-    OWN_TEXT url = NULL, host = NULL, name = NULL, user = NULL;
+    OWN_TEXT url = NULL;
+    OWN_TEXT host = NULL;
+    OWN_TEXT name = NULL;
+    OWN_TEXT user = NULL;
     TRY(mg_view_to_text(place.url, &url));
     TRY(mg_view_to_text(place.host, &host));
     TRY(mg_view_to_text(place.database, &name));
@@ -219,6 +222,7 @@ sessions_reload(void)
 struct mg_status
 mg_core_start(const struct mg_environment *environment)
 {
+    (void) environment;
     TRY(database_connect());
     TRY(mg_tenants_load());
     TRY(sessions_reload());
