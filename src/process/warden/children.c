@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "ports/packet.h"
 #include "process/warden/warden.h"
+#include "wire/events.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -162,6 +163,58 @@ peers_attach(struct child *child)
     return OK;
 }
 
+/* ---- records ---- */
+
+/* What happened to processes, for the audit log; kept while audit itself is away. The oldest is
+ * dropped when there is no room, and the service log has every line anyway. */
+#define RECORDS_MOST 64
+static struct record {
+    enum mg_event event;
+    enum mg_process process;
+    char reason[128];
+} records[RECORDS_MOST];
+static size_t record_count;
+
+static CHECKED struct mg_status
+record_send(const struct record *record)
+{
+    OWN_BUFFER(packet, 8192);
+    const struct mg_request_audit_append request = {
+        .event = (uint64_t) record->event,
+        .actor_kind = MG_ACTOR_PROCESS,
+        .actor_id = mg_view_text("warden"),
+        .target = mg_view_text(mg_process_name(record->process)),
+        .outcome = MG_AUDIT_SUCCESS,
+        .reason = mg_view_text(record->reason),
+    };
+    TRY(mg_packet_begin(&packet, MG_REQUEST_audit_append, 3));
+    TRY(mg_encode_request_audit_append(&request, &packet));
+    return mg_packet_send(children[MG_AUDIT].channel, &packet, -1, SEND_MS);
+}
+
+static void
+records_flush(void)
+{
+    size_t sent = 0;
+    while (children[MG_AUDIT].state == RUNNING && sent < record_count && mg_ok(record_send(&records[sent])))
+        sent++;
+    memmove(records, records + sent, (record_count - sent) * sizeof records[0]);
+    record_count -= sent;
+}
+
+static void
+record_add(enum mg_event event, enum mg_process process, const char *reason)
+{
+    if (record_count == RECORDS_MOST) {
+        memmove(records, records + 1, (RECORDS_MOST - 1) * sizeof records[0]);
+        record_count--;
+    }
+    records[record_count] = (struct record) {.event = event, .process = process};
+    (void) snprintf(records[record_count].reason, sizeof records[0].reason, "%s", reason);
+    record_count++;
+    records_flush();
+}
+
 /* ---- start ---- */
 
 static CHECKED struct mg_status
@@ -261,14 +314,26 @@ child_ended(const struct warden *warden, struct child *child)
     child->state = wait_ms >= FLAP_WAIT_MS ? FLAPPING : WAITING;
     child->due_ms = now_ms + wait_ms;
     child->restarts++;
-    mg_log(MG_WARNING, "%s (pid %d) %s %d; starting it again in %lld ms%s", mg_process_name(child->process), (int) pid,
-           WIFSIGNALED(status) ? "was ended by signal" : "ended with code",
-           WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (long long) wait_ms,
-           child->state == FLAPPING ? " (it keeps ending: see its log)" : "");
+    char reason[128];
+    (void) snprintf(reason, sizeof reason, "%s %d; starting it again in %lld ms%s",
+                    WIFSIGNALED(status) ? "ended by signal" : "ended with code",
+                    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (long long) wait_ms,
+                    child->state == FLAPPING ? " (it keeps ending: see its log)" : "");
+    mg_log(MG_WARNING, "%s (pid %d) %s", mg_process_name(child->process), (int) pid, reason);
+    record_add(MG_EVENT_process_end, child->process, reason);
+}
+
+/* The prober asks for the same table as the CLI does. */
+static CHECKED struct mg_status
+status_answer(const struct warden *warden, const struct child *child, uint64_t call_id)
+{
+    OWN_BUFFER(packet, MG_PACKET_MOST);
+    TRY(warden_status_reply(warden, call_id, &packet));
+    return mg_packet_send(child->channel, &packet, -1, SEND_MS);
 }
 
 static void
-channel_read(struct child *child)
+channel_read(const struct warden *warden, struct child *child)
 {
     static uint8_t storage[MG_PACKET_MOST + MG_PACKET_HEADER];
     struct mg_packet packet;
@@ -289,11 +354,18 @@ channel_read(struct child *child)
         child->landlock = configured.landlock_abi;
         mg_log(MG_INFO, "%s runs (pid %d, seccomp %s, landlock %llu)", mg_process_name(child->process),
                (int) child->pid, configured.seccomp_active ? "on" : "off", (unsigned long long) configured.landlock_abi);
+        record_add(MG_EVENT_process_start, child->process, child->restarts == 0 ? "" : "again");
+    } else if (mg_ok(status) && packet.kind == MG_REQUEST_warden_status && child->process == MG_PROBER &&
+               packet.fields.length == 0) {
+        const struct mg_status sent = status_answer(warden, child, packet.call_id);
+        if (!mg_ok(sent))
+            mg_log_status(MG_WARNING, "status for the prober", sent);
     } else if (mg_ok(status) && packet.kind == MG_REQUEST_peer_poisoned &&
                mg_ok(mg_decode_request_peer_poisoned(packet.fields, &poisoned)) &&
                poisoned.peer < MG_PROCESS_COUNT && is_ours((int) poisoned.peer) && children[poisoned.peer].pid > 0) {
         mg_log(MG_ERROR, "%s sent %s a message that is not its row; replacing it",
                mg_process_name((enum mg_process) poisoned.peer), mg_process_name(child->process));
+        record_add(MG_EVENT_message_poisoned, (enum mg_process) poisoned.peer, mg_process_name(child->process));
         (void) kill(children[poisoned.peer].pid, SIGKILL);
     } else if (!mg_ok(status) || (packet.kind != MG_REPLY_failed && packet.kind != MG_REPLY_audit_append)) {
         mg_log(MG_ERROR, "%s sent the warden something else; replacing it", mg_process_name(child->process));
@@ -306,10 +378,12 @@ channel_read(struct child *child)
 struct mg_status
 children_start(struct warden *warden)
 {
+    for (int process = 0; process < MG_PROCESS_COUNT; process++)
+        children[process] = (struct child) {.process = (enum mg_process) process, .pid_fd = -1, .channel = -1};
+    record_add(MG_EVENT_system_start, MG_WARDEN, MG_VERSION);
     for (int process = 0; process < MG_PROCESS_COUNT; process++) {
         if (!is_ours(process))
             continue;
-        children[process] = (struct child) {.process = (enum mg_process) process, .pid_fd = -1, .channel = -1};
         /* A process that is not installed is a broken installation: said once, at start. */
         char name[64], path[MG_PATH];
         (void) snprintf(name, sizeof name, "masugata-%s", mg_process_name((enum mg_process) process));
@@ -333,7 +407,7 @@ children_event(struct warden *warden, const void *token)
         }
         if (token == &child->channel_token) {
             if (child->channel >= 0)
-                channel_read(child);
+                channel_read(warden, child);
             return true;
         }
     }
@@ -344,6 +418,7 @@ int
 children_tick(struct warden *warden)
 {
     int64_t next_ms = 1000;
+    records_flush();
     for (int process = 0; process < MG_PROCESS_COUNT && !warden->stop_asked; process++) {
         struct child *child = &children[process];
         if (child->state != WAITING && child->state != FLAPPING)
@@ -380,6 +455,7 @@ children_stop(struct warden *warden)
      * that records their end, then the keys. */
     static const enum mg_process last[] = {MG_LAUNCHER, MG_AUDIT, MG_KEYS};
     warden->stop_asked = true;
+    record_add(MG_EVENT_system_stop, MG_WARDEN, "");
     for (int process = 0; process < MG_PROCESS_COUNT; process++)
         if (children[process].pid > 0 && process != MG_LAUNCHER && process != MG_AUDIT && process != MG_KEYS)
             (void) kill(children[process].pid, SIGTERM);

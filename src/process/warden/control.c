@@ -31,17 +31,23 @@ control_open(struct warden *warden)
     return OK;
 }
 
-static CHECKED struct mg_status
-status_answer(const struct warden *warden, int fd, uint64_t call_id)
+struct mg_status
+warden_status_reply(const struct warden *warden, uint64_t call_id, struct mg_buffer *packet)
 {
     OWN_BUFFER(list, 61440);
-    OWN_BUFFER(packet, MG_PACKET_MOST);
     TRY(children_describe(&list));
     const struct mg_reply_warden_status reply = {.started_at = warden->started_at,
                                                  .single_uid = warden->single_uid ? 1 : 0,
                                                  .processes = {.bytes = mg_buffer_view(&list)}};
-    TRY(mg_packet_begin(&packet, MG_REPLY_warden_status, call_id));
-    TRY(mg_encode_reply_warden_status(&reply, &packet));
+    TRY(mg_packet_begin(packet, MG_REPLY_warden_status, call_id));
+    return mg_encode_reply_warden_status(&reply, packet);
+}
+
+static CHECKED struct mg_status
+status_answer(const struct warden *warden, int fd, uint64_t call_id)
+{
+    OWN_BUFFER(packet, MG_PACKET_MOST);
+    TRY(warden_status_reply(warden, call_id, &packet));
     return mg_packet_send(fd, &packet, -1, 100);
 }
 

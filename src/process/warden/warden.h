@@ -34,5 +34,6 @@ CHECKED struct mg_status children_describe(struct mg_buffer *list);
 /* control.c: RUN/warden.sock for `masugata status` and `down` */
 CHECKED struct mg_status control_open(struct warden *warden);
 bool control_event(struct warden *warden, const void *token);
+CHECKED struct mg_status warden_status_reply(const struct warden *warden, uint64_t call_id, struct mg_buffer *packet);
 
 #endif
