@@ -1,13 +1,49 @@
-# A thin front for Meson. BUILD names the build directory.
+# A thin front for Meson; `make demo` and `make test` are the two to know.
 BUILD ?= build
-.PHONY: all demo test bench fuzz format lint install deb clean
+STATE ?= .demo
+SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
+.PHONY: all setup demo test unit bench fuzz format lint install deb clean
 
-all: $(BUILD)/build.ninja
+all: setup
 	@ninja -C $(BUILD)
 
-$(BUILD)/build.ninja:
+setup: $(BUILD)/build.ninja
+
+$(BUILD)/build.ninja: packages.txt
 	@packaging/install-packages
-	@meson setup $(BUILD)
+	@[ -f $@ ] || meson setup $(BUILD)
+	@touch $@
+
+# Two tenants with real applications behind the gate, until Ctrl-C. With root rights (sudo) every
+# process has its own uid; without, `build/masugata up --demo` runs with one.
+demo: all
+	@$(SUDO) $(BUILD)/masugata up --demo --dir $(STATE)
+
+# Unit, fuzz-corpus, integration, control and browser tests; prints one line of counts.
+test: all
+	@tests/run $(BUILD)
+
+unit: all
+	@meson test -C $(BUILD) --suite unit --suite fuzz
+
+bench: all
+	@tests/bench/run $(BUILD)
+
+fuzz:
+	@packaging/install-packages
+	@tests/fuzz/run
+
+format:
+	@git ls-files 'src/*.c' 'src/*.h' 'tests/*.c' 'tests/*.h' 'examples/*.c' 'examples/*.h' | xargs clang-format -i
+
+lint: all
+	@tests/lint $(BUILD)
+
+install: all
+	@$(SUDO) meson install -C $(BUILD)
+
+deb:
+	@packaging/build-deb
 
 clean:
-	rm -rf $(BUILD)
+	@rm -rf $(BUILD) build-*
