@@ -17,7 +17,7 @@ mg_admin_open(const struct mg_cli *cli, struct mg_admin **ret_admin)
     OWN(admin) admin = calloc(1, sizeof *admin);
     if (admin == NULL)
         return fail(OUT_OF_MEMORY);
-    admin->authority_fd = admin->warden_fd = -1;
+    admin->authority_fd = admin->warden_fd = admin->prober_fd = -1;
     TRY(mg_cli_deployment(cli, &options, &admin->deployment));
     *ret_admin = TAKE(admin);
     return OK;
@@ -30,6 +30,7 @@ mg_admin_drop(struct mg_admin **admin)
         return;
     mg_fd_drop(&(*admin)->authority_fd);
     mg_fd_drop(&(*admin)->warden_fd);
+    mg_fd_drop(&(*admin)->prober_fd);
     free(*admin);
     *admin = NULL;
 }
@@ -74,9 +75,17 @@ static CHECKED struct mg_status
 exchange(struct mg_admin *admin, enum mg_process receiver, const struct mg_buffer *packet, enum mg_kind expected,
          struct mg_buffer *storage)
 {
-    int *fd = receiver == MG_WARDEN ? &admin->warden_fd : &admin->authority_fd;
+    const char *name = "admin/admin.sock";
+    int *fd = &admin->authority_fd;
+    if (receiver == MG_WARDEN) {
+        name = "warden.sock";
+        fd = &admin->warden_fd;
+    } else if (receiver == MG_PROBER) {
+        name = "proof/prove.sock";
+        fd = &admin->prober_fd;
+    }
     if (*fd < 0)
-        TRY(socket_connect(admin->deployment.run, receiver == MG_WARDEN ? "warden.sock" : "admin/admin.sock", fd));
+        TRY(socket_connect(admin->deployment.run, name, fd));
     TRY(mg_packet_send(*fd, packet, -1, 5000));
     const size_t size = MG_PACKET_MOST + MG_PACKET_HEADER;
     OWN_BUFFER(raw, size);

@@ -60,12 +60,12 @@ void mg_cli_table_drop(struct mg_cli_table **table);
 
 /* ---- requests to the running processes ----
  * mg_admin_<request>(admin, &request, &reply, &storage): connects when needed (to the authority's
- * admin.sock or the warden's socket, by the row's receiver), sends, waits at most 60 s.
+ * admin.sock, the warden's or the prober's socket, by the row's receiver), sends, waits at most 60 s.
  * NOT_RUNNING when nobody listens. Only rows with CLI among the senders work. The reply borrows
  * storage (give it a maximum of MG_PACKET_MOST). */
 struct mg_admin {
     struct mg_deployment deployment;
-    int authority_fd, warden_fd;
+    int authority_fd, warden_fd, prober_fd;
 };
 CHECKED struct mg_status mg_admin_open(const struct mg_cli *cli, struct mg_admin **ret_admin);
 void mg_admin_drop(struct mg_admin **admin);

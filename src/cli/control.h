@@ -1,12 +1,10 @@
-/* `masugata control` and `masugata prove`: the catalogue and what is proven of it. Each takes the
- * arguments after "masugata" (argv[0] is the subcommand) and returns the exit code. */
+/* `masugata control`: the catalogue in the forms people and programs read. */
 #ifndef MG_CLI_CONTROL_H
 #define MG_CLI_CONTROL_H
 
 #include "domain/control.h"
 
 int mg_cli_control(int argc, char **argv);
-int mg_cli_prove(int argc, char **argv);
 
 /* Japanese if the language of the environment (LC_ALL, LC_MESSAGES, LANG) is. */
 bool mg_cli_japanese(void);

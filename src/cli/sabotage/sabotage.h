@@ -1,0 +1,85 @@
+/* `masugata prove --sabotage`: shows that every probe can fail. It makes a deployment of its own (same
+ * program, same policy, synthetic tenants, new keys, free ports, in a directory it created), breaks
+ * each built control in two ways from outside, and demands green → exactly the expected reds → green.
+ *
+ * One row of sabotage.def is one break: SABOTAGE(control, name, expected, English, Japanese) with
+ * break_<name>() and repair_<name>() in the file of its area. `expected` names the other controls
+ * that this break must turn red as well, separated by spaces. The running deployment of --dir is
+ * only read (its configuration is the policy that is copied). */
+#ifndef MG_CLI_SABOTAGE_H
+#define MG_CLI_SABOTAGE_H
+
+#include "cli/cli.h"
+#include "cli/prove.h"
+#include "ports/program.h"
+
+struct mg_stage {
+    const struct mg_cli *cli; /* of the caller: language and output only */
+    struct mg_cli own;        /* the same with --dir of the stage */
+    char directory[512];
+    char program[MG_PATH]; /* this program */
+    struct mg_options *options;
+    struct mg_admin *admin;
+    uint64_t tenants[2]; /* numbers of the two synthetic tenants */
+    /* What the break in progress must put back. */
+    char saved_path[MG_PATH];
+    struct mg_buffer saved;
+    struct stat saved_stat;
+    pid_t stopped;
+};
+
+/* stage.c */
+CHECKED struct mg_status mg_stage_make(const struct mg_cli *cli, struct mg_stage *stage);
+/* Stops the deployment and removes the directory that mg_stage_make created. */
+void mg_stage_drop(struct mg_stage *stage);
+/* Runs `masugata <words…> --dir STAGE` and appends what it prints. `words` ends with NULL. */
+CHECKED struct mg_status mg_stage_command(struct mg_stage *stage, const char *const *words, struct mg_buffer *output);
+
+/* tools.c: ways to break things from outside */
+/* Replaces the first occurrence of `from`, keeping a copy; NOT_FOUND if there is none. An empty
+ * `from` puts `to` before the file. */
+CHECKED struct mg_status mg_stage_edit(struct mg_stage *stage, const char *path, const char *from, const char *to);
+/* Puts the last edited (or removed, or re-moded) file back as it was. */
+CHECKED struct mg_status mg_stage_restore(struct mg_stage *stage);
+/* Keeps a copy of the file, to be restored later. */
+CHECKED struct mg_status mg_stage_keep(struct mg_stage *stage, const char *path);
+/* The path below DIR, or below the runtime directory. */
+CHECKED struct mg_status mg_stage_path(const struct mg_stage *stage, const char *name, char path[MG_PATH]);
+CHECKED struct mg_status mg_stage_run_path(const struct mg_stage *stage, const char *name, char path[MG_PATH]);
+
+/* nginx.conf: edit and reload; the old workers are given a moment to go. */
+CHECKED struct mg_status mg_stage_nginx(struct mg_stage *stage, const char *from, const char *to);
+CHECKED struct mg_status mg_stage_nginx_restore(struct mg_stage *stage);
+
+/* The pid of one of our processes ("authority"), or of a child of the launcher ("nginx"). */
+CHECKED struct mg_status mg_stage_pid(struct mg_stage *stage, const char *name, pid_t *ret_pid);
+CHECKED struct mg_status mg_stage_signal(struct mg_stage *stage, const char *name, int number);
+/* SIGSTOP, remembered for mg_stage_resume. */
+CHECKED struct mg_status mg_stage_stop(struct mg_stage *stage, const char *name);
+CHECKED struct mg_status mg_stage_resume(struct mg_stage *stage);
+
+/* SQL as the superuser of an instance ("control", "tenant-1"): lets itself in through pg_hba.conf for
+ * that moment, because nobody outside knows the password. */
+CHECKED struct mg_status mg_stage_sql(struct mg_stage *stage, const char *instance, const char *database,
+                                      const char *sql, struct mg_buffer *output);
+/* Reads an instance's configuration again after an edit of its files. */
+CHECKED struct mg_status mg_stage_instance_reload(struct mg_stage *stage, const char *instance);
+
+struct mg_sabotage_row {
+    enum mg_control control;
+    const char *name, *expected;
+    struct mg_words what;
+    struct mg_status (*break_it)(struct mg_stage *stage);
+    struct mg_status (*repair)(struct mg_stage *stage);
+};
+
+#define SABOTAGE(control, name, ...)                                     \
+    CHECKED struct mg_status break_##name(struct mg_stage *stage);       \
+    CHECKED struct mg_status repair_##name(struct mg_stage *stage);
+#include "cli/sabotage/sabotage.def"
+#undef SABOTAGE
+
+/* run.c */
+CHECKED struct mg_status mg_sabotage(const struct mg_cli *cli, bool *ret_proven);
+
+#endif

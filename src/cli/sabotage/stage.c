@@ -1,0 +1,165 @@
+/* The deployment that is broken: made for this, in a directory made for this, and removed after. */
+#include "base/secret.h"
+#include "cli/sabotage/sabotage.h"
+#include "ports/configuration.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { START_MS = 120000, COMMAND_MS = 60000 };
+
+static CHECKED struct mg_status
+free_port(uint16_t *ret_port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    OWN_FD fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *) &address, size) != 0 ||
+        getsockname(fd, (struct sockaddr *) &address, &size) != 0)
+        return fail_errno("find a free port");
+    *ret_port = ntohs(address.sin_port);
+    return OK;
+}
+
+/* Options that name this machine's ports, places, outside servers or certificates are the stage's
+ * own; every other option is policy and is copied from the deployment that was named. */
+static bool
+is_policy(const char *keyword)
+{
+    static const char *const own[] = {"gate.address", "gate.https_port",   "gate.http_port", "runtime.directory",
+                                      "tls.certificate", "tls.key",        "keys.root",      "mail.url",
+                                      "database.url",    "gate.sessions"};
+    for (size_t i = 0; i < MG_COUNT(own); i++)
+        if (strcmp(keyword, own[i]) == 0)
+            return false;
+    return true;
+}
+
+static CHECKED struct mg_status
+configuration(const struct mg_options *policy, struct mg_buffer *text)
+{
+    uint16_t https, http, smtp;
+    TRY(free_port(&https));
+    TRY(free_port(&http));
+    TRY(free_port(&smtp));
+    TRY(mg_buffer_format(text,
+                         "# A synthetic deployment of `masugata prove --sabotage`; it is removed afterwards.\n"
+                         "gate.https_port = %u\ngate.http_port = %u\nmail.url = \"smtp://127.0.0.1:%u\"\n",
+                         (unsigned) https, (unsigned) http, (unsigned) smtp));
+    for (size_t i = 0; policy != NULL && i < mg_option_count; i++) {
+        const struct mg_option_row *row = &mg_option_rows[i];
+        OWN_BUFFER(value, 4096);
+        if (!is_policy(row->keyword) || row->secret)
+            continue;
+        TRY(mg_option_text(policy, row, &value));
+        if (strcmp(mg_buffer_text(&value), row->preset) != 0)
+            TRY(mg_buffer_format(text, "%s = \"%s\"\n", row->keyword, mg_buffer_text(&value)));
+    }
+    return OK;
+}
+
+/* The options of --dir, or none if nobody named a deployment and none is there. */
+static CHECKED struct mg_status
+policy_of(const struct mg_cli *cli, struct mg_options **ret_options)
+{
+    struct mg_deployment deployment;
+    const struct mg_status status = mg_cli_deployment(cli, ret_options, &deployment);
+    return status.code == MG_NOT_FOUND ? OK : status;
+}
+
+struct mg_status
+mg_stage_command(struct mg_stage *stage, const char *const *words, struct mg_buffer *output)
+{
+    const char *arguments[32] = {stage->program};
+    size_t count = 1;
+    while (words[count - 1] != NULL && count < MG_COUNT(arguments) - 4) {
+        arguments[count] = words[count - 1];
+        count++;
+    }
+    arguments[count++] = "--dir";
+    arguments[count++] = stage->directory;
+    const struct mg_program program = {
+        .arguments = arguments, .uid = MG_SAME_UID, .gid = MG_SAME_GID, .output_fd = -1};
+    const bool starts = strcmp(words[0], "up") == 0;
+    return mg_program_succeed(&program, starts ? START_MS : COMMAND_MS, output);
+}
+
+static CHECKED struct mg_status
+tenants_find(struct mg_stage *stage)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_tenant_list reply;
+    TRY(mg_admin_tenant_list(stage->admin, &(struct mg_request_tenant_list) {0}, &reply, &storage));
+    size_t count = 0;
+    for (bool more = true;;) {
+        struct mg_record_tenant_row row;
+        TRY(mg_list_next_tenant_row(&reply.tenants, &row, &more));
+        if (!more)
+            break;
+        if (count < MG_COUNT(stage->tenants))
+            stage->tenants[count++] = row.tenant;
+    }
+    if (count < MG_COUNT(stage->tenants))
+        return fail_with(SYSTEM, "the synthetic deployment has %zu tenants, not two", count);
+    return OK;
+}
+
+static CHECKED struct mg_status
+stage_start(struct mg_stage *stage)
+{
+    OWN(options) policy = NULL;
+    OWN_BUFFER(text, 65536);
+    OWN_BUFFER(output, 65536);
+    TRY(policy_of(stage->cli, &policy));
+    TRY(configuration(policy, &text));
+    TRY(mg_cli_directory_make(stage->directory, mg_buffer_view(&text)));
+    const char *const up[] = {"up", "--demo", "--detach", NULL};
+    TRY(mg_stage_command(stage, up, &output)); /* passwords it prints stay in this buffer and are wiped */
+    TRY(mg_admin_open(&stage->own, &stage->admin));
+    struct mg_deployment deployment;
+    TRY(mg_cli_deployment(&stage->own, &stage->options, &deployment));
+    return tenants_find(stage);
+}
+
+struct mg_status
+mg_stage_make(const struct mg_cli *cli, struct mg_stage *stage)
+{
+    uint8_t bytes[6];
+    char hex[13];
+    const char *base = getenv("TMPDIR");
+    *stage = (struct mg_stage) {.cli = cli, .own = *cli, .saved = MG_BUFFER(64 << 20)};
+    mg_random(bytes, sizeof bytes);
+    mg_hex(mg_view_of(bytes, sizeof bytes), hex);
+    (void) snprintf(stage->directory, sizeof stage->directory, "%s/masugata-sabotage-%s",
+                    base == NULL || base[0] != '/' ? "/var/tmp" : base, hex);
+    stage->own.directory = stage->directory;
+    const ssize_t length = readlink("/proc/self/exe", stage->program, sizeof stage->program - 1);
+    if (length <= 0)
+        return fail_errno("find this program");
+    stage->program[length] = '\0';
+    if (access(stage->directory, F_OK) == 0)
+        return fail_with(EXISTS, "%s", stage->directory);
+    return stage_start(stage);
+}
+
+void
+mg_stage_drop(struct mg_stage *stage)
+{
+    OWN_BUFFER(output, 65536);
+    char file[MG_PATH];
+    const char *const down[] = {"down", NULL};
+    struct mg_status status = mg_stage_command(stage, down, &output);
+    mg_admin_drop(&stage->admin);
+    mg_options_drop(&stage->options);
+    mg_buffer_drop(&stage->saved);
+    /* Only a directory that has the configuration written above is ours to remove. */
+    if (mg_ok(status))
+        status = mg_path_join(file, stage->directory, "masugata.conf");
+    if (mg_ok(status) && access(file, F_OK) == 0)
+        status = mg_tree_remove(stage->directory);
+    if (!mg_ok(status))
+        (void) mg_cli_fail(stage->cli, status);
+}
