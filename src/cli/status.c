@@ -67,18 +67,39 @@ show(const struct mg_cli *cli, bool *ret_all_running)
     return OK;
 }
 
+/* Where the deployment's two directories are, whether it runs or not: for scripts. */
+static CHECKED struct mg_status
+paths_show(const struct mg_cli *cli)
+{
+    OWN(options) options = NULL;
+    OWN_BUFFER(json, 4096);
+    struct mg_deployment deployment;
+    TRY(mg_cli_deployment(cli, &options, &deployment));
+    TRY(mg_buffer_add_text(&json, "{\"state\":"));
+    TRY(mg_buffer_add_json_string(&json, mg_view_text(deployment.state)));
+    TRY(mg_buffer_add_text(&json, ",\"run\":"));
+    TRY(mg_buffer_add_json_string(&json, mg_view_text(deployment.run)));
+    (void) printf("%s}\n", mg_buffer_text(&json));
+    return OK;
+}
+
 int
 mg_cli_status(int argc, char **argv)
 {
     struct mg_cli cli;
-    bool all_running = false;
-    struct mg_status status = mg_cli_read(&cli, argc, argv, NULL);
+    bool all_running = false, paths = false;
+    const struct mg_cli_option options[] = {{.name = "--paths", .flag = &paths}, {0}};
+    struct mg_status status = mg_cli_read(&cli, argc, argv, options);
     if (mg_ok(status) && cli.help)
-        return mg_cli_help(&cli, "masugata status [--dir DIR] [--json]",
+        return mg_cli_help(&cli, "masugata status [--dir DIR] [--json | --paths]",
                            "Shows each process: state, restarts, and which of seccomp and Landlock protect it.\n"
-                           "Exit code 0 when all run, 1 when one does not.",
+                           "Exit code 0 when all run, 1 when one does not. --paths prints the two directories as JSON.",
                            "各プロセスの状態、再起動回数、seccomp と Landlock の有無を表示します。\n"
-                           "すべて稼働していれば 0、そうでなければ 1 で終了します。");
+                           "すべて稼働していれば 0、そうでなければ 1 で終了します。--paths は 2 つのディレクトリを JSON で表示します。");
+    if (mg_ok(status) && paths) {
+        status = paths_show(&cli);
+        return mg_ok(status) ? 0 : mg_cli_fail(&cli, status);
+    }
     if (mg_ok(status))
         status = show(&cli, &all_running);
     if (!mg_ok(status))
