@@ -167,6 +167,8 @@ ready_wait(const struct mg_cli *cli, const struct mg_options *options, pid_t sup
             return OK;
         (void) usleep(50000);
     }
+    if (stop_asked)
+        return fail_with(REFUSED, "stopped before everything answered");
     return fail_with(TIMEOUT, "%s does not answer after %d s; see the logs in %s/log",
                      authority ? "the gate" : "the authority", READY_MS / 1000, cli->directory);
 }

@@ -1,6 +1,7 @@
 #include "process/authority/core.h"
 
 #include "base/log.h"
+#include "process/authority/gate_side.h"
 #include "process/authority/tenants.h"
 
 #include <stdio.h>
@@ -142,6 +143,7 @@ mg_core_prepare(const struct mg_environment *environment)
         mg_log(MG_WARNING, "the session table could not be trusted and was made anew");
     if (report.repaired != 0)
         mg_log(MG_WARNING, "%llu sessions were half-written and are ended", (unsigned long long) report.repaired);
+    TRY(mg_gate_side_prepare(path));
     (void) snprintf(path, sizeof path, "%s/admin/admin.sock", environment->runtime_directory);
     return mg_listen_admin(path, geteuid());
 }
@@ -227,6 +229,7 @@ mg_core_start(const struct mg_environment *environment)
     TRY(mg_tenants_load());
     TRY(sessions_reload());
     TRY(mg_tenants_publish());
+    TRY(mg_gate_side_start());
     return mg_tenants_follow();
 }
 

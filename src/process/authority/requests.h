@@ -12,7 +12,8 @@
     X(tenant_suspend)            \
     X(tenant_health)             \
     X(site)                      \
-    X(key_set)
+    X(key_set)                   \
+    X(assertion_refresh)
 
 #define X(name) MG_HANDLER_DECLARE(name)
 MG_AUTHORITY_REQUESTS(X)
