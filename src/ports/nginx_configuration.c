@@ -127,9 +127,12 @@ configuration_check(const struct mg_nginx_configuration *c)
 
 /* ---- the parts of the file ---- */
 
+/* nginx adds the whole request line, with its query, to what it logs below `crit`: a code or a token
+ * would stand there. What fails upstream is in the access log as its status. */
 static struct mg_status
 add_main(const struct mg_nginx_configuration *c, struct mg_buffer *out)
 {
+    const unsigned connections = c->open_files == 0 ? 1024 : c->open_files < 32768 ? c->open_files / 2 : 16384;
     TRY(mg_buffer_add_text(out, "# Written by masugata; changes are overwritten. Options: masugata.conf.\n"));
     if (c->module_path != NULL)
         TRY(mg_buffer_format(out, "load_module \"%s\";\n", c->module_path));
@@ -139,19 +142,20 @@ add_main(const struct mg_nginx_configuration *c, struct mg_buffer *out)
         TRY(mg_buffer_add_text(out, "worker_processes auto;\n"));
     else
         TRY(mg_buffer_format(out, "worker_processes %u;\n", c->worker_count));
+    if (c->open_files > 0)
+        TRY(mg_buffer_format(out, "worker_rlimit_nofile %u;\n", c->open_files));
     return mg_buffer_format(out,
                             "daemon off;\n"
                             "pid \"%s/nginx/nginx.pid\";\n"
-                            "error_log \"%s/log/nginx-error.log\" warn;\n"
-                            "worker_rlimit_nofile 65536;\n"
+                            "error_log \"%s/log/nginx-error.log\" crit;\n"
                             "worker_rlimit_core 0;\n"
                             "worker_shutdown_timeout 60s;\n"
                             "pcre_jit on;\n"
                             "events {\n"
-                            "    worker_connections 16384;\n"
+                            "    worker_connections %u;\n"
                             "}\n"
                             "http {\n",
-                            c->directory, c->directory);
+                            c->directory, c->directory, connections);
 }
 
 /* The log has the path without its query, and neither cookies nor the referrer: a code, a token or a
@@ -164,7 +168,7 @@ add_logs(const struct mg_nginx_configuration *c, struct mg_buffer *out)
         "    log_format masugata escape=json '{\"at\":\"$time_iso8601\",\"request\":\"$request_id\","
         "\"client\":\"$remote_addr\",\"host\":\"$host\",\"method\":\"$request_method\",\"path\":\"$uri\","
         "\"protocol\":\"$server_protocol\",\"status\":$status,\"bytes\":$body_bytes_sent,"
-        "\"seconds\":$request_time,\"tls\":\"$ssl_protocol\",\"cipher\":\"$ssl_cipher\"}';\n"
+        "\"seconds\":$request_time,\"upstream\":\"$upstream_status\",\"tls\":\"$ssl_protocol\",\"cipher\":\"$ssl_cipher\"}';\n"
         "    access_log \"%s/log/nginx-access.log\" masugata buffer=32k flush=2s;\n",
         c->directory);
 }
@@ -237,6 +241,7 @@ add_proxy(const struct mg_nginx_configuration *c, struct mg_buffer *out)
                          "    proxy_request_buffering off;\n"
                          "    proxy_max_temp_file_size 0;\n"
                          "    proxy_buffer_size 16k;\n"
+                         "    proxy_buffers 4 16k;\n"
                          "    proxy_next_upstream error;\n"
                          "    proxy_connect_timeout 5s;\n"
                          "    proxy_send_timeout 60s;\n"

@@ -34,6 +34,7 @@ struct mg_nginx_configuration {
     uint16_t https_port, http_port;
     const char *user;      /* of the workers when started as root, else NULL */
     unsigned worker_count; /* 0: one a core */
+    unsigned open_files;   /* descriptors a worker may hold; 0: what it inherits, 1024 connections */
     enum mg_tls_profile tls_profile;
     const char *resolver;  /* for OCSP stapling: "127.0.0.53"; NULL: stapling stays off */
     const char *const *trusted_proxies; /* CIDR whose X-Forwarded-For is believed */
@@ -54,6 +55,9 @@ CHECKED struct mg_status mg_nginx_configuration_render(const struct mg_nginx_con
 
 /* Runs `nginx -t` on the file; CONFIGURATION carries nginx's own first complaint. */
 CHECKED struct mg_status mg_nginx_configuration_check(const char *directory, const char *path);
+
+/* What open_files may be here: the hard limit, at most 65536. */
+unsigned mg_nginx_open_files(void);
 
 /* Renders, checks beside the old file, replaces it only if nginx accepts the new one. `ret_changed`
  * is false if the file was the same already. Makes the directories nginx needs. */

@@ -1,20 +1,14 @@
 /* Putting nginx's configuration in place; see ports/nginx_configuration.h. */
-#include "base/time.h"
 #include "ports/nginx_configuration.h"
+#include "ports/program.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
-#include <sys/wait.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 #define NGINX "/usr/sbin/nginx"
 #define CHECK_MS 20000
-#define COMPLAINT_MOST 8192
-
-extern char **environ;
+#define COMPLAINT_MOST 65536
 
 struct mg_status
 mg_nginx_arguments_fill(const char *directory, struct mg_nginx_arguments *ret_arguments)
@@ -28,89 +22,48 @@ mg_nginx_arguments_fill(const char *directory, struct mg_nginx_arguments *ret_ar
     return OK;
 }
 
-/* Reads what nginx says until it closes its end or the time is over. */
-static struct mg_status
-complaint_read(int fd, struct mg_buffer *said)
-{
-    const int64_t end = mg_monotonic_ms() + CHECK_MS;
-    for (;;) {
-        struct pollfd wait = {.fd = fd, .events = POLLIN};
-        const int64_t left = end - mg_monotonic_ms();
-        const int ready = left > 0 ? poll(&wait, 1, (int) left) : 0;
-        if (ready < 0 && errno == EINTR)
-            continue;
-        if (ready <= 0)
-            return fail_with(TIMEOUT, "nginx -t");
-        char chunk[1024];
-        const ssize_t got = read(fd, chunk, sizeof chunk);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return OK;
-        if (said->length + (size_t) got <= COMPLAINT_MOST)
-            TRY(mg_buffer_add(said, mg_view_of(chunk, (size_t) got)));
-    }
-}
-
-/* The first line that is an error, without nginx's prefix. */
+/* The first complaint, not the closing "test failed". */
 static struct mg_status
 complaint_status(const struct mg_buffer *said)
 {
     const char *text = mg_buffer_text(said);
     const char *line = strstr(text, "[emerg]");
-    if (line == NULL)
-        line = text;
+    const char *after = line == NULL ? NULL : strstr(line, ": "); /* past "[emerg] 1#1: " */
+    line = after == NULL ? text : after + 2;
     return fail_with(CONFIGURATION, "nginx: %.*s", (int) strcspn(line, "\n"), line);
-}
-
-static struct mg_status
-check_spawn(char *const argv[], pid_t *ret_pid, int *ret_fd)
-{
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return fail_errno("pipe");
-    OWN_FD reader = ends[0];
-    OWN_FD writer = ends[1];
-    posix_spawn_file_actions_t actions;
-    if (posix_spawn_file_actions_init(&actions) != 0)
-        return fail(OUT_OF_MEMORY);
-    int error = posix_spawn_file_actions_adddup2(&actions, writer, STDOUT_FILENO);
-    if (error == 0)
-        error = posix_spawn_file_actions_adddup2(&actions, writer, STDERR_FILENO);
-    if (error == 0)
-        error = posix_spawn(ret_pid, NGINX, &actions, NULL, argv, environ);
-    (void) posix_spawn_file_actions_destroy(&actions);
-    if (error != 0) {
-        errno = error;
-        return fail_errno("start %s", NGINX);
-    }
-    *ret_fd = reader;
-    reader = -1;
-    return OK;
 }
 
 struct mg_status
 mg_nginx_configuration_check(const char *directory, const char *path)
 {
-    struct mg_nginx_arguments arguments;
-    TRY(mg_nginx_arguments_fill(directory, &arguments));
-    char *const argv[] = {(char[]) {NGINX}, (char[]) {"-t"}, (char[]) {"-q"}, (char[]) {"-p"}, arguments.prefix,
-                          (char[]) {"-c"}, (char *) (uintptr_t) path, (char[]) {"-e"}, (char[]) {"stderr"}, NULL};
-    pid_t pid = -1;
-    OWN_FD fd = -1;
-    OWN_BUFFER(said, COMPLAINT_MOST + 1);
-    TRY(check_spawn(argv, &pid, &fd));
-    const struct mg_status read_status = complaint_read(fd, &said);
-    if (!mg_ok(read_status))
-        (void) kill(pid, SIGKILL);
+    struct mg_nginx_arguments fixed;
+    OWN_BUFFER(said, COMPLAINT_MOST);
+    TRY(mg_nginx_arguments_fill(directory, &fixed));
+    const char *const arguments[] = {NGINX, "-t", "-q", "-p", fixed.prefix, "-c", path, "-e", "stderr", NULL};
+    OWN_FD written = memfd_create("nginx -t", MFD_CLOEXEC);
+    if (written < 0)
+        return fail_errno("memfd");
+    const struct mg_program program = {.arguments = arguments, .uid = MG_SAME_UID, .gid = MG_SAME_GID,
+                                       .output_fd = written, .ends_with_caller = true};
     int result = 0;
-    while (waitpid(pid, &result, 0) < 0)
-        if (errno != EINTR)
-            return fail_errno("wait for nginx -t");
-    TRY(read_status);
-    if (!WIFEXITED(result) || WEXITSTATUS(result) != 0)
-        return complaint_status(&said);
-    return OK;
+    TRY(mg_program_run(&program, CHECK_MS, &result));
+    if (result == 0)
+        return OK;
+    if (lseek(written, 0, SEEK_SET) != 0)
+        return fail_errno("seek");
+    const struct mg_status read_status = mg_fd_read_all(written, &said);
+    if (!mg_ok(read_status) && read_status.code != MG_TOO_LARGE)
+        return read_status;
+    return complaint_status(&said);
+}
+
+unsigned
+mg_nginx_open_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 0;
+    return limit.rlim_max > 65536 ? 65536 : (unsigned) limit.rlim_max;
 }
 
 static struct mg_status
