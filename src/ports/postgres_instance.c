@@ -36,7 +36,7 @@ mg_instance_layout(const char *directory, const char *runtime_directory, const c
     TRY(mg_path_join(instance.directory, directory, part));
     TRY(mg_path_join(instance.data, instance.directory, "data"));
     TRY(mg_path_join(instance.socket, runtime_directory, part));
-    (void) snprintf(part, sizeof part, "log/postgres-%s.log", name);
+    (void) snprintf(part, sizeof part, "log/postgres/%s.log", name);
     TRY(mg_path_join(instance.log, directory, part));
     *ret_instance = instance;
     return OK;

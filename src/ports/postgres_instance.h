@@ -28,7 +28,7 @@ struct mg_instance {
     char data[MG_PATH];          /* DIR/postgres/NAME/data */
     char socket[MG_PATH];        /* RUN/postgres/NAME */
     char app_socket[MG_PATH];    /* empty for none */
-    char log[MG_PATH];           /* DIR/log/postgres-NAME.log */
+    char log[MG_PATH];           /* DIR/log/postgres/NAME.log */
     unsigned loopback_port;      /* 0: no TCP at all */
     bool small;                  /* 16 MB of shared buffers and 1 MiB WAL segments */
     uid_t uid;                   /* of the server; MG_SAME_UID when we are an ordinary user */

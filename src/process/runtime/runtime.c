@@ -43,6 +43,7 @@ static struct {
 } self = {.epoll_fd = -1, .stop_fd = -1, .listener_fd = -1};
 
 static atomic_bool stopping;
+static atomic_bool stop_asked; /* by SIGTERM: an orderly end */
 
 const struct mg_environment *
 mg_environment(void)
@@ -60,6 +61,7 @@ static void
 on_terminate(int number)
 {
     (void) number;
+    atomic_store(&stop_asked, true);
     atomic_store(&stopping, true);
     const uint64_t one = 1;
     (void) !write(self.stop_fd, &one, sizeof one);
@@ -537,6 +539,8 @@ mg_process_main(int argc, char **argv, const struct mg_process_description *desc
         return mg_error_row(status.code)->exit_code;
     }
     loop_run();
+    if (atomic_load(&stop_asked) && description->stop != NULL)
+        description->stop(&self.environment);
     mg_log(MG_INFO, "stopped");
     return 0;
 }

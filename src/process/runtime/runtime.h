@@ -76,6 +76,9 @@ struct mg_process_description {
     struct mg_status (*start)(const struct mg_environment *environment);
     /* Every second on that same thread, for timers. May be NULL. */
     void (*tick)(mg_instant now);
+    /* In an orderly end (the warden asked, SIGTERM), before the process exits; not when the warden
+     * died. May be NULL. */
+    void (*stop)(const struct mg_environment *environment);
 };
 
 int mg_process_main(int argc, char **argv, const struct mg_process_description *description);

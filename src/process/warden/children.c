@@ -64,7 +64,8 @@ is_ours(int process)
 /* ---- the child's side of fork ---- */
 
 __attribute__((noreturn)) static void
-child_exec(const struct warden *warden, enum mg_process process, int channel, int log_fd, uid_t uid, gid_t gid)
+child_exec(const struct warden *warden, enum mg_process process, int channel, int log_fd, uid_t uid, gid_t gid,
+           gid_t database_gid)
 {
     char program[MG_PATH];
     const int null_fd = open("/dev/null", O_RDWR);
@@ -79,7 +80,7 @@ child_exec(const struct warden *warden, enum mg_process process, int channel, in
         _exit(127);
     if (geteuid() == 0 && uid != 0) {
         /* The authority writes into a directory that nginx workers read through their group. */
-        if (setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
+        if (setgroups(database_gid != (gid_t) -1 ? 1 : 0, &database_gid) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
             _exit(127);
     }
     (void) umask(0027);
@@ -230,15 +231,16 @@ static CHECKED struct mg_status
 child_start(const struct warden *warden, struct child *child)
 {
     uid_t uid;
-    gid_t gid;
+    gid_t gid, database_gid;
     int pair[2];
     OWN_FD log_fd = -1;
     TRY(warden_identity(child->process, &uid, &gid));
+    TRY(warden_database_group(child->process, &database_gid));
     TRY(log_open(warden, child->process, &log_fd));
     TRY(mg_packet_pair(pair));
     const pid_t pid = fork();
     if (pid == 0)
-        child_exec(warden, child->process, pair[1], log_fd, uid, gid);
+        child_exec(warden, child->process, pair[1], log_fd, uid, gid, database_gid);
     (void) close(pair[1]);
     if (pid < 0) {
         (void) close(pair[0]);
@@ -370,6 +372,22 @@ channel_read(const struct warden *warden, struct child *child)
     } else if (!mg_ok(status) || (packet.kind != MG_REPLY_failed && packet.kind != MG_REPLY_audit_append)) {
         mg_log(MG_ERROR, "%s sent the warden something else; replacing it", mg_process_name(child->process));
         (void) kill(child->pid, SIGKILL);
+    }
+}
+
+/* Programs of a launcher that died are ours now. Their ends must be taken: PostgreSQL holds a
+ * zombie postmaster for a living one and would not start again. */
+static void
+orphans_reap(void)
+{
+    for (;;) {
+        siginfo_t ended = {.si_pid = 0};
+        if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) != 0 || ended.si_pid == 0)
+            return;
+        for (int process = 0; process < MG_PROCESS_COUNT; process++)
+            if (children[process].pid == ended.si_pid)
+                return; /* its pidfd reports it; the rest is seen after that */
+        (void) waitpid(ended.si_pid, NULL, WNOHANG);
     }
 }
 

@@ -48,6 +48,17 @@ warden_identity(enum mg_process process, uid_t *ret_uid, gid_t *ret_gid)
     return user_find(user_suffixes[process], ret_uid, ret_gid);
 }
 
+struct mg_status
+warden_database_group(enum mg_process process, gid_t *ret_gid)
+{
+    static const uint32_t users = 1U << MG_AUTHORITY | 1U << MG_WORKER | 1U << MG_WATCH | 1U << MG_PROBER | 1U << MG_AUDIT;
+    uid_t unused;
+    *ret_gid = (gid_t) -1;
+    if (geteuid() != 0 || (users & (1U << process)) == 0)
+        return OK;
+    return user_find("db", &unused, ret_gid);
+}
+
 static CHECKED struct mg_status
 owner_find(int owner, uid_t *ret_uid, gid_t *ret_gid)
 {

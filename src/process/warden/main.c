@@ -102,6 +102,8 @@ run(const char *state)
     TRY(lock_take(warden.deployment.state, &lock_fd));
     TRY(programs_find(&warden));
     TRY(warden_layout(&warden));
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
+        return fail_errno("subreaper");
     TRY(loop_prepare(&warden));
     TRY(control_open(&warden));
     TRY(children_start(&warden));

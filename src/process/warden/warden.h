@@ -19,6 +19,8 @@ struct warden {
 
 /* layout.c: uids and directories */
 CHECKED struct mg_status warden_identity(enum mg_process process, uid_t *ret_uid, gid_t *ret_gid);
+/* The group that reaches the databases' sockets, for the processes that use one; else (gid_t) -1. */
+CHECKED struct mg_status warden_database_group(enum mg_process process, gid_t *ret_gid);
 CHECKED struct mg_status warden_layout(const struct warden *warden);
 
 /* children.c */

@@ -1,0 +1,44 @@
+/* The launcher: the one process of ours that is not sealed, because it must start PostgreSQL, nginx
+ * and the example applications under their own uids. It parses nothing from outside; argument lists
+ * are fixed, and each program is confined to its own directories before it runs. */
+#ifndef MG_LAUNCHER_H
+#define MG_LAUNCHER_H
+
+#include "ports/postgres_instance.h"
+#include "process/launcher/children.h"
+#include "process/runtime/runtime.h"
+
+/* Who is who on this machine, found once at start. */
+struct places {
+    bool root; /* false: one uid for everything */
+    uid_t database_uid;
+    gid_t database_gid; /* its members reach the instances' sockets */
+    gid_t gate_gid;     /* nginx workers */
+    char programs[MG_PATH]; /* where our own programs lie */
+};
+extern struct places places;
+CHECKED struct mg_status places_find(void);
+/* MG_SAME_UID unless root. */
+uid_t application_uid(uint64_t tenant);
+
+extern const struct child_kind postgres_kind, nginx_kind, application_kind;
+
+/* What every program may read and run. */
+#define CONFINE_SYSTEM                                                                              \
+    {"/usr", CONFINE_READ | CONFINE_EXECUTE}, {"/lib", CONFINE_READ | CONFINE_EXECUTE},             \
+        {"/lib64", CONFINE_READ | CONFINE_EXECUTE}, {"/etc", CONFINE_READ}, {"/proc", CONFINE_READ}, \
+        {"/sys/devices/system/cpu", CONFINE_READ},                                                   \
+        {"/dev/null", CONFINE_READ | CONFINE_WRITE}, {"/dev/urandom", CONFINE_READ}
+
+/* RUN/app/TENANT and what is in it, made if missing. */
+CHECKED struct mg_status application_directories(uint64_t tenant);
+/* "example:NAME" is an application that we start; others are left as they are. The upstream for
+ * nginx is written to `ret_upstream`. Starts it. */
+CHECKED struct mg_status application_ensure(uint64_t tenant, struct mg_view upstream, const char *issuer,
+                                            const char *audience, char ret_upstream[MG_PATH]);
+/* Makes a directory or corrects it; "same" ids leave the owner. */
+CHECKED struct mg_status owned_directory(const char *path, mode_t mode, uid_t uid, gid_t gid);
+/* Append-only log, kept below a bound. */
+CHECKED struct mg_status log_open(const char *path, uid_t uid, gid_t gid, int *ret_fd);
+
+#endif

@@ -1,0 +1,52 @@
+#include "base/log.h"
+#include "process/launcher/launcher.h"
+
+#include <sys/syscall.h>
+
+MG_HANDLER_DECLARE(instance_start)
+MG_HANDLER_DECLARE(instance_stop)
+MG_HANDLER_DECLARE(credentials_publish)
+MG_HANDLER_DECLARE(nginx_apply)
+
+MG_HANDLER(children_list)
+{
+    (void) request;
+    OWN_BUFFER(list, 61440);
+    TRY(children_list(&list));
+    return mg_answer_children_list(call, &(struct mg_reply_children_list) {.children.bytes = mg_buffer_view(&list)});
+}
+
+/* The order in which they stop: what uses a database before the database. */
+static const struct child_kind *const kinds[] = {&nginx_kind, &application_kind, &postgres_kind};
+
+static CHECKED struct mg_status
+start(const struct mg_environment *environment)
+{
+    TRY(places_find());
+    return children_open(environment->runtime_directory, kinds, MG_COUNT(kinds));
+}
+
+static void
+stop(const struct mg_environment *environment)
+{
+    (void) environment;
+    children_stop_all();
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct mg_handler_row handlers[] = {
+        MG_HANDLE_PUBLIC(instance_start),      MG_HANDLE_PUBLIC(instance_stop), MG_HANDLE(children_list),
+        MG_HANDLE_PUBLIC(credentials_publish), MG_HANDLE_PUBLIC(nginx_apply),
+    };
+    const struct mg_process_description description = {
+        .process = MG_LAUNCHER,
+        .handlers = handlers,
+        .handler_count = MG_COUNT(handlers),
+        .threads = 4, /* initdb and the first start of several tenants at once */
+        .start = start,
+        .stop = stop,
+    };
+    return mg_process_main(argc, argv, &description);
+}

@@ -1,0 +1,83 @@
+#include "process/launcher/launcher.h"
+
+#include "base/io.h"
+
+#include <fcntl.h>
+#include <pwd.h>
+#include <sys/stat.h>
+
+/* Past this a log is begun anew when its program starts, so that no disk fills slowly. */
+enum { LOG_MOST = 16 << 20 };
+
+struct places places;
+
+static struct mg_status
+user_find(const char *name, uid_t *ret_uid, gid_t *ret_gid)
+{
+    const struct passwd *user = getpwnam(name);
+    if (user == NULL)
+        return fail_with(NOT_FOUND, "system user %s; `masugata init` as root makes it", name);
+    *ret_uid = user->pw_uid;
+    *ret_gid = user->pw_gid;
+    return OK;
+}
+
+struct mg_status
+places_find(void)
+{
+    struct places found = {
+        .root = geteuid() == 0, .database_uid = MG_SAME_UID, .database_gid = MG_SAME_GID, .gate_gid = MG_SAME_GID,
+    };
+    uid_t gate_uid;
+    if (found.root) {
+        TRY(user_find("masugata-db", &found.database_uid, &found.database_gid));
+        TRY(user_find("masugata-gate", &gate_uid, &found.gate_gid));
+    }
+    const ssize_t length = readlink("/proc/self/exe", found.programs, sizeof found.programs - 1);
+    if (length <= 0)
+        return fail_errno("find our own program");
+    found.programs[length] = '\0';
+    *strrchr(found.programs, '/') = '\0';
+    places = found;
+    return OK;
+}
+
+uid_t
+application_uid(uint64_t tenant)
+{
+    if (!places.root)
+        return MG_SAME_UID;
+    return (uid_t) ((uint64_t) mg_environment()->options->application_uid_base + tenant);
+}
+
+struct mg_status
+owned_directory(const char *path, mode_t mode, uid_t uid, gid_t gid)
+{
+    TRY(mg_directory_make(path, 0711));
+    OWN_FD fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return fail_errno("open directory %s", path);
+    if ((uid != MG_SAME_UID || gid != MG_SAME_GID) && fchown(fd, uid, gid) != 0)
+        return fail_errno("owner of %s", path);
+    if (fchmod(fd, mode) != 0)
+        return fail_errno("mode of %s", path);
+    return OK;
+}
+
+struct mg_status
+log_open(const char *path, uid_t uid, gid_t gid, int *ret_fd)
+{
+    OWN_FD fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
+    struct stat found;
+    if (fd < 0 || fstat(fd, &found) != 0)
+        return fail_errno("log %s", path);
+    if (!S_ISREG(found.st_mode))
+        return fail_with(INVALID, "log %s is not a file", path);
+    if (found.st_size > LOG_MOST && ftruncate(fd, 0) != 0)
+        return fail_errno("shorten %s", path);
+    if ((uid != MG_SAME_UID || gid != MG_SAME_GID) && fchown(fd, uid, gid) != 0)
+        return fail_errno("owner of %s", path);
+    *ret_fd = fd;
+    fd = -1;
+    return OK;
+}
