@@ -128,6 +128,19 @@ name_is_valid(struct mg_view name)
     return name.length >= 1 && name.length <= 63;
 }
 
+/* HOST=UPSTREAM; the upstream is empty where only the host stands. */
+static void
+host_split(struct mg_view *word, struct mg_view *ret_upstream)
+{
+    const uint8_t *equals = memchr(word->bytes, '=', word->length);
+    *ret_upstream = MG_VIEW_EMPTY;
+    if (equals == NULL)
+        return;
+    const size_t length = (size_t) (equals - word->bytes);
+    *ret_upstream = mg_view_of(equals + 1, word->length - length - 1);
+    word->length = length;
+}
+
 /* The first value that may not stand, as a reason for people; empty if all may. */
 static CHECKED struct mg_status
 request_judge(const struct mg_request_tenant_add *request, struct mg_buffer *reason)
@@ -145,10 +158,16 @@ request_judge(const struct mg_request_tenant_add *request, struct mg_buffer *rea
                                 (const char *) request->sign_in_host.bytes);
     if (!upstream_is_valid(request->upstream))
         return mg_buffer_add_text(reason, "upstream: ADDRESS:PORT or unix:/PATH");
-    for (const char *cursor = hosts; mg_option_word(&cursor, &host); count++)
+    for (const char *cursor = hosts; mg_option_word(&cursor, &host); count++) {
+        struct mg_view upstream;
+        host_split(&host, &upstream);
         if (!mg_host_name_is_valid(host))
             return mg_buffer_format(reason, "host: %.*s is not a host name", (int) host.length,
                                     (const char *) host.bytes);
+        if (upstream.length != 0 && !upstream_is_valid(upstream))
+            return mg_buffer_format(reason, "host: the upstream of %.*s is not ADDRESS:PORT or unix:/PATH",
+                                    (int) host.length, (const char *) host.bytes);
+    }
     if (count == 0 || count > HOSTS_MOST)
         return mg_buffer_format(reason, "hosts: 1 to %d", HOSTS_MOST);
     return OK;
@@ -157,8 +176,10 @@ request_judge(const struct mg_request_tenant_add *request, struct mg_buffer *rea
 static CHECKED struct mg_status
 host_insert(struct mg_database *database, struct mg_view host, uint64_t tenant, enum mg_origin origin)
 {
-    return mg_query(database, NULL, "INSERT INTO tenant_host (host, tenant, origin) VALUES ($1, $2, $3)", MG_TEXT(host),
-                    MG_I64(tenant), MG_I64(origin));
+    struct mg_view upstream;
+    host_split(&host, &upstream);
+    return mg_query(database, NULL, "INSERT INTO tenant_host (host, tenant, origin, upstream) VALUES ($1, $2, $3, $4)",
+                    MG_TEXT(host), MG_I64(tenant), MG_I64(origin), MG_TEXT(upstream));
 }
 
 /* In one transaction; EXISTS if the name or a host is somebody's. The record is durable before the

@@ -20,7 +20,7 @@ struct tenant {
 
 struct host {
     struct mg_core_host core;
-    char *name;
+    char *name, *upstream; /* upstream empty: the tenant's */
 };
 
 static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
@@ -44,8 +44,10 @@ tenants_free(struct tenant *list, size_t count)
 static void
 hosts_free(struct host *list, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         free(list[i].name);
+        free(list[i].upstream);
+    }
     free(list);
 }
 
@@ -104,6 +106,7 @@ host_read(const struct mg_rows *rows, size_t row, struct host *host)
     host->core = (struct mg_core_host) {.id = (uint32_t) mg_rows_i64(rows, row, 1),
                                         .tenant = (uint64_t) mg_rows_i64(rows, row, 2),
                                         .origin = (enum mg_origin) mg_rows_i64(rows, row, 3)};
+    TRY(mg_view_to_text(mg_rows_text(rows, row, 4), &host->upstream));
     return mg_view_to_text(mg_rows_text(rows, row, 0), &host->name);
 }
 
@@ -135,7 +138,7 @@ mg_tenants_load(void)
                  " coalesce((SELECT string_agg(h.host, ' ' ORDER BY h.id) FROM tenant_host h"
                  "           WHERE h.tenant = t.number AND h.origin = 1), '')"
                  " FROM tenant t ORDER BY t.name"));
-    TRY(mg_query(database, &host_rows, "SELECT host, id, tenant, origin FROM tenant_host ORDER BY host"));
+    TRY(mg_query(database, &host_rows, "SELECT host, id, tenant, origin, upstream FROM tenant_host ORDER BY host"));
     const size_t new_tenant_count = mg_rows_count(tenant_rows), new_host_count = mg_rows_count(host_rows) + 1;
     struct tenant *new_tenants = calloc(new_tenant_count + 1, sizeof *new_tenants);
     struct host *new_hosts = calloc(new_host_count, sizeof *new_hosts);
@@ -274,7 +277,9 @@ mg_tenants_read(mg_tenants_reader read, void *context)
         host_rows[i] = (struct mg_tenants_host) {
             .core = hosts[i].core,
             .name = hosts[i].name,
-            .upstream = tenant != NULL ? tenant->upstream : "",
+            .upstream = hosts[i].upstream != NULL && hosts[i].upstream[0] != '\0' ? hosts[i].upstream
+                        : tenant != NULL                                         ? tenant->upstream
+                                                                                 : "",
             .sign_in_origin = tenant != NULL ? tenant->core.sign_in_origin : "",
         };
     }

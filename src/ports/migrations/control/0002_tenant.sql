@@ -20,6 +20,7 @@ CREATE TABLE tenant_host (
     host text PRIMARY KEY CHECK (octet_length(host) <= 255),
     id integer GENERATED ALWAYS AS IDENTITY UNIQUE,
     tenant bigint NOT NULL REFERENCES tenant ON DELETE CASCADE,
-    origin smallint NOT NULL -- enum mg_origin
+    origin smallint NOT NULL, -- enum mg_origin
+    upstream text NOT NULL DEFAULT '' -- an application of its own; empty: the tenant's
 );
 CREATE INDEX tenant_host_tenant ON tenant_host (tenant);
