@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <stdio.h>
+#include <time.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -120,6 +121,7 @@ mg_sandbox_seal(const struct mg_sandbox_plan *plan, struct mg_sandbox_report *re
     }
     static struct path_list list; /* 64 KiB: too much for the stack, needed once */
     struct mg_sandbox_report report = {.sealed = true};
+    tzset(); /* the C library reads its time zone now and not at the first date it writes */
     TRY(one_thread_check());
     TRY(paths_collect(plan, &list));
     TRY(privileges_drop());
