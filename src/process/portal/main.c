@@ -1,0 +1,55 @@
+/* portal: pages. It parses what browsers send, so it holds no key and no database password. */
+#include "process/portal/portal.h"
+
+#include "base/io.h"
+#include "base/log.h"
+
+/* nginx's group owns the directory; the socket itself is for that group. */
+#define SOCKET_MODE 0660
+
+static struct mg_web_server *server;
+
+static void
+report(void *context, struct mg_status status)
+{
+    (void) context;
+    mg_log_status(MG_ERROR, "page", status);
+}
+
+static CHECKED struct mg_status
+prepare(const struct mg_environment *environment)
+{
+    static char proof[MG_PATH];
+    char path[MG_PATH];
+    TRY(mg_path_join(proof, environment->runtime_directory, "proof"));
+    TRY(mg_path_join(path, environment->runtime_directory, "portal/http.sock"));
+    portal_settings = (struct portal_settings) {
+        .https_port = (unsigned) environment->options->gate_https_port,
+        .password_minimum = (unsigned) environment->options->password_minimum_length,
+        .proof_directory = proof,
+    };
+    TRY(pages_open());
+    return mg_web_server_open(path, SOCKET_MODE, &server);
+}
+
+static CHECKED struct mg_status
+start(const struct mg_environment *environment)
+{
+    (void) environment;
+    return mg_web_server_start(server, portal_handle, report, NULL);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct mg_process_description description = {
+        .process = MG_PORTAL,
+        .threads = 1,
+        .prepare = prepare,
+        .start = start,
+    };
+    const int code = mg_process_main(argc, argv, &description);
+    mg_web_server_drop(&server);
+    pages_close();
+    return code;
+}

@@ -1,0 +1,144 @@
+/* What the files of the portal share: one visit (a request with what nginx says of it), its page, and
+ * the routes. The portal decides nothing about people: it asks the authority by message. */
+#ifndef MG_PROCESS_PORTAL_PORTAL_H
+#define MG_PROCESS_PORTAL_PORTAL_H
+
+#include "base/arena.h"
+#include "base/time.h"
+#include "domain/outcome.h"
+#include "ports/form.h"
+#include "ports/template.h"
+#include "ports/translation.h"
+#include "ports/web_server.h"
+#include "process/runtime/runtime.h"
+
+#define TOKEN_BYTES 32
+#define HASH_BYTES 32
+#define CALL_MS 15000
+#define COOKIE_SESSION "__Host-masugata"
+#define COOKIE_START "__Host-masugata-start"
+#define COOKIE_FORM "__Host-masugata-form"
+#define COOKIE_LANGUAGE "__Host-masugata-language"
+
+/* Which server of nginx the request came through; bits for the route table. */
+enum origin {
+    ORIGIN_APP = 1,
+    ORIGIN_SIGN_IN = 2,
+    ORIGIN_OPERATOR = 4,
+};
+
+/* Set once at start. */
+struct portal_settings {
+    unsigned https_port;
+    unsigned password_minimum;
+    const char *proof_directory; /* trust.json and controls.json of the prober */
+};
+extern struct portal_settings portal_settings;
+
+struct visit {
+    const struct mg_web_request *request;
+    struct mg_web_answer *answer;
+    struct mg_arena *arena;
+    struct mg_scope *page;
+    enum origin origin;
+    uint64_t tenant;
+    struct mg_view host, address, user_agent, cookies;
+    enum mg_language language;
+    char own_origin[320]; /* "https://host:port" of this very origin */
+    mg_instant now;
+    struct mg_form query, form;
+    struct mg_buffer site_storage, person_storage, storage; /* of replies; `storage` for the handler's */
+    struct mg_reply_site site;
+    /* The session of the cookie, when the route needs one. */
+    bool signed_in;
+    uint8_t session[HASH_BYTES];
+    struct mg_reply_session_check person;
+    /* Another origin that this page's form may lead to (an app host), or NULL. */
+    const char *form_target;
+    /* Where the language switch comes back to; NULL for the path of the request. */
+    const char *here;
+    /* 32 random bytes of this browser, for the forms' tokens. */
+    uint8_t browser[TOKEN_BYTES];
+    bool browser_is_new;
+};
+
+/* ---- visit.c ---- */
+/* Reads what nginx set and what the browser sent. INVALID when nginx's headers are not exactly there:
+ * then this is not nginx, or a header slipped through it. */
+CHECKED struct mg_status visit_begin(struct visit *visit, const struct mg_web_request *request,
+                                     struct mg_web_answer *answer);
+void visit_end(struct visit *visit);
+/* Tries each session cookie; sets signed_in, session and person. */
+CHECKED struct mg_status visit_identify(struct visit *visit);
+/* True unless the request may come from another site (Origin, Sec-Fetch-Site). */
+bool visit_is_same_origin(const struct visit *visit);
+/* The token of this browser's (and session's) forms as base64url text, in the arena. */
+CHECKED struct mg_status visit_form_token(struct visit *visit, const char **ret_token);
+bool visit_token_is_right(struct visit *visit);
+/* The first cookie of that name that is 32 bytes in base64url; false if none. */
+bool visit_cookie(const struct visit *visit, const char *name, uint8_t bytes[TOKEN_BYTES]);
+/* 32 bytes from base64url text; false if it is not that. */
+bool token_decode(struct mg_view text, uint8_t bytes[TOKEN_BYTES]);
+CHECKED struct mg_status token_text(struct visit *visit, struct mg_view bytes, const char **ret_text);
+void token_hash(const uint8_t token[TOKEN_BYTES], uint8_t hash[HASH_BYTES]);
+/* The path of the request with its query, to come back to; in the arena. */
+const char *visit_target(struct visit *visit);
+static inline struct mg_view
+visit_session(const struct visit *visit)
+{
+    return visit->signed_in ? mg_view_of(visit->session, HASH_BYTES) : MG_VIEW_EMPTY;
+}
+static inline bool
+visit_posts(const struct visit *visit)
+{
+    return mg_view_is(visit->request->method, "POST");
+}
+
+/* ---- answer.c ---- */
+CHECKED struct mg_status pages_open(void);
+void pages_close(void);
+/* Renders pages/<name>.html with the page scope and all headers. */
+CHECKED struct mg_status show(struct visit *visit, unsigned status, const char *name);
+/* A page with only a title and a text (msgids), and a way on (a path and its msgid) or NULL. */
+CHECKED struct mg_status show_message(struct visit *visit, unsigned status, const char *title, const char *text,
+                                      const char *link, const char *link_text);
+/* Shows what an outcome says on `name`: an error summary, or a busy page's status. */
+void page_problem(struct visit *visit, const char *field, const char *text);
+CHECKED struct mg_status show_outcome(struct visit *visit, uint64_t outcome, const char *name);
+/* 303; the location is ours or was judged by mg_return_path. */
+CHECKED struct mg_status redirect(struct visit *visit, const char *format, ...) __attribute__((format(printf, 2, 3)));
+CHECKED struct mg_status send_bytes(struct visit *visit, const char *content_type, const char *cache,
+                                    struct mg_view bytes);
+/* Max-Age in seconds; 0 clears, negative lasts as long as the browser runs. */
+CHECKED struct mg_status cookie_set(struct visit *visit, const char *name, struct mg_view bytes, int age_s);
+const char *say(const struct visit *visit, const char *text);
+/* Formats into the arena; NULL when it is exhausted, which the page then reports. */
+const char *arena_format(struct visit *visit, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Percent-encoded for a query, in the arena; "" when exhausted. */
+const char *encoded(struct visit *visit, struct mg_view value);
+/* Sets <name>_iso, <name> (a date in the reader's manner) and <name>_ago. Names are static text. */
+struct time_names {
+    const char *iso, *date, *ago;
+};
+#define TIME_NAMES(name) ((struct time_names) {#name "_iso", #name, #name "_ago"})
+void scope_time(const struct visit *visit, struct mg_scope *scope, struct time_names names, mg_instant instant);
+
+/* ---- routes.c ---- */
+mg_web_handler portal_handle;
+
+/* ---- handlers ---- */
+#define HANDLERS(X)                                                                                          \
+    X(app_start) X(app_enter) X(app_sign_out_form) X(app_sign_out) X(internal_assertion)                     \
+    X(home) X(sign_in_form) X(sign_in) X(sign_out_form) X(sign_out) X(signed_out)                            \
+    X(account) X(account_end) X(password_form) X(password)                                                   \
+    X(reset_form) X(reset) X(reset_new_form) X(reset_new)                                                    \
+    X(console_home) X(console_tenants) X(console_tenant_new) X(console_tenant_add) X(console_tenant)         \
+    X(console_suspend)                                                                                       \
+    X(console_user_add) X(console_user_disable) X(console_user_invite) X(console_sessions)                   \
+    X(console_session_end) X(console_controls) X(console_audit)                                              \
+    X(language) X(key_set) X(trust) X(change_password) X(style) X(script) X(icon)
+#define X(name) struct mg_status page_##name(struct visit *visit);
+HANDLERS(X)
+#undef X
+
+#endif

@@ -1,0 +1,179 @@
+/* The routes: one table of what exists where, for whom. Everything else is 404. */
+#include "process/portal/portal.h"
+
+#include "base/log.h"
+
+enum need {
+    NOBODY,  /* the page is for everybody; it may look who it is by itself */
+    PERSON,  /* a live session on this origin, else off to sign-in */
+};
+
+enum check {
+    READS,         /* GET */
+    FORM_TOKEN,    /* POST from our own page: same origin and the form's token */
+    SAME_ORIGIN,   /* POST from the application's page: same origin suffices (it can only sign out) */
+};
+
+#define APP ORIGIN_APP
+#define ID ORIGIN_SIGN_IN
+#define OPS ORIGIN_OPERATOR
+#define ANYWHERE (ORIGIN_APP | ORIGIN_SIGN_IN | ORIGIN_OPERATOR)
+
+static const struct route {
+    const char *path;
+    enum check check;
+    unsigned origins;
+    enum need need;
+    struct mg_status (*handle)(struct visit *visit);
+} routes[] = {
+    /* An application's host: only these are ours. */
+    {"/.masugata/start", READS, APP, NOBODY, page_app_start},
+    {"/.masugata/enter", READS, APP, NOBODY, page_app_enter},
+    {"/.masugata/sign-out", READS, APP, NOBODY, page_app_sign_out_form},
+    {"/.masugata/sign-out", SAME_ORIGIN, APP, NOBODY, page_app_sign_out},
+    /* Asked by the gate itself; it answers 404 to visitors. Nothing is gained by asking. */
+    {"/.masugata/internal/assertion", READS, APP, NOBODY, page_internal_assertion},
+    /* Sign-in, for users and operators. */
+    {"/", READS, ID | OPS, NOBODY, page_home},
+    {"/sign-in", READS, ID | OPS, NOBODY, page_sign_in_form},
+    {"/sign-in", FORM_TOKEN, ID | OPS, NOBODY, page_sign_in},
+    {"/sign-out", READS, ID | OPS, NOBODY, page_sign_out_form},
+    {"/sign-out", FORM_TOKEN, ID | OPS, NOBODY, page_sign_out},
+    {"/signed-out", READS, ID | OPS, NOBODY, page_signed_out},
+    {"/account", READS, ID | OPS, PERSON, page_account},
+    {"/account/end", FORM_TOKEN, ID | OPS, PERSON, page_account_end},
+    {"/password", READS, ID | OPS, PERSON, page_password_form},
+    {"/password", FORM_TOKEN, ID | OPS, PERSON, page_password},
+    {"/reset", READS, ID | OPS, NOBODY, page_reset_form},
+    {"/reset", FORM_TOKEN, ID | OPS, NOBODY, page_reset},
+    {"/reset/new", READS, ID | OPS, NOBODY, page_reset_new_form},
+    {"/reset/new", FORM_TOKEN, ID | OPS, NOBODY, page_reset_new},
+    /* Operators. The authority checks the right of each request; the table only wants a session. */
+    {"/console", READS, OPS, PERSON, page_console_home},
+    {"/console/tenants", READS, OPS, PERSON, page_console_tenants},
+    {"/console/tenants/new", READS, OPS, PERSON, page_console_tenant_new},
+    {"/console/tenants/new", FORM_TOKEN, OPS, PERSON, page_console_tenant_add},
+    {"/console/tenant", READS, OPS, PERSON, page_console_tenant},
+    {"/console/tenant/suspend", FORM_TOKEN, OPS, PERSON, page_console_suspend},
+    {"/console/user/add", FORM_TOKEN, OPS, PERSON, page_console_user_add},
+    {"/console/user/disable", FORM_TOKEN, OPS, PERSON, page_console_user_disable},
+    {"/console/user/invite", FORM_TOKEN, OPS, PERSON, page_console_user_invite},
+    {"/console/sessions", READS, OPS, PERSON, page_console_sessions},
+    {"/console/sessions/end", FORM_TOKEN, OPS, PERSON, page_console_session_end},
+    {"/console/controls", READS, OPS, PERSON, page_console_controls},
+    {"/console/audit", READS, OPS, PERSON, page_console_audit},
+    /* Everywhere. */
+    {"/.masugata/language", READS, ANYWHERE, NOBODY, page_language},
+    {"/.masugata/masugata.css", READS, ANYWHERE, NOBODY, page_style},
+    {"/.masugata/masugata.js", READS, ANYWHERE, NOBODY, page_script},
+    {"/.masugata/icon.svg", READS, ANYWHERE, NOBODY, page_icon},
+    {"/.well-known/masugata/jwks.json", READS, ANYWHERE, NOBODY, page_key_set},
+    {"/.well-known/masugata/trust", READS, ANYWHERE, NOBODY, page_trust},
+    {"/.well-known/change-password", READS, ID | OPS, NOBODY, page_change_password},
+};
+
+static bool
+method_fits(const struct route *route, const struct visit *visit)
+{
+    if (route->check != READS)
+        return visit_posts(visit);
+    return mg_view_is(visit->request->method, "GET") || mg_view_is(visit->request->method, "HEAD");
+}
+
+/* NULL if there is none; *ret_elsewhere tells that the path exists with another method. */
+static const struct route *
+route_find(const struct visit *visit, bool *ret_elsewhere)
+{
+    *ret_elsewhere = false;
+    for (size_t i = 0; i < MG_COUNT(routes); i++) {
+        if (!mg_view_is(visit->request->path, routes[i].path) || (routes[i].origins & (unsigned) visit->origin) == 0)
+            continue;
+        if (method_fits(&routes[i], visit))
+            return &routes[i];
+        *ret_elsewhere = true;
+    }
+    return NULL;
+}
+
+static CHECKED struct mg_status
+refuse_form(struct visit *visit)
+{
+    return show_message(visit, 403, N_("Please try again"),
+                        N_("This form was open for too long, or it was not sent from this site. Nothing was changed."),
+                        "/", N_("Back to the start"));
+}
+
+static CHECKED struct mg_status
+to_sign_in(struct visit *visit)
+{
+    return redirect(visit, "/sign-in?return=%s", encoded(visit, mg_view_text(visit_target(visit))));
+}
+
+static CHECKED struct mg_status
+site_ask(struct visit *visit)
+{
+    const struct mg_request_site request = {.tenant = visit->tenant};
+    return mg_call_site(&request, &visit->site, &visit->site_storage, CALL_MS);
+}
+
+static CHECKED struct mg_status
+follow(struct visit *visit)
+{
+    bool elsewhere = false;
+    const struct route *route = route_find(visit, &elsewhere);
+    if (route == NULL && elsewhere)
+        return show_message(visit, 405, N_("Not possible"), N_("This address does not accept that request."), NULL, NULL);
+    if (route == NULL)
+        return show_message(visit, 404, N_("Page not found"), N_("There is no page at this address."), NULL, NULL);
+    if (route->check != READS && !visit_is_same_origin(visit))
+        return refuse_form(visit);
+    TRY(site_ask(visit));
+    if (route->need == PERSON) {
+        TRY(visit_identify(visit));
+        if (!visit->signed_in)
+            return to_sign_in(visit);
+    } else if (route->check == FORM_TOKEN) {
+        TRY(visit_identify(visit)); /* the token is bound to the session, if there is one */
+    }
+    if (route->check == FORM_TOKEN && !visit_token_is_right(visit))
+        return refuse_form(visit);
+    return route->handle(visit);
+}
+
+/* What a person sees when a part of us does not answer; the cause goes to the log only. */
+static CHECKED struct mg_status
+show_failure(struct visit *visit, struct mg_status failure)
+{
+    mg_web_answer_clear(visit->answer);
+    visit->form_target = NULL;
+    visit->page = mg_scope_new(visit->arena);
+    switch (failure.code) {
+    case MG_MALFORMED:
+    case MG_TOO_LARGE:
+    case MG_INVALID:
+        return show_message(visit, 400, N_("Not understood"), N_("The request could not be read."), NULL, NULL);
+    case MG_REFUSED:
+        return show_message(visit, 403, N_("Not allowed"), N_("You are not allowed to do this."), NULL, NULL);
+    default:
+        return show_message(visit, 503, N_("One moment, please"),
+                            N_("The service is busy or being restarted. Please try again in a few seconds."),
+                            visit->request == NULL || visit_posts(visit) ? NULL : visit_target(visit), N_("Try again"));
+    }
+}
+
+struct mg_status
+portal_handle(void *context, const struct mg_web_request *request, struct mg_web_answer *answer)
+{
+    (void) context;
+    struct visit visit;
+    struct mg_status status = visit_begin(&visit, request, answer);
+    if (mg_ok(status))
+        status = follow(&visit);
+    if (!mg_ok(status) && visit.arena != NULL) {
+        if (status.code != MG_MALFORMED)
+            mg_log_status(MG_WARNING, "page", status);
+        status = show_failure(&visit, status);
+    }
+    visit_end(&visit);
+    return status;
+}

@@ -1,0 +1,224 @@
+/* Sign-in and sign-out on a tenant's sign-in origin, or the operators'. */
+#include "process/portal/portal.h"
+
+#include "base/secret.h"
+#include "domain/return_path.h"
+
+/* Where the person wants to go: an application's host (with the binding of the browser there) or,
+ * without one, a page of this origin. */
+struct destination {
+    struct mg_view host, path;
+    const char *origin; /* of the application; NULL without one */
+    uint8_t binding[HASH_BYTES];
+    uint64_t fresh_s; /* how old the sign-in may be; 0: any */
+};
+
+static const char *
+own_home(const struct visit *visit)
+{
+    return visit->origin == ORIGIN_OPERATOR ? "/console" : "/account";
+}
+
+/* REFUSED unless the host is one of this tenant's: a code for another site is never made. */
+static CHECKED struct mg_status
+destination_read(struct visit *visit, const struct mg_form *form, struct destination *ret_destination)
+{
+    struct destination to = {.host = mg_form_value(form, "host"), .path = mg_form_value(form, "return")};
+    if (to.host.length == 0) {
+        if (!mg_return_path_is_safe(to.path) || mg_view_is(to.path, "/"))
+            to.path = mg_view_text(own_home(visit));
+        *ret_destination = to;
+        return OK;
+    }
+    to.path = mg_return_path(to.path);
+    if (to.host.length > 255 || !token_decode(mg_form_value(form, "binding"), to.binding))
+        return fail_with(MALFORMED, "destination");
+    if (mg_form_value(form, "fresh").length > 0)
+        TRY(mg_parse_u64(mg_form_value(form, "fresh"), UINT32_MAX, &to.fresh_s));
+    const struct mg_request_site request = {.tenant = visit->tenant, .host = to.host};
+    struct mg_reply_site reply;
+    TRY(mg_call_site(&request, &reply, &visit->storage, CALL_MS));
+    if (!reply.open || reply.app_origin.length == 0)
+        return fail_with(REFUSED, "host is not of this tenant");
+    to.origin = mg_arena_text(visit->arena, reply.app_origin);
+    if (to.origin == NULL)
+        return fail(OUT_OF_MEMORY);
+    *ret_destination = to;
+    return OK;
+}
+
+static CHECKED struct mg_status
+go_to_app(struct visit *visit, const struct destination *to, struct mg_view code)
+{
+    const char *code_text = NULL;
+    TRY(token_text(visit, code, &code_text));
+    return redirect(visit, "%s/.masugata/enter?code=%s&return=%s", to->origin, code_text, encoded(visit, to->path));
+}
+
+static CHECKED struct mg_status
+go_home(struct visit *visit, const struct destination *to)
+{
+    return redirect(visit, "%.*s", (int) to->path.length, (const char *) to->path.bytes);
+}
+
+static CHECKED struct mg_status
+show_form(struct visit *visit, const struct destination *to, uint64_t outcome)
+{
+    struct mg_scope *page = visit->page;
+    mg_scope_set(page, "host", to->host);
+    mg_scope_set(page, "return", to->path);
+    if (visit_posts(visit))
+        mg_scope_set(page, "login", mg_form_value(&visit->form, "login"));
+    if (to->fresh_s > 0)
+        mg_scope_set_number(page, "fresh", to->fresh_s);
+    if (to->origin != NULL) {
+        const char *binding = NULL;
+        TRY(token_text(visit, mg_view_of(to->binding, HASH_BYTES), &binding));
+        mg_scope_set_text(page, "binding", binding);
+        visit->form_target = to->origin; /* the answer to the form leads there */
+        visit->here = arena_format(visit, "/sign-in?host=%s&binding=%s&fresh=%llu&return=%s", encoded(visit, to->host),
+                                   binding, (unsigned long long) to->fresh_s, encoded(visit, to->path));
+    }
+    return outcome == MG_OUTCOME_NONE ? show(visit, 200, "sign_in") : show_outcome(visit, outcome, "sign_in");
+}
+
+struct mg_status
+page_home(struct visit *visit)
+{
+    return redirect(visit, "%s", own_home(visit));
+}
+
+static CHECKED struct mg_status
+show_closed(struct visit *visit)
+{
+    return show_message(visit, 404, N_("Not available"), mg_outcome_text(MG_TENANT_CLOSED, visit->language == MG_JAPANESE), NULL, NULL);
+}
+
+struct mg_status
+page_sign_in_form(struct visit *visit)
+{
+    if (!visit->site.open)
+        return show_closed(visit);
+    struct destination to;
+    TRY(destination_read(visit, &visit->query, &to));
+    TRY(visit_identify(visit));
+    if (!visit->signed_in)
+        return show_form(visit, &to, MG_OUTCOME_NONE);
+    if (to.origin == NULL)
+        return go_home(visit, &to);
+    if (to.fresh_s > 0 && visit->now - visit->person.authenticated_at > (int64_t) to.fresh_s * 1000) {
+        mg_scope_set_flag(visit->page, "again", true);
+        mg_scope_set(visit->page, "login", visit->person.login);
+        return show_form(visit, &to, MG_OUTCOME_NONE);
+    }
+    /* Signed in already: one sign-in serves all applications of the tenant. */
+    const struct mg_request_code_issue request = {.tenant = visit->tenant,
+                                                  .session = visit_session(visit),
+                                                  .host = to.host,
+                                                  .binding = mg_view_of(to.binding, HASH_BYTES)};
+    struct mg_reply_code_issue reply;
+    TRY(mg_call_code_issue(&request, &reply, &visit->storage, CALL_MS));
+    if (reply.outcome == MG_GRANTED)
+        return go_to_app(visit, &to, reply.code);
+    visit->signed_in = false;
+    return show_form(visit, &to, MG_OUTCOME_NONE);
+}
+
+static void
+problem_of(struct visit *visit, const struct mg_reply_sign_in *reply)
+{
+    const char *text = mg_outcome_text(reply->outcome, visit->language == MG_JAPANESE);
+    page_problem(visit, "login", text);
+    if (reply->wait_s > 0) {
+        mg_scope_set_number(visit->page, "wait_minutes", (reply->wait_s + 59) / 60);
+        mg_scope_set_flag(visit->page, "must_wait", true);
+    }
+}
+
+static CHECKED struct mg_status
+ask(struct visit *visit, const struct destination *to, struct mg_reply_sign_in *ret_reply)
+{
+    const struct mg_request_sign_in request = {
+        .tenant = visit->tenant,
+        .login = mg_form_value(&visit->form, "login"),
+        .password = mg_form_value(&visit->form, "password"),
+        .address = visit->address,
+        .user_agent = visit->user_agent,
+        .host = to->host,
+        .binding = to->origin == NULL ? MG_VIEW_EMPTY : mg_view_of(to->binding, HASH_BYTES),
+        .previous = visit_session(visit),
+    };
+    if (request.login.length == 0 || request.login.length > 254 || request.password.length > 1024) {
+        *ret_reply = (struct mg_reply_sign_in) {.outcome = MG_WRONG_CREDENTIALS};
+        return OK;
+    }
+    return mg_call_sign_in(&request, ret_reply, &visit->storage, CALL_MS);
+}
+
+/* An empty field is told apart from a wrong one: it needs no guess. */
+static bool
+form_is_filled(struct visit *visit)
+{
+    if (mg_form_value(&visit->form, "login").length == 0)
+        page_problem(visit, "login", say(visit, N_("Enter your sign-in name.")));
+    if (mg_form_value(&visit->form, "password").length == 0)
+        page_problem(visit, "password", say(visit, N_("Enter your password.")));
+    return mg_form_value(&visit->form, "login").length > 0 && mg_form_value(&visit->form, "password").length > 0;
+}
+
+struct mg_status
+page_sign_in(struct visit *visit)
+{
+    if (!visit->site.open)
+        return show_closed(visit);
+    struct destination to;
+    TRY(destination_read(visit, &visit->form, &to));
+    if (!form_is_filled(visit))
+        return show_form(visit, &to, MG_WRONG_CREDENTIALS);
+    struct mg_reply_sign_in reply;
+    TRY(ask(visit, &to, &reply));
+    if (reply.outcome == MG_PASSWORD_MUST_CHANGE && reply.ticket.length == TOKEN_BYTES) {
+        const char *ticket = NULL;
+        TRY(token_text(visit, reply.ticket, &ticket));
+        return redirect(visit, "/reset/new?must=1&ticket=%s", ticket);
+    }
+    if (reply.outcome != MG_GRANTED || reply.token.length != TOKEN_BYTES) {
+        problem_of(visit, &reply);
+        return show_form(visit, &to, reply.outcome);
+    }
+    /* A new token at sign-in, never the one the browser came with (session fixation). */
+    TRY(cookie_set(visit, COOKIE_SESSION, reply.token, -1));
+    if (to.origin != NULL && reply.code.length == TOKEN_BYTES)
+        return go_to_app(visit, &to, reply.code);
+    return go_home(visit, &to);
+}
+
+struct mg_status
+page_sign_out_form(struct visit *visit)
+{
+    TRY(visit_identify(visit));
+    if (!visit->signed_in)
+        return redirect(visit, "/signed-out");
+    mg_scope_set_text(visit->page, "action", "/sign-out");
+    return show(visit, 200, "sign_out");
+}
+
+struct mg_status
+page_sign_out(struct visit *visit)
+{
+    if (visit->signed_in) {
+        const struct mg_request_sign_out request = {.tenant = visit->tenant, .session = visit_session(visit)};
+        struct mg_reply_sign_out reply;
+        TRY(mg_call_sign_out(&request, &reply, &visit->storage, CALL_MS));
+    }
+    TRY(cookie_set(visit, COOKIE_SESSION, MG_VIEW_EMPTY, 0));
+    return redirect(visit, "/signed-out");
+}
+
+struct mg_status
+page_signed_out(struct visit *visit)
+{
+    return show_message(visit, 200, N_("You are signed out"),
+                        N_("Your session has ended in every application of this service."), "/sign-in",
+                        N_("Sign in again"));
+}
