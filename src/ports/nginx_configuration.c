@@ -118,8 +118,6 @@ configuration_check(const struct mg_nginx_configuration *c)
         return fail_with(INVALID, "nginx: no address or port to listen on");
     for (size_t i = 0; i < c->address_count; i++)
         TRY(word_check("address", c->addresses[i], ".:[]"));
-    for (size_t i = 0; i < c->trusted_proxy_count; i++)
-        TRY(word_check("trusted proxy", c->trusted_proxies[i], ".:/"));
     for (size_t i = 0; i < c->site_count; i++)
         TRY(site_check(&c->sites[i]));
     return hosts_unique_check(c);
@@ -163,14 +161,16 @@ add_main(const struct mg_nginx_configuration *c, struct mg_buffer *out)
 static struct mg_status
 add_logs(const struct mg_nginx_configuration *c, struct mg_buffer *out)
 {
+    const bool gate = c->module_path != NULL;
     return mg_buffer_format(
         out,
-        "    log_format masugata escape=json '{\"at\":\"$time_iso8601\",\"request\":\"$request_id\","
-        "\"client\":\"$remote_addr\",\"host\":\"$host\",\"method\":\"$request_method\",\"path\":\"$uri\","
+        "    log_format masugata escape=json '{\"at\":\"$time_iso8601\",\"request\":\"%s\","
+        "\"client\":\"%s\",\"refusal\":\"%s\",\"host\":\"$host\",\"method\":\"$request_method\",\"path\":\"$uri\","
         "\"protocol\":\"$server_protocol\",\"status\":$status,\"bytes\":$body_bytes_sent,"
         "\"seconds\":$request_time,\"upstream\":\"$upstream_status\",\"tls\":\"$ssl_protocol\",\"cipher\":\"$ssl_cipher\"}';\n"
         "    access_log \"%s/log/nginx-access.log\" masugata buffer=32k flush=2s;\n",
-        c->directory);
+        gate ? "$masugata_request" : "$request_id", gate ? "$masugata_client" : "$remote_addr",
+        gate ? "$masugata_refusal" : "", c->directory);
 }
 
 /* Slow or large requests meet a bound before they meet the app. Responses and uploads pass through
@@ -207,14 +207,27 @@ add_limits(const struct mg_nginx_configuration *c, struct mg_buffer *out)
                            "    http2_max_concurrent_streams 128;\n"
                            "    tcp_nodelay on;\n"
                            "    gzip off;\n"
-                           "    limit_conn_status 429;\n"
-                           "    limit_conn_zone $binary_remote_addr zone=masugata_address:8m;\n"));
+                           "    limit_conn_status 429;\n"));
     if (c->connections_per_address > 0)
-        TRY(mg_buffer_format(out, "    limit_conn masugata_address %u;\n", c->connections_per_address));
+        TRY(mg_buffer_format(out,
+                             "    limit_conn_zone %s zone=masugata_address:8m;\n"
+                             "    limit_conn masugata_address %u;\n",
+                             c->module_path != NULL ? "$masugata_client" : "$binary_remote_addr",
+                             c->connections_per_address));
     if (c->upload_most_bytes > 0)
         return mg_buffer_format(out, "    client_max_body_size %llu;\n",
                                 (unsigned long long) c->upload_most_bytes);
     return mg_buffer_add_text(out, "    client_max_body_size 0;\n");
+}
+
+/* What the app may know of the visitor (X-Forwarded-*, the assertion) is set by the gate, which first
+ * removes whatever the visitor sent under such names. */
+static struct mg_status
+add_gate(const struct mg_nginx_configuration *c, struct mg_buffer *out)
+{
+    if (c->module_path == NULL)
+        return OK;
+    return mg_buffer_format(out, "    masugata_directory \"%s/gate\";\n", c->runtime_directory);
 }
 
 /* The app gets the host as we understood it (lower case, our port), not as the client spelt it. A kept
@@ -226,11 +239,6 @@ add_proxy(const struct mg_nginx_configuration *c, struct mg_buffer *out)
     char port[8] = "";
     if (c->https_port != 443)
         (void) snprintf(port, sizeof port, ":%u", (unsigned) c->https_port);
-    for (size_t i = 0; i < c->trusted_proxy_count; i++)
-        TRY(mg_buffer_format(out, "    set_real_ip_from %s;\n", c->trusted_proxies[i]));
-    if (c->trusted_proxy_count > 0)
-        TRY(mg_buffer_add_text(out, "    real_ip_header X-Forwarded-For;\n"
-                                    "    real_ip_recursive on;\n"));
     TRY(mg_buffer_format(out,
                          "    map $http_upgrade $masugata_connection {\n"
                          "        default upgrade;\n"
@@ -250,20 +258,13 @@ add_proxy(const struct mg_nginx_configuration *c, struct mg_buffer *out)
                          "    proxy_set_header Host $host%s;\n"
                          "    proxy_set_header Upgrade $http_upgrade;\n"
                          "    proxy_set_header Connection $masugata_connection;\n"
-                         "    proxy_set_header X-Real-IP $remote_addr;\n"
-                         "    proxy_set_header X-Forwarded-For $remote_addr;\n"
-                         "    proxy_set_header X-Forwarded-Host $host%s;\n"
-                         "    proxy_set_header X-Forwarded-Port %u;\n"
-                         "    proxy_set_header X-Forwarded-Proto https;\n"
-                         "    proxy_set_header Forwarded \"\";\n"
-                         "    proxy_set_header Proxy \"\";\n"
+                         "    proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Charset;\n"
                          "    upstream masugata_portal {\n"
                          "        server \"unix:%s/portal/http.sock\";\n"
                          "        keepalive 16;\n"
                          "        keepalive_timeout 4s;\n"
                          "    }\n",
-                         c->upstream_idle_s == 0 ? 3600 : c->upstream_idle_s, port, port,
-                         (unsigned) c->https_port, c->runtime_directory));
+                         c->upstream_idle_s == 0 ? 3600 : c->upstream_idle_s, port, c->runtime_directory));
     return OK;
 }
 
@@ -381,6 +382,8 @@ add_site(const struct mg_nginx_configuration *c, size_t number, struct mg_buffer
     TRY(add_names(site, out));
     TRY(mg_buffer_format(out, "        ssl_certificate \"%s\";\n        ssl_certificate_key \"%s\";\n",
                          site->certificate, site->private_key));
+    if (c->module_path != NULL)
+        TRY(mg_buffer_add_text(out, "        masugata on;\n"));
     if (site->stapling_trust != NULL && c->resolver != NULL)
         TRY(mg_buffer_format(out,
                              "        ssl_stapling on;\n"
@@ -402,6 +405,7 @@ mg_nginx_configuration_render(const struct mg_nginx_configuration *c, struct mg_
     TRY(add_main(c, out));
     TRY(add_logs(c, out));
     TRY(add_limits(c, out));
+    TRY(add_gate(c, out));
     TRY(add_proxy(c, out));
     TRY(add_tls(c, out));
     TRY(add_default_servers(c, out));
