@@ -437,8 +437,8 @@ store_open(struct mg_log_store *store, const char *directory, const struct mg_lo
     TRY(mg_path_join(journal, directory, "journal"));
     TRY(mg_path_join(store->directory, directory, "log"));
     TRY(mg_path_join(store->reserve, directory, "reserve"));
-    TRY(mg_directory_make(directory, 0750));
-    TRY(mg_directory_make(store->directory, 0750));
+    TRY(mg_directory_make(directory, 0755));
+    TRY(mg_directory_make(store->directory, 0755));
     store->directory_fd = open(store->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (store->directory_fd < 0)
         return fail_errno("open %s", store->directory);

@@ -85,7 +85,7 @@ file_equals(const char *path, struct mg_view bytes)
 static CHECKED struct mg_status
 file_write(const char *path, struct mg_view bytes)
 {
-    OWN_FD fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    OWN_FD fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         return fail_errno("open %s", path);
     TRY(mg_fd_write_all(fd, bytes));
@@ -107,7 +107,7 @@ mg_log_tile_write(const char *directory, const struct mg_tile *tile, struct mg_v
     char parent[MG_PATH];
     TRY(mg_view_copy(mg_view_text(path), parent, sizeof parent));
     *strrchr(parent, '/') = '\0';
-    TRY(mg_directory_make(parent, 0750));
+    TRY(mg_directory_make(parent, 0755));
     return file_write(path, bytes);
 }
 

@@ -1,0 +1,31 @@
+#include "process/audit/audit.h"
+
+#include "ports/crypto.h"
+
+static CHECKED struct mg_status
+prepare(const struct mg_environment *environment)
+{
+    TRY(mg_crypto_start());
+    return mg_sequencer_open(environment);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct mg_handler_row handlers[] = {
+        MG_HANDLE_PUBLIC(audit_append),
+        MG_HANDLE_PUBLIC(audit_read),
+        MG_HANDLE_PUBLIC(audit_proof),
+        MG_HANDLE_PUBLIC(audit_state),
+    };
+    const struct mg_process_description description = {
+        .process = MG_AUDIT,
+        .handlers = handlers,
+        .handler_count = MG_COUNT(handlers),
+        /* Appends only pass through; a long search must not hold them up. */
+        .threads = 4,
+        .prepare = prepare,
+        .start = mg_sequencer_start,
+    };
+    return mg_process_main(argc, argv, &description);
+}
