@@ -457,7 +457,7 @@ store_open(struct mg_log_store *store, const char *directory, const struct mg_lo
 }
 
 struct mg_status
-mg_log_open(const char *directory, const struct mg_log_limits *limits, struct mg_log_store **ret_store)
+mg_log_store_open(const char *directory, const struct mg_log_limits *limits, struct mg_log_store **ret_store)
 {
     OWN(log_store) store = calloc(1, sizeof *store);
     if (store == NULL)

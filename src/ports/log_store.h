@@ -23,7 +23,7 @@ struct mg_log_limits {
 
 struct mg_log_store;
 /* DIRECTORY/journal and DIRECTORY/log are made if missing. INTEGRITY if what is there cannot be one log. */
-CHECKED struct mg_status mg_log_open(const char *directory, const struct mg_log_limits *limits,
+CHECKED struct mg_status mg_log_store_open(const char *directory, const struct mg_log_limits *limits,
                                      struct mg_log_store **ret_store);
 /* Drops what was not committed. */
 void mg_log_store_drop(struct mg_log_store **store);

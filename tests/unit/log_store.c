@@ -105,7 +105,7 @@ a_log_grows_over_tiles_and_segments_and_comes_back(void **state)
     struct mg_hash first_root = {{0}};
     for (unsigned round = 0; round < 40; round++) {
         OWN(log_store) store = NULL;
-        assert_ok(mg_log_open(directory, &limits, &store));
+        assert_ok(mg_log_store_open(directory, &limits, &store));
         assert_int_equal(mg_log_size(store), size);
         for (unsigned commit = 0; commit < 3; commit++) {
             const uint64_t count = (round * 13 + commit * 29) % 60;
@@ -135,7 +135,7 @@ uncommitted_leaves_are_gone_and_published_files_come_back(void **state)
     (void) state;
     {
         OWN(log_store) store = NULL;
-        assert_ok(mg_log_open(directory, &limits, &store));
+        assert_ok(mg_log_store_open(directory, &limits, &store));
         append(store, 600);
         publish(store);
         append(store, 5); /* committed, never published */
@@ -146,7 +146,7 @@ uncommitted_leaves_are_gone_and_published_files_come_back(void **state)
     (void) snprintf(published, sizeof published, "%s/log", directory);
     assert_ok(mg_tree_remove(published)); /* as after a power failure, at worst */
     OWN(log_store) store = NULL;
-    assert_ok(mg_log_open(directory, &limits, &store));
+    assert_ok(mg_log_store_open(directory, &limits, &store));
     assert_int_equal(mg_log_size(store), 605);
     publish(store);
     check_published(store, 605);
@@ -174,7 +174,7 @@ a_torn_batch_is_dropped_whole(void **state)
         off_t end = 65536; /* behind the header of an empty log */
         {
             OWN(log_store) store = NULL;
-            assert_ok(mg_log_open(directory, &limits, &store));
+            assert_ok(mg_log_store_open(directory, &limits, &store));
             append(store, 10);
             for (uint64_t i = 0; i < 10; i++) {
                 uint8_t bytes[700];
@@ -186,12 +186,12 @@ a_torn_batch_is_dropped_whole(void **state)
         journal_damage("0", end + (off_t) damage * 40, true); /* magic, root, first leaf */
         {
             OWN(log_store) store = NULL;
-            assert_ok(mg_log_open(directory, &limits, &store));
+            assert_ok(mg_log_store_open(directory, &limits, &store));
             assert_int_equal(mg_log_size(store), 10);
             append(store, 2); /* over what is left of the torn one */
         }
         OWN(log_store) store = NULL;
-        assert_ok(mg_log_open(directory, &limits, &store));
+        assert_ok(mg_log_store_open(directory, &limits, &store));
         assert_int_equal(mg_log_size(store), 12);
         publish(store);
         check_published(store, 12);
@@ -208,7 +208,7 @@ a_torn_segment_header_loses_nothing(void **state)
     uint64_t size = 0;
     for (unsigned round = 0; round < 12; round++) {
         OWN(log_store) store = NULL;
-        assert_ok(mg_log_open(directory, &limits, &store));
+        assert_ok(mg_log_store_open(directory, &limits, &store));
         assert_int_equal(mg_log_size(store), size);
         append(store, 50);
         size += 50;
@@ -216,7 +216,7 @@ a_torn_segment_header_loses_nothing(void **state)
     }
     /* Each segment takes some 600 of these leaves: the first switch has not come or has just come. */
     OWN(log_store) store = NULL;
-    assert_ok(mg_log_open(directory, &limits, &store));
+    assert_ok(mg_log_store_open(directory, &limits, &store));
     char path[128];
     (void) snprintf(path, sizeof path, "%s/journal/1", directory);
     OWN_FD fd = open(path, O_RDWR);
@@ -230,7 +230,7 @@ a_torn_segment_header_loses_nothing(void **state)
     /* The commit that came after the switch is in the new segment only: take the state before it. */
     mg_log_store_drop(&store);
     journal_damage("1", 100, true);
-    assert_ok(mg_log_open(directory, &limits, &store));
+    assert_ok(mg_log_store_open(directory, &limits, &store));
     assert_int_equal(mg_log_size(store), size - 10);
     publish(store);
     check_published(store, size - 10);
@@ -242,7 +242,7 @@ a_log_without_its_journal_is_refused(void **state)
     (void) state;
     {
         OWN(log_store) store = NULL;
-        assert_ok(mg_log_open(directory, &limits, &store));
+        assert_ok(mg_log_store_open(directory, &limits, &store));
         append(store, 3);
         publish(store);
     }
@@ -250,7 +250,7 @@ a_log_without_its_journal_is_refused(void **state)
     (void) snprintf(journal, sizeof journal, "%s/journal", directory);
     assert_ok(mg_tree_remove(journal));
     OWN(log_store) store = NULL;
-    assert_code(mg_log_open(directory, &limits, &store), INTEGRITY);
+    assert_code(mg_log_store_open(directory, &limits, &store), INTEGRITY);
 }
 
 int

@@ -2,9 +2,14 @@
 
 #include "ports/crypto.h"
 
+#include <sys/stat.h>
+
 static CHECKED struct mg_status
 prepare(const struct mg_environment *environment)
 {
+    /* The published files are for everybody who checks the log; entries are encrypted, and what is not
+     * for others has its own mode. */
+    (void) umask(0022);
     TRY(mg_crypto_start());
     return mg_sequencer_open(environment);
 }

@@ -1,3 +1,4 @@
+#include "base/secret.h"
 #include "ports/audit_leaf.h"
 #include "ports/log_tiles.h"
 #include "process/audit/audit.h"

@@ -395,7 +395,7 @@ mg_sequencer_open(const struct mg_environment *environment)
     (void) pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void) pthread_cond_init(&shared.changed, &attributes);
     TRY(mg_path_join(directory, environment->directory, "audit"));
-    TRY(mg_log_open(directory, &limits, &own.store));
+    TRY(mg_log_store_open(directory, &limits, &own.store));
     return mg_view_copy(mg_view_text(mg_log_directory(own.store)), shared.view.log_directory,
                         sizeof shared.view.log_directory);
 }
