@@ -115,7 +115,8 @@ static bool
 reserve_release(const struct mg_log_store *store, uint64_t bytes)
 {
     const uint64_t held = reserve_held(store);
-    return held != 0 && truncate(store->reserve, (off_t) (held > bytes ? held - bytes : 0)) == 0;
+    OWN_FD fd = open(store->reserve, O_RDWR | O_CLOEXEC);
+    return held != 0 && fd >= 0 && ftruncate(fd, (off_t) (held > bytes ? held - bytes : 0)) == 0;
 }
 
 static void

@@ -385,8 +385,8 @@ sequencer_run(void *argument)
 
 /* ---- start ---- */
 
-struct mg_status
-mg_sequencer_open(const struct mg_environment *environment)
+static CHECKED struct mg_status
+store_open(const struct mg_environment *environment)
 {
     static const struct mg_log_limits limits = {.segment_bytes = MG_LOG_SEGMENT_BYTES, .reserve_bytes = RESERVE_BYTES};
     char directory[MG_PATH];
@@ -420,6 +420,7 @@ mg_sequencer_start(const struct mg_environment *environment)
 {
     char path[MG_PATH];
     OWN_BUFFER(vkey, 1024);
+    TRY(store_open(environment));
     struct mg_status status = signed_learn(&vkey);
     if (mg_ok(status))
         status = publish();
