@@ -7,12 +7,12 @@
 #include <stdlib.h>
 
 static CHECKED struct mg_status
-proof_take(const struct mg_record_control_finding *row, struct mg_proof *proofs)
+proof_take(const struct mg_record_control_finding *row, struct mg_control_proof *proofs)
 {
     const enum mg_control control = mg_control_find(row->id);
     if (control == MG_CONTROL_NONE)
         return fail_with(MALFORMED, "a finding of a control that is not in the catalogue");
-    struct mg_proof *proof = &proofs[control];
+    struct mg_control_proof *proof = &proofs[control];
     proof->at = row->at;
     proof->since = row->since;
     TRY(mg_view_copy(row->verdict, proof->verdict, sizeof proof->verdict));
@@ -23,17 +23,17 @@ proof_take(const struct mg_record_control_finding *row, struct mg_proof *proofs)
 }
 
 static void
-proofs_clear(struct mg_proof *proofs)
+proofs_clear(struct mg_control_proof *proofs)
 {
     for (int i = 0; i < MG_CONTROL_COUNT; i++) {
         const bool built = mg_control_row((enum mg_control) i)->built;
-        proofs[i] = (struct mg_proof) {.at = 0};
+        proofs[i] = (struct mg_control_proof) {.at = 0};
         (void) snprintf(proofs[i].verdict, sizeof proofs[i].verdict, "%s", built ? "unknown" : "planned");
     }
 }
 
 struct mg_status
-mg_prove(struct mg_admin *admin, const char *controls, struct mg_proof *proofs)
+mg_prove(struct mg_admin *admin, const char *controls, struct mg_control_proof *proofs)
 {
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_prove_run ran;
@@ -91,7 +91,7 @@ json_text(struct mg_buffer *json, const char *name, const char *value)
 }
 
 static CHECKED struct mg_status
-proof_json(const struct mg_control_row *row, const struct mg_proof *proof, bool japanese, struct mg_buffer *json)
+proof_json(const struct mg_control_row *row, const struct mg_control_proof *proof, bool japanese, struct mg_buffer *json)
 {
     char at[MG_INSTANT_TEXT], since[MG_INSTANT_TEXT];
     mg_instant_text(proof->at, at);
@@ -110,7 +110,7 @@ proof_json(const struct mg_control_row *row, const struct mg_proof *proof, bool 
 }
 
 static CHECKED struct mg_status
-show_json(const struct mg_cli *cli, const struct asked *asked, const struct mg_proof *proofs)
+show_json(const struct mg_cli *cli, const struct asked *asked, const struct mg_control_proof *proofs)
 {
     OWN_BUFFER(json, 1u << 20);
     const char *between = "\n";
@@ -128,7 +128,7 @@ show_json(const struct mg_cli *cli, const struct asked *asked, const struct mg_p
 }
 
 static CHECKED struct mg_status
-show_table(const struct mg_cli *cli, const struct asked *asked, const struct mg_proof *proofs)
+show_table(const struct mg_cli *cli, const struct asked *asked, const struct mg_control_proof *proofs)
 {
     const char *const titles_en[] = {"CONTROL", "CLAIM", "VERDICT", "REASON"};
     const char *const titles_ja[] = {"統制", "主張", "判定", "理由"};
@@ -155,7 +155,7 @@ show_table(const struct mg_cli *cli, const struct asked *asked, const struct mg_
 /* Only what holds is proven: unknown and stale are not green. Planned rows claim nothing, unless
  * somebody asks for one by name. */
 static bool
-all_hold(const struct asked *asked, const struct mg_proof *proofs)
+all_hold(const struct asked *asked, const struct mg_control_proof *proofs)
 {
     unsigned built = 0;
     for (int i = 0; i < MG_CONTROL_COUNT; i++) {
@@ -176,7 +176,7 @@ prove(const struct mg_cli *cli, bool *ret_proven)
     OWN(admin) admin = NULL;
     OWN_BUFFER(ids, 4096);
     TRY(asked_read(cli, &asked, &ids));
-    struct mg_proof *proofs = calloc(MG_CONTROL_COUNT, sizeof *proofs);
+    struct mg_control_proof *proofs = calloc(MG_CONTROL_COUNT, sizeof *proofs);
     if (proofs == NULL)
         return fail(OUT_OF_MEMORY);
     struct mg_status status = mg_admin_open(cli, &admin);

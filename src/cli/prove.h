@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 #include "domain/control.h"
 
-struct mg_proof {
+struct mg_control_proof {
     char verdict[17]; /* "holds", "broken", "unknown", "stale"; "planned" for rows without a probe */
     mg_instant at, since;
     char reason_en[512], reason_ja[512], evidence[2048], digest[65];
@@ -14,6 +14,6 @@ struct mg_proof {
 
 /* Asks the running prober to look at `controls` (ids separated by spaces, "" for all built ones) and
  * reads the findings; `proofs` has room for MG_CONTROL_COUNT. */
-CHECKED struct mg_status mg_prove(struct mg_admin *admin, const char *controls, struct mg_proof *proofs);
+CHECKED struct mg_status mg_prove(struct mg_admin *admin, const char *controls, struct mg_control_proof *proofs);
 
 #endif

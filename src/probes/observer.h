@@ -89,6 +89,12 @@ struct mg_observer_ops {
     /* Entries that contain `text`, oldest first, since `since`; JSON lines, at most `limit`. */
     struct mg_status (*audit_read)(struct mg_observer *observer, const char *text, mg_instant since, unsigned limit,
                                    struct mg_buffer *lines);
+    /* Counts the log files of the deployment, and those that contain the text. */
+    struct mg_status (*logs_search)(struct mg_observer *observer, const char *text, uint64_t *ret_files,
+                                    uint64_t *ret_hits);
+    /* One small thing kept from look to look: the log's last checkpoint. NOT_FOUND before the first. */
+    struct mg_status (*remember)(struct mg_observer *observer, struct mg_view note);
+    struct mg_status (*recall)(struct mg_observer *observer, struct mg_buffer *note);
     /* The proof that an entry is in the newest tree, as the audit process gives it: not verified yet. */
     struct mg_status (*audit_prove)(struct mg_observer *observer, uint64_t index, struct mg_observed_proof *ret_proof);
 };
@@ -98,6 +104,7 @@ struct mg_observer {
     void *context;
     const char *directory, *runtime_directory;
     const struct mg_options *options;
+    int64_t https_port;
     const struct mg_observed_host *hosts;
     size_t host_count;
     const struct mg_observed_tenant *tenants;

@@ -20,7 +20,7 @@ static const struct mg_sabotage_row rows[] = {
 
 struct outcome {
     bool reds[MG_CONTROL_COUNT];
-    struct mg_proof *proofs;
+    struct mg_control_proof *proofs;
 };
 
 static bool

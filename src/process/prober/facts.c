@@ -1,5 +1,8 @@
 #include "process/prober/prober.h"
 
+#include "base/secret.h"
+#include "domain/outcome.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,6 +13,7 @@ struct mg_facts {
     struct mg_observer observer;
     struct mg_observed_tenant *tenants;
     struct mg_observed_host *hosts;
+    struct mg_round_accounts accounts;
     size_t tenant_room, host_room;
 };
 
@@ -25,6 +29,10 @@ mg_facts_drop(struct mg_facts **facts)
     }
     for (size_t i = 0; i < f->observer.host_count; i++)
         free((void *) (uintptr_t) f->hosts[i].name);
+    if (f->accounts.rows != NULL)
+        mg_wipe(f->accounts.rows, f->accounts.room * sizeof *f->accounts.rows);
+    free(f->accounts.rows);
+    (void) pthread_mutex_destroy(&f->accounts.lock);
     free(f->tenants);
     free(f->hosts);
     free(f);
@@ -70,7 +78,7 @@ add_host(struct mg_facts *f, struct mg_view name, enum mg_origin origin, uint64_
 static CHECKED struct mg_status
 add_tenant(struct mg_facts *f, const struct mg_record_tenant_row *row)
 {
-    const bool active = row->state == 1; /* MG_LISTED_ACTIVE */
+    const bool active = row->state == MG_LISTED_ACTIVE;
     void *tenants = f->tenants;
     const struct mg_status status =
         grow(&tenants, &f->tenant_room, f->observer.tenant_count, sizeof *f->tenants, TENANTS_MOST);
@@ -135,15 +143,22 @@ mg_facts_load(const struct mg_environment *environment, struct mg_facts **ret_fa
     MG_CLEANUP(mg_facts_drop) struct mg_facts *f = calloc(1, sizeof *f);
     if (f == NULL)
         return fail(OUT_OF_MEMORY);
+    (void) pthread_mutex_init(&f->accounts.lock, NULL);
     f->observer = (struct mg_observer) {
+        .context = &f->accounts,
         .ops = &mg_prober_ops,
         .directory = environment->directory,
         .runtime_directory = environment->runtime_directory,
         .options = environment->options,
+        .https_port = environment->options->gate_https_port,
     };
     TRY(add_host(f, mg_view_text(environment->options->console_host), MG_ORIGIN_OPERATOR, 0));
     TRY(load_tenants(f));
     settle(f);
+    f->accounts.room = 2 * f->observer.tenant_count;
+    f->accounts.rows = calloc(f->accounts.room + 1, sizeof *f->accounts.rows);
+    if (f->accounts.rows == NULL)
+        return fail(OUT_OF_MEMORY);
     *ret_facts = TAKE(f);
     return OK;
 }

@@ -1,10 +1,16 @@
 /* What the observer asks the other processes. Every answer is as they gave it; the probes judge. */
 #include "base/io.h"
-#include "base/secret.h"
 #include "process/prober/fetch.h"
+#include "domain/outcome.h"
 #include "process/prober/prober.h"
 
-enum { CALL_MS = 5000 };
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { CALL_MS = 5000, LOG_TAIL = 4 << 20 };
 
 static struct mg_status
 processes(struct mg_observer *observer, struct mg_observed_process *rows, size_t most, size_t *ret_count)
@@ -31,18 +37,42 @@ processes(struct mg_observer *observer, struct mg_observed_process *rows, size_t
     return OK;
 }
 
-static struct mg_status
-canary(struct mg_observer *observer, uint64_t tenant, enum mg_canary which, struct mg_canary_account *ret_account)
+static CHECKED struct mg_status
+canary_ask(uint64_t tenant, enum mg_canary which, struct mg_canary_account *ret_account)
 {
-    (void) observer;
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_canary_account reply;
     const struct mg_request_canary_account request = {.tenant = tenant, .which = (uint64_t) which};
     TRY(mg_call_canary_account(&request, &reply, &storage, CALL_MS));
-    if (reply.outcome != 1) /* MG_GRANTED */
-        return fail_with(REFUSED, "no canary account (outcome %ju)", (uintmax_t) reply.outcome);
+    if (reply.outcome != MG_GRANTED)
+        return fail_with(REFUSED, "no canary account: %s", mg_outcome_name(reply.outcome));
     TRY(mg_view_copy(reply.login, ret_account->login, sizeof ret_account->login));
     return mg_view_copy(reply.password, ret_account->password, sizeof ret_account->password);
+}
+
+/* One password for each account and round: probes that look at the same time must not change it under
+ * each other. */
+static struct mg_status
+canary(struct mg_observer *observer, uint64_t tenant, enum mg_canary which, struct mg_canary_account *ret_account)
+{
+    struct mg_round_accounts *accounts = observer->context;
+    struct mg_status status = OK;
+    (void) pthread_mutex_lock(&accounts->lock);
+    size_t i = 0;
+    while (i < accounts->count && (accounts->rows[i].tenant != tenant || accounts->rows[i].which != which))
+        i++;
+    if (i == accounts->count) {
+        status = i == accounts->room ? fail_with(TOO_LARGE, "canary accounts") : canary_ask(tenant, which, &accounts->rows[i].account);
+        if (mg_ok(status)) {
+            accounts->rows[i].tenant = tenant;
+            accounts->rows[i].which = which;
+            accounts->count++;
+        }
+    }
+    if (mg_ok(status))
+        *ret_account = accounts->rows[i].account;
+    (void) pthread_mutex_unlock(&accounts->lock);
+    return status;
 }
 
 static struct mg_status
@@ -114,6 +144,71 @@ audit_prove(struct mg_observer *observer, uint64_t index, struct mg_observed_pro
     return mg_buffer_add(&ret_proof->proof, reply.proof);
 }
 
+/* ---- the logs ---- */
+
+/* Only the newest part of a long log: what is looked for was written a moment ago. */
+static CHECKED struct mg_status
+log_contains(int directory, const char *name, const char *text, bool *ret_contains)
+{
+    OWN_FD fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return fail_errno("log %s", name);
+    const off_t size = lseek(fd, 0, SEEK_END);
+    if (size < 0 || lseek(fd, size > LOG_TAIL ? size - LOG_TAIL : 0, SEEK_SET) < 0)
+        return fail_errno("log %s", name);
+    OWN_BUFFER(bytes, LOG_TAIL + (1 << 20)); /* it may grow while it is read */
+    TRY(mg_fd_read_all(fd, &bytes));
+    *ret_contains = bytes.length > 0 && memmem(bytes.bytes, bytes.length, text, strlen(text)) != NULL;
+    return OK;
+}
+
+static void
+directory_drop(DIR **directory)
+{
+    if (*directory != NULL)
+        (void) closedir(*directory);
+}
+
+static struct mg_status
+logs_search(struct mg_observer *observer, const char *text, uint64_t *ret_files, uint64_t *ret_hits)
+{
+    char path[MG_PATH];
+    TRY(mg_path_join(path, observer->directory, "log"));
+    MG_CLEANUP(directory_drop) DIR *directory = opendir(path);
+    if (directory == NULL)
+        return fail_errno("logs in %s", path);
+    uint64_t files = 0, hits = 0;
+    for (const struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        bool contains = false;
+        if (entry->d_type != DT_REG)
+            continue;
+        TRY(log_contains(dirfd(directory), entry->d_name, text, &contains));
+        files++;
+        hits += contains;
+    }
+    *ret_files = files;
+    *ret_hits = hits;
+    return OK;
+}
+
+/* ---- what is kept from look to look ---- */
+
+static struct mg_status
+remember(struct mg_observer *observer, struct mg_view note)
+{
+    char path[MG_PATH];
+    TRY(mg_path_join(path, observer->directory, "proof/checkpoint"));
+    return mg_file_replace(path, note, 0644);
+}
+
+static struct mg_status
+recall(struct mg_observer *observer, struct mg_buffer *note)
+{
+    char path[MG_PATH];
+    TRY(mg_path_join(path, observer->directory, "proof/checkpoint"));
+    return mg_file_read(path, note);
+}
+
 const struct mg_observer_ops mg_prober_ops = {
     .fetch = mg_prober_fetch,
     .processes = processes,
@@ -122,4 +217,7 @@ const struct mg_observer_ops mg_prober_ops = {
     .audit_state = audit_state,
     .audit_read = audit_read,
     .audit_prove = audit_prove,
+    .logs_search = logs_search,
+    .remember = remember,
+    .recall = recall,
 };

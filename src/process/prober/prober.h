@@ -8,6 +8,8 @@
 #include "probes/probe.h"
 #include "process/runtime/runtime.h"
 
+#include <pthread.h>
+
 /* ---- facts.c: what there is to look at, asked anew for every round ---- */
 struct mg_facts;
 CHECKED struct mg_status mg_facts_load(const struct mg_environment *environment, struct mg_facts **ret_facts);
@@ -16,6 +18,16 @@ void mg_facts_drop(struct mg_facts **facts);
 struct mg_observer *mg_facts_observer(struct mg_facts *facts);
 
 /* ---- observe.c: the operations of the observer ---- */
+/* The accounts of a round; the observer's context. */
+struct mg_round_accounts {
+    pthread_mutex_t lock;
+    size_t count, room;
+    struct mg_round_account {
+        uint64_t tenant;
+        enum mg_canary which;
+        struct mg_canary_account account;
+    } *rows;
+};
 extern const struct mg_observer_ops mg_prober_ops;
 
 /* ---- ledger.c: the latest finding of each control ---- */
@@ -31,7 +43,7 @@ struct mg_ledger_entry mg_ledger_entry(enum mg_control control);
 /* Milliseconds since 1970 at which the control is to be looked at next. */
 mg_instant mg_ledger_due(enum mg_control control);
 
-/* ---- publish.c: RUN/proof/trust.json and responsibility.json, for the pages ---- */
+/* ---- publish.c: RUN/proof/trust.json, controls.json and responsibility.json, for the pages ---- */
 CHECKED struct mg_status mg_trust_publish(const char *runtime_directory, mg_instant now);
 CHECKED struct mg_status mg_responsibility_publish(const char *runtime_directory);
 CHECKED struct mg_status mg_responsibility_json(struct mg_buffer *json);

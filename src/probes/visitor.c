@@ -1,0 +1,272 @@
+#include "probes/visitor.h"
+
+#include "base/secret.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <strings.h>
+
+enum { REDIRECTS_MOST = 8 };
+
+void
+mg_visitor_drop(struct mg_visitor *visitor)
+{
+    mg_wipe(visitor->cookies, sizeof visitor->cookies);
+    mg_buffer_drop(&visitor->set_cookies);
+}
+
+void
+mg_loopback_source(char text[16])
+{
+    uint8_t bytes[2];
+    mg_random(bytes, sizeof bytes);
+    (void) snprintf(text, 16, "127.66.%u.%u", (unsigned) bytes[0], 1 + (unsigned) bytes[1] % 254);
+}
+
+/* ---- cookies ---- */
+
+static struct mg_visitor_cookie *
+cookie_find(struct mg_visitor *visitor, const char *host, const char *name)
+{
+    for (size_t i = 0; i < visitor->cookie_count; i++)
+        if (strcmp(visitor->cookies[i].host, host) == 0 && strcmp(visitor->cookies[i].name, name) == 0)
+            return &visitor->cookies[i];
+    return NULL;
+}
+
+const char *
+mg_visitor_cookie(const struct mg_visitor *visitor, const char *host, const char *name)
+{
+    for (size_t i = 0; i < visitor->cookie_count; i++)
+        if (strcmp(visitor->cookies[i].host, host) == 0 && strcmp(visitor->cookies[i].name, name) == 0 &&
+            visitor->cookies[i].value[0] != '\0')
+            return visitor->cookies[i].value;
+    return NULL;
+}
+
+/* Name and value only: what a browser would do with attributes is not what is tried here. */
+static CHECKED struct mg_status
+cookie_take(struct mg_visitor *visitor, const char *host, struct mg_view line)
+{
+    char name[128];
+    const uint8_t *equals = memchr(line.bytes, '=', line.length);
+    if (equals == NULL)
+        return OK;
+    const size_t name_length = (size_t) (equals - line.bytes);
+    const uint8_t *semicolon = memchr(equals, ';', line.length - name_length);
+    const uint8_t *end = semicolon == NULL ? line.bytes + line.length : semicolon;
+    TRY(mg_view_copy(mg_view_of(line.bytes, name_length), name, sizeof name));
+    struct mg_visitor_cookie *cookie = cookie_find(visitor, host, name);
+    if (cookie == NULL) {
+        if (visitor->cookie_count == MG_VISITOR_COOKIES)
+            return fail_with(TOO_LARGE, "more than %d cookies", MG_VISITOR_COOKIES);
+        cookie = &visitor->cookies[visitor->cookie_count++];
+        (void) snprintf(cookie->host, sizeof cookie->host, "%s", host);
+        memcpy(cookie->name, name, sizeof name);
+    }
+    return mg_view_copy(mg_view_of(equals + 1, (size_t) (end - equals) - 1), cookie->value, sizeof cookie->value);
+}
+
+static CHECKED struct mg_status
+cookies_take(struct mg_visitor *visitor, const char *host, const struct mg_fetched *answer)
+{
+    struct mg_view line;
+    for (size_t n = 0; mg_fetched_header(answer, "Set-Cookie", n, &line); n++) {
+        TRY(mg_buffer_format(&visitor->set_cookies, "%s %.*s\n", host, (int) line.length, (const char *) line.bytes));
+        TRY(cookie_take(visitor, host, line));
+    }
+    return OK;
+}
+
+static CHECKED struct mg_status
+cookie_line(const struct mg_visitor *visitor, const char *host, struct mg_buffer *headers)
+{
+    const char *between = "Cookie: ";
+    for (size_t i = 0; i < visitor->cookie_count; i++) {
+        const struct mg_visitor_cookie *cookie = &visitor->cookies[i];
+        if (strcmp(cookie->host, host) != 0 || cookie->value[0] == '\0')
+            continue;
+        TRY(mg_buffer_format(headers, "%s%s=%s", between, cookie->name, cookie->value));
+        between = "; ";
+    }
+    return between[0] == 'C' ? OK : mg_buffer_add_text(headers, "\r\n");
+}
+
+/* ---- requests ---- */
+
+static CHECKED struct mg_status
+request(struct mg_visitor *visitor, const char *method, const char *host, const char *path, struct mg_view body,
+        const char *own_origin, struct mg_fetched *answer)
+{
+    OWN_BUFFER(headers, 65536);
+    TRY(mg_buffer_add_text(&headers, "Accept: text/html\r\nAccept-Language: en\r\nSec-Fetch-Mode: navigate\r\n"
+                                     "Sec-Fetch-Dest: document\r\nUser-Agent: Masugata prober\r\n"));
+    if (own_origin != NULL)
+        TRY(mg_buffer_format(&headers, "Origin: %s\r\nSec-Fetch-Site: same-origin\r\n", own_origin));
+    if (visitor->headers != NULL)
+        TRY(mg_buffer_add_text(&headers, visitor->headers));
+    TRY(cookie_line(visitor, host, &headers));
+    const struct mg_fetch fetch = {
+        .method = method,
+        .host = host,
+        .path = path,
+        .source = visitor->source,
+        .headers = mg_buffer_text(&headers),
+        .body = body,
+        .timeout_ms = 8000,
+    };
+    TRY(visitor->observer->ops->fetch(visitor->observer, &fetch, answer));
+    (void) snprintf(visitor->host, sizeof visitor->host, "%s", host);
+    (void) snprintf(visitor->path, sizeof visitor->path, "%s", path);
+    return cookies_take(visitor, host, answer);
+}
+
+struct mg_status
+mg_visitor_get(struct mg_visitor *visitor, const char *host, const char *path, struct mg_fetched *ret_answer)
+{
+    return request(visitor, "GET", host, path, MG_VIEW_EMPTY, NULL, ret_answer);
+}
+
+static bool
+is_redirect(const struct mg_fetched *answer)
+{
+    const unsigned s = answer->status;
+    return s == 301 || s == 302 || s == 303 || s == 307 || s == 308;
+}
+
+/* Splits "https://host[:port]/path" or "/path" into the host and path to go to. */
+static CHECKED struct mg_status
+location_read(struct mg_view location, char host[256], char path[2048])
+{
+    char text[2048];
+    TRY(mg_view_copy(location, text, sizeof text));
+    if (text[0] == '/' && text[1] != '/')
+        return mg_view_copy(location, path, 2048);
+    if (strncmp(text, "https://", 8) != 0)
+        return fail_with(REFUSED, "redirect to \"%.80s\"", text);
+    const char *start = text + 8;
+    const size_t host_length = strcspn(start, ":/?#");
+    const size_t authority_length = strcspn(start, "/?#");
+    const char *rest = start + authority_length;
+    TRY(mg_view_copy(mg_view_of(start, host_length), host, 256));
+    return mg_view_copy(mg_view_text(rest[0] == '\0' ? "/" : rest), path, 2048);
+}
+
+static CHECKED struct mg_status
+follow(struct mg_visitor *visitor, struct mg_fetched *answer)
+{
+    struct mg_view location;
+    for (int i = 0; is_redirect(answer) && mg_fetched_header(answer, "Location", 0, &location); i++) {
+        char host[256], path[2048];
+        if (i == REDIRECTS_MOST)
+            return fail_with(REFUSED, "more than %d redirects", REDIRECTS_MOST);
+        (void) snprintf(host, sizeof host, "%s", visitor->host);
+        TRY(location_read(location, host, path));
+        TRY(mg_visitor_get(visitor, host, path, answer));
+    }
+    return OK;
+}
+
+struct mg_status
+mg_visitor_go(struct mg_visitor *visitor, const char *host, const char *path, struct mg_fetched *ret_answer)
+{
+    TRY(mg_visitor_get(visitor, host, path, ret_answer));
+    return follow(visitor, ret_answer);
+}
+
+bool
+mg_answer_keeps_out(const struct mg_fetched *answer)
+{
+    struct mg_view location;
+    if (answer->status == 401 || answer->status == 403 || answer->status == 421)
+        return true;
+    if (!is_redirect(answer) || !mg_fetched_header(answer, "Location", 0, &location))
+        return false;
+    return memmem(location.bytes, location.length, "/.masugata/start", 16) != NULL ||
+           memmem(location.bytes, location.length, "/sign-in", 8) != NULL;
+}
+
+/* ---- the form ---- */
+
+/* The value of the input of that name, with its character references undone. */
+static bool
+input_value(const char *html, const char *name, char *value, size_t size)
+{
+    static const struct {
+        const char *reference;
+        char character;
+    } references[] = {{"&amp;", '&'}, {"&quot;", '"'}, {"&#39;", '\''}, {"&lt;", '<'}, {"&gt;", '>'}, {"&#x2F;", '/'}};
+    char mark[80];
+    (void) snprintf(mark, sizeof mark, "name=\"%s\" value=\"", name);
+    const char *at = strstr(html, mark);
+    if (at == NULL)
+        return false;
+    size_t used = 0;
+    for (at += strlen(mark); *at != '"' && *at != '\0' && used + 1 < size;) {
+        size_t step = 1;
+        char character = *at;
+        for (size_t i = 0; i < MG_COUNT(references); i++)
+            if (strncmp(at, references[i].reference, strlen(references[i].reference)) == 0) {
+                step = strlen(references[i].reference);
+                character = references[i].character;
+            }
+        value[used++] = character;
+        at += step;
+    }
+    value[used] = '\0';
+    return *at == '"';
+}
+
+static CHECKED struct mg_status
+add_field(struct mg_buffer *body, const char *name, const char *value)
+{
+    TRY(mg_buffer_format(body, "%s%s=", body->length == 0 ? "" : "&", name));
+    for (; *value != '\0'; value++) {
+        const unsigned char c = (unsigned char) *value;
+        if (isalnum(c) || c == '-' || c == '_' || c == '.')
+            TRY(mg_buffer_add_byte(body, c));
+        else
+            TRY(mg_buffer_format(body, "%%%02X", (unsigned) c));
+    }
+    return OK;
+}
+
+static CHECKED struct mg_status
+form_fill(const char *html, const struct mg_canary_account *account, struct mg_buffer *body)
+{
+    static const char *const hidden[] = {"token", "host", "binding", "return"};
+    char value[2048];
+    for (size_t i = 0; i < MG_COUNT(hidden); i++) {
+        if (input_value(html, hidden[i], value, sizeof value))
+            TRY(add_field(body, hidden[i], value));
+        else if (i == 0)
+            return fail_with(NOT_FOUND, "a sign-in form");
+    }
+    TRY(add_field(body, "login", account->login));
+    return add_field(body, "password", account->password);
+}
+
+static CHECKED struct mg_status
+own_origin(const struct mg_visitor *visitor, int64_t port, char origin[320])
+{
+    const int length = port == 443 ? snprintf(origin, 320, "https://%s", visitor->host)
+                                   : snprintf(origin, 320, "https://%s:%jd", visitor->host, (intmax_t) port);
+    return length > 0 && length < 320 ? OK : fail(TOO_LARGE);
+}
+
+struct mg_status
+mg_visitor_sign_in(struct mg_visitor *visitor, const char *app_host, const struct mg_canary_account *account,
+                   struct mg_fetched *answer, bool *ret_inside)
+{
+    char origin[320], host[256];
+    OWN_BUFFER(body, 16384);
+    TRY(mg_visitor_go(visitor, app_host, "/", answer));
+    TRY(form_fill(mg_buffer_text(&answer->body), account, &body));
+    TRY(own_origin(visitor, visitor->observer->https_port, origin));
+    (void) snprintf(host, sizeof host, "%s", visitor->host);
+    TRY(request(visitor, "POST", host, "/sign-in", mg_buffer_view(&body), origin, answer));
+    TRY(follow(visitor, answer));
+    *ret_inside = strcmp(visitor->host, app_host) == 0 && !mg_answer_keeps_out(answer) &&
+                  mg_visitor_cookie(visitor, app_host, "__Host-masugata") != NULL;
+    return OK;
+}

@@ -1,0 +1,50 @@
+/* A visitor at the front door: a small browser with cookies, for the probes that have to sign in.
+ * Bounded: one visit follows few redirects and keeps few cookies. */
+#ifndef MG_PROBES_VISITOR_H
+#define MG_PROBES_VISITOR_H
+
+#include "probes/observer.h"
+
+enum { MG_VISITOR_COOKIES = 24 };
+
+struct mg_visitor_cookie {
+    char host[256], name[128], value[1024];
+};
+
+struct mg_visitor {
+    struct mg_observer *observer;
+    const char *source;     /* local address to come from, or NULL */
+    const char *headers;    /* further header lines of every request, or NULL */
+    struct mg_visitor_cookie cookies[MG_VISITOR_COOKIES];
+    size_t cookie_count;
+    /* Every Set-Cookie line of the visit: "host line\n". */
+    struct mg_buffer set_cookies;
+    /* Where the last answer came from. */
+    char host[256], path[2048];
+};
+/* Wipes the cookies. */
+void mg_visitor_drop(struct mg_visitor *visitor);
+#define OWN_VISITOR(name, who)                                                                             \
+    MG_CLEANUP(mg_visitor_drop)                                                                            \
+    struct mg_visitor name = {.observer = (who), .set_cookies = MG_BUFFER(262144)}
+
+/* One request as a browser sends it when a person follows a link. */
+CHECKED struct mg_status mg_visitor_get(struct mg_visitor *visitor, const char *host, const char *path,
+                                        struct mg_fetched *ret_answer);
+/* The same, following redirects to https (at most 8) to the page where they end. */
+CHECKED struct mg_status mg_visitor_go(struct mg_visitor *visitor, const char *host, const char *path,
+                                       struct mg_fetched *ret_answer);
+/* Goes to the app, signs in on the form it is sent to, and follows the way back. *ret_inside tells
+ * whether the visit ended inside the app with a session there. `answer` is the last page. */
+CHECKED struct mg_status mg_visitor_sign_in(struct mg_visitor *visitor, const char *app_host,
+                                            const struct mg_canary_account *account, struct mg_fetched *answer,
+                                            bool *ret_inside);
+/* NULL if the visitor has none of that name for the host. */
+const char *mg_visitor_cookie(const struct mg_visitor *visitor, const char *host, const char *name);
+/* True if the answer sends away to sign in, or refuses: 401, 403, 421 or a redirect to sign-in. */
+bool mg_answer_keeps_out(const struct mg_fetched *answer);
+
+/* "127.x.y.z", another one each time: so that wrong passwords tried on purpose count against nobody. */
+void mg_loopback_source(char text[16]);
+
+#endif
