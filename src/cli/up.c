@@ -99,9 +99,29 @@ warden_spawn(const char *program, const char *state, int log_fd)
     _exit(127);
 }
 
+/* The demo's mailbox listens where mail.url points; without it mails wait in the queue. */
+static void
+mail_sink_spawn(const char *program, const char *state, const char *url, int log_fd)
+{
+    char path[MG_PATH], directory[MG_PATH];
+    static const char scheme[] = "smtp://";
+    if (strncmp(url, scheme, sizeof scheme - 1) != 0 || !mg_ok(mg_view_copy(mg_view_text(program), path, sizeof path)))
+        return;
+    *strrchr(path, '/') = '\0';
+    if (!mg_ok(mg_path_join(directory, state, "demo/mail")) ||
+        strlen(path) + sizeof "/masugata-mail-sink" > sizeof path || fork() != 0)
+        return;
+    (void) snprintf(path + strlen(path), sizeof path - strlen(path), "/masugata-mail-sink");
+    (void) prctl(PR_SET_PDEATHSIG, SIGTERM);
+    (void) dup2(log_fd, 1);
+    (void) dup2(log_fd, 2);
+    (void) execl(path, "masugata-mail-sink", url + sizeof scheme - 1, directory, (char *) NULL);
+    _exit(127);
+}
+
 /* Ends with the warden's exit code; starts a warden that was killed again. */
 __attribute__((noreturn)) static void
-supervise(const char *program, const char *state, int log_fd, bool detached)
+supervise(const char *program, const char *state, const char *demo_mail_url, int log_fd, bool detached)
 {
     const struct sigaction stop = {.sa_handler = on_stop};
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
@@ -114,10 +134,12 @@ supervise(const char *program, const char *state, int log_fd, bool detached)
             _exit(3);
     } else
         (void) prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (demo_mail_url != NULL)
+        mail_sink_spawn(program, state, demo_mail_url, log_fd);
     for (int restarts = 0;; restarts++) {
         const pid_t pid = warden_spawn(program, state, log_fd);
         int status = 0;
-        while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) /* the mailbox is not waited for */
             if (stop_asked)
                 (void) kill(pid, SIGTERM);
         if (pid < 0)
@@ -217,7 +239,7 @@ up(struct mg_cli *cli, bool demo, bool detach)
     const int64_t started_ms = mg_monotonic_ms();
     const pid_t supervisor = fork();
     if (supervisor == 0)
-        supervise(program, deployment.state, log_fd, detach);
+        supervise(program, deployment.state, demo ? options->mail_url : NULL, log_fd, detach);
     if (supervisor < 0)
         return fail_errno("fork");
     struct mg_status status = ready_wait(cli, options, supervisor);
