@@ -12,6 +12,9 @@
 
 /* Room for any hash accepted here, with its NUL. */
 #define MG_PASSWORD_HASH_TEXT 256
+/* Bytes of salt and tag in the hashes we make. */
+#define MG_PASSWORD_SALT 16
+#define MG_PASSWORD_TAG 32
 /* The longest password hashed, in bytes after normalisation (domain/password_policy.h). */
 #define MG_PASSWORD_BYTES_MOST 1024
 
@@ -53,6 +56,11 @@ CHECKED struct mg_status mg_password_parse(struct mg_view hash, struct mg_passwo
 /* INVALID if a cost is outside the bounds, or memory is below 8 KiB a lane. */
 CHECKED struct mg_status mg_password_cost_check(struct mg_password_cost cost);
 
+/* True unless the hash is argon2id with exactly this cost and our salt and tag lengths. */
+bool mg_password_needs_rehash(struct mg_view hash, struct mg_password_cost cost);
+
+/* ---- hashing; only the hasher links what follows (password_hash.c) ---- */
+
 /* A new argon2id hash with a random salt. TOO_LARGE past MG_PASSWORD_BYTES_MOST. */
 CHECKED struct mg_status mg_password_hash(struct mg_view password, struct mg_password_cost cost,
                                           char hash[MG_PASSWORD_HASH_TEXT]);
@@ -61,9 +69,6 @@ CHECKED struct mg_status mg_password_hash(struct mg_view password, struct mg_pas
  * is OK with *ret_match false; a status means that nothing is known, so deny. */
 CHECKED struct mg_status mg_password_verify(struct mg_view password, struct mg_view hash,
                                             bool *ret_match);
-
-/* True unless the hash is argon2id with exactly this cost and our salt and tag lengths. */
-bool mg_password_needs_rehash(struct mg_view hash, struct mg_password_cost cost);
 
 /* Each thread that hashes keeps its working memory (it is wiped after every hash, and page faults
  * would cost a fifth of the hash); this gives the calling thread's back. */

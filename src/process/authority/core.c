@@ -2,13 +2,14 @@
 
 #include "base/log.h"
 #include "process/authority/gate_side.h"
+#include "process/authority/identity.h"
 #include "process/authority/tenants.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define POOL_CONNECTIONS 14 /* a handler thread each, the tick, the follower */
+#define POOL_CONNECTIONS 22 /* a handler thread each, the tick, the follower, sign-ins between hashes */
 #define POOL_WAIT_MS 2000
 #define DATABASE_WAIT_MS 60000
 
@@ -124,6 +125,7 @@ mg_core_record(const struct mg_core_record *record)
         .outcome = record->outcome != 0 ? record->outcome : MG_AUDIT_SUCCESS,
         .reason = record->reason,
         .address = record->address,
+        .session = record->session,
         .details = {.bytes = mg_buffer_view(&details)},
     };
     return mg_call_audit_append(&request, &reply, &storage, 10000);
@@ -224,12 +226,12 @@ sessions_reload(void)
 struct mg_status
 mg_core_start(const struct mg_environment *environment)
 {
-    (void) environment;
     TRY(database_connect());
     TRY(mg_tenants_load());
     TRY(sessions_reload());
     TRY(mg_tenants_publish());
     TRY(mg_gate_side_start());
+    TRY(mg_identity_start(environment));
     return mg_tenants_follow();
 }
 
@@ -237,9 +239,10 @@ void
 mg_core_tick(mg_instant now)
 {
     OWN(database) database = NULL;
-    (void) now;
     /* The heartbeat says that decisions are in touch with the database; the gate goes on alone for
      * gate.outage without it. */
     if (mg_ok(mg_core_database(&database)) && mg_ok(mg_query(database, NULL, "SELECT 1")))
         mg_session_heartbeat(sessions, mg_monotonic_ms());
+    mg_database_drop(&database);
+    mg_identity_tick(now);
 }

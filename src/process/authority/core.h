@@ -61,7 +61,7 @@ struct mg_core_record {
     enum mg_event event;
     uint64_t tenant;
     const struct mg_core_actor *actor; /* NULL: this process */
-    struct mg_view target, reason, address;
+    struct mg_view target, reason, address, session; /* session: the family, in hexadecimal */
     enum mg_audit_outcome outcome; /* 0: success */
     const struct mg_core_detail *details;
     size_t detail_count;

@@ -13,7 +13,28 @@
     X(tenant_health)             \
     X(site)                      \
     X(key_set)                   \
-    X(assertion_refresh)
+    X(assertion_refresh)         \
+    X(sign_in)                   \
+    X(code_issue)                \
+    X(code_exchange)             \
+    X(session_check)             \
+    X(sign_out)                  \
+    X(session_list_own)          \
+    X(session_end)               \
+    X(session_list)              \
+    X(password_change)           \
+    X(reset_request)             \
+    X(reset_look)                \
+    X(reset_complete)            \
+    X(mail_next)                 \
+    X(mail_done)                 \
+    X(user_list)                 \
+    X(user_add)                  \
+    X(user_import)               \
+    X(user_disable)              \
+    X(user_lock)                 \
+    X(user_invite)               \
+    X(user_ticket)
 
 #define X(name) MG_HANDLER_DECLARE(name)
 MG_AUTHORITY_REQUESTS(X)

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "domain/host_name.h"
+#include "process/authority/identity.h"
 #include "process/authority/tenants.h"
 
 #include <ctype.h>
@@ -247,14 +248,12 @@ MG_HANDLER_PUBLIC(tenant_add)
 
 /* Everything is ended when this returns: rows first, then the table the gate reads. */
 static CHECKED struct mg_status
-tenant_sessions_end(struct mg_database *database, uint64_t tenant, uint64_t *ret_ended)
+tenant_sessions_end(uint64_t tenant, uint64_t *ret_ended)
 {
-    OWN(rows) rows = NULL;
-    uint64_t removed;
-    TRY(mg_query(database, &rows, "DELETE FROM session_family WHERE tenant = $1", MG_I64(tenant)));
-    *ret_ended = mg_rows_affected(rows);
-    const struct mg_session_match match = {.tenant_id = (uint32_t) tenant};
-    return mg_session_remove(mg_core_sessions(), &match, &removed);
+    OWN(database) database = NULL;
+    TRY(mg_core_database(&database));
+    OWN_EFFECTS(true);
+    return mg_families_end(database, &(struct mg_family_match) {.tenant = tenant}, ret_ended);
 }
 
 MG_HANDLER_PUBLIC(tenant_suspend)
@@ -281,10 +280,10 @@ MG_HANDLER_PUBLIC(tenant_suspend)
         .target = request->tenant}));
     TRY(mg_query(database, NULL, "UPDATE tenant SET suspended_at = $2 WHERE number = $1", MG_I64(tenant.number),
                  request->suspended ? MG_INSTANT(mg_now()) : MG_NULL));
-    if (request->suspended)
-        TRY(tenant_sessions_end(database, tenant.number, &reply.ended));
     mg_database_drop(&database);
     TRY(mg_tenants_changed());
+    if (request->suspended) /* after the change: whoever starts a session from here on sees it */
+        TRY(tenant_sessions_end(tenant.number, &reply.ended));
     reply.outcome = MG_GRANTED;
     return mg_answer_tenant_suspend(call, &reply);
 }

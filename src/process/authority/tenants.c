@@ -74,7 +74,9 @@ static struct mg_session_limits
 deployment_limits(void)
 {
     const struct mg_options *options = mg_environment()->options;
-    return (struct mg_session_limits) {.idle_ms = options->session_idle, .absolute_ms = options->session_absolute};
+    return (struct mg_session_limits) {.idle_ms = options->session_idle,
+                                       .absolute_ms = options->session_absolute,
+                                       .families = (uint32_t) options->session_families};
 }
 
 static CHECKED struct mg_status

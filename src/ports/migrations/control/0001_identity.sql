@@ -161,6 +161,7 @@ CREATE FUNCTION attempt_forget(a_tenant bigint, account_key bytea, address_kind 
                                succeeded boolean)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
     IF succeeded THEN
         UPDATE attempt a SET recent = ARRAY(SELECT t FROM unnest(a.recent) t WHERE t > a_stamp ORDER BY t),
                              in_a_row = (SELECT count(*) FROM unnest(a.recent) t WHERE t > a_stamp)
@@ -176,14 +177,14 @@ END $$;
 -- Starts a family with its session on the sign-in origin and, with a code_hash, a code for an app host.
 -- NULL, and nothing is done, when the account may not sign in any more or its password is no longer
 -- the one that was checked (changed_at as it was read). Otherwise the families it ended: that of the
--- session the browser came with, and the oldest ones beyond families_most - 1.
+-- session the browser came with, and the oldest ones beyond families_most - 1, each as family:account.
 CREATE FUNCTION family_begin(a_family bigint, a_session bigint, a_tenant bigint, a_account bigint, changed_at timestamptz,
                              a_now timestamptz, a_expires_at timestamptz, a_idle_ms bigint, a_address text, a_user_agent text,
                              a_token_hash bytea, a_host text, a_origin smallint, previous_hash bytea, families_most int,
                              a_code_hash bytea, code_host text, a_binding bytea, code_expires_at timestamptz)
-RETURNS bigint[] LANGUAGE plpgsql AS $$
+RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    ended bigint[];
+    ended text;
 BEGIN
     UPDATE account a SET last_sign_in_at = a_now
         WHERE a.id = a_account AND a.tenant = a_tenant AND a.disabled_at IS NULL AND a.locked_at IS NULL
@@ -197,8 +198,8 @@ BEGIN
               AND (f.id = (SELECT s.family FROM session s WHERE s.token_hash = previous_hash)
                    OR families_most > 0 AND f.id IN (SELECT o.id FROM session_family o WHERE o.account = a_account
                                                      ORDER BY o.authenticated_at DESC, o.id OFFSET families_most - 1))
-            RETURNING f.id)
-    SELECT coalesce(array_agg(g.id), '{}') INTO ended FROM gone g;
+            RETURNING f.id, f.account)
+    SELECT coalesce(string_agg(g.id || ':' || g.account, ' '), '') INTO ended FROM gone g;
     INSERT INTO session_family (id, tenant, account, authenticated_at, last_seen_at, expires_at, idle_ms, address, user_agent)
         VALUES (a_family, a_tenant, a_account, a_now, a_now, a_expires_at, a_idle_ms, a_address, a_user_agent);
     INSERT INTO session (id, family, token_hash, host, origin, created_at, last_seen_at)

@@ -1,0 +1,116 @@
+/* Identity's start and its timers. */
+#include "process/authority/identity.h"
+
+#include "base/log.h"
+
+#include <inttypes.h>
+
+enum { WORK_THREADS = 32, SEEN_EVERY_MS = 5000, EXPIRE_EVERY_MS = 30000, CLEAN_EVERY_MS = 3600000, EXPIRE_PAGE = 200 };
+
+struct mg_status
+mg_identity_start(const struct mg_environment *environment)
+{
+    (void) environment;
+    /* More threads than hashes at once: most of them wait until a refusal may be answered. */
+    return mg_work_start(WORK_THREADS);
+}
+
+/* ---- last use, as the gate's workers marked it ---------------------------------------------------------- */
+
+static CHECKED struct mg_status
+seen_store(void *context, uint64_t session, uint64_t user, mg_instant seen_at)
+{
+    struct mg_database *database = context;
+    (void) user;
+    return mg_query(database, NULL,
+                    "WITH c AS (SELECT set_config('synchronous_commit', 'off', true)),"
+                    " s AS (UPDATE session SET last_seen_at = $2 FROM c WHERE id = $1 AND last_seen_at < $2 RETURNING family)"
+                    " UPDATE session_family f SET last_seen_at = $2 FROM s WHERE f.id = s.family AND f.last_seen_at < $2",
+                    MG_I64(session), MG_INSTANT(seen_at));
+}
+
+static CHECKED struct mg_status
+seen_follow(mg_instant since)
+{
+    OWN(database) database = NULL;
+    OWN(transaction) transaction = NULL;
+    TRY(mg_core_database(&database));
+    TRY(mg_transaction_begin(database, &transaction));
+    TRY(mg_session_seen_walk(mg_core_sessions(), since, seen_store, database));
+    return mg_transaction_commit(&transaction);
+}
+
+/* ---- ends --------------------------------------------------------------------------------------------------- */
+
+/* One family past a limit: recorded, then ended. */
+static CHECKED struct mg_status
+expire_one(struct mg_database *database, const struct mg_rows *rows, size_t row)
+{
+    struct mg_account account;
+    uint64_t ended = 0;
+    if (!mg_account_read(rows, row, 0, &account))
+        return OK;
+    const struct mg_core_actor actor = mg_actor_account(&account);
+    const uint64_t family = (uint64_t) mg_rows_i64(rows, row, MG_ACCOUNT_COLUMN_COUNT);
+    const bool absolute = mg_rows_flag(rows, row, MG_ACCOUNT_COLUMN_COUNT + 1);
+    TRY(mg_identity_note(&(struct mg_audit_note) {.event = MG_EVENT_session_end,
+                                                  .tenant = account.tenant,
+                                                  .actor = &actor,
+                                                  .outcome = MG_AUDIT_SUCCESS,
+                                                  .reason = mg_view_text(absolute ? "ABSOLUTE" : "IDLE"),
+                                                  .family = family}));
+    OWN_EFFECTS(true);
+    return mg_families_end(database, &(struct mg_family_match) {.family = family}, &ended);
+}
+
+static CHECKED struct mg_status
+expire(mg_instant now)
+{
+    OWN(database) database = NULL;
+    OWN(rows) rows = NULL;
+    TRY(mg_core_database(&database));
+    TRY(mg_query(database, &rows,
+                 "SELECT " MG_ACCOUNT_COLUMNS ", f.id, f.expires_at <= $1 FROM session_family f"
+                 " JOIN account acc ON acc.id = f.account WHERE f.expires_at <= $1"
+                 " OR f.last_seen_at + f.idle_ms * interval '1 millisecond' <= $1 LIMIT $2",
+                 MG_INSTANT(now), MG_I64(EXPIRE_PAGE)));
+    for (size_t i = 0; i < mg_rows_count(rows); i++)
+        TRY(expire_one(database, rows, i));
+    return mg_query(database, NULL,
+                    "WITH c AS (DELETE FROM entry_code WHERE expires_at <= $1) DELETE FROM ticket WHERE expires_at <= $1",
+                    MG_INSTANT(now));
+}
+
+/* Counters that no longer count. A counter of failures in a row is kept for a week without an attempt. */
+static CHECKED struct mg_status
+clean(mg_instant now)
+{
+    OWN(database) database = NULL;
+    TRY(mg_core_database(&database));
+    return mg_query(database, NULL,
+                    "DELETE FROM attempt WHERE touched_at < $1 OR (kind <> 1 AND touched_at < $2)",
+                    MG_I64(now - 7 * INT64_C(86400000)), MG_I64(now - INT64_C(86400000)));
+}
+
+/* Runs `work` when its time has come; a failure is logged and tried again the next time. */
+static void
+every(mg_instant now, int64_t interval_ms, mg_instant *last, struct mg_status (*work)(mg_instant), mg_instant argument,
+      const char *what)
+{
+    if (now >= *last && now - *last < interval_ms) /* also runs when the clock went back */
+        return;
+    *last = now;
+    const struct mg_status status = work(argument);
+    if (!mg_ok(status))
+        mg_log_status(MG_WARNING, what, status);
+}
+
+void
+mg_identity_tick(mg_instant now)
+{
+    static mg_instant seen_at, expired_at, cleaned_at;
+    every(now, SEEN_EVERY_MS, &seen_at, seen_follow, now - 2 * SEEN_EVERY_MS, "last use of sessions");
+    every(now, EXPIRE_EVERY_MS, &expired_at, expire, now, "ends of sessions");
+    every(now, CLEAN_EVERY_MS, &cleaned_at, clean, now, "old attempts");
+    mg_sign_in_refusal_flush(now);
+}

@@ -1,0 +1,201 @@
+/* Identity: who may sign in, what they are signed in to. What the identity_*.c files share.
+ *
+ * Order of every change: decide, audit_append (durable), database row (durable), session table. A
+ * revocation has left the session table when its reply goes out. */
+#ifndef MG_AUTHORITY_IDENTITY_H
+#define MG_AUTHORITY_IDENTITY_H
+
+#include "process/authority/core.h"
+
+#include <openssl/sha.h>
+
+#define MG_TOKEN_BYTES 32
+#define MG_FAMILY_BYTES 16
+
+/* SHA-256: all that is stored of a token, a code or a ticket. */
+static inline CHECKED struct mg_status
+mg_token_hash(struct mg_view bytes, uint8_t hash[32])
+{
+    return SHA256(bytes.bytes, bytes.length, hash) == NULL ? fail(CRYPTO) : OK;
+}
+
+/* Milliseconds that one call to another process may take. */
+#define MG_IDENTITY_CALL_MS 10000
+
+/* The core calls these once before requests are served, and every second. */
+CHECKED struct mg_status mg_identity_start(const struct mg_environment *environment);
+void mg_identity_tick(mg_instant now);
+
+/* ---- accounts (identity_account.c) ---- */
+
+struct mg_account {
+    uint64_t id, tenant;
+    struct mg_view login, name, email, roles, language; /* borrow the rows */
+    struct mg_view password_sealed;                     /* empty: none yet */
+    mg_instant changed_at;                              /* of the password; 0: never */
+    bool must_change, disabled, locked;
+};
+#define MG_ACCOUNT_COLUMNS                                                                             \
+    "acc.id, acc.tenant, acc.login, acc.name, acc.email, acc.roles, acc.language, acc.password_sealed, " \
+    "acc.password_changed_at, acc.must_change, acc.disabled_at IS NOT NULL, acc.locked_at IS NOT NULL"
+#define MG_ACCOUNT_COLUMN_COUNT 12
+/* Reads those columns from `first` on; false if they are NULL (an outer join found nobody). */
+bool mg_account_read(const struct mg_rows *rows, size_t row, int first, struct mg_account *account);
+/* NOT_FOUND if there is none. The account borrows *ret_rows. */
+CHECKED struct mg_status mg_account_find(struct mg_database *database, uint64_t tenant, struct mg_view folded_login,
+                                         struct mg_rows **ret_rows, struct mg_account *ret_account);
+
+/* ---- passwords (identity_password.c) ---- */
+
+struct mg_password_check {
+    bool match;
+    bool renew;               /* the hash or its seal is out of date: mg_password_store it again */
+    struct mg_buffer normalised; /* of what was typed; wiped by mg_password_check_drop */
+};
+void mg_password_check_drop(struct mg_password_check *check);
+/* The same work whether the account exists (NULL if not), has a password, or may sign in. */
+CHECKED struct mg_status mg_password_check(const struct mg_account *account, struct mg_view typed, const char *purpose,
+                                           struct mg_password_check *ret_check);
+/* Hashes and seals for the account's row. */
+CHECKED struct mg_status mg_password_seal(uint64_t tenant, uint64_t account, struct mg_view normalised,
+                                          struct mg_buffer *sealed);
+CHECKED struct mg_status mg_password_seal_hash(uint64_t tenant, uint64_t account, struct mg_view hash,
+                                               struct mg_buffer *sealed);
+/* The rules for a new password of this account. */
+CHECKED struct mg_status mg_password_new_judge(const struct mg_core_tenant *tenant, const struct mg_account *account,
+                                               struct mg_view typed, struct mg_buffer *normalised,
+                                               enum mg_outcome *ret_outcome);
+
+/* A reset or invitation ticket for the account (identity_reset.c). */
+CHECKED struct mg_status mg_ticket_make(struct mg_database *database, const struct mg_account *account, mg_instant now,
+                                        uint8_t ticket[MG_TOKEN_BYTES], mg_instant *ret_ends_at);
+
+/* ---- attempts (identity_attempt.c) ---- */
+
+enum mg_attempt_kind { MG_ATTEMPT_ACCOUNT = 1, MG_ATTEMPT_ADDRESS = 2, MG_ATTEMPT_RESET = 3 };
+struct mg_attempt {
+    uint64_t tenant;
+    uint8_t account_key[32];
+    struct mg_buffer address_key;
+    enum mg_attempt_kind address_kind;
+    int64_t stamp;
+    bool counted, locks;
+    enum mg_outcome outcome; /* GRANTED when it may go on */
+    int64_t wait_ms;
+};
+void mg_attempt_drop(struct mg_attempt *attempt);
+/* Counts the attempt and looks the account up, in one statement. `folded` may be a name nobody has.
+ * *ret_rows holds the account; *ret_known tells whether there is one. */
+CHECKED struct mg_status mg_attempt_begin(struct mg_database *database, uint64_t tenant, struct mg_view folded,
+                                          struct mg_view address, mg_instant now, struct mg_attempt *attempt,
+                                          struct mg_rows **ret_rows, struct mg_account *ret_account, bool *ret_known);
+/* The same for requests that only an address is limited in (reset). */
+CHECKED struct mg_status mg_attempt_begin_address(struct mg_database *database, uint64_t tenant, enum mg_attempt_kind kind,
+                                                  struct mg_view address, mg_instant now, struct mg_attempt *attempt);
+/* Right password: forgets the account's failures. Otherwise only takes this attempt back, because
+ * nothing was guessed. */
+CHECKED struct mg_status mg_attempt_forget(struct mg_database *database, const struct mg_attempt *attempt, bool succeeded);
+/* An operator's unlock, a reset password. */
+CHECKED struct mg_status mg_attempt_clear(struct mg_database *database, uint64_t tenant, struct mg_view folded);
+/* Until when the account's counter locks it; 0 if it does not, INT64_MAX for no end. */
+CHECKED struct mg_status mg_attempt_locked_until(struct mg_database *database, uint64_t tenant, struct mg_view folded,
+                                                 mg_instant now, mg_instant *ret_until);
+
+/* ---- audit (identity_audit.c) ---- */
+
+struct mg_core_actor mg_actor_account(const struct mg_account *account);
+struct mg_core_actor mg_actor_unknown(struct mg_view login);
+/* One event about one family; mg_core_record with the names filled in. */
+struct mg_audit_note {
+    enum mg_event event;
+    uint64_t tenant;
+    const struct mg_core_actor *actor;
+    struct mg_view target, reason, address;
+    enum mg_audit_outcome outcome;
+    uint64_t family; /* 0: none */
+};
+/* Durable when it returns OK; otherwise do not act. */
+CHECKED struct mg_status mg_identity_note(const struct mg_audit_note *note);
+/* Refusals that need no hash are counted together, so that nobody can fill the log with them. */
+void mg_sign_in_refusal_count(uint64_t tenant, enum mg_outcome outcome, struct mg_view address);
+void mg_sign_in_refusal_flush(mg_instant now);
+
+/* ---- sessions (identity_session.c) ---- */
+
+/* What a new family needs; token and code are the browser's, only their hashes are stored. */
+struct mg_new_family {
+    const struct mg_core_tenant *tenant;
+    const struct mg_account *account;
+    struct mg_view address, user_agent;
+    struct mg_view previous;       /* hash of the session the browser came with, or empty */
+    struct mg_view code_host, binding; /* or empty */
+    mg_instant now;
+    uint64_t family, session; /* random, set by mg_family_prepare */
+    uint8_t token[MG_TOKEN_BYTES], token_hash[32], code[MG_TOKEN_BYTES], code_hash[32];
+};
+CHECKED struct mg_status mg_family_prepare(struct mg_new_family *family);
+void mg_new_family_drop(struct mg_new_family *family);
+/* *ret_started is false when the account changed meanwhile. */
+CHECKED struct mg_status mg_family_start(struct mg_database *database, struct mg_new_family *family, bool *ret_started);
+
+/* Ends families: one, an account's (but one), a tenant's. Deleted and out of the table on return. */
+struct mg_family_match {
+    uint64_t family, account, tenant; /* zero: any; at least one is set */
+    bool of_tenant;                   /* `tenant` counts even if it is 0 */
+    uint64_t except;
+};
+CHECKED struct mg_status mg_families_end(struct mg_database *database, const struct mg_family_match *match,
+                                         uint64_t *ret_ended);
+
+/* The live session with this hash on this host (or any host when empty), with its account. */
+struct mg_live_session {
+    uint64_t session, family;
+    struct mg_account account;
+    mg_instant authenticated_at, expires_at;
+    struct mg_view host; /* where the session lives; borrows the rows like the account */
+};
+CHECKED struct mg_status mg_session_find(struct mg_database *database, uint64_t tenant, struct mg_view hash,
+                                         struct mg_view host, mg_instant now, struct mg_rows **ret_rows,
+                                         struct mg_live_session *ret_session, bool *ret_live);
+
+/* The same for a request that does not say its tenant: any host, the session's own tenant. */
+CHECKED struct mg_status mg_session_find_any_tenant(struct mg_database *database, struct mg_view hash, mg_instant now,
+                                                    struct mg_rows **ret_rows, struct mg_live_session *ret_session,
+                                                    bool *ret_live);
+
+/* One more session of a live family, on an app host. *ret_joined is false when the family has ended. */
+struct mg_session_join {
+    uint64_t family;
+    const struct mg_account *account;
+    const uint8_t *token_hash; /* 32 bytes */
+    struct mg_view host;
+    mg_instant authenticated_at, expires_at, now;
+    int64_t idle_ms;
+};
+CHECKED struct mg_status mg_session_start_in(struct mg_database *database, const struct mg_session_join *join,
+                                             bool *ret_joined);
+/* Remembers that it was used. */
+CHECKED struct mg_status mg_session_touch(struct mg_database *database, uint64_t session, uint64_t family, mg_instant now);
+
+/* Changes that make an account unable to sign in hold this while they write and revoke; whoever starts
+ * a session holds it shared from the row to the table, so that none slips past a revocation.
+ *   OWN_EFFECTS(exclusive); */
+void mg_effects_lock(bool exclusive);
+void mg_effects_unlock(const bool *held);
+#define OWN_EFFECTS(is_exclusive)                     \
+    MG_CLEANUP(mg_effects_unlock) const bool mg_effects_held = true; \
+    (void) mg_effects_held;                           \
+    mg_effects_lock(is_exclusive)
+
+/* ---- work that takes a hash (identity_work.c) ----
+ * Threads of their own, so that hashes cannot keep session checks waiting. The task owns a kept call
+ * and answers it; a failing status answers for it. The request is a copy whose views live as long as
+ * the call. BUSY when the queue is full. */
+typedef struct mg_status (*mg_task)(const void *request, struct mg_call *call, bool *ret_answered);
+CHECKED struct mg_status mg_work_start(unsigned threads);
+CHECKED struct mg_status mg_work_put(mg_task task, const void *request, size_t length, struct mg_call *call);
+/* Waits until `started_ms` (monotonic) is password.refusal_time ago: a refusal tells by its time
+ * neither whether the name exists nor how the password is hashed. */
+void mg_work_even_out(int64_t started_ms);
+
+#endif

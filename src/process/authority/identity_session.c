@@ -1,0 +1,244 @@
+#include "process/authority/identity.h"
+
+#include "base/secret.h"
+
+/* Ids are random, so that they tell nothing about how many there are; 63 bits, never 0. */
+static uint64_t
+random_id(void)
+{
+    uint64_t id;
+    mg_random(&id, sizeof id);
+    return (id >> 1) | 1;
+}
+
+void
+mg_new_family_drop(struct mg_new_family *family)
+{
+    mg_wipe(family->token, sizeof family->token);
+    mg_wipe(family->code, sizeof family->code);
+}
+
+struct mg_status
+mg_family_prepare(struct mg_new_family *family)
+{
+    family->family = random_id();
+    family->session = random_id();
+    mg_random(family->token, sizeof family->token);
+    mg_random(family->code, sizeof family->code);
+    TRY(mg_token_hash(mg_view_of(family->token, sizeof family->token), family->token_hash));
+    return mg_token_hash(mg_view_of(family->code, sizeof family->code), family->code_hash);
+}
+
+/* ---- the session table -------------------------------------------------------------------------- */
+
+static CHECKED struct mg_status
+table_put(uint64_t session, uint64_t family, const struct mg_account *account, const uint8_t token_hash[32],
+          struct mg_view host_name, mg_instant authenticated_at, mg_instant expires_at, int64_t idle_ms,
+          mg_instant last_seen_at)
+{
+    struct mg_core_host host;
+    TRY(mg_core_host(host_name, &host));
+    if (host.tenant != account->tenant)
+        return fail_with(REFUSED, "the host belongs to another tenant");
+    struct mg_session row = {
+        .session_id = session,
+        .user_id = account->id,
+        .family_id = family,
+        .tenant_id = (uint32_t) account->tenant,
+        .host_id = host.id,
+        .roles = mg_core_role_bits(account->tenant, account->roles),
+        .origin = host.origin,
+        .authenticated_at = authenticated_at,
+        .expires_at = expires_at,
+        .idle_ms = idle_ms,
+        .last_seen_at = last_seen_at,
+    };
+    memcpy(row.token_hash, token_hash, sizeof row.token_hash);
+    return mg_session_put(mg_core_sessions(), &row);
+}
+
+static CHECKED struct mg_status
+table_remove_family(uint64_t account, uint64_t family)
+{
+    uint64_t count = 0;
+    const struct mg_session_match match = {.user_id = account, .family_id = family};
+    return mg_session_remove(mg_core_sessions(), &match, &count);
+}
+
+/* Takes "17:4" (family 17 of account 4) and the space after it from the front. */
+static CHECKED struct mg_status
+listed_next(struct mg_view *ids, uint64_t *ret_family, uint64_t *ret_account)
+{
+    const uint8_t *space = memchr(ids->bytes, ' ', ids->length);
+    const size_t length = space != NULL ? (size_t) (space - ids->bytes) : ids->length;
+    const uint8_t *colon = memchr(ids->bytes, ':', length);
+    if (colon == NULL)
+        return fail_with(MALFORMED, "a list of families");
+    const size_t first = (size_t) (colon - ids->bytes);
+    TRY(mg_parse_u64(mg_view_of(ids->bytes, first), INT64_MAX, ret_family));
+    TRY(mg_parse_u64(mg_view_of(colon + 1, length - first - 1), INT64_MAX, ret_account));
+    const size_t taken = space != NULL ? length + 1 : length;
+    *ids = mg_view_of(ids->bytes + taken, ids->length - taken);
+    return OK;
+}
+
+/* The families a start has ended, as the database lists them. */
+static CHECKED struct mg_status
+table_remove_listed(struct mg_view ids)
+{
+    while (ids.length != 0) {
+        uint64_t family = 0, account = 0;
+        TRY(listed_next(&ids, &family, &account));
+        TRY(table_remove_family(account, family));
+    }
+    return OK;
+}
+
+/* ---- starting and ending families ----------------------------------------------------------------- */
+
+struct mg_status
+mg_family_start(struct mg_database *database, struct mg_new_family *family, bool *ret_started)
+{
+    const struct mg_core_tenant *tenant = family->tenant;
+    const struct mg_account *account = family->account;
+    const struct mg_view host = mg_view_text(tenant->sign_in_host);
+    const mg_instant expires_at = mg_session_end_of(&tenant->limits, family->now);
+    const bool with_code = family->code_host.length != 0;
+    OWN(rows) rows = NULL;
+    OWN_EFFECTS(false);
+    struct mg_core_tenant place; /* as it is now: it may have been suspended while the hash was computed */
+    TRY(mg_core_tenant(tenant->number, &place));
+    *ret_started = false;
+    if (!place.open)
+        return OK;
+    TRY(mg_query(
+        database, &rows,
+        "SELECT family_begin($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::smallint, $14,"
+        " $15::int, $16, $17, $18, $19)",
+        MG_I64(family->family), MG_I64(family->session), MG_I64(tenant->number), MG_I64(account->id),
+        account->changed_at == 0 ? MG_NULL : MG_INSTANT(account->changed_at), MG_INSTANT(family->now),
+        MG_INSTANT(expires_at), MG_I64(tenant->limits.idle_ms), MG_TEXT(family->address), MG_TEXT(family->user_agent),
+        MG_BYTES(mg_view_of(family->token_hash, 32)), MG_TEXT(host),
+        MG_I64(tenant->number == 0 ? MG_ORIGIN_OPERATOR : MG_ORIGIN_SIGN_IN), MG_BYTES(family->previous),
+        MG_I64(tenant->limits.families), MG_BYTES(with_code ? mg_view_of(family->code_hash, 32) : MG_VIEW_EMPTY),
+        MG_TEXT(family->code_host), MG_BYTES(family->binding), MG_INSTANT(family->now + MG_CODE_LIFE_MS)));
+    *ret_started = !mg_rows_null(rows, 0, 0);
+    if (!*ret_started)
+        return OK;
+    TRY(table_remove_listed(mg_rows_text(rows, 0, 0)));
+    return table_put(family->session, family->family, account, family->token_hash, host, family->now, expires_at,
+                     tenant->limits.idle_ms, family->now);
+}
+
+struct mg_status
+mg_families_end(struct mg_database *database, const struct mg_family_match *match, uint64_t *ret_ended)
+{
+    mg_must(match->family != 0 || match->account != 0 || match->tenant != 0 || match->of_tenant);
+    OWN(rows) rows = NULL;
+    TRY(mg_query(database, &rows,
+                 "DELETE FROM session_family WHERE ($1 = 0 OR id = $1) AND ($2 = 0 OR account = $2)"
+                 " AND (NOT $3 OR tenant = $4) AND id <> $5 RETURNING id, account",
+                 MG_I64(match->family), MG_I64(match->account), MG_FLAG(match->of_tenant || match->tenant != 0),
+                 MG_I64(match->tenant), MG_I64(match->except)));
+    const size_t count = mg_rows_count(rows);
+    for (size_t i = 0; i < count; i++)
+        TRY(table_remove_family((uint64_t) mg_rows_i64(rows, i, 1), (uint64_t) mg_rows_i64(rows, i, 0)));
+    *ret_ended = count;
+    return OK;
+}
+
+/* ---- looking up ------------------------------------------------------------------------------------ */
+
+enum { SESSION_ID = MG_ACCOUNT_COLUMN_COUNT, FAMILY_ID, HOST, AUTHENTICATED_AT, EXPIRES_AT, LAST_SEEN_AT, IDLE_MS };
+#define SESSION_COLUMNS                                                                              \
+    MG_ACCOUNT_COLUMNS ", s.id, s.family, s.host, f.authenticated_at, f.expires_at, f.last_seen_at, f.idle_ms"
+
+/* The session with this hash, if it is live where it is asked for. */
+static CHECKED struct mg_status
+find(struct mg_database *database, bool any_tenant, uint64_t tenant, struct mg_view hash, struct mg_view host,
+     mg_instant now, struct mg_rows **ret_rows, struct mg_live_session *ret_session, bool *ret_live)
+{
+    *ret_live = false;
+    if (hash.length != 32)
+        return OK;
+    OWN(rows) rows = NULL;
+    TRY(mg_query(database, &rows,
+                 "SELECT " SESSION_COLUMNS " FROM session s JOIN session_family f ON f.id = s.family"
+                 " JOIN account acc ON acc.id = f.account WHERE s.token_hash = $1",
+                 MG_BYTES(hash)));
+    struct mg_account account;
+    if (mg_rows_count(rows) == 0 || !mg_account_read(rows, 0, 0, &account))
+        return OK;
+    struct mg_core_tenant place;
+    TRY(mg_core_tenant(account.tenant, &place));
+    const struct mg_session_facts facts = {
+        .expires_at = mg_rows_instant(rows, 0, EXPIRES_AT),
+        .last_seen_at = mg_rows_instant(rows, 0, LAST_SEEN_AT),
+        .idle_ms = mg_rows_i64(rows, 0, IDLE_MS),
+        .tenant = account.tenant,
+        .asked_tenant = any_tenant ? account.tenant : tenant,
+        .host = mg_rows_text(rows, 0, HOST),
+        .asked_host = host.length != 0 ? host : mg_rows_text(rows, 0, HOST),
+        .user_active = !account.disabled,
+        .tenant_active = place.open,
+    };
+    if (mg_session_judge(&facts, now) != MG_SESSION_LIVE)
+        return OK;
+    *ret_session = (struct mg_live_session) {
+        .session = (uint64_t) mg_rows_i64(rows, 0, SESSION_ID),
+        .family = (uint64_t) mg_rows_i64(rows, 0, FAMILY_ID),
+        .account = account,
+        .authenticated_at = mg_rows_instant(rows, 0, AUTHENTICATED_AT),
+        .expires_at = facts.expires_at,
+        .host = facts.host,
+    };
+    *ret_rows = TAKE(rows);
+    *ret_live = true;
+    return OK;
+}
+
+struct mg_status
+mg_session_find(struct mg_database *database, uint64_t tenant, struct mg_view hash, struct mg_view host, mg_instant now,
+                struct mg_rows **ret_rows, struct mg_live_session *ret_session, bool *ret_live)
+{
+    return find(database, false, tenant, hash, host, now, ret_rows, ret_session, ret_live);
+}
+
+struct mg_status
+mg_session_find_any_tenant(struct mg_database *database, struct mg_view hash, mg_instant now, struct mg_rows **ret_rows,
+                           struct mg_live_session *ret_session, bool *ret_live)
+{
+    return find(database, true, 0, hash, MG_VIEW_EMPTY, now, ret_rows, ret_session, ret_live);
+}
+
+struct mg_status
+mg_session_start_in(struct mg_database *database, const struct mg_session_join *join, bool *ret_joined)
+{
+    const uint64_t session = random_id();
+    OWN(rows) rows = NULL;
+    OWN_EFFECTS(false);
+    TRY(mg_query(database, &rows,
+                 "WITH f AS (UPDATE session_family SET last_seen_at = $5 WHERE id = $2 RETURNING id)"
+                 " INSERT INTO session (id, family, token_hash, host, origin, created_at, last_seen_at)"
+                 " SELECT $1, f.id, $3, $4, $6::smallint, $5, $5 FROM f RETURNING id",
+                 MG_I64(session), MG_I64(join->family), MG_BYTES(mg_view_of(join->token_hash, 32)), MG_TEXT(join->host),
+                 MG_INSTANT(join->now), MG_I64(MG_ORIGIN_APP)));
+    *ret_joined = mg_rows_count(rows) == 1;
+    if (!*ret_joined)
+        return OK;
+    return table_put(session, join->family, join->account, join->token_hash, join->host, join->authenticated_at,
+                     join->expires_at, join->idle_ms, join->now);
+}
+
+/* Seconds between two writes of the same session's last use: fine enough for idle limits of a minute. */
+enum { TOUCH_MS = 5000 };
+
+struct mg_status
+mg_session_touch(struct mg_database *database, uint64_t session, uint64_t family, mg_instant now)
+{
+    return mg_query(database, NULL,
+                    "WITH s AS (UPDATE session SET last_seen_at = $3 WHERE id = $1 AND last_seen_at < $4),"
+                    " c AS (SELECT set_config('synchronous_commit', 'off', true))"
+                    " UPDATE session_family f SET last_seen_at = $3 FROM c WHERE f.id = $2 AND f.last_seen_at < $4",
+                    MG_I64(session), MG_I64(family), MG_INSTANT(now), MG_INSTANT(now - TOUCH_MS));
+}

@@ -1,0 +1,232 @@
+/* Password sign-in: the row sign_in. */
+#include "process/authority/identity.h"
+
+#include "base/log.h"
+#include "base/secret.h"
+#include "domain/login.h"
+
+#include <stdio.h>
+
+/* What one sign-in has in hand. */
+struct sign_in {
+    const struct mg_request_sign_in *request;
+    struct mg_call *call;
+    int64_t started_ms;
+    mg_instant now;
+    struct mg_core_tenant tenant;
+    struct mg_buffer login; /* folded; "" when what was typed cannot be a name */
+    struct mg_attempt attempt;
+    struct mg_rows *rows;
+    struct mg_account account;
+    bool known;
+    struct mg_password_check check;
+};
+
+static void
+sign_in_drop(struct sign_in *it)
+{
+    mg_buffer_drop(&it->login);
+    mg_attempt_drop(&it->attempt);
+    mg_rows_drop(&it->rows);
+    mg_password_check_drop(&it->check);
+}
+
+static CHECKED struct mg_status
+note(const struct sign_in *it, enum mg_event event, enum mg_audit_outcome outcome, const char *reason, uint64_t family)
+{
+    const struct mg_core_actor actor =
+        it->known ? mg_actor_account(&it->account) : mg_actor_unknown(mg_buffer_view(&it->login));
+    return mg_identity_note(&(struct mg_audit_note) {
+        .event = event,
+        .tenant = it->request->tenant,
+        .actor = &actor,
+        .outcome = outcome,
+        .reason = mg_view_text(reason),
+        .address = it->request->address,
+        .family = family,
+    });
+}
+
+static CHECKED struct mg_status
+answer(struct sign_in *it, enum mg_outcome outcome, int64_t wait_ms, bool *ret_answered)
+{
+    const struct mg_reply_sign_in reply = {.outcome = outcome, .wait_s = (uint64_t) ((wait_ms + 999) / 1000)};
+    TRY(mg_answer_sign_in(it->call, &reply));
+    *ret_answered = true;
+    return OK;
+}
+
+/* Records a refusal after the hash and answers when its time tells nothing. */
+static CHECKED struct mg_status
+refuse(struct sign_in *it, const char *reason, struct mg_database **database, bool *ret_answered)
+{
+    mg_database_drop(database); /* not kept while waiting */
+    TRY(note(it, MG_EVENT_sign_in, MG_AUDIT_FAILURE, reason, 0));
+    if (it->attempt.locks)
+        TRY(note(it, MG_EVENT_account_lock, MG_AUDIT_SUCCESS, "failures", 0));
+    mg_work_even_out(it->started_ms);
+    return answer(it, MG_WRONG_CREDENTIALS, 0, ret_answered);
+}
+
+/* The password is right, but has to be changed first: a ticket instead of a session. */
+static CHECKED struct mg_status
+demand_change(struct sign_in *it, struct mg_database *database, bool *ret_answered)
+{
+    OWN_KEY(ticket, MG_TOKEN_BYTES);
+    uint8_t hash[32];
+    mg_random(ticket, MG_TOKEN_BYTES);
+    TRY(mg_token_hash(mg_view_of(ticket, MG_TOKEN_BYTES), hash));
+    TRY(note(it, MG_EVENT_sign_in, MG_AUDIT_REFUSED, "PASSWORD_MUST_CHANGE", 0));
+    TRY(mg_query(database, NULL,
+                 "INSERT INTO ticket (ticket_hash, tenant, account, kind, expires_at) VALUES ($1, $2, $3, 'change', $4)",
+                 MG_BYTES(mg_view_of(hash, sizeof hash)), MG_I64(it->account.tenant), MG_I64(it->account.id),
+                 MG_INSTANT(it->now + MG_TICKET_CHANGE_MS)));
+    const struct mg_reply_sign_in reply = {.outcome = MG_PASSWORD_MUST_CHANGE,
+                                           .ticket = mg_view_of(ticket, MG_TOKEN_BYTES)};
+    TRY(mg_answer_sign_in(it->call, &reply));
+    *ret_answered = true;
+    return OK;
+}
+
+static CHECKED struct mg_status
+grant(struct sign_in *it, struct mg_database **database, bool *ret_answered)
+{
+    MG_CLEANUP(mg_new_family_drop) struct mg_new_family family = {
+        .tenant = &it->tenant,
+        .account = &it->account,
+        .address = it->request->address,
+        .user_agent = it->request->user_agent,
+        .previous = it->request->previous,
+        .code_host = it->request->host,
+        .binding = it->request->binding,
+        .now = it->now,
+    };
+    bool started = false;
+    TRY(mg_family_prepare(&family));
+    TRY(note(it, MG_EVENT_sign_in, MG_AUDIT_SUCCESS, "", family.family));
+    TRY(mg_family_start(*database, &family, &started));
+    if (!started) /* disabled, locked or given another password while the hash was computed */
+        return refuse(it, "CHANGED_MEANWHILE", database, ret_answered);
+    const bool with_code = it->request->host.length != 0;
+    const struct mg_reply_sign_in reply = {
+        .outcome = MG_GRANTED,
+        .token = mg_view_of(family.token, sizeof family.token),
+        .code = with_code ? mg_view_of(family.code, sizeof family.code) : MG_VIEW_EMPTY,
+    };
+    TRY(mg_answer_sign_in(it->call, &reply));
+    *ret_answered = true;
+    return OK;
+}
+
+/* The stored hash is imported, has old parameters or an old seal: replaced now that the password is
+ * known. After the answer, so nobody waits for it; a failure only means that the next sign-in does it. */
+static CHECKED struct mg_status
+renew(struct sign_in *it, struct mg_database *database)
+{
+    OWN_BUFFER(sealed, 2048);
+    const struct mg_core_actor actor = mg_actor_account(&it->account);
+    TRY(mg_password_seal(it->account.tenant, it->account.id, mg_buffer_view(&it->check.normalised), &sealed));
+    TRY(mg_identity_note(&(struct mg_audit_note) {
+        .event = MG_EVENT_password_upgrade,
+        .tenant = it->account.tenant,
+        .actor = &actor,
+        .outcome = MG_AUDIT_SUCCESS,
+    }));
+    return mg_query(database, NULL,
+                    "UPDATE account SET password_sealed = $1 WHERE id = $2 AND password_sealed = $3",
+                    MG_BYTES(mg_buffer_view(&sealed)), MG_I64(it->account.id), MG_BYTES(it->account.password_sealed));
+}
+
+/* A host the person wants to go on to must be an app of this very tenant. */
+static bool
+host_is_ours(const struct mg_request_sign_in *request)
+{
+    struct mg_core_host host;
+    return request->host.length == 0 ||
+           (request->binding.length == 32 && mg_ok(mg_core_host(request->host, &host)) &&
+            host.tenant == request->tenant && host.origin == MG_ORIGIN_APP);
+}
+
+/* Refusals that no hash is spent on. Counted together in the log. */
+static CHECKED struct mg_status
+refuse_early(struct sign_in *it, enum mg_outcome outcome, int64_t wait_ms, bool *ret_answered)
+{
+    mg_sign_in_refusal_count(it->request->tenant, outcome, it->request->address);
+    return answer(it, outcome, wait_ms, ret_answered);
+}
+
+/* After the attempt was counted: hash, then decide. */
+static CHECKED struct mg_status
+decide(struct sign_in *it, struct mg_database **database, bool *ret_answered)
+{
+    mg_database_drop(database); /* others may use the connection while the hash is computed */
+    TRY(mg_password_check(it->known ? &it->account : NULL, it->request->password, "sign-in", &it->check));
+    if (!it->check.match || it->account.disabled || it->account.locked)
+        return refuse(it, !it->known             ? "UNKNOWN"
+                          : it->account.disabled ? "DISABLED"
+                          : it->account.locked   ? "LOCKED_BY_OPERATOR"
+                                                 : "WRONG_PASSWORD",
+                      database, ret_answered);
+    TRY(mg_core_database(database));
+    TRY(mg_attempt_forget(*database, &it->attempt, true));
+    if (it->account.must_change)
+        return demand_change(it, *database, ret_answered);
+    TRY(grant(it, database, ret_answered));
+    if (it->check.renew && *database != NULL)
+        TRY(renew(it, *database));
+    return OK;
+}
+
+static CHECKED struct mg_status
+sign_in_run(struct sign_in *it, bool *ret_answered)
+{
+    const struct mg_request_sign_in *request = it->request;
+    const struct mg_status tenant = mg_core_tenant(request->tenant, &it->tenant);
+    if (tenant.code == MG_NOT_FOUND || (mg_ok(tenant) && !it->tenant.open))
+        return refuse_early(it, MG_TENANT_CLOSED, 0, ret_answered);
+    TRY(tenant);
+    if (!host_is_ours(request))
+        return refuse_early(it, MG_HOST_NOT_YOURS, 0, ret_answered);
+    /* What cannot be a name is nobody's: counted under the empty name, by address above all. */
+    if (!mg_ok(mg_login_fold(request->login, &it->login)))
+        mg_buffer_clear(&it->login);
+    OWN(database) database = NULL;
+    TRY(mg_core_database(&database));
+    TRY(mg_attempt_begin(database, request->tenant, mg_buffer_view(&it->login), request->address, it->now, &it->attempt,
+                         &it->rows, &it->account, &it->known));
+    if (it->attempt.outcome != MG_GRANTED)
+        return refuse_early(it, it->attempt.outcome, it->attempt.wait_ms, ret_answered);
+    struct mg_status status = decide(it, &database, ret_answered);
+    if (!mg_ok(status) && !*ret_answered) { /* no answer was given, so nothing was guessed */
+        if (database == NULL)
+            TRY(mg_core_database(&database));
+        TRY(mg_attempt_forget(database, &it->attempt, false));
+        if (status.code == MG_BUSY)
+            status = answer(it, MG_BUSY_NOW, 1000, ret_answered);
+    }
+    return status;
+}
+
+static struct mg_status
+sign_in_task(const void *request, struct mg_call *call, bool *ret_answered)
+{
+    MG_CLEANUP(sign_in_drop) struct sign_in it = {
+        .request = request,
+        .call = call,
+        .started_ms = mg_monotonic_ms(),
+        .now = mg_now(),
+        .login = MG_BUFFER(1024),
+        .attempt = {.address_key = MG_BUFFER(128)},
+        .check = {.normalised = MG_BUFFER(1)},
+    };
+    return sign_in_run(&it, ret_answered);
+}
+
+MG_HANDLER_PUBLIC(sign_in)
+{
+    const struct mg_status status = mg_work_put(sign_in_task, request, sizeof *request, call);
+    if (status.code != MG_BUSY)
+        return status;
+    mg_sign_in_refusal_count(request->tenant, MG_BUSY_NOW, request->address);
+    return mg_answer_sign_in(call, &(struct mg_reply_sign_in) {.outcome = MG_BUSY_NOW, .wait_s = 2});
+}
