@@ -172,6 +172,7 @@ MG_HANDLER_PUBLIC(instance_start)
         .created = created,
         .socket = mg_view_text(wanted.instance.socket),
         .app_socket = mg_view_text(wanted.instance.app_socket),
+        .app_uid = (uint64_t) (places.root ? application_uid(request->tenant) : geteuid()),
     };
     return mg_answer_instance_start(call, &reply);
 }

@@ -1,0 +1,221 @@
+/* The app's database credentials: two roles take turns. The app gets the other role's new password in
+ * its file; the role it used until now works on for `credentials.overlap`, so that no query fails. */
+#include "base/io.h"
+#include "base/log.h"
+#include "base/secret.h"
+#include "process/worker/worker.h"
+
+#include <unistd.h>
+
+enum { LAUNCHER_MS = 15000, JOB_MS = 1000, RETRY_MS = 5000 };
+
+/* However rotation is set, and also if it stops: a password ends by itself after this time. */
+static const int64_t password_life_ms = INT64_C(60) * 24 * 3600 * 1000;
+
+static struct mg_status
+credentials_publish(const struct record *record, const char *role, const char *password, mg_instant until)
+{
+    char until_text[MG_INSTANT_TEXT];
+    OWN_BUFFER(json, 2048);
+    OWN_BUFFER(storage, 4096);
+    struct mg_reply_credentials_publish reply;
+    mg_instant_text(until, until_text);
+    TRY(mg_buffer_add_text(&json, "{\"host\":"));
+    TRY(mg_buffer_add_json_string(&json, mg_view_text(record->app_socket)));
+    TRY(mg_buffer_format(&json, ",\"port\":5432,\"dbname\":\"" OWNER_DATABASE "\",\"user\":\"%s\",\"password\":\"%s\","
+                                "\"valid_until\":\"%s\"}\n", role, password, until_text));
+    const struct mg_request_credentials_publish request = {.tenant = record->tenant, .json = mg_buffer_view(&json)};
+    return mg_call_credentials_publish(&request, &reply, &storage, LAUNCHER_MS);
+}
+
+struct mg_status
+credentials_rotate(struct record *record, const char *why)
+{
+    const mg_instant now = mg_now(), until = now + password_life_ms;
+    const char next = record->active == 'a' ? 'b' : 'a';
+    const char role[] = {'a', 'p', 'p', '_', next, '\0'};
+    OWN(database) database = NULL;
+    OWN_KEY(password, PASSWORD_TEXT);
+    TRY(instance_open(record, "postgres", &database));
+    TRY(worker_record(MG_EVENT_credential_rotate, record->tenant, record->name, why));
+    password_make((char *) password);
+    TRY(role_open(database, role, (const char *) password, until));
+    TRY(credentials_publish(record, role, (const char *) password, until));
+    record->active = next;
+    record->rotated_at = now;
+    record->retire_at = now + mg_environment()->options->credentials_overlap;
+    record_publish(record, RECORD_SERVING);
+    return record_save(record);
+}
+
+/* The role that was replaced. */
+static struct mg_status
+credentials_retire(struct record *record)
+{
+    const char role[] = {'a', 'p', 'p', '_', record->active == 'a' ? 'b' : 'a', '\0'};
+    OWN(database) database = NULL;
+    TRY(instance_open(record, "postgres", &database));
+    TRY(role_close(database, role));
+    record->retire_at = 0;
+    return record_save(record);
+}
+
+/* The file is on tmpfs: after a reboot nobody knows the password any more. */
+static bool
+credentials_lost(const struct record *record)
+{
+    char path[MG_PATH];
+    return snprintf(path, sizeof path, "%s/app/%llu/database.json", mg_environment()->runtime_directory,
+                    (unsigned long long) record->tenant) >= MG_PATH ||
+           access(path, F_OK) != 0;
+}
+
+static struct mg_status
+tenant_ensure(struct record *record)
+{
+    TRY(instance_ensure(record));
+    if (record->active == 0 || credentials_lost(record))
+        TRY(credentials_rotate(record, record->active == 0 ? "first credentials" : "start"));
+    record_publish(record, RECORD_SERVING);
+    return OK;
+}
+
+static struct mg_status
+tenant_tend(struct record *record, mg_instant now)
+{
+    const int64_t age_ms = now - record->rotated_at;
+    if (record->state != RECORD_SERVING)
+        return tenant_ensure(record);
+    if (record->retire_at != 0 && now >= record->retire_at)
+        TRY(credentials_retire(record));
+    /* A clock that jumped back must not stop the rotation. */
+    if (age_ms >= mg_environment()->options->credentials_rotation || age_ms < 0)
+        return credentials_rotate(record, "age");
+    return OK;
+}
+
+struct tending {
+    mg_instant now;
+    int64_t wait_ms;
+};
+
+/* One that fails is tried again; the others do not wait for it. */
+static struct mg_status
+record_tend(struct record *record, void *context)
+{
+    struct tending *tending = context;
+    if (record->tenant == 0)
+        return OK;
+    (void) pthread_mutex_lock(&record->lock);
+    const struct mg_status status = tenant_tend(record, tending->now);
+    if (!mg_ok(status)) {
+        mg_log_status(MG_ERROR, record->name, status);
+        if (record->state != RECORD_SERVING)
+            record_publish(record, RECORD_FAILED);
+        tending->wait_ms = RETRY_MS;
+    }
+    (void) pthread_mutex_unlock(&record->lock);
+    return OK;
+}
+
+int64_t
+credentials_job(mg_instant now)
+{
+    struct tending tending = {.now = now, .wait_ms = JOB_MS};
+    const struct mg_status status = records_visit(record_tend, &tending);
+    return mg_ok(status) ? tending.wait_ms : RETRY_MS;
+}
+
+/* ---- what is asked -------------------------------------------------------------------------------- */
+
+static struct mg_status
+tenant_provision(uint64_t tenant, struct record **ret_record)
+{
+    char name[48];
+    if (tenant == 0)
+        return fail_with(INVALID, "tenant 0 has no instance");
+    (void) snprintf(name, sizeof name, "tenant-%llu", (unsigned long long) tenant);
+    TRY(record_take(name, tenant, ret_record));
+    struct record *record = *ret_record;
+    (void) pthread_mutex_lock(&record->lock);
+    const struct mg_status status = tenant_ensure(record);
+    (void) pthread_mutex_unlock(&record->lock);
+    return status;
+}
+
+MG_HANDLER_PUBLIC(tenant_provision)
+{
+    struct record *record = NULL;
+    char path[MG_PATH];
+    TRY(tenant_provision(request->tenant, &record));
+    if (snprintf(path, sizeof path, "%s/app/%llu/database.json", mg_environment()->runtime_directory,
+                 (unsigned long long) request->tenant) >= MG_PATH)
+        return fail(TOO_LARGE);
+    const struct mg_reply_tenant_provision reply = {
+        .app_uid = record->app_uid,
+        .credentials_path = mg_view_text(path),
+    };
+    return mg_answer_tenant_provision(call, &reply);
+}
+
+MG_HANDLER_PUBLIC(tenant_credentials_rotate)
+{
+    struct record *record = NULL;
+    char name[48];
+    (void) snprintf(name, sizeof name, "tenant-%llu", (unsigned long long) request->tenant);
+    TRY(record_find(name, &record));
+    (void) pthread_mutex_lock(&record->lock);
+    const struct mg_status status = credentials_rotate(record, "asked");
+    const mg_instant rotated_at = record->rotated_at;
+    (void) pthread_mutex_unlock(&record->lock);
+    TRY(status);
+    return mg_answer_tenant_credentials_rotate(call, &(struct mg_reply_tenant_credentials_rotate) {.rotated_at = rotated_at});
+}
+
+static struct mg_status
+record_collect(struct record *record, void *context)
+{
+    return record_show(record, context);
+}
+
+MG_HANDLER_PUBLIC(instances_list)
+{
+    (void) request;
+    OWN_BUFFER(list, 122880);
+    TRY(records_visit(record_collect, &list));
+    const struct mg_reply_instances_list reply = {.instances.bytes = mg_buffer_view(&list)};
+    return mg_answer_instances_list(call, &reply);
+}
+
+/* With the lock held. */
+static struct mg_status
+probe_open(const struct record *record, const char *role, char password[PASSWORD_TEXT])
+{
+    enum { PROBE_MS = 600000 };
+    OWN(database) database = NULL;
+    TRY(instance_open(record, "postgres", &database));
+    password_make(password);
+    return role_open(database, role, password, mg_now() + PROBE_MS);
+}
+
+MG_HANDLER_PUBLIC(probe_access)
+{
+    struct record *record = NULL;
+    char name[48];
+    OWN_KEY(password, PASSWORD_TEXT);
+    TRY(mg_view_copy(request->name, name, sizeof name));
+    TRY(record_find(name, &record));
+    const char *role = record->tenant != 0 ? "masugata_probe" : "masugata_prober";
+    (void) pthread_mutex_lock(&record->lock);
+    const struct mg_status status = probe_open(record, role, (char *) password);
+    (void) pthread_mutex_unlock(&record->lock);
+    TRY(status);
+    const struct mg_reply_probe_access reply = {
+        .host = mg_view_text(record->socket),
+        .port = 5432,
+        .database = mg_view_text(record->tenant != 0 ? OWNER_DATABASE : CONTROL_DATABASE),
+        .user = mg_view_text(role),
+        .password = mg_view_text((const char *) password),
+    };
+    return mg_answer_probe_access(call, &reply);
+}
