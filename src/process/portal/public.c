@@ -201,6 +201,17 @@ page_trust(struct visit *visit)
     return show(visit, 200, "trust");
 }
 
+/* Who answers for what (claim 139), as the prober published it. */
+struct mg_status
+page_responsibility(struct visit *visit)
+{
+    char path[MG_PATH];
+    OWN_BUFFER(text, FINDINGS_MOST);
+    TRY(mg_path_join(path, portal_settings.proof_directory, "responsibility.json"));
+    TRY(mg_file_read(path, &text));
+    return send_bytes(visit, "application/json", "public, max-age=60", mg_buffer_view(&text));
+}
+
 struct mg_status
 page_console_controls(struct visit *visit)
 {
