@@ -1,0 +1,151 @@
+/* masugata audit verify: offline, on a log or a copy of one. */
+#include "base/io.h"
+#include "base/time.h"
+#include "cli/audit.h"
+#include "ports/log_tiles.h"
+#include "ports/log_verify.h"
+
+#include <inttypes.h>
+
+static CHECKED struct mg_status
+vkey_read(const char *path, enum mg_note_key_type type, struct mg_vkey *ret_key)
+{
+    OWN_BUFFER(text, 4096);
+    TRY(mg_file_read(path, &text));
+    const struct mg_status status = mg_vkey_parse(mg_buffer_view(&text), ret_key);
+    if (!mg_ok(status))
+        return fail_with(INVALID, "%s: %s", path, status.detail);
+    if (ret_key->type != type)
+        return fail_with(INVALID, "%s: a key of another kind", path);
+    return OK;
+}
+
+/* --log and --key, or those of --dir. */
+static CHECKED struct mg_status
+paths_find(const struct mg_cli *cli, const struct mg_audit_options *options, char log[MG_PATH], char key[MG_PATH])
+{
+    if (cli->argc > 2)
+        return fail_with(USAGE, "audit verify takes no %s", cli->argv[2]);
+    if ((options->log == NULL) != (options->key == NULL))
+        return fail_with(USAGE, "--log and --key belong together");
+    if (options->log == NULL) {
+        TRY(mg_path_join(log, cli->directory, "audit/log"));
+        return mg_path_join(key, cli->directory, "audit/log.vkey");
+    }
+    TRY(mg_view_copy(mg_view_text(options->log), log, MG_PATH));
+    return mg_view_copy(mg_view_text(options->key), key, MG_PATH);
+}
+
+static const char *
+rollback_name(enum mg_log_rollback rollback)
+{
+    static const char *const names[] = {
+        [MG_ROLLBACK_NOT_EXCLUDED] = "not excluded",
+        [MG_ROLLBACK_EXCLUDED] = "excluded",
+        [MG_ROLLBACK_DETECTED] = "detected",
+    };
+    return names[rollback];
+}
+
+static CHECKED struct mg_status
+json_print(const struct mg_log_report *report)
+{
+    char root[2 * MG_HASH + 1];
+    OWN_BUFFER(json, 65536);
+    mg_hex(mg_view_of(report->root.bytes, MG_HASH), root);
+    TRY(mg_buffer_format(&json,
+                         "{\"ok\":%s,\"size\":%" PRIu64 ",\"root\":\"%s\",\"entries_checked\":%" PRIu64
+                         ",\"rollback\":\"%s\",\"remembered_size\":%" PRIu64 ",\"witnessed_at\":%" PRIu64
+                         ",\"findings_not_listed\":%zu,\"findings\":[",
+                         report->count == 0 ? "true" : "false", report->size, root, report->checked,
+                         rollback_name(report->rollback), report->remembered, report->witnessed_s, report->not_listed));
+    for (size_t i = 0; i < report->count; i++) {
+        const struct mg_log_finding *finding = &report->findings[i];
+        const struct mg_log_finding_row *row = mg_log_finding_row(finding->kind);
+        TRY(mg_buffer_format(&json, "%s{\"finding\":\"%s\",\"index\":", i == 0 ? "" : ",", row->name));
+        if (finding->index == UINT64_MAX)
+            TRY(mg_buffer_add_text(&json, "null"));
+        else
+            TRY(mg_buffer_format(&json, "%" PRIu64, finding->index));
+        TRY(mg_buffer_add_text(&json, ",\"place\":"));
+        TRY(mg_buffer_add_json_string(&json, mg_view_text(finding->place)));
+        TRY(mg_buffer_format(&json, ",\"en\":\"%s\",\"ja\":\"%s\"}", row->en, row->ja));
+    }
+    (void) printf("%s]}\n", mg_buffer_text(&json));
+    return OK;
+}
+
+static void
+rollback_print(const struct mg_cli *cli, const struct mg_log_report *report)
+{
+    if (report->rollback == MG_ROLLBACK_NOT_EXCLUDED)
+        (void) puts(mg_cli_say(cli, "roll-back not excluded: give a --checkpoint kept from earlier or from a witness",
+                               "roll-back not excluded (巻き戻しは否定できません): --checkpoint に以前の控えか立会人のものを指定してください"));
+    else if (report->rollback == MG_ROLLBACK_EXCLUDED)
+        (void) printf(mg_cli_say(cli, "no roll-back: the log continues the remembered checkpoint of %" PRIu64 " entries\n",
+                                 "巻き戻しなし: 控えのチェックポイント(%" PRIu64 " 件)に続くログです\n"),
+                      report->remembered);
+    if (report->witnessed_s != 0) {
+        char text[MG_INSTANT_TEXT];
+        mg_instant_text((mg_instant) report->witnessed_s * 1000, text);
+        (void) printf("%s %s\n", mg_cli_say(cli, "witnessed at", "立会人の署名時刻:"), text);
+    }
+}
+
+static void
+text_print(const struct mg_cli *cli, const struct mg_log_report *report)
+{
+    for (size_t i = 0; i < report->count; i++) {
+        const struct mg_log_finding *finding = &report->findings[i];
+        const struct mg_log_finding_row *row = mg_log_finding_row(finding->kind);
+        (void) printf("%s: %s: %s\n", row->name, mg_cli_say(cli, row->en, row->ja), finding->place);
+    }
+    if (report->not_listed != 0)
+        (void) printf(mg_cli_say(cli, "... and %zu more\n", "... ほか %zu 件\n"), report->not_listed);
+    if (report->count == 0)
+        (void) printf(mg_cli_say(cli, "sound: %" PRIu64 " entries, all tiles and the signature match\n",
+                                 "異常なし: %" PRIu64 " 件の記録、全タイル、署名が一致しました\n"),
+                      report->checked);
+    else
+        (void) printf(mg_cli_say(cli, "NOT SOUND: %" PRIu64 " of %" PRIu64 " entries read\n",
+                                 "異常あり: %2$" PRIu64 " 件中 %1$" PRIu64 " 件を読みました\n"),
+                      report->checked, report->size);
+    rollback_print(cli, report);
+}
+
+static CHECKED struct mg_status
+verify(const struct mg_cli *cli, const struct mg_audit_options *options, struct mg_log_report *report)
+{
+    char log[MG_PATH], key_path[MG_PATH];
+    struct mg_vkey key, witness;
+    OWN_BUFFER(remembered, MG_NOTE_MOST);
+    TRY(paths_find(cli, options, log, key_path));
+    TRY(vkey_read(key_path, MG_NOTE_ED25519, &key));
+    if (options->witness != NULL)
+        TRY(vkey_read(options->witness, MG_NOTE_COSIGNATURE, &witness));
+    if (options->checkpoint != NULL)
+        TRY(mg_file_read(options->checkpoint, &remembered));
+    const struct mg_log_trust trust = {.log = &key,
+                                       .witness = options->witness != NULL ? &witness : NULL,
+                                       .remembered = mg_buffer_view(&remembered)};
+    TRY(mg_log_verify(log, &trust, report));
+    if (options->remember == NULL || report->count != 0)
+        return OK;
+    OWN_BUFFER(note, MG_CHECKPOINT_MOST);
+    TRY(mg_log_checkpoint_read(log, &note));
+    return mg_file_replace(options->remember, mg_buffer_view(&note), 0644);
+}
+
+int
+mg_audit_verify(const struct mg_cli *cli, const struct mg_audit_options *options)
+{
+    static struct mg_log_report report;
+    struct mg_status status = verify(cli, options, &report);
+    if (mg_ok(status) && cli->json)
+        status = json_print(&report);
+    if (!mg_ok(status))
+        return mg_cli_fail(cli, status);
+    if (!cli->json)
+        text_print(cli, &report);
+    return report.count == 0 ? 0 : 1;
+}

@@ -1,0 +1,393 @@
+#include "ports/log_verify.h"
+
+#include "base/io.h"
+#include "ports/log_tiles.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define LEVELS 8
+#define NO_INDEX UINT64_MAX
+
+static const struct mg_log_finding_row rows[MG_LOG_FINDING_KIND_COUNT] = {
+    [MG_LOG_SOUND] = {"sound", "", ""},
+#define FINDING(name, english, japanese) [MG_LOG_##name] = {#name, english, japanese},
+    MG_LOG_FINDINGS(FINDING)
+#undef FINDING
+};
+
+const struct mg_log_finding_row *
+mg_log_finding_row(enum mg_log_finding_kind kind)
+{
+    return &rows[(unsigned) kind < MG_LOG_FINDING_KIND_COUNT ? kind : MG_LOG_SOUND];
+}
+
+/* One row of hashes being collected, level by level. */
+struct level {
+    uint64_t tile;
+    unsigned width;
+    struct mg_hash hashes[MG_TILE_WIDTH];
+};
+
+struct verifier {
+    const char *directory;
+    struct mg_log_report *report;
+    struct mg_checkpoint checkpoint, remembered;
+    bool remembers;
+    struct mg_log_reader *reader; /* of the tiles as they lie there */
+    struct level levels[LEVELS];
+    struct mg_tree tree;
+    struct mg_buffer bundle, tile;
+};
+
+__attribute__((format(printf, 4, 5))) static void
+found(struct verifier *verifier, enum mg_log_finding_kind kind, uint64_t index, const char *format, ...)
+{
+    struct mg_log_report *report = verifier->report;
+    if (report->count == MG_LOG_FINDINGS_MOST) {
+        report->not_listed++;
+        return;
+    }
+    struct mg_log_finding *finding = &report->findings[report->count++];
+    *finding = (struct mg_log_finding) {.kind = kind, .index = index};
+    va_list args;
+    va_start(args, format);
+    (void) vsnprintf(finding->place, sizeof finding->place, format, args);
+    va_end(args);
+}
+
+static bool
+has_finding(const struct verifier *verifier, enum mg_log_finding_kind kind)
+{
+    for (size_t i = 0; i < verifier->report->count; i++)
+        if (verifier->report->findings[i].kind == kind)
+            return true;
+    return false;
+}
+
+/* ---- checkpoints ---- */
+
+static bool
+checkpoint_read(struct verifier *verifier, const struct mg_log_trust *trust, struct mg_buffer *bytes)
+{
+    struct mg_note note;
+    if (!mg_ok(mg_log_checkpoint_read(verifier->directory, bytes))) {
+        found(verifier, MG_LOG_checkpoint_missing, NO_INDEX, "checkpoint");
+        return false;
+    }
+    const struct mg_status status = mg_note_parse(mg_buffer_view(bytes), &note);
+    if (!mg_ok(status) || !mg_ok(mg_checkpoint_parse(note.text, &verifier->checkpoint))) {
+        found(verifier, MG_LOG_checkpoint_malformed, NO_INDEX, "checkpoint: %s", status.detail);
+        return false;
+    }
+    verifier->report->size = verifier->checkpoint.size;
+    memcpy(verifier->report->root.bytes, verifier->checkpoint.root, MG_HASH);
+    const enum mg_note_verdict verdict = mg_note_verify(&note, trust->log, NULL);
+    if (verdict == MG_NOTE_UNSIGNED || !mg_view_is(verifier->checkpoint.origin, trust->log->name))
+        found(verifier, MG_LOG_checkpoint_unsigned, NO_INDEX, "checkpoint");
+    else if (verdict == MG_NOTE_WRONG)
+        found(verifier, MG_LOG_checkpoint_signature, NO_INDEX, "checkpoint");
+    if (trust->witness != NULL)
+        (void) mg_note_verify(&note, trust->witness, &verifier->report->witnessed_s);
+    return true;
+}
+
+/* An earlier checkpoint counts when the log or the witness signed it. */
+static void
+remembered_read(struct verifier *verifier, const struct mg_log_trust *trust)
+{
+    struct mg_note note;
+    if (trust->remembered.length == 0)
+        return;
+    if (!mg_ok(mg_note_parse(trust->remembered, &note)) ||
+        !mg_ok(mg_checkpoint_parse(note.text, &verifier->remembered))) {
+        found(verifier, MG_LOG_remembered_signature, NO_INDEX, "remembered checkpoint: damaged");
+        return;
+    }
+    uint64_t time_s = 0;
+    const bool by_log = mg_note_verify(&note, trust->log, NULL) == MG_NOTE_VALID;
+    const bool by_witness =
+        trust->witness != NULL && mg_note_verify(&note, trust->witness, &time_s) == MG_NOTE_VALID;
+    if (!by_log && !by_witness) {
+        found(verifier, MG_LOG_remembered_signature, NO_INDEX, "remembered checkpoint");
+        return;
+    }
+    if (time_s > verifier->report->witnessed_s)
+        verifier->report->witnessed_s = time_s;
+    verifier->remembers = true;
+    verifier->report->remembered = verifier->remembered.size;
+}
+
+/* With the tree at the remembered size. */
+static void
+remembered_compare(struct verifier *verifier)
+{
+    struct mg_hash root;
+    mg_tree_root(&verifier->tree, &root);
+    if (memcmp(root.bytes, verifier->remembered.root, MG_HASH) == 0)
+        verifier->report->rollback = MG_ROLLBACK_EXCLUDED;
+    else {
+        verifier->report->rollback = MG_ROLLBACK_DETECTED;
+        found(verifier, MG_LOG_history_rewritten, NO_INDEX, "somewhere before entry %llu",
+              (unsigned long long) verifier->remembered.size);
+    }
+}
+
+/* ---- entries against their tile ---- */
+
+/* True if the tile's hashes, as they lie there, are what the tile above says of them. */
+static bool
+tile_fits_above(struct verifier *verifier, uint64_t index, const struct mg_hash *hashes, unsigned width)
+{
+    struct mg_hash root, above;
+    const struct mg_tree_source source = mg_log_reader_source(verifier->reader);
+    if (width < MG_TILE_WIDTH) { /* nothing above it but the root, which is compared at the end */
+        const struct mg_tree before = verifier->tree;
+        struct mg_tree whole = before;
+        for (unsigned i = 0; i < width; i++)
+            mg_tree_add(&whole, &hashes[i]);
+        mg_tree_root(&whole, &root);
+        return memcmp(root.bytes, verifier->checkpoint.root, MG_HASH) == 0;
+    }
+    mg_tile_node(hashes[0].bytes, MG_TILE_HEIGHT, 0, &root);
+    return mg_ok(source.read(source.context, MG_TILE_HEIGHT, index, &above)) && mg_hash_equal(&root, &above);
+}
+
+/* The other place in the tile where this leaf belongs; -1 if there is none. */
+static int
+place_of(const struct mg_hash *hash, const struct mg_hash *hashes, unsigned width)
+{
+    for (unsigned i = 0; i < width; i++)
+        if (mg_hash_equal(hash, &hashes[i]))
+            return (int) i;
+    return -1;
+}
+
+/* A whole bundle may have changed places with another below the same tile. */
+static bool
+bundle_elsewhere(struct verifier *verifier, uint64_t index, const struct mg_hash *leaves, unsigned width)
+{
+    if (width < MG_TILE_WIDTH)
+        return false;
+    struct mg_hash root, above;
+    const struct mg_tree_source source = mg_log_reader_source(verifier->reader);
+    mg_tile_node(leaves[0].bytes, MG_TILE_HEIGHT, 0, &root);
+    const uint64_t first = index / MG_TILE_WIDTH * MG_TILE_WIDTH;
+    for (uint64_t other = first; other < first + MG_TILE_WIDTH; other++)
+        if (other != index && mg_ok(source.read(source.context, MG_TILE_HEIGHT, other, &above)) &&
+            mg_hash_equal(&root, &above)) {
+            found(verifier, MG_LOG_entries_reordered, index * MG_TILE_WIDTH,
+                  "entries %llu to %llu stand where %llu to %llu belong", (unsigned long long) (other * MG_TILE_WIDTH),
+                  (unsigned long long) (other * MG_TILE_WIDTH + MG_TILE_WIDTH - 1),
+                  (unsigned long long) (index * MG_TILE_WIDTH),
+                  (unsigned long long) (index * MG_TILE_WIDTH + MG_TILE_WIDTH - 1));
+            return true;
+        }
+    return false;
+}
+
+/* Names what differs between the leaves that were read and the tile. */
+static void
+difference_name(struct verifier *verifier, uint64_t index, const struct mg_hash *leaves, const struct mg_hash *hashes,
+                unsigned width)
+{
+    if (!tile_fits_above(verifier, index, hashes, width) && tile_fits_above(verifier, index, leaves, width)) {
+        found(verifier, MG_LOG_tile_changed, NO_INDEX, "tile/0/%llu", (unsigned long long) index);
+        return;
+    }
+    if (bundle_elsewhere(verifier, index, leaves, width))
+        return;
+    for (unsigned i = 0; i < width; i++) {
+        if (mg_hash_equal(&leaves[i], &hashes[i]))
+            continue;
+        const uint64_t entry = index * MG_TILE_WIDTH + i;
+        const int place = place_of(&leaves[i], hashes, width);
+        if (place >= 0)
+            found(verifier, MG_LOG_entries_reordered, entry, "entry %llu stands where %llu belongs",
+                  (unsigned long long) (index * MG_TILE_WIDTH + (unsigned) place), (unsigned long long) entry);
+        else
+            found(verifier, MG_LOG_entry_changed, entry, "entry %llu", (unsigned long long) entry);
+    }
+}
+
+/* Hashes the bundle's leaves; returns how many there are. */
+static unsigned
+leaves_hash(struct mg_view bundle, struct mg_hash *leaves, unsigned width, bool *damaged)
+{
+    struct mg_view leaf;
+    unsigned count = 0;
+    *damaged = false;
+    for (; count < width; count++) {
+        bool more = false;
+        if (!mg_ok(mg_bundle_next(&bundle, &leaf, &more))) {
+            *damaged = true;
+            break;
+        }
+        if (!more)
+            break;
+        mg_merkle_leaf(leaf, &leaves[count]);
+    }
+    return count;
+}
+
+/* The tile's own hashes; false if they cannot be had. */
+static bool
+tile_hashes(struct verifier *verifier, unsigned level, uint64_t index, unsigned width)
+{
+    const struct mg_tile tile = {.level = level, .index = index, .width = width};
+    mg_buffer_clear(&verifier->tile);
+    if (mg_ok(mg_log_tile_read(verifier->directory, &tile, &verifier->tile)))
+        return true;
+    char path[MG_TILE_PATH];
+    mg_tile_path(&tile, path);
+    found(verifier, MG_LOG_tile_missing, NO_INDEX, "%s", path);
+    return false;
+}
+
+static CHECKED struct mg_status
+bundle_read(struct verifier *verifier, uint64_t index, unsigned width)
+{
+    struct mg_tile tile = {.entries = true, .index = index, .width = width};
+    char name[MG_TILE_PATH], path[MG_PATH];
+    mg_buffer_clear(&verifier->bundle);
+    mg_tile_path(&tile, name);
+    TRY(mg_path_join(path, verifier->directory, name));
+    struct mg_status status = mg_file_read(path, &verifier->bundle);
+    if (status.code == MG_NOT_FOUND && width < MG_TILE_WIDTH) {
+        tile.width = MG_TILE_WIDTH;
+        mg_tile_path(&tile, name);
+        TRY(mg_path_join(path, verifier->directory, name));
+        status = mg_file_read(path, &verifier->bundle);
+    }
+    return status.code == MG_NOT_FOUND ? OK : status;
+}
+
+/* One bundle and its tile. What is missing of the entries is taken from the tile, so that the rest of
+ * the log can still be checked. */
+static CHECKED struct mg_status
+bundle_verify(struct verifier *verifier, uint64_t index, unsigned width)
+{
+    struct mg_hash *leaves = verifier->levels[0].hashes;
+    bool damaged = false;
+    TRY(bundle_read(verifier, index, width));
+    const unsigned count = leaves_hash(mg_buffer_view(&verifier->bundle), leaves, width, &damaged);
+    verifier->report->checked += count;
+    const uint64_t first = index * MG_TILE_WIDTH;
+    const bool has_tile = tile_hashes(verifier, 0, index, width);
+    const struct mg_hash *hashes = (const struct mg_hash *) (const void *) verifier->tile.bytes;
+    if (count < width) {
+        found(verifier, damaged ? MG_LOG_entry_changed : MG_LOG_truncated, first + count, "entries %llu to %llu%s",
+              (unsigned long long) (first + count), (unsigned long long) (first + width - 1),
+              damaged ? ": a length is damaged" : "");
+        if (has_tile)
+            memcpy(&leaves[count], &hashes[count], (width - count) * sizeof *leaves);
+        else
+            memset(&leaves[count], 0, (width - count) * sizeof *leaves);
+    }
+    if (has_tile && memcmp(leaves, hashes, width * sizeof *leaves) != 0) {
+        difference_name(verifier, index, leaves, hashes, width);
+        /* The tile stands for them from here on, so that one change is reported once. */
+        if (tile_fits_above(verifier, index, hashes, width))
+            memcpy(leaves, hashes, width * sizeof *leaves);
+    }
+    return OK;
+}
+
+/* ---- the levels above ---- */
+
+static void
+level_close(struct verifier *verifier, unsigned level)
+{
+    struct level *row = &verifier->levels[level];
+    if (row->width != 0 && tile_hashes(verifier, level, row->tile, row->width) &&
+        memcmp(row->hashes, verifier->tile.bytes, row->width * sizeof row->hashes[0]) != 0)
+        found(verifier, MG_LOG_tile_changed, NO_INDEX, "tile/%u/%llu", level, (unsigned long long) row->tile);
+}
+
+static void
+level_push(struct verifier *verifier, unsigned level, const struct mg_hash *hash)
+{
+    struct level *row = &verifier->levels[level];
+    row->hashes[row->width++] = *hash;
+    if (row->width < MG_TILE_WIDTH)
+        return;
+    level_close(verifier, level);
+    row->width = 0;
+    row->tile++;
+}
+
+static void
+leaves_push(struct verifier *verifier, unsigned width)
+{
+    struct mg_hash completed[8];
+    for (unsigned i = 0; i < width; i++) {
+        if (verifier->remembers && verifier->tree.size == verifier->remembered.size)
+            remembered_compare(verifier);
+        const unsigned count = mg_tree_add_tiles(&verifier->tree, &verifier->levels[0].hashes[i], completed);
+        for (unsigned level = 0; level < count && level + 1 < LEVELS; level++)
+            level_push(verifier, level + 1, &completed[level]);
+    }
+}
+
+static void
+root_compare(struct verifier *verifier)
+{
+    struct mg_hash root;
+    mg_tree_root(&verifier->tree, &root);
+    if (memcmp(root.bytes, verifier->checkpoint.root, MG_HASH) == 0)
+        return;
+    if (!has_finding(verifier, MG_LOG_entry_changed) && !has_finding(verifier, MG_LOG_entries_reordered) &&
+        !has_finding(verifier, MG_LOG_truncated))
+        found(verifier, MG_LOG_root_differs, NO_INDEX, "tree of %llu entries", (unsigned long long) verifier->tree.size);
+}
+
+static CHECKED struct mg_status
+entries_verify(struct verifier *verifier)
+{
+    unsigned last_width = 0;
+    const uint64_t count = mg_tile_count(0, verifier->checkpoint.size, &last_width);
+    for (uint64_t index = 0; index < count; index++) {
+        const unsigned width = index + 1 == count ? last_width : MG_TILE_WIDTH;
+        TRY(bundle_verify(verifier, index, width));
+        leaves_push(verifier, width);
+    }
+    for (unsigned level = 1; level < LEVELS; level++)
+        level_close(verifier, level);
+    root_compare(verifier);
+    if (!verifier->remembers)
+        return OK;
+    if (verifier->remembered.size == verifier->tree.size)
+        remembered_compare(verifier);
+    else if (verifier->remembered.size > verifier->tree.size) {
+        verifier->report->rollback = MG_ROLLBACK_DETECTED;
+        found(verifier, MG_LOG_rolled_back, verifier->tree.size, "it has %llu entries; %llu were remembered",
+              (unsigned long long) verifier->tree.size, (unsigned long long) verifier->remembered.size);
+    }
+    return OK;
+}
+
+struct mg_status
+mg_log_verify(const char *directory, const struct mg_log_trust *trust, struct mg_log_report *ret_report)
+{
+    struct verifier *verifier = calloc(1, sizeof *verifier);
+    if (verifier == NULL)
+        return fail(OUT_OF_MEMORY);
+    OWN_BUFFER(note, MG_CHECKPOINT_MOST);
+    *ret_report = (struct mg_log_report) {0};
+    verifier->directory = directory;
+    verifier->report = ret_report;
+    verifier->bundle = MG_BUFFER(MG_BUNDLE_MOST);
+    verifier->tile = MG_BUFFER((size_t) MG_TILE_WIDTH * MG_HASH);
+    struct mg_status status = OK;
+    if (checkpoint_read(verifier, trust, &note)) {
+        remembered_read(verifier, trust);
+        status = mg_log_reader_new(directory, verifier->checkpoint.size, &verifier->reader);
+        if (mg_ok(status))
+            status = entries_verify(verifier);
+    }
+    mg_log_reader_drop(&verifier->reader);
+    mg_buffer_drop(&verifier->bundle);
+    mg_buffer_drop(&verifier->tile);
+    free(verifier);
+    return status;
+}
