@@ -1,0 +1,283 @@
+/* Writes the manual pages from the tables and from --help, so that neither can disagree with the program:
+ *   manual masugata LANG               masugata(1): commands, exit codes, files
+ *   manual command WORD LANG HELP      masugata-WORD(1) from the text of `masugata WORD --help`
+ *   manual configuration LANG          masugata.conf(5) from catalogue/options.def
+ * The page goes to standard output. Run by the build. */
+#include "base/io.h"
+#include "wire/options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static bool japanese;
+
+static const struct {
+    const char *word, *en, *ja;
+} commands[] = {
+#define COMMAND(word, function, english, japanese_text) {word, english, japanese_text},
+#include "../catalogue/commands.def"
+#undef COMMAND
+};
+
+static const char *
+say(const char *english, const char *in_japanese)
+{
+    return japanese ? in_japanese : english;
+}
+
+/* Japanese has no spaces to break at: a line may end after any wide character unless a closing mark follows. */
+static bool
+may_break_after(const char *text)
+{
+    static const char *const closing[] = {"。", "、", "」", ")"};
+    if ((text[0] & 0xc0) != 0x80 || (text[1] & 0xc0) == 0x80 || text[1] == '\0')
+        return false;
+    for (size_t i = 0; i < MG_COUNT(closing); i++)
+        if (strncmp(text + 1, closing[i], strlen(closing[i])) == 0)
+            return false;
+    return true;
+}
+
+/* Text as roff: a line's first dot or quote and every backslash and hyphen would mean something. */
+static void
+put_text(const char *text)
+{
+    bool line_start = true;
+    for (; *text != '\0'; text++) {
+        if (line_start && (*text == '.' || *text == '\''))
+            (void) fputs("\\&", stdout);
+        if (*text == '\\')
+            (void) fputs("\\e", stdout);
+        else if (*text == '-')
+            (void) fputs("\\-", stdout);
+        else
+            (void) putchar(*text);
+        if (japanese && may_break_after(text))
+            (void) fputs("\\:", stdout);
+        line_start = *text == '\n';
+    }
+}
+
+static void
+put_line(const char *text)
+{
+    put_text(text);
+    (void) putchar('\n');
+}
+
+static void
+heading(const char *english, const char *in_japanese)
+{
+    (void) printf(".SH %s\n", say(english, in_japanese));
+}
+
+static void
+title(const char *name, int section, const char *what)
+{
+    char upper[64];
+    size_t i = 0;
+    for (; name[i] != '\0' && i < sizeof upper - 1; i++)
+        upper[i] = name[i] >= 'a' && name[i] <= 'z' ? (char) (name[i] - 32) : name[i];
+    upper[i] = '\0';
+    (void) printf(".\\\" made from catalogue/ by tools/manual.c\n.TH \"%s\" %d \"\" \"masugata %s\" \"Masugata\"\n", upper, section,
+                  MG_VERSION);
+    if (japanese)
+        (void) puts(".ad l");
+    heading("NAME", "名前");
+    put_text(name);
+    (void) fputs(" \\- ", stdout);
+    put_line(what);
+}
+
+static void
+tagged(const char *tag)
+{
+    (void) fputs(".TP\n.B \"", stdout);
+    put_text(tag);
+    (void) fputs("\"\n", stdout);
+}
+
+static void
+exit_codes(void)
+{
+    heading("EXIT STATUS", "終了ステータス");
+    static const struct {
+        const char *code, *en, *ja;
+    } codes[] = {
+        {"0", "Done; for prove: everything built holds.", "完了。prove では実装済みの統制がすべて成立。"},
+        {"1", "Refused, not found, or not proven.", "拒否、該当なし、または証明できず。"},
+        {"2", "The command line, a value or the configuration is wrong; nothing was changed.",
+         "コマンド行、値、または設定が誤り。何も変更していない。"},
+        {"3", "A failure of the system; trying again may help.", "システムの失敗。再実行で直ることがある。"},
+    };
+    for (size_t i = 0; i < MG_COUNT(codes); i++) {
+        tagged(codes[i].code);
+        put_line(say(codes[i].en, codes[i].ja));
+    }
+}
+
+static void
+page_masugata(void)
+{
+    title("masugata", 1, say("a court between the internet and your web application", "Web アプリケーションの前に立つ枡形"));
+    heading("SYNOPSIS", "書式");
+    put_line("masugata COMMAND [--dir DIR] [--json] [--lang ja|en] ...");
+    heading("DESCRIPTION", "説明");
+    put_line(say("Masugata stands in front of a web application: sign-in, sessions, tenants kept apart, keys, an audit log "
+                 "that shows tampering, and a probe for each control that says whether it holds.",
+                 "Masugata は Web アプリケーションの前に立ち、サインイン、セッション、テナントの分離、鍵、改ざんが分かる監査ログを"
+                 "受け持ち、統制ごとのプローブが成立しているかどうかを示します。"));
+    heading("COMMANDS", "コマンド");
+    for (size_t i = 0; i < MG_COUNT(commands); i++) {
+        char name[64];
+        (void) snprintf(name, sizeof name, "masugata %s", commands[i].word);
+        tagged(name);
+        put_line(say(commands[i].en, commands[i].ja));
+    }
+    heading("COMMON OPTIONS", "共通オプション");
+    tagged("--dir DIR");
+    put_line(say("The state directory. Without it: $MASUGATA_DIR, else ./masugata-state, else /var/lib/masugata.",
+                 "状態ディレクトリ。省略時は $MASUGATA_DIR、./masugata-state、/var/lib/masugata の順。"));
+    tagged("--json");
+    put_line(say("Output for programs.", "プログラム向けの出力。"));
+    tagged("--lang ja|en");
+    put_line(say("The language; otherwise from LC_ALL, LC_MESSAGES, LANG.", "言語。省略時は LC_ALL、LC_MESSAGES、LANG から。"));
+    tagged("--help");
+    put_line(say("What a command does and its options.", "コマンドの説明とオプション。"));
+    exit_codes();
+    heading("FILES", "ファイル");
+    static const struct {
+        const char *path, *en, *ja;
+    } files[] = {
+        {"DIR/masugata.conf", "Options, see masugata.conf(5).", "オプション。masugata.conf(5) を参照。"},
+        {"DIR/keystore/", "The root key and wrapped keys; never in a backup.", "ルート鍵と包まれた鍵。バックアップに含めない。"},
+        {"DIR/audit/log, DIR/audit/log.vkey", "The audit log and the public key to check it with.",
+         "監査ログと、その検証用の公開鍵。"},
+        {"DIR/log/", "One service log for each process.", "プロセスごとの動作ログ。"},
+    };
+    for (size_t i = 0; i < MG_COUNT(files); i++) {
+        tagged(files[i].path);
+        put_line(say(files[i].en, files[i].ja));
+    }
+    heading("SEE ALSO", "関連項目");
+    for (size_t i = 0; i < MG_COUNT(commands); i++)
+        (void) printf(".BR masugata\\-%s (1),\n", commands[i].word);
+    (void) puts(".BR masugata.conf (5)");
+}
+
+static void
+page_command(const char *word, const char *help)
+{
+    const char *what = "";
+    for (size_t i = 0; i < MG_COUNT(commands); i++)
+        if (strcmp(commands[i].word, word) == 0)
+            what = say(commands[i].en, commands[i].ja);
+    char name[64];
+    (void) snprintf(name, sizeof name, "masugata-%s", word);
+    title(name, 1, what);
+    heading("SYNOPSIS", "書式");
+    /* Up to the first empty line: the usage. */
+    const char *end = strstr(help, "\n\n");
+    const size_t length = end == NULL ? strlen(help) : (size_t) (end - help);
+    char *usage = strndup(help, length);
+    if (usage == NULL)
+        exit(3);
+    const char *colon = strstr(usage, ": ");
+    (void) puts(".nf");
+    put_line(colon == NULL ? usage : colon + 2);
+    (void) puts(".fi");
+    free(usage);
+    if (end != NULL) {
+        heading("DESCRIPTION", "説明");
+        (void) puts(".nf");
+        put_text(end + 2);
+        (void) puts(".fi");
+    }
+    exit_codes();
+    heading("SEE ALSO", "関連項目");
+    (void) puts(".BR masugata (1),\n.BR masugata.conf (5)");
+}
+
+static const char *
+type_text(const struct mg_option_row *row)
+{
+    switch (row->type) {
+    case MG_OPTION_DURATION:
+        return say("a duration such as 250ms, 15m, 8h or 60d", "時間。例: 250ms、15m、8h、60d");
+    case MG_OPTION_NUMBER:
+        return say("a number", "数値");
+    case MG_OPTION_FLAG:
+        return say("yes or no", "yes または no");
+    case MG_OPTION_CHOICE:
+        return say("one of", "次のいずれか");
+    case MG_OPTION_LIST:
+        return say("words separated by spaces or commas", "空白またはコンマ区切りの語");
+    case MG_OPTION_TEXT:
+        break;
+    }
+    return say("text", "文字列");
+}
+
+static void
+option_readers(const struct mg_option_row *row)
+{
+    (void) fputs(say("Read by: ", "読むプロセス: "), stdout);
+    bool first = true;
+    for (int process = 0; process < MG_PROCESS_COUNT; process++) {
+        if (process == MG_CLI || (process == MG_WARDEN && row->readers != 1U << MG_WARDEN) ||
+            (row->readers & (1U << process)) == 0)
+            continue;
+        (void) printf("%s%s", first ? "" : ", ", mg_process_name((enum mg_process) process));
+        first = false;
+    }
+    (void) puts(say(".", "。"));
+}
+
+static void
+page_configuration(void)
+{
+    title("masugata.conf", 5, say("the configuration of a Masugata deployment", "Masugata の設定ファイル"));
+    heading("DESCRIPTION", "説明");
+    put_line(say("The file DIR/masugata.conf has one option a line, written as keyword = value. A value with spaces stands in double "
+                 "quotes; what follows # is a comment. Without a line an option has its preset. A wrong line is named with its "
+                 "number and what is allowed, and nothing starts or changes.",
+                 "DIR/masugata.conf には 1 行に 1 つ「キーワード = 値」を書きます。空白を含む値は二重引用符で囲み、# 以降は注釈です。"
+                 "書かれていないオプションは既定値になります。誤った行は行番号と許可される値を示し、何も起動・変更しません。"));
+    heading("OPTIONS", "オプション");
+    for (size_t i = 0; i < mg_option_count; i++) {
+        const struct mg_option_row *row = &mg_option_rows[i];
+        tagged(row->keyword);
+        put_text(say(row->en, row->ja));
+        (void) printf("%s%s\n.br\n", row->secret ? say(" (secret)", " (秘密)") : "", say(".", "。"));
+        put_text(type_text(row));
+        if (row->type == MG_OPTION_CHOICE)
+            (void) printf(" %s", row->most);
+        else if (row->least[0] != '\0')
+            (void) printf(say(", from %s to %s", "、%s から %s まで"), row->least, row->most);
+        (void) fputs(say("; preset: ", "。既定値: "), stdout);
+        put_text(row->preset[0] != '\0' ? row->preset : say("empty", "空"));
+        (void) printf("%s\n.br\n", say(".", "。"));
+        option_readers(row);
+    }
+    heading("SEE ALSO", "関連項目");
+    (void) puts(".BR masugata (1)");
+}
+
+int
+main(int argc, char **argv)
+{
+    OWN_BUFFER(help, 65536);
+    const char *language = argc > 2 ? argv[argc == 5 ? 3 : 2] : "";
+    japanese = strcmp(language, "ja") == 0;
+    if (argc == 3 && strcmp(argv[1], "masugata") == 0)
+        page_masugata();
+    else if (argc == 3 && strcmp(argv[1], "configuration") == 0)
+        page_configuration();
+    else if (argc == 5 && strcmp(argv[1], "command") == 0 && mg_ok(mg_file_read(argv[4], &help)))
+        page_command(argv[2], mg_buffer_text(&help));
+    else {
+        (void) fputs("usage: manual masugata|configuration LANG, manual command WORD LANG HELP\n", stderr);
+        return 2;
+    }
+    return 0;
+}
