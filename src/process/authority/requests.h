@@ -6,6 +6,9 @@
 #include "process/authority/core.h"
 
 #define MG_AUTHORITY_REQUESTS(X) \
+    X(audit_search)              \
+    X(audit_events)              \
+    X(audit_evidence)            \
     X(tenant_list)               \
     X(tenant_parts)              \
     X(tenant_add)                \

@@ -1,0 +1,230 @@
+/* What operators ask of the audit log: the authority checks the right, names tenants, records that the
+ * log was read, and asks the audit process. */
+#include "process/authority/requests.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+
+#define AUDIT_MS 20000
+/* An answer may be empty and have more: so many are asked for one page. */
+#define PAGES_MOST 50
+#define ROWS_MOST 200
+
+/* Recorded once a search, not once a page of it. */
+static CHECKED struct mg_status
+reading_record(const struct mg_core_actor *actor, enum mg_event event, uint64_t tenant, struct mg_view words)
+{
+    const struct mg_core_detail details[] = {{.key = "text", .value = words}};
+    return mg_core_record(&(struct mg_core_record) {.event = event,
+                                                    .tenant = tenant,
+                                                    .actor = actor,
+                                                    .target = mg_view_text("audit log"),
+                                                    .outcome = MG_AUDIT_SUCCESS,
+                                                    .details = details,
+                                                    .detail_count = words.length == 0 ? 0 : 1});
+}
+
+/* ---- rows for the console ---- */
+
+static struct mg_view
+text_at(const json_t *event, const char *first, const char *second, const char *third)
+{
+    const json_t *at = json_object_get(event, first);
+    if (second != NULL)
+        at = json_object_get(at, second);
+    if (third != NULL)
+        at = json_object_get(at, third);
+    return mg_view_text(json_string_value(at));
+}
+
+static struct mg_view
+either(struct mg_view a, struct mg_view b)
+{
+    return a.length != 0 ? a : b;
+}
+
+static struct mg_view
+cut(struct mg_view text, size_t most)
+{
+    if (text.length <= most)
+        return text;
+    while (most != 0 && (text.bytes[most] & 0xC0) == 0x80)
+        most--;
+    return mg_view_of(text.bytes, most);
+}
+
+/* The name of a tenant that exists, its number otherwise. */
+static struct mg_view
+tenant_name(struct mg_view number, struct mg_core_tenant *tenant)
+{
+    uint64_t value = 0;
+    if (!mg_ok(mg_parse_u64(number, UINT64_MAX, &value)) || value == 0)
+        return MG_VIEW_EMPTY;
+    return mg_ok(mg_core_tenant(value, tenant)) ? mg_view_text(tenant->name) : number;
+}
+
+/* Reason first, then the details as key=value. */
+static CHECKED struct mg_status
+detail_text(const json_t *event, struct mg_buffer *text)
+{
+    json_t *details = json_object_get(json_object_get(event, "unmapped"), "details");
+    const char *key;
+    json_t *value;
+    TRY(mg_buffer_add(text, text_at(event, "status_detail", NULL, NULL)));
+    json_object_foreach(details, key, value)
+        TRY(mg_buffer_format(text, "%s%s=%s", text->length == 0 ? "" : " ", key,
+                             json_is_string(value) ? json_string_value(value) : ""));
+    return OK;
+}
+
+static CHECKED struct mg_status
+row_add(struct mg_buffer *list, const struct mg_record_audit_entry *entry)
+{
+    char class[24];
+    struct mg_core_tenant tenant;
+    OWN_BUFFER(detail, 16384);
+    json_t *event = json_loadb((const char *) entry->event.bytes, entry->event.length, 0, NULL);
+    (void) snprintf(class, sizeof class, "%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(event, "class_uid")));
+    const struct mg_view actor = either(either(text_at(event, "actor", "user", "name"), text_at(event, "actor", "user", "uid")),
+                                        text_at(event, "actor", "process", "uid"));
+    const json_t *resource = json_array_get(json_object_get(event, "resources"), 0);
+    const struct mg_view target =
+        either(either(text_at(event, "user", "name", NULL), text_at(event, "entity", "name", NULL)),
+               either(either(text_at(event, "database", "name", NULL), text_at(event, "finding_info", "title", NULL)),
+                      mg_view_text(json_string_value(json_object_get(resource, "name")))));
+    struct mg_status status = detail_text(event, &detail);
+    const struct mg_record_audit_row row = {
+        .entry = entry->index,
+        .time = (int64_t) json_integer_value(json_object_get(event, "time")),
+        .class = mg_view_text(class),
+        .tenant = tenant_name(text_at(event, "metadata", "tenant_uid", NULL), &tenant),
+        .actor = cut(actor, 254),
+        .action = cut(json_is_true(json_object_get(event, "erased")) ? mg_view_text("erased")
+                                                                     : text_at(event, "metadata", "event_code", NULL),
+                      64),
+        .target = cut(target, 254),
+        .outcome = cut(text_at(event, "unmapped", "outcome", NULL), 64),
+        .address = cut(text_at(event, "src_endpoint", "ip", NULL), 64),
+        .detail = cut(mg_buffer_view(&detail), 1024),
+    };
+    if (mg_ok(status))
+        status = mg_list_add_audit_row(list, &row);
+    json_decref(event);
+    return status;
+}
+
+/* Adds the rows of one answer; *full when the list takes no more. */
+static CHECKED struct mg_status
+rows_add(struct mg_buffer *list, struct mg_list entries, uint64_t most, uint64_t *rows, bool *full)
+{
+    for (bool more = true;;) {
+        struct mg_record_audit_entry entry;
+        TRY(mg_list_next_audit_entry(&entries, &entry, &more));
+        if (!more)
+            return OK;
+        const size_t before = list->length;
+        const struct mg_status status = *rows < most ? row_add(list, &entry) : fail(TOO_LARGE);
+        if (status.code == MG_TOO_LARGE && *rows != 0) {
+            list->length = before;
+            *full = true;
+            return OK;
+        }
+        TRY(status);
+        ++*rows;
+    }
+}
+
+MG_HANDLER_PUBLIC(audit_search)
+{
+    OWN_BUFFER(list, 122880);
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_core_actor actor;
+    struct mg_core_tenant tenant = {.number = 0};
+    struct mg_reply_audit_search reply = {.outcome = MG_NOT_ALLOWED};
+    bool allowed, full = false;
+    TRY(mg_core_operator(call, request->session, &actor, &allowed));
+    if (!allowed)
+        return mg_answer_audit_search(call, &reply);
+    if (request->tenant.length != 0)
+        TRY(mg_core_tenant_named(request->tenant, &tenant));
+    if (request->before == 0)
+        TRY(reading_record(&actor, MG_EVENT_audit_read, tenant.number, request->words));
+    const uint64_t most = request->most == 0 || request->most > ROWS_MOST ? ROWS_MOST : request->most;
+    struct mg_request_audit_read read = {.all_tenants = request->tenant.length == 0,
+                                         .tenant = tenant.number,
+                                         .text = request->words,
+                                         .since = request->since,
+                                         .until = request->until,
+                                         .from = request->before,
+                                         .limit = most};
+    struct mg_reply_audit_read answer = {.more = true};
+    uint64_t rows = 0;
+    for (unsigned page = 0; page < PAGES_MOST && answer.more && rows < most && !full; page++) {
+        TRY(mg_call_audit_read(&read, &answer, &storage, AUDIT_MS));
+        TRY(rows_add(&list, answer.entries, most, &rows, &full));
+        read.from = answer.next;
+    }
+    reply = (struct mg_reply_audit_search) {
+        .outcome = MG_GRANTED, .more = rows != 0 && (answer.more || full), .entries = {.bytes = mg_buffer_view(&list)}};
+    return mg_answer_audit_search(call, &reply);
+}
+
+/* ---- entries as they are ---- */
+
+MG_HANDLER_PUBLIC(audit_events)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_core_actor actor;
+    struct mg_core_tenant tenant = {.number = 0};
+    struct mg_reply_audit_events reply = {.outcome = MG_NOT_ALLOWED};
+    bool allowed;
+    TRY(mg_core_operator(call, request->session, &actor, &allowed));
+    if (!allowed)
+        return mg_answer_audit_events(call, &reply);
+    if (request->tenant.length != 0)
+        TRY(mg_core_tenant_named(request->tenant, &tenant));
+    const enum mg_event event = mg_event_of_name(request->event);
+    if (request->event.length != 0 && event == MG_EVENT_NONE)
+        return fail_with(NOT_FOUND, "no event is called %.*s", (int) request->event.length,
+                         (const char *) request->event.bytes);
+    if (request->exporting)
+        TRY(reading_record(&actor, MG_EVENT_audit_export, tenant.number, request->text));
+    else if (request->from == 0)
+        TRY(reading_record(&actor, MG_EVENT_audit_read, tenant.number, request->text));
+    const struct mg_request_audit_read read = {.all_tenants = request->all_tenants,
+                                               .tenant = tenant.number,
+                                               .class_uid = request->class_uid,
+                                               .event = (uint64_t) event,
+                                               .actor = request->actor,
+                                               .text = request->text,
+                                               .since = request->since,
+                                               .until = request->until,
+                                               .from = request->from,
+                                               .oldest_first = request->oldest_first,
+                                               .limit = request->limit};
+    struct mg_reply_audit_read answer;
+    TRY(mg_call_audit_read(&read, &answer, &storage, AUDIT_MS));
+    reply = (struct mg_reply_audit_events) {.outcome = MG_GRANTED,
+                                            .entries = answer.entries,
+                                            .next = answer.next,
+                                            .more = answer.more,
+                                            .size = answer.size};
+    return mg_answer_audit_events(call, &reply);
+}
+
+MG_HANDLER_PUBLIC(audit_evidence)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_core_actor actor;
+    struct mg_reply_audit_evidence reply = {.outcome = MG_NOT_ALLOWED};
+    bool allowed;
+    TRY(mg_core_operator(call, request->session, &actor, &allowed));
+    if (!allowed)
+        return mg_answer_audit_evidence(call, &reply);
+    struct mg_reply_audit_proof answer;
+    TRY(mg_call_audit_proof(&(struct mg_request_audit_proof) {.index = request->index}, &answer, &storage, AUDIT_MS));
+    reply = (struct mg_reply_audit_evidence) {
+        .outcome = MG_GRANTED, .proof = answer.proof, .leaf = answer.leaf, .entry_key = answer.entry_key};
+    return mg_answer_audit_evidence(call, &reply);
+}
