@@ -31,7 +31,7 @@ enum origin {
 struct portal_settings {
     unsigned https_port;
     unsigned password_minimum;
-    const char *proof_directory; /* trust.json and controls.json of the prober */
+    const char *proof_directory; /* trust.json of the prober */
 };
 extern struct portal_settings portal_settings;
 

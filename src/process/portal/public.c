@@ -9,7 +9,7 @@
 
 #include <jansson.h>
 
-#define FINDINGS_MOST (512 * 1024)
+#define FINDINGS_MOST (1024 * 1024)
 #define LANGUAGE_S (400 * 24 * 3600)
 #define FOREVER "public, max-age=31536000, immutable"
 
@@ -79,13 +79,15 @@ json_drop(json_t **json)
     *json = NULL;
 }
 
-/* {"at": time, "controls": [{"id", "verdict", "since", "at", "reason"}]}; NULL while there is none. */
+/* What the prober publishes: {"controls": [{"statement": {"en", "ja"}, "verdict", "since", "at"}]}; NULL while
+ * there is none. */
 static json_t *
-findings_read(const char *file)
+findings_read(void)
 {
     char path[MG_PATH];
     OWN_BUFFER(text, FINDINGS_MOST);
-    if (!mg_ok(mg_path_join(path, portal_settings.proof_directory, file)) || !mg_ok(mg_file_read(path, &text)))
+    if (!mg_ok(mg_path_join(path, portal_settings.proof_directory, "trust.json")) ||
+        !mg_ok(mg_file_read(path, &text)))
         return NULL;
     return json_loadb(mg_buffer_text(&text), text.length, JSON_REJECT_DUPLICATES, NULL);
 }
@@ -96,13 +98,14 @@ json_text(const json_t *object, const char *key)
     return mg_view_text(json_string_value(json_object_get(object, key)));
 }
 
+/* By its sentence, so that a verdict is never shown beside other words than it was found for. */
 static const json_t *
-finding_of(const json_t *findings, const char *id)
+finding_of(const json_t *findings, const struct mg_control_row *control)
 {
     const json_t *list = json_object_get(findings, "controls"), *finding;
     size_t i;
     json_array_foreach(list, i, finding) {
-        if (mg_view_is(json_text(finding, "id"), id))
+        if (mg_view_is(json_text(json_object_get(finding, "statement"), "en"), control->statement.en))
             return finding;
     }
     return NULL;
@@ -154,10 +157,9 @@ scope_control(const struct visit *visit, struct mg_scope *row, const struct mg_c
     scope_time_of(visit, row, TIME_NAMES(seen), json_text(finding, "at"));
 }
 
-/* Controls by category; with `reasons` (for operators only) also why. Planned ones are counted, not
- * listed: they claim nothing. */
+/* Controls by category. Planned ones are counted, not listed: they claim nothing. */
 static void
-scope_controls(struct visit *visit, const json_t *findings, bool reasons)
+scope_controls(struct visit *visit, const json_t *findings)
 {
     size_t counts[VERDICTS] = {0}, planned = 0;
     for (int category = 0; category < MG_CATEGORY_COUNT; category++) {
@@ -175,12 +177,9 @@ scope_controls(struct visit *visit, const json_t *findings, bool reasons)
                 mg_scope_set_text(group, "category",
                                   mg_words_in(mg_category_words(control->category), visit->language == MG_JAPANESE));
             }
-            const json_t *finding = finding_of(findings, control->id);
+            const json_t *finding = finding_of(findings, control);
             const enum verdict verdict = verdict_of(visit, control, finding);
-            struct mg_scope *row = mg_scope_add(group, "controls");
-            scope_control(visit, row, control, finding, verdict);
-            if (reasons)
-                mg_scope_set(row, "reason", json_text(finding, "reason"));
+            scope_control(visit, mg_scope_add(group, "controls"), control, finding, verdict);
             counts[verdict]++;
         }
     }
@@ -195,8 +194,8 @@ scope_controls(struct visit *visit, const json_t *findings, bool reasons)
 struct mg_status
 page_trust(struct visit *visit)
 {
-    MG_CLEANUP(json_drop) json_t *findings = findings_read("trust.json");
-    scope_controls(visit, findings, false);
+    MG_CLEANUP(json_drop) json_t *findings = findings_read();
+    scope_controls(visit, findings);
     scope_time(visit, visit->page, TIME_NAMES(now), visit->now);
     return show(visit, 200, "trust");
 }
@@ -222,8 +221,8 @@ page_console_controls(struct visit *visit)
     TRY(mg_call_tenant_list(&request, &reply, &visit->storage, CALL_MS));
     if (reply.outcome != MG_GRANTED)
         return fail(REFUSED);
-    MG_CLEANUP(json_drop) json_t *findings = findings_read("controls.json");
-    scope_controls(visit, findings, true);
+    MG_CLEANUP(json_drop) json_t *findings = findings_read();
+    scope_controls(visit, findings);
     mg_scope_set_flag(visit->page, "at_controls", true);
     return show(visit, 200, "console_controls");
 }
