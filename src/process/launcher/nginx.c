@@ -198,9 +198,10 @@ origins_read(struct mg_list list, struct origins *origins)
         if (origins->count >= SITES_MOST)
             return fail_with(TOO_LARGE, "more than %d origins", SITES_MOST);
         struct origin *origin = &origins->rows[origins->count];
-        if (site.kind > MG_SITE_OPERATOR)
+        /* The message counts like enum mg_origin, where zero is none. */
+        if (site.kind < 1 || site.kind > MG_SITE_OPERATOR + 1)
             return fail(MALFORMED);
-        origin->kind = (enum mg_site_kind) site.kind;
+        origin->kind = (enum mg_site_kind) (site.kind - 1);
         origin->tenant = site.tenant;
         TRY(mg_view_copy(site.host, origin->host, sizeof origin->host));
         TRY(mg_view_copy(site.upstream, origin->upstream, sizeof origin->upstream));
