@@ -56,6 +56,9 @@ void mg_password_check_drop(struct mg_password_check *check);
 /* The same work whether the account exists (NULL if not), has a password, or may sign in. */
 CHECKED struct mg_status mg_password_check(const struct mg_account *account, struct mg_view typed, const char *purpose,
                                            struct mg_password_check *ret_check);
+/* Opens the stored hash; the reply borrows storage (give it a maximum of MG_PACKET_MOST). */
+CHECKED struct mg_status mg_password_unseal(const struct mg_account *account, const char *purpose,
+                                            struct mg_reply_unseal *ret_reply, struct mg_buffer *storage);
 /* Hashes and seals for the account's row. */
 CHECKED struct mg_status mg_password_seal(uint64_t tenant, uint64_t account, struct mg_view normalised,
                                           struct mg_buffer *sealed);

@@ -18,8 +18,9 @@ row_name(uint64_t account, char row[24])
     (void) snprintf(row, 24, "%" PRIu64, account);
 }
 
-static CHECKED struct mg_status
-unseal(const struct mg_account *account, const char *purpose, struct mg_reply_unseal *ret_reply, struct mg_buffer *storage)
+struct mg_status
+mg_password_unseal(const struct mg_account *account, const char *purpose, struct mg_reply_unseal *ret_reply,
+                   struct mg_buffer *storage)
 {
     char row[24];
     row_name(account->id, row);
@@ -73,7 +74,7 @@ mg_password_check(const struct mg_account *account, struct mg_view typed, const 
     bool possible = mg_ok(mg_password_normalise(typed, &ret_check->normalised)) &&
                     ret_check->normalised.length <= MG_PASSWORD_MOST_BYTES;
     if (account != NULL && account->password_sealed.length != 0)
-        TRY(unseal(account, purpose, &opened, &unsealed));
+        TRY(mg_password_unseal(account, purpose, &opened, &unsealed));
     else
         possible = false;
     /* Other systems hashed the bytes as they were typed; ours are of the normalised text. */

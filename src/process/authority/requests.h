@@ -37,7 +37,9 @@
     X(user_disable)              \
     X(user_lock)                 \
     X(user_invite)               \
-    X(user_ticket)
+    X(user_ticket)               \
+    X(canary_account)            \
+    X(stored_passwords)
 
 #define X(name) MG_HANDLER_DECLARE(name)
 MG_AUTHORITY_REQUESTS(X)

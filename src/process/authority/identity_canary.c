@@ -1,0 +1,151 @@
+/* What the prober asks about sign-in: accounts to try it with, and how the stored passwords look.
+ * A canary account owns nothing, has no role, and gets a new random password for each round of
+ * probes; every time that is recorded. */
+#include "process/authority/identity.h"
+
+#include "base/secret.h"
+#include "ports/password_hash.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static const struct {
+    const char *login, *name;
+} canaries[] = {
+    {"masugata-probe", "Masugata probe / 検査用"},
+    {"masugata-probe-lock", "Masugata probe (lock) / 検査用 (ロック)"},
+};
+
+static CHECKED struct mg_status
+account_ensure(struct mg_database *database, uint64_t tenant, size_t which, mg_instant now, struct mg_rows **ret_rows,
+               struct mg_account *ret_account)
+{
+    const struct mg_view login = mg_view_text(canaries[which].login);
+    const struct mg_status status = mg_account_find(database, tenant, login, ret_rows, ret_account);
+    if (status.code != MG_NOT_FOUND)
+        return status;
+    TRY(mg_identity_note(&(struct mg_audit_note) {
+        .event = MG_EVENT_user_create, .tenant = tenant, .target = login, .outcome = MG_AUDIT_SUCCESS}));
+    OWN(rows) inserted = NULL;
+    TRY(mg_query(database, &inserted,
+                 "INSERT INTO account (tenant, login, name, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+                 MG_I64(tenant), MG_TEXT(login), MG_TEXT(mg_view_text(canaries[which].name)), MG_INSTANT(now)));
+    return mg_account_find(database, tenant, login, ret_rows, ret_account);
+}
+
+/* A new password, no lock, no failures, no sessions. */
+static CHECKED struct mg_status
+account_renew(struct mg_database *database, const struct mg_account *account, struct mg_view password, mg_instant now)
+{
+    uint64_t ended = 0;
+    OWN_BUFFER(sealed, 4096);
+    OWN(rows) updated = NULL;
+    TRY(mg_password_seal(account->tenant, account->id, password, &sealed));
+    TRY(mg_identity_note(&(struct mg_audit_note) {.event = MG_EVENT_user_change,
+                                                  .tenant = account->tenant,
+                                                  .target = account->login,
+                                                  .reason = mg_view_text("a round of probes"),
+                                                  .outcome = MG_AUDIT_SUCCESS}));
+    OWN_EFFECTS(true);
+    TRY(mg_query(database, &updated,
+                 "UPDATE account SET password_sealed = $2, password_changed_at = $3, must_change = false,"
+                 " disabled_at = NULL, locked_at = NULL, roles = '' WHERE id = $1",
+                 MG_I64(account->id), MG_BYTES(mg_buffer_view(&sealed)), MG_INSTANT(now)));
+    TRY(mg_attempt_clear(database, account->tenant, account->login));
+    return mg_families_end(database, &(struct mg_family_match) {.account = account->id}, &ended);
+}
+
+MG_HANDLER_PUBLIC(canary_account)
+{
+    struct mg_core_tenant tenant;
+    struct mg_account account;
+    OWN(database) database = NULL;
+    OWN(rows) rows = NULL;
+    OWN_KEY(bytes, 32);
+    OWN_BUFFER(password, 64);
+    const mg_instant now = mg_now();
+    if (request->which >= MG_COUNT(canaries) || request->tenant == 0)
+        return fail(INVALID);
+    TRY(mg_core_tenant(request->tenant, &tenant));
+    if (!tenant.open)
+        return mg_answer_canary_account(call, &(struct mg_reply_canary_account) {.outcome = MG_TENANT_CLOSED});
+    mg_random(bytes, sizeof bytes);
+    TRY(mg_base64url(mg_view_of(bytes, sizeof bytes), &password));
+    TRY(mg_core_database(&database));
+    TRY(account_ensure(database, tenant.number, (size_t) request->which, now, &rows, &account));
+    TRY(account_renew(database, &account, mg_buffer_view(&password), now));
+    return mg_answer_canary_account(call, &(struct mg_reply_canary_account) {.outcome = MG_GRANTED,
+                                                                            .login = account.login,
+                                                                            .password = mg_buffer_view(&password)});
+}
+
+/* ---- how the stored passwords look ---- */
+
+static bool
+is_weak(const struct mg_password_parsed *parsed)
+{
+    const struct mg_options *options = mg_environment()->options;
+    if (parsed->scheme != MG_PASSWORD_ARGON2ID)
+        return false; /* imported: bounded by the parser, replaced at the next sign-in */
+    return parsed->cost.memory_kib < (uint64_t) options->password_argon2_memory_kib ||
+           parsed->cost.passes < (uint64_t) options->password_argon2_passes || parsed->salt_length < 16 ||
+           parsed->tag_length < 32;
+}
+
+static void
+count_hash(struct mg_view hash, struct mg_reply_stored_passwords *counts)
+{
+    struct mg_password_parsed parsed;
+    if (!mg_ok(mg_password_parse(hash, &parsed))) {
+        counts->foreign++;
+        return;
+    }
+    counts->weak += is_weak(&parsed);
+    counts->argon2id += parsed.scheme == MG_PASSWORD_ARGON2ID;
+    counts->bcrypt += parsed.scheme == MG_PASSWORD_BCRYPT;
+    counts->yescrypt += parsed.scheme == MG_PASSWORD_YESCRYPT;
+    counts->foreign += parsed.scheme == MG_PASSWORD_SHA512CRYPT;
+}
+
+static CHECKED struct mg_status
+count_account(const struct mg_account *account, struct mg_reply_stored_passwords *counts)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_unseal opened;
+    counts->users++;
+    const struct mg_status status = mg_password_unseal(account, "probe", &opened, &storage);
+    if (status.code == MG_INTEGRITY || status.code == MG_CRYPTO || status.code == MG_MALFORMED) {
+        counts->unreadable++;
+        return OK;
+    }
+    TRY(status);
+    count_hash(opened.plaintext, counts);
+    return OK;
+}
+
+/* All accounts with a password, a page at a time. */
+MG_HANDLER_PUBLIC(stored_passwords)
+{
+    enum { PAGE = 200 };
+    struct mg_reply_stored_passwords counts = {.users = 0};
+    (void) request;
+    OWN(database) database = NULL;
+    TRY(mg_core_database(&database));
+    uint64_t after = 0;
+    for (size_t count = PAGE; count == PAGE;) {
+        OWN(rows) rows = NULL;
+        TRY(mg_query(database, &rows,
+                     "SELECT " MG_ACCOUNT_COLUMNS " FROM account acc WHERE acc.id > $1 AND acc.password_sealed IS NOT NULL"
+                     " ORDER BY acc.id LIMIT $2",
+                     MG_I64(after), MG_I64(PAGE)));
+        count = mg_rows_count(rows);
+        for (size_t i = 0; i < count; i++) {
+            struct mg_account account;
+            if (!mg_account_read(rows, i, 0, &account))
+                return fail(DATABASE);
+            TRY(count_account(&account, &counts));
+            after = account.id;
+        }
+    }
+    return mg_answer_stored_passwords(call, &counts);
+}
