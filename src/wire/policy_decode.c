@@ -79,7 +79,6 @@ get_tenant(struct mg_reader *reader, struct mg_gate_tenant *tenant)
     TRY(get_u32(reader, MG_TENANT_ACTIVE, &state));
     tenant->state = (enum mg_tenant_state) state;
     TRY(mg_get_flag(reader, &tenant->maintenance));
-    TRY(mg_get_flag(reader, &tenant->plain_identity));
     TRY(get_u32(reader, 86400, &tenant->retry_after_s));
     TRY(get_u32(reader, UINT32_MAX, &tenant->idle_s));
     TRY(get_u32(reader, UINT32_MAX, &tenant->absolute_s));

@@ -32,7 +32,6 @@ put_tenant(struct mg_buffer *buffer, const struct mg_policy_tenant *tenant)
     TRY(put_text(buffer, tenant->name));
     TRY(mg_put_u64(buffer, tenant->state));
     TRY(mg_put_flag(buffer, tenant->maintenance));
-    TRY(mg_put_flag(buffer, tenant->plain_identity));
     TRY(mg_put_u64(buffer, tenant->retry_after_s == 0 ? 60 : tenant->retry_after_s));
     TRY(mg_put_u64(buffer, (uint64_t) tenant->idle_ms / 1000));
     TRY(mg_put_u64(buffer, (uint64_t) tenant->absolute_ms / 1000));

@@ -53,7 +53,6 @@ struct mg_policy_tenant {
     const char *headers[MG_POLICY_HEADERS]; /* NULL: the default; "": do not send */
     /* Names of the app's cookies that its scripts must read (no HttpOnly), separated by spaces. */
     const char *script_cookies;
-    bool plain_identity; /* X-Forwarded-User, -Email, -Groups beside the assertion */
 };
 
 struct mg_policy_host {
@@ -120,7 +119,7 @@ struct mg_gate_tenant {
     uint32_t id;
     struct mg_view name;
     enum mg_tenant_state state;
-    bool maintenance, plain_identity;
+    bool maintenance;
     uint32_t retry_after_s, idle_s, absolute_s;
     struct mg_network_set use, sign_in, administrators;
     enum mg_csp_mode csp_mode;

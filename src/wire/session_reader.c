@@ -263,15 +263,15 @@ mg_session_mark(struct mg_session_reader *reader, const struct mg_session_hot *h
 }
 
 static enum mg_session_answer
-judge(const struct mg_session_reader *reader, const struct mg_session_hot *hot, mg_instant now)
+judge(const struct mg_session_reader *reader, struct mg_session_hot *hot, mg_instant now)
 {
     const uint32_t now_s = session_seconds(now);
     if (hot->origin == MG_ORIGIN_NONE)
         return MG_SESSION_NONE;
     if (now_s >= hot->expires_s)
         return MG_SESSION_EXPIRED;
-    const uint32_t used_s = last_used_s(reader, hot);
-    if (now_s > used_s && now_s - used_s > hot->idle_s)
+    hot->used_s = last_used_s(reader, hot);
+    if (now_s > hot->used_s && now_s - hot->used_s > hot->idle_s)
         return MG_SESSION_IDLE;
     return MG_SESSION_FOUND;
 }

@@ -141,6 +141,7 @@ struct mg_session_hot {
     uint64_t generation;
     uint32_t tenant_id, host_id, roles;
     uint32_t expires_s, idle_s;
+    uint32_t used_s; /* the last use before this lookup */
     uint8_t flags;
     enum mg_origin origin;
 };

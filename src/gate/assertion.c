@@ -1,0 +1,72 @@
+/* The identity for the app: from the shared map, or, once, by asking the authority through the
+ * portal without blocking. */
+#include "gate/gate.h"
+
+static ngx_int_t
+answered(ngx_http_request_t *subrequest, void *data, ngx_int_t rc)
+{
+    (void) subrequest;
+    gate_context_t *context = data;
+    /* The answer itself carries nothing: the authority has put tokens into the map, or not. */
+    context->phase = GATE_ASKED;
+    return rc;
+}
+
+static ngx_int_t
+ask(ngx_http_request_t *r, gate_context_t *context)
+{
+    static ngx_str_t uri = ngx_string("/.masugata/internal/assertion");
+    ngx_http_post_subrequest_t *after = ngx_palloc(r->pool, sizeof *after);
+    if (after == NULL)
+        return NGX_ERROR;
+    *after = (ngx_http_post_subrequest_t) {.handler = answered, .data = context};
+    ngx_http_request_t *subrequest;
+    context->phase = GATE_ASKING;
+    if (ngx_http_subrequest(r, &uri, NULL, &subrequest, after, NGX_HTTP_SUBREQUEST_WAITED) != NGX_OK)
+        return NGX_ERROR;
+    subrequest->header_only = 1;
+    /* The visitor's body stays with the visitor's request. */
+    subrequest->headers_in.content_length_n = -1;
+    subrequest->headers_in.content_length = NULL;
+    subrequest->headers_in.chunked = 0;
+    if (gate_inbound_for_question(subrequest, context) != NGX_OK)
+        return NGX_ERROR;
+    return NGX_AGAIN;
+}
+
+static ngx_int_t
+add(ngx_http_request_t *r, const uint8_t *token, size_t length)
+{
+    u_char *copy = ngx_pnalloc(r->pool, length);
+    if (copy == NULL)
+        return NGX_ERROR;
+    ngx_memcpy(copy, token, length);
+    const ngx_str_t value = {.len = length, .data = copy};
+    ngx_table_elt_t *header = gate_header_add(r, &r->headers_in.headers, "X-Masugata-Assertion", "x-masugata-assertion", value);
+    if (header == NULL)
+        return NGX_ERROR;
+    header->hash = ngx_hash_key(header->lowcase_key, header->key.len);
+    return NGX_OK;
+}
+
+ngx_int_t
+gate_assertion_set(ngx_http_request_t *r, gate_context_t *context)
+{
+    const gate_server_conf_t *conf = ngx_http_get_module_srv_conf(r, ngx_http_masugata_module);
+    if (!context->verdict.has_session || !conf->assertion)
+        return NGX_OK;
+    /* Ended while we asked? Then nothing that was granted before counts. */
+    if (context->phase == GATE_ASKED && !mg_session_still(gate_worker.sessions, &context->verdict.session)) {
+        struct mg_session_hot again;
+        if (mg_session_lookup(gate_worker.sessions, context->verdict.token_hash, gate_now(), false, &again) !=
+            MG_SESSION_FOUND)
+            return NGX_DECLINED;
+        context->verdict.session = again;
+    }
+    uint8_t token[MG_ASSERTION_BYTES];
+    size_t length;
+    if (gate_worker.assertions != NULL &&
+        mg_assertion_find(gate_worker.assertions, context->verdict.session.session_id, gate_now(), token, &length))
+        return add(r, token, length);
+    return context->phase == GATE_NEW ? ask(r, context) : NGX_DECLINED;
+}

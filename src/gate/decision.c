@@ -1,0 +1,267 @@
+/* The low-level SHA-256 is deprecated in OpenSSL 3 but an EVP digest costs twice as much for one
+ * block, and an implicit fetch six times: 69, 116, 420 ns. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include "gate/decision.h"
+
+#include <openssl/sha.h>
+
+void
+mg_token_hash(const uint8_t token[MG_TOKEN], uint8_t hash[MG_TOKEN_HASH])
+{
+    SHA256_CTX context;
+    SHA256_Init(&context);
+    SHA256_Update(&context, token, MG_TOKEN);
+    SHA256_Final(hash, &context);
+}
+
+static bool
+begins_with(struct mg_view text, const char *prefix)
+{
+    const size_t length = strlen(prefix);
+    return text.length >= length && memcmp(text.bytes, prefix, length) == 0;
+}
+
+static bool
+is_below(struct mg_view path, const char *directory)
+{
+    const size_t length = strlen(directory);
+    return begins_with(path, directory) && (path.length == length || path.bytes[length] == '/');
+}
+
+static bool
+is_public_statement(struct mg_view path)
+{
+    return is_below(path, "/.well-known/masugata");
+}
+
+static enum mg_gate_destination
+destination_of(const struct mg_gate_host *host, struct mg_view path)
+{
+    if (host->origin != MG_ORIGIN_APP || is_below(path, "/.masugata") || is_public_statement(path))
+        return MG_TO_PORTAL;
+    return MG_TO_APP;
+}
+
+static bool
+in_list(struct mg_view list, struct mg_view item)
+{
+    for (size_t at = 0; at < list.length;) {
+        size_t end = at;
+        while (end < list.length && list.bytes[end] != ' ')
+            end++;
+        if (mg_view_equal(mg_view_of(list.bytes + at, end - at), item))
+            return true;
+        at = end + 1;
+    }
+    return false;
+}
+
+/* Which host, whose, and in what state. */
+static enum mg_refusal
+judge_host(const struct mg_gate_policy *policy, const struct mg_gate_request *request, struct mg_gate_verdict *verdict)
+{
+    if (request->host.length == 0)
+        return MG_REFUSAL_UNKNOWN_HOST;
+    verdict->host = mg_gate_host_find(policy, request->host);
+    if (verdict->host == NULL)
+        return MG_REFUSAL_UNKNOWN_HOST;
+    if (verdict->host->tenant->state != MG_TENANT_ACTIVE)
+        return MG_REFUSAL_SUSPENDED;
+    /* RFC 9110 section 7.4: a request for an authority that this connection was not made for. */
+    if (request->server_name.length != 0 && !mg_view_equal(request->server_name, request->host))
+        return MG_REFUSAL_MISDIRECTED;
+    return MG_REFUSAL_NONE;
+}
+
+static enum mg_refusal
+judge_path(const struct mg_gate_request *request, struct mg_gate_verdict *verdict)
+{
+    if (request->malformed)
+        return MG_REFUSAL_BAD_HEADER;
+    if (request->path.length == 0)
+        return MG_REFUSAL_AMBIGUOUS_PATH;
+    if (is_below(request->path, "/.masugata/internal"))
+        return MG_REFUSAL_INTERNAL_PATH;
+    verdict->destination = destination_of(verdict->host, request->path);
+    verdict->route = mg_gate_route_find(verdict->host, request->path);
+    return MG_REFUSAL_NONE;
+}
+
+static enum mg_refusal
+judge_network(const struct mg_gate_request *request, const struct mg_gate_verdict *verdict)
+{
+    const struct mg_gate_host *host = verdict->host;
+    const struct mg_gate_route *route = verdict->route;
+    if (is_public_statement(request->path))
+        return MG_REFUSAL_NONE;
+    const struct mg_network_set *list = host->origin == MG_ORIGIN_SIGN_IN ? &host->tenant->sign_in : &host->tenant->use;
+    if (!mg_network_set_has(list, request->client))
+        return MG_REFUSAL_NETWORK;
+    if (route == NULL)
+        return MG_REFUSAL_NONE;
+    if (!mg_network_set_has(&route->networks, request->client) ||
+        (route->administrators_only_networks && !mg_network_set_has(&host->tenant->administrators, request->client)))
+        return MG_REFUSAL_NETWORK;
+    return MG_REFUSAL_NONE;
+}
+
+/* A browser names where a request comes from: Sec-Fetch-Site, or Origin on anything but GET and HEAD
+ * (Fetch standard). A request with neither was not caused by a page. */
+static enum mg_refusal
+judge_site(const struct mg_gate_request *request, const struct mg_gate_route *route)
+{
+    if (!request->unsafe && !request->websocket)
+        return MG_REFUSAL_NONE;
+    if (route != NULL && route->webhook && !request->websocket)
+        return MG_REFUSAL_NONE;
+    if (route != NULL && request->origin.bytes != NULL && in_list(route->cors_origins, request->origin))
+        return MG_REFUSAL_NONE;
+    const bool same_site = request->fetch_site.bytes != NULL && (mg_view_is(request->fetch_site, "same-origin") ||
+                                                                 mg_view_is(request->fetch_site, "none"));
+    if (request->fetch_site.bytes != NULL && !same_site)
+        return MG_REFUSAL_CROSS_SITE;
+    if (request->origin.bytes == NULL || mg_view_equal(request->origin, request->own_origin))
+        return MG_REFUSAL_NONE;
+    /* Under Referrer-Policy: no-referrer a page's own forms say "null"; Sec-Fetch-Site, which no page
+     * can set, then tells them from others. */
+    return same_site && mg_view_is(request->origin, "null") ? MG_REFUSAL_NONE : MG_REFUSAL_CROSS_SITE;
+}
+
+static bool
+needs_no_session(const struct mg_gate_request *request, const struct mg_gate_verdict *verdict)
+{
+    const struct mg_gate_route *route = verdict->route;
+    if (verdict->destination == MG_TO_PORTAL)
+        return true;
+    if (route == NULL)
+        return false;
+    return route->public || route->webhook || (route->bearer && request->bearer) ||
+           (request->preflight && route->cors_origins.length != 0 && request->origin.bytes != NULL &&
+            in_list(route->cors_origins, request->origin));
+}
+
+/* A session counts only where it was issued for. */
+static bool
+is_for_host(const struct mg_session_hot *session, const struct mg_gate_host *host)
+{
+    return session->tenant_id == host->tenant->id && session->origin == host->origin &&
+           (session->host_id == 0 || session->host_id == host->id);
+}
+
+/* The tenant's limits hold whatever the session's own row says. */
+static enum mg_refusal
+judge_limits(const struct mg_session_hot *session, const struct mg_gate_tenant *tenant, uint32_t now_s)
+{
+    if (tenant->idle_s != 0 && now_s > session->used_s && now_s - session->used_s > tenant->idle_s)
+        return MG_REFUSAL_IDLE;
+    if (tenant->absolute_s != 0 && session->expires_s - now_s > tenant->absolute_s)
+        return MG_REFUSAL_EXPIRED; /* a longer life than the policy can have given */
+    return MG_REFUSAL_NONE;
+}
+
+static enum mg_refusal
+refusal_of(enum mg_session_answer answer)
+{
+    switch (answer) {
+    case MG_SESSION_NONE:
+        return MG_REFUSAL_NO_SESSION;
+    case MG_SESSION_EXPIRED:
+        return MG_REFUSAL_EXPIRED;
+    case MG_SESSION_IDLE:
+        return MG_REFUSAL_IDLE;
+    case MG_SESSION_FOUND:
+        return MG_REFUSAL_NONE;
+    case MG_SESSION_UNSURE:
+        break;
+    }
+    return MG_REFUSAL_UNAVAILABLE;
+}
+
+static enum mg_refusal
+try_token(struct mg_session_reader *sessions, const struct mg_gate_request *request, size_t index,
+          struct mg_gate_verdict *verdict)
+{
+    mg_token_hash(request->tokens->bytes[index], verdict->token_hash);
+    const enum mg_session_answer answer =
+        mg_session_lookup(sessions, verdict->token_hash, request->now, false, &verdict->session);
+    if (answer != MG_SESSION_FOUND)
+        return refusal_of(answer);
+    if (!is_for_host(&verdict->session, verdict->host))
+        return MG_REFUSAL_OTHER_TENANT;
+    return judge_limits(&verdict->session, verdict->host->tenant, (uint32_t) (request->now / 1000));
+}
+
+static enum mg_refusal
+find_session(const struct mg_gate_policy *policy, struct mg_session_reader *sessions,
+             const struct mg_gate_request *request, struct mg_gate_verdict *verdict)
+{
+    if (request->tokens->count == 0)
+        return MG_REFUSAL_NO_SESSION;
+    if (request->monotonic_ms - mg_session_last_heartbeat(sessions) > policy->outage_ms)
+        return MG_REFUSAL_UNAVAILABLE;
+    enum mg_refusal worst = MG_REFUSAL_NO_SESSION;
+    for (size_t i = 0; i < request->tokens->count; i++) {
+        const enum mg_refusal refusal = try_token(sessions, request, i, verdict);
+        if (refusal == MG_REFUSAL_NONE) {
+            verdict->has_session = true;
+            return refusal;
+        }
+        if (worst != MG_REFUSAL_UNAVAILABLE)
+            worst = refusal;
+    }
+    return worst;
+}
+
+static enum mg_refusal
+judge_rights(struct mg_session_reader *sessions, const struct mg_gate_request *request,
+             const struct mg_gate_verdict *verdict)
+{
+    const struct mg_gate_route *route = verdict->route;
+    if (route == NULL)
+        return MG_REFUSAL_NONE;
+    if (route->roles != 0 && (route->roles & verdict->session.roles) == 0)
+        return MG_REFUSAL_ROLE;
+    if (route->fresh_s == 0)
+        return MG_REFUSAL_NONE;
+    struct mg_session_cold cold;
+    if (!mg_session_cold_read(sessions, &verdict->session, &cold))
+        return MG_REFUSAL_UNAVAILABLE;
+    return request->now - cold.authenticated_at > (int64_t) route->fresh_s * 1000 ? MG_REFUSAL_STALE_SIGN_IN
+                                                                                   : MG_REFUSAL_NONE;
+}
+
+static enum mg_refusal
+judge(const struct mg_gate_policy *policy, struct mg_session_reader *sessions, const struct mg_gate_request *request,
+      struct mg_gate_verdict *verdict)
+{
+    if (policy == NULL || sessions == NULL)
+        return MG_REFUSAL_UNAVAILABLE;
+    enum mg_refusal refusal = judge_host(policy, request, verdict);
+    if (refusal == MG_REFUSAL_NONE)
+        refusal = judge_path(request, verdict);
+    if (refusal == MG_REFUSAL_NONE)
+        refusal = judge_network(request, verdict);
+    if (refusal == MG_REFUSAL_NONE)
+        refusal = judge_site(request, verdict->route);
+    if (refusal != MG_REFUSAL_NONE)
+        return refusal;
+    if (verdict->destination == MG_TO_APP && verdict->host->tenant->maintenance)
+        return MG_REFUSAL_MAINTENANCE;
+    refusal = find_session(policy, sessions, request, verdict);
+    if (needs_no_session(request, verdict))
+        return MG_REFUSAL_NONE;
+    return refusal == MG_REFUSAL_NONE ? judge_rights(sessions, request, verdict) : refusal;
+}
+
+void
+mg_gate_decide(const struct mg_gate_policy *policy, struct mg_session_reader *sessions,
+               const struct mg_gate_request *request, struct mg_gate_verdict *ret_verdict)
+{
+    ret_verdict->destination = MG_TO_NOBODY;
+    ret_verdict->host = NULL;
+    ret_verdict->route = NULL;
+    ret_verdict->has_session = false;
+    ret_verdict->refusal = judge(policy, sessions, request, ret_verdict);
+    if (ret_verdict->refusal == MG_REFUSAL_NONE && ret_verdict->has_session)
+        mg_session_mark(sessions, &ret_verdict->session, request->now);
+}
