@@ -9,6 +9,9 @@
 #include "wire/session_table.h"
 
 struct mg_options;
+struct mg_client_hello;
+struct mg_server_answer;
+struct mg_tls_facts;
 
 struct mg_observed_host {
     const char *name; /* "acme.localhost" */
@@ -78,6 +81,10 @@ struct mg_observed_proof {
 struct mg_observer;
 struct mg_observer_ops {
     struct mg_status (*fetch)(struct mg_observer *observer, const struct mg_fetch *request, struct mg_fetched *ret_answer);
+    /* What the host's listener says to one hello, and everything that can be asked of it (ports/tls_scan.h). */
+    struct mg_status (*tls_ask)(struct mg_observer *observer, const char *host, const struct mg_client_hello *hello,
+                                struct mg_server_answer *ret_answer);
+    struct mg_status (*tls_scan)(struct mg_observer *observer, const char *host, struct mg_tls_facts *ret_facts);
     /* Our processes, nginx and the PostgreSQL instances. */
     struct mg_status (*processes)(struct mg_observer *observer, struct mg_observed_process *processes, size_t most,
                                   size_t *ret_count);

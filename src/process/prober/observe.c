@@ -1,6 +1,7 @@
 /* What the observer asks the other processes. Every answer is as they gave it; the probes judge. */
 #include "base/io.h"
 #include "process/prober/fetch.h"
+#include "process/prober/handshake.h"
 #include "domain/outcome.h"
 #include "process/prober/prober.h"
 
@@ -211,6 +212,8 @@ recall(struct mg_observer *observer, struct mg_buffer *note)
 
 const struct mg_observer_ops mg_prober_ops = {
     .fetch = mg_prober_fetch,
+    .tls_ask = mg_prober_tls_ask,
+    .tls_scan = mg_prober_tls_scan,
     .processes = processes,
     .canary = canary,
     .stored_passwords = stored_passwords,

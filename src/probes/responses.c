@@ -1,0 +1,153 @@
+/* Probes of the headers on responses: every host, every kind of answer it gives, errors included. */
+#include "domain/header_grade.h"
+#include "probes/probe.h"
+#include "probes/observer.h"
+
+#include <stdio.h>
+
+/* Requests that together bring out the kinds of answer: pages, redirects, refusals, errors of nginx. */
+static const struct {
+    const char *method, *path, *headers;
+} requests[] = {
+    {NULL, "/", "Accept: text/html\r\nSec-Fetch-Mode: navigate\r\n"},
+    {NULL, "/", "Accept: application/json\r\n"},
+    {NULL, "/no-such-page", NULL},
+    {NULL, "/%2e%2e/x", NULL},
+    {NULL, "/.masugata/no-such-page", NULL},
+    {NULL, "/.well-known/masugata/jwks.json", NULL},
+    {NULL, "/sign-in", NULL},
+    {"POST", "/", "Origin: https://elsewhere.invalid\r\n"},
+    {"TRACE", "/", NULL},
+    {NULL, "/", "Host: nobody.invalid\r\n"},
+};
+
+typedef void response_check(const struct mg_fetched *answer, const struct mg_headers_seen *seen, const char *where,
+                            struct mg_finding *finding);
+
+static CHECKED struct mg_status
+host_check(struct mg_observer *observer, const char *host, response_check *check, struct mg_finding *finding)
+{
+    for (size_t i = 0; i < MG_COUNT(requests); i++) {
+        OWN_FETCHED(answer);
+        struct mg_headers_seen seen;
+        char where[320];
+        const struct mg_fetch fetch = {.method = requests[i].method, .host = host, .path = requests[i].path,
+                                       .headers = requests[i].headers, .body = MG_VIEW_EMPTY};
+        TRY(observer->ops->fetch(observer, &fetch, &answer));
+        (void) snprintf(where, sizeof where, "%s%s (%u)", host, requests[i].path, answer.status);
+        mg_headers_read(mg_buffer_view(&answer.headers), &seen);
+        check(&answer, &seen, where, finding);
+    }
+    return OK;
+}
+
+static CHECKED struct mg_status
+every_response(struct mg_observer *observer, response_check *check, struct mg_finding *finding)
+{
+    finding->source = "front door";
+    mg_finding_expect(finding, observer->host_count, "hosts", "ホスト");
+    for (size_t i = 0; i < observer->host_count; i++) {
+        TRY(host_check(observer, observer->hosts[i].name, check, finding));
+        mg_finding_cover(finding);
+    }
+    mg_finding_note(finding, "%zu kinds of request to each host", MG_COUNT(requests));
+    return OK;
+}
+
+/* How many lines of a header there are, and the first of them. */
+static size_t
+values_of(const struct mg_fetched *answer, const char *name, struct mg_view *ret_first)
+{
+    size_t count = 0;
+    struct mg_view value;
+    while (count < 16 && mg_fetched_header(answer, name, count, &value)) {
+        if (count == 0)
+            *ret_first = value;
+        count++;
+    }
+    return count;
+}
+
+/* ---- EDGE_09: Strict-Transport-Security ---- */
+
+enum { YEAR_S = 31536000 };
+
+static void
+hsts_check(const struct mg_fetched *answer, const struct mg_headers_seen *seen, const char *where, struct mg_finding *finding)
+{
+    (void) answer;
+    if (!seen->hsts_present)
+        mg_finding_break(finding, where, "a response has no Strict-Transport-Security",
+                         "Strict-Transport-Security のない応答があります");
+    else if (seen->hsts.max_age_s < YEAR_S)
+        mg_finding_break(finding, where, "Strict-Transport-Security lasts less than a year",
+                         "Strict-Transport-Security の期間が 1 年未満です");
+}
+
+struct mg_status
+mg_probe_EDGE_09(struct mg_observer *observer, struct mg_finding *finding)
+{
+    return every_response(observer, hsts_check, finding);
+}
+
+/* ---- EDGE_10: Content-Security-Policy ---- */
+
+static void
+csp_check(const struct mg_fetched *answer, const struct mg_headers_seen *seen, const char *where, struct mg_finding *finding)
+{
+    (void) answer;
+    if (!seen->csp.present)
+        mg_finding_break(finding, where, "a response has no Content-Security-Policy",
+                         "Content-Security-Policy のない応答があります");
+    else if (!mg_csp_is_strict(&seen->csp))
+        mg_finding_break(finding, where, "the Content-Security-Policy leaves a way for injected scripts or foreign frames",
+                         "Content-Security-Policy に、注入スクリプトや他サイトの枠を許す余地があります");
+}
+
+struct mg_status
+mg_probe_EDGE_10(struct mg_observer *observer, struct mg_finding *finding)
+{
+    return every_response(observer, csp_check, finding);
+}
+
+/* ---- EDGE_11: X-XSS-Protection ---- */
+
+/* One value, and one of the two that say something definite: browsers disagree about the rest. */
+static void
+xss_check(const struct mg_fetched *answer, const struct mg_headers_seen *seen, const char *where, struct mg_finding *finding)
+{
+    (void) seen;
+    struct mg_view value = MG_VIEW_EMPTY;
+    const size_t count = values_of(answer, "X-XSS-Protection", &value);
+    if (count == 0)
+        mg_finding_break(finding, where, "a response does not set X-XSS-Protection", "X-XSS-Protection のない応答があります");
+    else if (count > 1 || (!mg_view_is(value, "0") && !mg_view_is(value, "1; mode=block")))
+        mg_finding_break(finding, where, "X-XSS-Protection is neither 0 nor 1; mode=block",
+                         "X-XSS-Protection が 0 でも 1; mode=block でもありません");
+}
+
+struct mg_status
+mg_probe_EDGE_11(struct mg_observer *observer, struct mg_finding *finding)
+{
+    return every_response(observer, xss_check, finding);
+}
+
+/* ---- EDGE_13: Referrer-Policy ---- */
+
+static void
+referrer_check(const struct mg_fetched *answer, const struct mg_headers_seen *seen, const char *where,
+               struct mg_finding *finding)
+{
+    (void) answer;
+    if (!seen->referrer_present)
+        mg_finding_break(finding, where, "a response sets no Referrer-Policy", "Referrer-Policy のない応答があります");
+    else if (!seen->referrer_safe)
+        mg_finding_break(finding, where, "the Referrer-Policy tells plain HTTP pages where a visitor came from",
+                         "Referrer-Policy が HTTP のページに参照元を伝えます");
+}
+
+struct mg_status
+mg_probe_EDGE_13(struct mg_observer *observer, struct mg_finding *finding)
+{
+    return every_response(observer, referrer_check, finding);
+}
