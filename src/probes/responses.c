@@ -2,6 +2,7 @@
 #include "domain/header_grade.h"
 #include "probes/probe.h"
 #include "probes/observer.h"
+#include "probes/visitor.h"
 
 #include <stdio.h>
 
@@ -41,6 +42,27 @@ host_check(struct mg_observer *observer, const char *host, response_check *check
     return OK;
 }
 
+/* The app's own page, which only somebody inside gets to see. */
+static CHECKED struct mg_status
+inside_check(struct mg_observer *observer, const struct mg_observed_tenant *tenant, response_check *check,
+             struct mg_finding *finding)
+{
+    bool inside = false;
+    struct mg_canary_account account;
+    struct mg_headers_seen seen;
+    char where[320];
+    OWN_FETCHED(answer);
+    OWN_VISITOR(visitor, observer);
+    TRY(observer->ops->canary(observer, tenant->number, MG_CANARY_SIGN_IN, &account));
+    TRY(mg_visitor_sign_in(&visitor, tenant->app_host, &account, &answer, &inside));
+    if (!inside)
+        return fail_with(UNAVAILABLE, "the way into %s ended with %u", tenant->app_host, answer.status);
+    (void) snprintf(where, sizeof where, "%s (signed in)", tenant->app_host);
+    mg_headers_read(mg_buffer_view(&answer.headers), &seen);
+    check(&answer, &seen, where, finding);
+    return OK;
+}
+
 static CHECKED struct mg_status
 every_response(struct mg_observer *observer, response_check *check, struct mg_finding *finding)
 {
@@ -50,7 +72,10 @@ every_response(struct mg_observer *observer, response_check *check, struct mg_fi
         TRY(host_check(observer, observer->hosts[i].name, check, finding));
         mg_finding_cover(finding);
     }
-    mg_finding_note(finding, "%zu kinds of request to each host", MG_COUNT(requests));
+    for (size_t i = 0; i < observer->tenant_count; i++)
+        if (observer->tenants[i].active && observer->tenants[i].app_host != NULL)
+            TRY(inside_check(observer, &observer->tenants[i], check, finding));
+    mg_finding_note(finding, "%zu kinds of request to each host, one page of each app from inside", MG_COUNT(requests));
     return OK;
 }
 
