@@ -5,6 +5,7 @@
 #include "ports/nginx_configuration.h"
 #include "process/launcher/confine.h"
 #include "process/launcher/launcher.h"
+#include "wire/session_table.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -181,6 +182,10 @@ origins_drop(struct origins *origins)
     free(origins->sites);
 }
 
+static const enum mg_site_kind site_kinds[] = {
+    [MG_ORIGIN_APP] = MG_SITE_APP, [MG_ORIGIN_SIGN_IN] = MG_SITE_SIGN_IN, [MG_ORIGIN_OPERATOR] = MG_SITE_OPERATOR,
+};
+
 static struct mg_status
 origins_read(struct mg_list list, struct origins *origins)
 {
@@ -198,10 +203,9 @@ origins_read(struct mg_list list, struct origins *origins)
         if (origins->count >= SITES_MOST)
             return fail_with(TOO_LARGE, "more than %d origins", SITES_MOST);
         struct origin *origin = &origins->rows[origins->count];
-        /* The message counts like enum mg_origin, where zero is none. */
-        if (site.kind < 1 || site.kind > MG_SITE_OPERATOR + 1)
+        if (site.kind < MG_ORIGIN_APP || site.kind > MG_ORIGIN_OPERATOR)
             return fail(MALFORMED);
-        origin->kind = (enum mg_site_kind) (site.kind - 1);
+        origin->kind = site_kinds[site.kind];
         origin->tenant = site.tenant;
         TRY(mg_view_copy(site.host, origin->host, sizeof origin->host));
         TRY(mg_view_copy(site.upstream, origin->upstream, sizeof origin->upstream));
