@@ -161,6 +161,10 @@ cut(gate_context_t *context, mg_instant now)
     ngx_queue_remove(&context->link);
     context->linked = 0;
     context->verdict.refusal = MG_REFUSAL_CUT;
+    /* Terminating runs the upstream's cleanup, which gives up a reference of its own: with one to
+     * spare the request lives until its posted termination and is not kept alive instead. */
+    r->main->count++;
+    r->keepalive = 0;
     ngx_http_finalize_request(r, NGX_HTTP_CLOSE);
     ngx_http_run_posted_requests(c);
 }

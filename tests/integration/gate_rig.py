@@ -172,6 +172,9 @@ class Portal(App):
             if self.server.signing:
                 self.server.hand("assertion", session=self.headers["X-Masugata-Session"], token=JWT)
             return self.respond(status=204 if self.server.signing else 503)
+        if self.server.away:
+            self.close_connection = True
+            return None
         return super().do()
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = do
@@ -226,7 +229,7 @@ class Gate:
         self.app = Server(("127.0.0.1", 0), App)
         self.portal = UnixServer(str(self.directory / "portal.sock"), Portal)
         (self.directory / "portal.sock").chmod(0o777)
-        self.portal.hand, self.portal.signing = self.hand, True
+        self.portal.hand, self.portal.signing, self.portal.away = self.hand, True, False
         self.fill_policy()
         self.make_certificate()
         self.write_configuration()
