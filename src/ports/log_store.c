@@ -150,6 +150,18 @@ mg_log_reserve_refill(struct mg_log_store *store)
 
 /* ---- publishing ---- */
 
+/* Gives up the partial tiles of earlier checkpoints, which the specification would have us keep until the
+ * full tile is there: on a full disk the newest state goes first. False if there were none. */
+static bool
+partials_thin(const struct mg_log_store *store)
+{
+    const uint64_t index = store->published >> MG_TILE_HEIGHT;
+    const unsigned width = (unsigned) (store->published % MG_TILE_WIDTH);
+    const struct mg_tile bundle = {.entries = true, .index = index}, tile = {.index = index};
+    return mg_log_tile_remove_partials(store->directory, &bundle, width) +
+               mg_log_tile_remove_partials(store->directory, &tile, width) > 2;
+}
+
 /* Writes a tile; a full disk eats into the reserve. */
 static CHECKED struct mg_status
 tile_put(const struct mg_log_store *store, const struct mg_tile *tile, struct mg_view bytes)
@@ -157,7 +169,7 @@ tile_put(const struct mg_log_store *store, const struct mg_tile *tile, struct mg
     struct mg_status status;
     do
         status = mg_log_tile_write(store->directory, tile, bytes);
-    while (status.code == MG_DISK_FULL && reserve_release(store, bytes.length + 65536));
+    while (status.code == MG_DISK_FULL && (partials_thin(store) || reserve_release(store, bytes.length + 65536)));
     return status;
 }
 
@@ -171,7 +183,7 @@ pending_write(struct mg_log_store *store)
         status = tile_put(store, &pending->tile, mg_buffer_view(&pending->bytes));
         if (!mg_ok(status))
             break;
-        mg_log_tile_remove_partials(store->directory, &pending->tile);
+        (void) mg_log_tile_remove_partials(store->directory, &pending->tile, 0);
         store->partial_widths[pending->tile.entries ? MG_LOG_LEVELS : pending->tile.level] = 0;
         mg_buffer_drop(&pending->bytes);
         done++;

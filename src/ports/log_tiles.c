@@ -111,23 +111,27 @@ mg_log_tile_write(const char *directory, const struct mg_tile *tile, struct mg_v
     return file_write(path, bytes);
 }
 
-void
-mg_log_tile_remove_partials(const char *directory, const struct mg_tile *full)
+unsigned
+mg_log_tile_remove_partials(const char *directory, const struct mg_tile *place, unsigned kept)
 {
-    struct mg_tile partial = *full;
-    char path[MG_PATH];
+    struct mg_tile partial = *place;
+    char path[MG_PATH], kept_name[16];
+    unsigned removed = 0;
     partial.width = 1;
+    (void) snprintf(kept_name, sizeof kept_name, "%u", kept);
     if (!mg_ok(tile_file(path, directory, &partial)))
-        return;
+        return 0;
     *strrchr(path, '/') = '\0';
     DIR *names = opendir(path);
     if (names == NULL)
-        return;
+        return 0;
     for (const struct dirent *entry; (entry = readdir(names)) != NULL;)
-        if (entry->d_name[0] != '.')
-            (void) unlinkat(dirfd(names), entry->d_name, 0);
+        if (entry->d_name[0] != '.' && strcmp(entry->d_name, kept_name) != 0)
+            removed += unlinkat(dirfd(names), entry->d_name, 0) == 0;
     (void) closedir(names);
-    (void) rmdir(path);
+    if (kept == 0)
+        (void) rmdir(path);
+    return removed;
 }
 
 struct mg_status

@@ -12,8 +12,8 @@
 CHECKED struct mg_status mg_log_tile_read(const char *directory, const struct mg_tile *tile, struct mg_buffer *bytes);
 /* Writes one, making its directories; an equal file is left as it is. Not synced. */
 CHECKED struct mg_status mg_log_tile_write(const char *directory, const struct mg_tile *tile, struct mg_view bytes);
-/* Removes the partial tiles that a full one has replaced. */
-void mg_log_tile_remove_partials(const char *directory, const struct mg_tile *full);
+/* Removes the partial tiles of this place but that of width `kept` (0: none); returns how many. */
+unsigned mg_log_tile_remove_partials(const char *directory, const struct mg_tile *place, unsigned kept);
 
 #define MG_CHECKPOINT_MOST 16384
 CHECKED struct mg_status mg_log_checkpoint_read(const char *directory, struct mg_buffer *note);

@@ -372,11 +372,11 @@ sequencer_run(void *argument)
     (void) argument;
     int64_t looked_ms = 0;
     while (!mg_stopping()) {
+        group_take();
         if (mg_monotonic_ms() - looked_ms > 200) {
             looked_ms = mg_monotonic_ms();
             space_look();
         }
-        group_take();
         if (own.count != 0 || own.unpublished)
             group_run();
     }
