@@ -2,8 +2,10 @@
  *   manual masugata LANG               masugata(1): commands, exit codes, files
  *   manual command WORD LANG HELP      masugata-WORD(1) from the text of `masugata WORD --help`
  *   manual configuration LANG          masugata.conf(5) from catalogue/options.def
+ *   manual sample LANG                 the example configuration
  * The page goes to standard output. Run by the build. */
 #include "base/io.h"
+#include "ports/configuration.h"
 #include "wire/options.h"
 
 #include <stdio.h>
@@ -267,6 +269,7 @@ int
 main(int argc, char **argv)
 {
     OWN_BUFFER(help, 65536);
+    OWN_BUFFER(sample, 1U << 20);
     const char *language = argc > 2 ? argv[argc == 5 ? 3 : 2] : "";
     japanese = strcmp(language, "ja") == 0;
     if (argc == 3 && strcmp(argv[1], "masugata") == 0)
@@ -275,8 +278,10 @@ main(int argc, char **argv)
         page_configuration();
     else if (argc == 5 && strcmp(argv[1], "command") == 0 && mg_ok(mg_file_read(argv[4], &help)))
         page_command(argv[2], mg_buffer_text(&help));
+    else if (argc == 3 && strcmp(argv[1], "sample") == 0 && mg_ok(mg_configuration_sample(&sample)))
+        (void) fputs(mg_buffer_text(&sample), stdout);
     else {
-        (void) fputs("usage: manual masugata|configuration LANG, manual command WORD LANG HELP\n", stderr);
+        (void) fputs("usage: manual masugata|configuration|sample LANG, manual command WORD LANG HELP\n", stderr);
         return 2;
     }
     return 0;
