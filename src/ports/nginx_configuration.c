@@ -285,12 +285,19 @@ add_listen(const struct mg_nginx_configuration *c, uint16_t port, const char *op
     return OK;
 }
 
+static struct mg_status
+add_gate_on(const struct mg_nginx_configuration *c, struct mg_buffer *out)
+{
+    return c->module_path == NULL ? OK : mg_buffer_add_text(out, "        masugata on;\n");
+}
+
 /* Who names no host of ours learns nothing: no certificate, no name. */
 static struct mg_status
 add_default_servers(const struct mg_nginx_configuration *c, struct mg_buffer *out)
 {
     TRY(mg_buffer_add_text(out, "    server {\n"));
     TRY(add_listen(c, c->https_port, " ssl http2 default_server backlog=4096", out));
+    TRY(add_gate_on(c, out)); /* a stranger's Host under a known name: the gate's 421, with its headers */
     TRY(mg_buffer_add_text(out, "        server_name _;\n"
                                 "        ssl_reject_handshake on;\n"
                                 "        return 421;\n"
@@ -382,8 +389,7 @@ add_site(const struct mg_nginx_configuration *c, size_t number, struct mg_buffer
     TRY(add_names(site, out));
     TRY(mg_buffer_format(out, "        ssl_certificate \"%s\";\n        ssl_certificate_key \"%s\";\n",
                          site->certificate, site->private_key));
-    if (c->module_path != NULL)
-        TRY(mg_buffer_add_text(out, "        masugata on;\n"));
+    TRY(add_gate_on(c, out));
     if (site->stapling_trust != NULL && c->resolver != NULL)
         TRY(mg_buffer_format(out,
                              "        ssl_stapling on;\n"

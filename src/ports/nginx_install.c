@@ -72,6 +72,8 @@ directories_make(const char *directory)
     char path[MG_PATH];
     TRY(mg_path_join(path, directory, "nginx/temp"));
     TRY(mg_directory_make(path, 0755));
+    if (chmod(path, 0711) != 0) /* whatever the umask: the workers go through to what is theirs */
+        return fail_errno("chmod %s", path);
     TRY(mg_path_join(path, directory, "log"));
     return mg_directory_make(path, 0755);
 }

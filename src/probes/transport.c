@@ -186,6 +186,8 @@ guideline_followed(struct mg_observer *observer, const char *host, struct mg_fin
     unsigned passed = 0, unknown = 0;
     TRY(mg_tls_profile_parse(mg_view_text(observer->options->tls_profile), true, &profile));
     TRY(observer->ops->tls_scan(observer, host, &facts));
+    if (facts.versions == 0)
+        return fail_with(UNAVAILABLE, "%s does not agree to any version", host);
     for (int i = 0; i < MG_TLS_RULE_COUNT; i++) {
         const enum mg_tls_rule rule = (enum mg_tls_rule) i;
         const struct mg_tls_rule_row *row = mg_tls_rule_row(rule);

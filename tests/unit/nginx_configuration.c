@@ -80,7 +80,7 @@ with_the_module_the_gate_decides_on_every_site(void **state)
     size_t gates = 0;
     for (const char *at = mg_buffer_text(&text); (at = strstr(at, "masugata on;")) != NULL; at++)
         gates++;
-    assert_int_equal(gates, configuration.site_count);
+    assert_int_equal(gates, configuration.site_count + 1); /* and the default one */
 }
 
 /* Every value that comes from outside, with text that would end its directive. */

@@ -313,6 +313,7 @@ configuration_install(const struct origins *origins, bool *ret_changed)
         .http_port = (uint16_t) options->gate_http_port,
         .user = places.root ? "masugata-gate" : NULL,
         .worker_count = (unsigned) options->gate_workers,
+        .open_files = mg_nginx_open_files(),
         .tls_profile = profile,
         .sites = origins->sites,
         .site_count = origins->site_count,
