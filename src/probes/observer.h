@@ -50,7 +50,7 @@ bool mg_fetched_header(const struct mg_fetched *fetched, const char *name, size_
 
 /* ---- what the other processes are asked ---- */
 struct mg_observed_process {
-    char name[32], state[32];
+    char name[64], state[32];
     uint64_t pid, restarts;
     mg_instant started_at;
 };
@@ -88,6 +88,8 @@ struct mg_observer_ops {
     /* Our processes, nginx and the PostgreSQL instances. */
     struct mg_status (*processes)(struct mg_observer *observer, struct mg_observed_process *processes, size_t most,
                                   size_t *ret_count);
+    /* Ends the canary process as if it had crashed; OK when it is gone. */
+    struct mg_status (*crash_canary)(struct mg_observer *observer);
     /* A fresh password for the tenant's canary account, made if it does not exist. */
     struct mg_status (*canary)(struct mg_observer *observer, uint64_t tenant, enum mg_canary which,
                                struct mg_canary_account *ret_account);

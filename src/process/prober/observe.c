@@ -13,29 +13,77 @@
 
 enum { CALL_MS = 5000, LOG_TAIL = 4 << 20 };
 
-static struct mg_status
-processes(struct mg_observer *observer, struct mg_observed_process *rows, size_t most, size_t *ret_count)
+struct found {
+    struct mg_observed_process *rows;
+    size_t count, most;
+};
+
+static CHECKED struct mg_status
+found_add(struct found *found, struct mg_view name, struct mg_view state, uint64_t pid, uint64_t restarts,
+          mg_instant started_at)
 {
-    (void) observer;
+    if (found->count == found->most)
+        return fail_with(TOO_LARGE, "more than %zu processes", found->most);
+    struct mg_observed_process *process = &found->rows[found->count++];
+    *process = (struct mg_observed_process) {.pid = pid, .restarts = restarts, .started_at = started_at};
+    TRY(mg_view_copy(name, process->name, sizeof process->name));
+    return mg_view_copy(state, process->state, sizeof process->state);
+}
+
+static CHECKED struct mg_status
+found_ours(struct found *found)
+{
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_warden_status reply;
     TRY(mg_call_warden_status(&(struct mg_request_warden_status) {0}, &reply, &storage, CALL_MS));
-    size_t count = 0;
     for (bool more = true;;) {
         struct mg_record_process_state row;
         TRY(mg_list_next_process_state(&reply.processes, &row, &more));
         if (!more)
-            break;
-        if (count == most)
-            return fail_with(TOO_LARGE, "more than %zu processes", most);
-        struct mg_observed_process *process = &rows[count++];
-        *process = (struct mg_observed_process) {
-            .pid = row.pid, .restarts = row.restarts, .started_at = row.started_at};
-        TRY(mg_view_copy(row.name, process->name, sizeof process->name));
-        TRY(mg_view_copy(row.state, process->state, sizeof process->state));
+            return OK;
+        TRY(found_add(found, row.name, row.state, row.pid, row.restarts, row.started_at));
     }
-    *ret_count = count;
+}
+
+/* nginx, the PostgreSQL instances, the sample applications. */
+static CHECKED struct mg_status
+found_children(struct found *found)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_children_list reply;
+    TRY(mg_call_children_list(&(struct mg_request_children_list) {0}, &reply, &storage, CALL_MS));
+    for (bool more = true;;) {
+        struct mg_record_child_state row;
+        TRY(mg_list_next_child_state(&reply.children, &row, &more));
+        if (!more)
+            return OK;
+        TRY(found_add(found, row.name, row.state, row.pid, row.restarts, row.started_at));
+    }
+}
+
+static struct mg_status
+processes(struct mg_observer *observer, struct mg_observed_process *rows, size_t most, size_t *ret_count)
+{
+    (void) observer;
+    struct found found = {.rows = rows, .most = most};
+    TRY(found_ours(&found));
+    TRY(found_children(&found));
+    *ret_count = found.count;
     return OK;
+}
+
+static struct mg_status
+crash_canary(struct mg_observer *observer)
+{
+    (void) observer;
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_canary_die reply;
+    const struct mg_status status =
+        mg_call_canary_die(&(struct mg_request_canary_die) {0}, &reply, &storage, CALL_MS);
+    if (status.code == MG_UNAVAILABLE)
+        return OK; /* it ended without an answer, as asked */
+    TRY(status);
+    return fail_with(REFUSED, "the canary does not end");
 }
 
 static CHECKED struct mg_status
@@ -215,6 +263,7 @@ const struct mg_observer_ops mg_prober_ops = {
     .tls_ask = mg_prober_tls_ask,
     .tls_scan = mg_prober_tls_scan,
     .processes = processes,
+    .crash_canary = crash_canary,
     .canary = canary,
     .stored_passwords = stored_passwords,
     .audit_state = audit_state,
