@@ -13,6 +13,8 @@ for (const time of document.querySelectorAll("time[data-local]")) {
 }
 
 // A button that shows what is being typed as password.
+const first = document.querySelector("[autofocus]");
+first?.removeAttribute("autofocus");
 for (const input of document.querySelectorAll("input[data-reveal]")) {
   const button = document.createElement("button");
   const shown = () => input.type === "text";
@@ -40,7 +42,7 @@ for (const input of document.querySelectorAll("input[data-reveal]")) {
 // What went wrong is read first; else the first field, whose focus the rebuilding above took away.
 const summary = document.getElementById("summary");
 if (summary) summary.focus();
-else document.querySelector("[autofocus]")?.focus();
+else first?.focus();
 
 // A second press while the first is on its way does nothing.
 for (const form of document.querySelectorAll("form[method=post]")) {

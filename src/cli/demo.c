@@ -35,6 +35,7 @@ mg_cli_demo_make(const struct mg_cli *cli)
     return mg_cli_directory_make(cli->directory, mg_view_text("# The demo's configuration; see masugata.conf(5).\n"
                                                               "tls.profile = \"aes256\"\n"
                                                               "mail.url = \"smtp://127.0.0.1:2525\"\n"
+                                                              "mail.tls = \"off\"\n"
                                                               "mail.from = \"no-reply@masugata.localhost\"\n"));
 }
 

@@ -79,8 +79,7 @@ json_drop(json_t **json)
     *json = NULL;
 }
 
-/* What the prober publishes: {"controls": [{"statement": {"en", "ja"}, "verdict", "since", "at"}]}; NULL while
- * there is none. */
+/* What the prober publishes: {"at", "controls": [{"id", "verdict", "since", "at"}]}; NULL while there is none. */
 static json_t *
 findings_read(void)
 {
@@ -98,14 +97,13 @@ json_text(const json_t *object, const char *key)
     return mg_view_text(json_string_value(json_object_get(object, key)));
 }
 
-/* By its sentence, so that a verdict is never shown beside other words than it was found for. */
 static const json_t *
-finding_of(const json_t *findings, const struct mg_control_row *control)
+finding_of(const json_t *findings, const char *id)
 {
     const json_t *list = json_object_get(findings, "controls"), *finding;
     size_t i;
     json_array_foreach(list, i, finding) {
-        if (mg_view_is(json_text(json_object_get(finding, "statement"), "en"), control->statement.en))
+        if (mg_view_is(json_text(finding, "id"), id))
             return finding;
     }
     return NULL;
@@ -177,7 +175,7 @@ scope_controls(struct visit *visit, const json_t *findings)
                 mg_scope_set_text(group, "category",
                                   mg_words_in(mg_category_words(control->category), visit->language == MG_JAPANESE));
             }
-            const json_t *finding = finding_of(findings, control);
+            const json_t *finding = finding_of(findings, control->id);
             const enum verdict verdict = verdict_of(visit, control, finding);
             scope_control(visit, mg_scope_add(group, "controls"), control, finding, verdict);
             counts[verdict]++;
@@ -187,6 +185,7 @@ scope_controls(struct visit *visit, const json_t *findings)
         mg_scope_set_number(visit->page, verdicts[i].count, counts[i]);
         mg_scope_set_flag(visit->page, verdicts[i].any, counts[i] > 0);
     }
+    mg_scope_set_number(visit->page, "total_count", counts[HOLDS] + counts[BROKEN] + counts[STALE] + counts[UNKNOWN]);
     mg_scope_set_number(visit->page, "planned_count", planned);
     mg_scope_set_flag(visit->page, "all_hold", counts[HOLDS] > 0 && counts[BROKEN] + counts[STALE] + counts[UNKNOWN] == 0);
 }
