@@ -65,7 +65,7 @@ is_ours(int process)
 
 __attribute__((noreturn)) static void
 child_exec(const struct warden *warden, enum mg_process process, int channel, int log_fd, uid_t uid, gid_t gid,
-           gid_t database_gid)
+           const gid_t *groups, size_t group_count)
 {
     char program[MG_PATH];
     const int null_fd = open("/dev/null", O_RDWR);
@@ -80,7 +80,7 @@ child_exec(const struct warden *warden, enum mg_process process, int channel, in
         _exit(127);
     if (geteuid() == 0 && uid != 0) {
         /* The authority writes into a directory that nginx workers read through their group. */
-        if (setgroups(database_gid != (gid_t) -1 ? 1 : 0, &database_gid) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
+        if (setgroups(group_count, groups) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
             _exit(127);
     }
     (void) umask(0027);
@@ -231,16 +231,17 @@ static CHECKED struct mg_status
 child_start(const struct warden *warden, struct child *child)
 {
     uid_t uid;
-    gid_t gid, database_gid;
+    gid_t gid, groups[WARDEN_GROUPS] = {0};
+    size_t group_count = 0;
     int pair[2];
     OWN_FD log_fd = -1;
     TRY(warden_identity(child->process, &uid, &gid));
-    TRY(warden_database_group(child->process, &database_gid));
+    TRY(warden_groups(child->process, groups, &group_count));
     TRY(log_open(warden, child->process, &log_fd));
     TRY(mg_packet_pair(pair));
     const pid_t pid = fork();
     if (pid == 0)
-        child_exec(warden, child->process, pair[1], log_fd, uid, gid, database_gid);
+        child_exec(warden, child->process, pair[1], log_fd, uid, gid, groups, group_count);
     (void) close(pair[1]);
     if (pid < 0) {
         (void) close(pair[0]);

@@ -49,14 +49,18 @@ warden_identity(enum mg_process process, uid_t *ret_uid, gid_t *ret_gid)
 }
 
 struct mg_status
-warden_database_group(enum mg_process process, gid_t *ret_gid)
+warden_groups(enum mg_process process, gid_t groups[WARDEN_GROUPS], size_t *ret_count)
 {
-    static const uint32_t users = 1U << MG_AUTHORITY | 1U << MG_WORKER | 1U << MG_WATCH | 1U << MG_PROBER | 1U << MG_AUDIT;
+    static const uint32_t database = 1U << MG_AUTHORITY | 1U << MG_WORKER | 1U << MG_WATCH | 1U << MG_PROBER | 1U << MG_AUDIT;
+    static const uint32_t applications = 1U << MG_WATCH;
     uid_t unused;
-    *ret_gid = (gid_t) -1;
-    if (geteuid() != 0 || (users & (1U << process)) == 0)
-        return OK;
-    return user_find("db", &unused, ret_gid);
+    size_t count = 0;
+    if (geteuid() == 0 && (database & (1U << process)) != 0)
+        TRY(user_find("db", &unused, &groups[count++]));
+    if (geteuid() == 0 && (applications & (1U << process)) != 0)
+        TRY(user_find("gate", &unused, &groups[count++]));
+    *ret_count = count;
+    return OK;
 }
 
 static CHECKED struct mg_status

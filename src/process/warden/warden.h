@@ -19,8 +19,10 @@ struct warden {
 
 /* layout.c: uids and directories */
 CHECKED struct mg_status warden_identity(enum mg_process process, uid_t *ret_uid, gid_t *ret_gid);
-/* The group that reaches the databases' sockets, for the processes that use one; else (gid_t) -1. */
-CHECKED struct mg_status warden_database_group(enum mg_process process, gid_t *ret_gid);
+/* Supplementary groups: the databases' for who uses their sockets, the gate's for who looks at the
+ * applications as nginx does. */
+#define WARDEN_GROUPS 2
+CHECKED struct mg_status warden_groups(enum mg_process process, gid_t groups[WARDEN_GROUPS], size_t *ret_count);
 CHECKED struct mg_status warden_layout(const struct warden *warden);
 
 /* children.c */
