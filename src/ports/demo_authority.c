@@ -1,6 +1,7 @@
 /* The demo's own certificate authority; see ports/certificate.h. */
 #include "base/io.h"
 #include "ports/certificate.h"
+#include "ports/nginx_configuration.h"
 #include "ports/openssl.h"
 
 #include <openssl/ec.h>
@@ -158,6 +159,8 @@ names_add(X509 *leaf, const char *const *hosts, size_t host_count)
 static bool
 host_is_local(const char *host)
 {
+    if (!mg_host_is_valid(mg_view_text(host)))
+        return false;
     static const char suffix[] = ".localhost";
     const size_t length = strlen(host);
     const size_t tail = sizeof suffix - 1;

@@ -34,6 +34,38 @@ a_flight_in_two_records_is_read_whole(void **state)
     assert_false(more);
 }
 
+/* A DHE flight whose prime has `bytes` bytes, the first one `top`. */
+static unsigned
+prime_measured(size_t bytes, uint8_t top)
+{
+    struct mg_server_answer answer;
+    bool more = true;
+    uint8_t flight[1024] = {22, 3, 1, 0, 0, 2, 0, 0, 38, 3, 1, [43] = 0, 0, 0x33, 0};
+    size_t at = 47;
+    const size_t body = 2 + bytes + 3;
+    const uint8_t head[] = {12, 0, (uint8_t) (body >> 8), (uint8_t) body, (uint8_t) (bytes >> 8), (uint8_t) bytes, top};
+    memcpy(flight + at, head, sizeof head);
+    memset(flight + at + sizeof head, 0xff, bytes - 1);
+    at += 6 + bytes;
+    memcpy(flight + at, "\x00\x01\x02\x0e\x00\x00\x00", 7);
+    at += 7;
+    flight[3] = (uint8_t) ((at - 5) >> 8);
+    flight[4] = (uint8_t) (at - 5);
+    assert_ok(mg_server_answer_decode(mg_view_of(flight, at), &answer, &more));
+    assert_true(answer.complete);
+    return answer.dh_bits;
+}
+
+static void
+a_prime_is_measured(void **state)
+{
+    (void) state;
+    assert_int_equal(prime_measured(128, 0xff), 1024);
+    assert_int_equal(prime_measured(128, 0x01), 1017);
+    assert_int_equal(prime_measured(129, 0x00), 1024);
+    assert_int_equal(prime_measured(256, 0x80), 2048);
+}
+
 /* However much has come so far: never past the end, and `more` until all is there. */
 static void
 every_cut_asks_for_more(void **state)
@@ -101,6 +133,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_flight_in_two_records_is_read_whole),
+        cmocka_unit_test(a_prime_is_measured),
         cmocka_unit_test(every_cut_asks_for_more),
         cmocka_unit_test(alerts_and_strangers_are_told_apart),
         cmocka_unit_test(hellos_have_the_lengths_they_claim),
