@@ -100,7 +100,8 @@ handle(void *context, const struct mg_web_request *request, struct mg_web_answer
     const struct mg_status known =
         tokens == 1 ? identity_of(token, mg_now(), &visit.identity) : fail_with(REFUSED, "%u assertions", tokens);
     if (!mg_ok(known)) {
-        mg_log_status(MG_WARNING, "request refused", known);
+        if (tokens != 0) /* none at all is the watch, which only wants to know that we answer */
+            mg_log_status(MG_WARNING, "request refused", known);
         return page_message(visit.language, known.code == MG_UNAVAILABLE ? 503 : 401, "Not signed in",
                             "This request carries no valid identity from the gate.", answer);
     }

@@ -114,16 +114,28 @@ status_read(int fd, int64_t deadline_ms)
     return OK;
 }
 
+static struct mg_status
+upstream_connect(const char *upstream, int64_t deadline_ms, int *ret_fd)
+{
+    static const char unix_prefix[] = "unix:";
+    if (strncmp(upstream, unix_prefix, sizeof unix_prefix - 1) == 0)
+        return connect_unix(upstream + sizeof unix_prefix - 1, deadline_ms, ret_fd);
+    return connect_tcp(upstream, deadline_ms, ret_fd);
+}
+
+struct mg_status
+mg_reach_connect(const char *upstream, int timeout_ms)
+{
+    OWN_FD fd = -1;
+    return upstream_connect(upstream, mg_monotonic_ms() + timeout_ms, &fd);
+}
+
 struct mg_status
 mg_reach_http(const char *upstream, const char *host, int timeout_ms)
 {
-    static const char unix_prefix[] = "unix:";
     const int64_t deadline_ms = mg_monotonic_ms() + timeout_ms;
     OWN_FD fd = -1;
-    if (strncmp(upstream, unix_prefix, sizeof unix_prefix - 1) == 0)
-        TRY(connect_unix(upstream + sizeof unix_prefix - 1, deadline_ms, &fd));
-    else
-        TRY(connect_tcp(upstream, deadline_ms, &fd));
+    TRY(upstream_connect(upstream, deadline_ms, &fd));
     TRY(request_send(fd, host, deadline_ms));
     return status_read(fd, deadline_ms);
 }

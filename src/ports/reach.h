@@ -8,4 +8,7 @@
  * with a status line whose status is not 502, 503 or 504; UNAVAILABLE with the reason. */
 CHECKED struct mg_status mg_reach_http(const char *upstream, const char *host, int timeout_ms);
 
+/* Only whether something accepts a connection there. */
+CHECKED struct mg_status mg_reach_connect(const char *upstream, int timeout_ms);
+
 #endif

@@ -15,6 +15,7 @@ enum {
     TARGETS_MOST = 2000,
     LOOKERS = 8,          /* so that a few that hang do not hold up the others */
     LOOK_MS = 1000,       /* pause between two looks at one tenant */
+    SPEAK_EVERY = 10,     /* looks that also ask for a page; the others only connect */
     LIST_MS = 2000,       /* pause between two lists of tenants */
     HTTP_MS = 2500,
     CALL_MS = 5000,
@@ -34,6 +35,7 @@ struct target {
     bool listed;   /* in the newest list */
     bool looking;  /* a thread is at it */
     struct part part[2];
+    unsigned looks;
     char reason[256];
     int64_t due_ms, told_ms; /* monotonic */
     bool told_upstream, told_database;
@@ -168,7 +170,10 @@ static void
 target_look(struct target *target)
 {
     char upstream_reason[120] = "", database_reason[120] = "";
-    const struct mg_status upstream = mg_reach_http(target->upstream, target->name, HTTP_MS);
+    /* A request each second would fill the application's log; after a failure every look asks. */
+    const bool speak = target->looks++ % SPEAK_EVERY == 0 || target->part[UPSTREAM].failures != 0;
+    const struct mg_status upstream = speak ? mg_reach_http(target->upstream, target->name, HTTP_MS)
+                                            : mg_reach_connect(target->upstream, HTTP_MS);
     if (!mg_ok(upstream))
         (void) snprintf(upstream_reason, sizeof upstream_reason, "application: %.100s", upstream.detail);
     part_judge(&target->part[UPSTREAM], mg_ok(upstream));

@@ -45,6 +45,7 @@ credentials_rotate(struct record *record, const char *why)
     record->rotated_at = now;
     record->retire_at = now + mg_environment()->options->credentials_overlap;
     record_publish(record, RECORD_SERVING);
+    mg_log(MG_INFO, "%s: the application has a new password as %s (%s)", record->name, role, why);
     return record_save(record);
 }
 
@@ -81,8 +82,10 @@ tenant_ensure(struct record *record)
 }
 
 static struct mg_status
-tenant_tend(struct record *record, mg_instant now)
+tenant_tend(struct record *record)
 {
+    /* Read after the lock was waited for: what happened meanwhile lies in the past. */
+    const mg_instant now = mg_now();
     const int64_t age_ms = now - record->rotated_at;
     if (record->state != RECORD_SERVING)
         return tenant_ensure(record);
@@ -94,25 +97,20 @@ tenant_tend(struct record *record, mg_instant now)
     return OK;
 }
 
-struct tending {
-    mg_instant now;
-    int64_t wait_ms;
-};
-
 /* One that fails is tried again; the others do not wait for it. */
 static struct mg_status
 record_tend(struct record *record, void *context)
 {
-    struct tending *tending = context;
+    int64_t *wait_ms = context;
     if (record->tenant == 0)
         return OK;
     (void) pthread_mutex_lock(&record->lock);
-    const struct mg_status status = tenant_tend(record, tending->now);
+    const struct mg_status status = tenant_tend(record);
     if (!mg_ok(status)) {
         mg_log_status(MG_ERROR, record->name, status);
         if (record->state != RECORD_SERVING)
             record_publish(record, RECORD_FAILED);
-        tending->wait_ms = RETRY_MS;
+        *wait_ms = RETRY_MS;
     }
     (void) pthread_mutex_unlock(&record->lock);
     return OK;
@@ -121,9 +119,10 @@ record_tend(struct record *record, void *context)
 int64_t
 credentials_job(mg_instant now)
 {
-    struct tending tending = {.now = now, .wait_ms = JOB_MS};
-    const struct mg_status status = records_visit(record_tend, &tending);
-    return mg_ok(status) ? tending.wait_ms : RETRY_MS;
+    int64_t wait_ms = JOB_MS;
+    (void) now;
+    const struct mg_status status = records_visit(record_tend, &wait_ms);
+    return mg_ok(status) ? wait_ms : RETRY_MS;
 }
 
 /* ---- what is asked -------------------------------------------------------------------------------- */
