@@ -49,10 +49,25 @@ utf8_sequence(const uint8_t *b, size_t left)
     return length;
 }
 
+/* Length of the run of plain ASCII at the start, NUL excluded, in steps of eight bytes: most text is
+ * nothing else, and every field of every message is looked at. */
+static size_t
+ascii_run(const uint8_t *bytes, size_t length)
+{
+    const uint64_t high = 0x8080808080808080, low = 0x0101010101010101;
+    size_t at = 0;
+    for (uint64_t word; at + sizeof word <= length; at += sizeof word) {
+        memcpy(&word, bytes + at, sizeof word);
+        if (((word | (word - low)) & high) != 0) /* a high bit, or perhaps a NUL */
+            break;
+    }
+    return at;
+}
+
 bool
 mg_view_is_utf8(struct mg_view view)
 {
-    for (size_t at = 0; at < view.length;) {
+    for (size_t at = ascii_run(view.bytes, view.length); at < view.length;) {
         const size_t length = utf8_sequence(view.bytes + at, view.length - at);
         if (length == 0)
             return false;
@@ -317,12 +332,28 @@ mg_parse_u64(struct mg_view text, uint64_t most, uint64_t *ret_number)
     return OK;
 }
 
+/* Length of the run that stands in a JSON string as it is. */
+static size_t
+json_plain_run(const uint8_t *bytes, size_t length)
+{
+    size_t at = 0;
+    while (at < length && bytes[at] >= 0x20 && bytes[at] < 0x7F && bytes[at] != '"' && bytes[at] != '\\')
+        at++;
+    return at;
+}
+
 struct mg_status
 mg_buffer_add_json_string(struct mg_buffer *buffer, struct mg_view text)
 {
     TRY(mg_buffer_add_byte(buffer, '"'));
     for (size_t at = 0; at < text.length;) {
         const uint8_t c = text.bytes[at];
+        const size_t plain = json_plain_run(text.bytes + at, text.length - at);
+        if (plain != 0) {
+            TRY(mg_buffer_add(buffer, mg_view_of(text.bytes + at, plain)));
+            at += plain;
+            continue;
+        }
         if (c == '"' || c == '\\') {
             TRY(mg_buffer_add_byte(buffer, '\\'));
             TRY(mg_buffer_add_byte(buffer, c));

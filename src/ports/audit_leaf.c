@@ -1,9 +1,12 @@
+/* SHA256_* are deprecated for EVP_MAC, whose context and look-ups cost several times the four
+ * compressions of one HMAC; a leaf is sealed 50,000 times a second. */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "ports/audit_leaf.h"
 
 #include "base/secret.h"
-#include "ports/crypto.h"
 
 #include <openssl/evp.h>
+#include <openssl/sha.h>
 
 #define VERSION 0x01
 #define PREFIX (1 + 8 + 4 + MG_LEAF_SALT) /* the associated data */
@@ -13,13 +16,27 @@
 static const char label[] = "masugata audit leaf v1\n";
 static const uint8_t zeros[COMMITMENT];
 
-static CHECKED struct mg_status
+/* RFC 2104 with SHA-256 over label || salt. */
+static void
 leaf_key(const uint8_t month_key[MG_LEAF_KEY], const uint8_t salt[MG_LEAF_SALT], uint8_t ret_key[MG_LEAF_KEY])
 {
-    uint8_t input[sizeof label - 1 + MG_LEAF_SALT];
-    memcpy(input, label, sizeof label - 1);
-    memcpy(input + sizeof label - 1, salt, MG_LEAF_SALT);
-    return mg_hmac_sha256(mg_view_of(month_key, MG_LEAF_KEY), mg_view_of(input, sizeof input), ret_key);
+    OWN_KEY(pad, SHA256_CBLOCK);
+    uint8_t inner[SHA256_DIGEST_LENGTH];
+    SHA256_CTX context;
+    for (size_t i = 0; i < sizeof pad; i++)
+        pad[i] = (i < MG_LEAF_KEY ? month_key[i] : 0) ^ 0x36;
+    (void) SHA256_Init(&context);
+    (void) SHA256_Update(&context, pad, sizeof pad);
+    (void) SHA256_Update(&context, label, sizeof label - 1);
+    (void) SHA256_Update(&context, salt, MG_LEAF_SALT);
+    (void) SHA256_Final(inner, &context);
+    for (size_t i = 0; i < sizeof pad; i++)
+        pad[i] ^= 0x36 ^ 0x5c;
+    (void) SHA256_Init(&context);
+    (void) SHA256_Update(&context, pad, sizeof pad);
+    (void) SHA256_Update(&context, inner, sizeof inner);
+    (void) SHA256_Final(ret_key, &context);
+    mg_wipe(&context, sizeof context);
 }
 
 /* A context of the thread's own: making one a leaf would cost as much as the encryption. */
@@ -73,7 +90,7 @@ mg_leaf_seal(const uint8_t month_key[MG_LEAF_KEY], uint64_t tenant, uint32_t mon
     memcpy(start + used, salt, MG_LEAF_SALT);
     OWN_KEY(key, MG_LEAF_KEY);
     EVP_CIPHER_CTX *context;
-    TRY(leaf_key(month_key, salt, key));
+    leaf_key(month_key, salt, key);
     TRY(context_begin(key, true, &context));
     if (!encrypt_parts(context, mg_view_of(start, PREFIX), event, start + PREFIX))
         return fail(CRYPTO);
@@ -104,7 +121,8 @@ mg_leaf_key(const uint8_t month_key[MG_LEAF_KEY], struct mg_view leaf, uint8_t r
     uint64_t tenant;
     uint32_t month;
     TRY(mg_leaf_place(leaf, &tenant, &month));
-    return leaf_key(month_key, leaf.bytes + PREFIX - MG_LEAF_SALT, ret_leaf_key);
+    leaf_key(month_key, leaf.bytes + PREFIX - MG_LEAF_SALT, ret_leaf_key);
+    return OK;
 }
 
 static bool

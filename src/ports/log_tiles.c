@@ -82,15 +82,17 @@ file_equals(const char *path, struct mg_view bytes)
     return mg_ok(mg_file_read(path, &old)) && mg_view_equal(mg_buffer_view(&old), bytes);
 }
 
+/* A file that stays: the disk is started early, so that the sync at a journal's end finds little left to
+ * do. Most of the others are gone before the disk would have seen them. */
 static CHECKED struct mg_status
-file_write(const char *path, struct mg_view bytes)
+file_write(const char *path, struct mg_view bytes, bool stays)
 {
     OWN_FD fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         return fail_errno("open %s", path);
     TRY(mg_fd_write_all(fd, bytes));
-    /* Starts the disk early, so that the sync at a journal's end finds little left to do. */
-    (void) sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    if (stays)
+        (void) sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
     return OK;
 }
 
@@ -101,14 +103,15 @@ mg_log_tile_write(const char *directory, const struct mg_tile *tile, struct mg_v
     TRY(tile_file(path, directory, tile));
     if (file_equals(path, bytes))
         return OK;
-    struct mg_status status = file_write(path, bytes);
+    const bool full = tile->width == MG_TILE_WIDTH;
+    struct mg_status status = file_write(path, bytes, full);
     if (status.code != MG_NOT_FOUND)
         return status;
     char parent[MG_PATH];
     TRY(mg_view_copy(mg_view_text(path), parent, sizeof parent));
     *strrchr(parent, '/') = '\0';
     TRY(mg_directory_make(parent, 0755));
-    return file_write(path, bytes);
+    return file_write(path, bytes, full);
 }
 
 unsigned
@@ -148,7 +151,7 @@ mg_log_checkpoint_write(const char *directory, struct mg_view note)
     char path[MG_PATH], fresh[MG_PATH];
     TRY(mg_path_join(path, directory, "checkpoint"));
     TRY(mg_path_join(fresh, directory, "checkpoint.new"));
-    TRY(file_write(fresh, note));
+    TRY(file_write(fresh, note, false));
     if (rename(fresh, path) != 0)
         return fail_errno("replace %s", path);
     return OK;

@@ -21,6 +21,19 @@ name_hash(const uint8_t month_key[32], struct mg_view name, char text[33])
     return OK;
 }
 
+/* A salt from a stock of them: one call of the kernel for 128 leaves. */
+static void
+salt_take(uint8_t salt[MG_LEAF_SALT])
+{
+    static _Thread_local uint8_t stock[128][MG_LEAF_SALT];
+    static _Thread_local size_t left;
+    if (left == 0) {
+        mg_random(stock, sizeof stock);
+        left = MG_COUNT(stock);
+    }
+    memcpy(salt, stock[--left], MG_LEAF_SALT);
+}
+
 struct mg_status
 mg_entry_seal(const struct mg_request_audit_append *request, enum mg_process sender, mg_instant time,
               struct mg_buffer *leaf)
@@ -36,7 +49,7 @@ mg_entry_seal(const struct mg_request_audit_append *request, enum mg_process sen
     const struct mg_ocsf_stamp stamp = {.sender = sender, .time = time, .name_hash = mg_view_text(hash)};
     mg_buffer_clear(&json);
     TRY(mg_ocsf_add(&json, request, &stamp));
-    mg_random(salt, sizeof salt);
+    salt_take(salt);
     return mg_leaf_seal(key, request->tenant, month, salt, mg_buffer_view(&json), leaf);
 }
 

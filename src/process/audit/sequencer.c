@@ -123,6 +123,16 @@ wait_ms(int64_t ms)
     (void) pthread_cond_timedwait(&shared.changed, &shared.lock, &until);
 }
 
+/* How many of the waiting events to take: while they come in hundreds, as many as fill the open tile.
+ * The rest waits for the next group, and no partial bundle is written only to be removed again. */
+static size_t
+group_size(size_t waiting)
+{
+    const uint64_t size = mg_log_size(own.store);
+    const uint64_t end = (size + waiting) / MG_TILE_WIDTH * MG_TILE_WIDTH;
+    return end > size && end - size >= waiting / 2 ? (size_t) (end - size) : waiting;
+}
+
 /* Waits for events, at most a second; then, if the last group was a large one, until this one is
  * large too or 5 ms have passed since the last began. */
 static void
@@ -137,9 +147,14 @@ group_take(void)
             break;
         wait_ms(left);
     }
-    memcpy(own.group, shared.queue, shared.count * sizeof shared.queue[0]);
-    own.count = shared.count;
-    shared.count = shared.bytes = 0;
+    const size_t taken = group_size(shared.count);
+    memcpy(own.group, shared.queue, taken * sizeof shared.queue[0]);
+    memmove(shared.queue, shared.queue + taken, (shared.count - taken) * sizeof shared.queue[0]);
+    own.count = taken;
+    shared.bytes -= shared.bytes / (shared.count == 0 ? 1 : shared.count) * taken;
+    shared.count -= taken;
+    if (shared.count == 0)
+        shared.bytes = 0;
     (void) pthread_mutex_unlock(&shared.lock);
     own.began_ms = mg_monotonic_ms();
 }

@@ -351,7 +351,8 @@ request_take(struct connection *connection, const struct mg_packet *packet, cons
     for (size_t i = 0; i < MG_COUNT(own_rows); i++)
         if (own_rows[i].kind == packet->kind)
             own = &own_rows[i];
-    if (own == NULL && handler_of(packet->kind) == NULL)
+    const struct mg_handler_row *handler = handler_of(packet->kind);
+    if (own == NULL && handler == NULL)
         return fail_with(MALFORMED, "%s has no handler here", row->name);
     struct mg_call *call = calloc(1, sizeof *call + packet->fields.length);
     if (call == NULL)
@@ -363,9 +364,12 @@ request_take(struct connection *connection, const struct mg_packet *packet, cons
     memcpy(call->fields, packet->fields.bytes, packet->fields.length);
     (void) pthread_mutex_lock(&mg_runtime.lock);
     connection->references++;
+    const bool serving = self.serving;
     (void) pthread_mutex_unlock(&mg_runtime.lock);
     if (own != NULL)
         own_run(own, call);
+    else if (serving && handler != NULL && handler->quick)
+        call_run(call);
     else
         queue_put(call);
     return OK;
