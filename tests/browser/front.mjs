@@ -66,7 +66,7 @@ export async function start(build) {
   while (!existsSync(path.join(directory, "http.sock"))) await new Promise((resolve) => setTimeout(resolve, 20));
   return {
     url: (host, rest = "/") => `https://${host}:${port}${rest}`,
-    publish: (trust) => writeFileSync(path.join(directory, "trust.json"), JSON.stringify(trust)),
+    publish: (name, document) => writeFileSync(path.join(directory, name), JSON.stringify(document)),
     stop: async () => {
       portal.stdin.end();
       server.closeAllConnections();

@@ -69,11 +69,12 @@ const ticket = Buffer.alloc(32, "T").toString("base64url");
 const hour = 3600e3, ago = (ms) => new Date(Date.now() - ms).toISOString();
 
 // A finding for every control that is built, so that the pages have something to show.
-function trust() {
+function trust(reasons = false) {
   const directory = new URL("../../catalogue/controls/", import.meta.url);
   const ids = readdirSync(directory).flatMap((name) => [...readFileSync(new URL(name, directory), "utf8").matchAll(/CONTROL\((\w+), BUILT,/g)].map((row) => row[1]));
   const verdicts = ["holds", "holds", "holds", "broken", "holds", "unknown"];
-  return { at: ago(0), controls: ids.map((id, i) => ({ id, verdict: verdicts[i % 6], since: ago(72 * hour), at: ago(40e3) })) };
+  return { at: ago(0), controls: ids.map((id, i) => ({ id, verdict: verdicts[i % 6], since: ago(72 * hour), at: ago(40e3),
+    ...(reasons && { reason: "12 of 12 listeners looked at", reason_ja: "待ち受け 12 件中 12 件を確認" }) })) };
 }
 
 const publicPages = [
@@ -85,6 +86,7 @@ const publicPages = [
   ["not-found", id("/nowhere")],
   ["closed", front.url("shut.localhost", "/sign-in")],
   ["trust", id("/.well-known/masugata/trust")],
+  ["responsibility", id("/.well-known/masugata/responsibility")],
   ["app-sign-out", front.url("acme.localhost", "/.masugata/sign-out")],
   ["operator-sign-in", operators("/sign-in")],
 ];
@@ -92,7 +94,8 @@ const userPages = [["account", id("/account")], ["password", id("/password")], [
 const operatorPages = ["tenants", "tenants/new", "tenant?name=acme", "sessions", "controls", "audit"]
   .map((rest) => [`console-${rest.replace(/\W+/g, "-")}`, operators(`/console/${rest}`)]);
 
-front.publish(trust());
+front.publish("trust.json", trust());
+front.publish("controls.json", trust(true));
 
 for (const [language, size, scheme] of [["ja-JP", "desktop", "light"], ["en-US", "phone", "dark"], ["ja-JP", "phone", "light"], ["en-US", "desktop", "dark"]]) {
   const viewport = size === "phone" ? { width: 375, height: 740 } : { width: 1200, height: 800 };

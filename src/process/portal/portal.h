@@ -31,7 +31,7 @@ enum origin {
 struct portal_settings {
     unsigned https_port;
     unsigned password_minimum;
-    const char *proof_directory; /* trust.json of the prober */
+    const char *proof_directory; /* what the prober publishes */
 };
 extern struct portal_settings portal_settings;
 
@@ -136,7 +136,7 @@ mg_web_handler portal_handle;
     X(console_suspend)                                                                                       \
     X(console_user_add) X(console_user_disable) X(console_user_invite) X(console_sessions)                   \
     X(console_session_end) X(console_controls) X(console_audit)                                              \
-    X(language) X(key_set) X(trust) X(responsibility) X(change_password) X(style) X(script) X(icon)
+    X(language) X(key_set) X(trust) X(responsibility) X(responsibility_json) X(change_password) X(style) X(script) X(icon)
 #define X(name) struct mg_status page_##name(struct visit *visit);
 HANDLERS(X)
 #undef X

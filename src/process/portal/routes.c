@@ -69,7 +69,8 @@ static const struct route {
     {"/.masugata/icon.svg", READS, ANYWHERE, NOBODY, page_icon},
     {"/.well-known/masugata/jwks.json", READS, ANYWHERE, NOBODY, page_key_set},
     {"/.well-known/masugata/trust", READS, ANYWHERE, NOBODY, page_trust},
-    {"/.well-known/masugata/responsibility.json", READS, ANYWHERE, NOBODY, page_responsibility},
+    {"/.well-known/masugata/responsibility", READS, ANYWHERE, NOBODY, page_responsibility},
+    {"/.well-known/masugata/responsibility.json", READS, ANYWHERE, NOBODY, page_responsibility_json},
     {"/.well-known/change-password", READS, ID | OPS, NOBODY, page_change_password},
 };
 
