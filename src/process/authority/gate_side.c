@@ -122,25 +122,35 @@ session_sign(struct mg_database *database, struct mg_view token_hash, uint64_t t
     return tokens_store((uint64_t) mg_rows_i64(rows, 0, 4), signed_ones.assertions, now);
 }
 
+/* By its number in the table; NOT_FOUND unless it is live, in the table too, and bound to this host. */
+static CHECKED struct mg_status
+session_sign_numbered(struct mg_database *database, uint64_t number, const struct mg_core_host *host,
+                      struct mg_view host_name, mg_instant now)
+{
+    OWN(rows) rows = NULL;
+    struct mg_session session;
+    TRY(mg_query(database, &rows, "SELECT token_hash FROM session WHERE id = $1 AND host = $2 AND origin = 1",
+                 MG_I64(number), MG_TEXT(host_name)));
+    if (mg_rows_count(rows) != 1 || mg_rows_bytes(rows, 0, 0).length != MG_TOKEN_HASH)
+        return fail_with(NOT_FOUND, "no such session");
+    TRY(mg_session_get(mg_core_sessions(), mg_rows_bytes(rows, 0, 0).bytes, &session));
+    if (session.tenant_id != host->tenant || session.host_id != host->id || session.expires_at <= now)
+        return fail_with(NOT_FOUND, "no such session here");
+    return session_sign(database, mg_rows_bytes(rows, 0, 0), host->tenant, host_name, now);
+}
+
 MG_HANDLER_PUBLIC(assertion_refresh)
 {
     OWN(database) database = NULL;
     struct mg_reply_assertion_refresh reply = {.outcome = MG_SESSION_ENDED};
     struct mg_core_host host;
-    struct mg_session session;
-    const mg_instant now = mg_now();
-    if (request->session.length != MG_TOKEN_HASH || !mg_ok(mg_core_host(request->host, &host)) ||
-        host.tenant != request->tenant || host.origin != MG_ORIGIN_APP)
-        return mg_answer_assertion_refresh(call, &reply);
-    const struct mg_status status = mg_session_get(mg_core_sessions(), request->session.bytes, &session);
-    if (status.code == MG_NOT_FOUND)
-        return mg_answer_assertion_refresh(call, &reply);
-    TRY(status);
-    if (session.tenant_id != host.tenant || session.host_id != host.id || session.expires_at <= now)
+    if (!mg_ok(mg_core_host(request->host, &host)) || host.tenant != request->tenant || host.origin != MG_ORIGIN_APP)
         return mg_answer_assertion_refresh(call, &reply);
     TRY(mg_core_database(&database));
-    TRY(session_sign(database, request->session, host.tenant, request->host, now));
-    reply.outcome = MG_GRANTED;
+    const struct mg_status status = session_sign_numbered(database, request->session, &host, request->host, mg_now());
+    if (status.code != MG_NOT_FOUND)
+        TRY(status);
+    reply.outcome = mg_ok(status) ? MG_GRANTED : MG_SESSION_ENDED;
     return mg_answer_assertion_refresh(call, &reply);
 }
 
@@ -179,14 +189,12 @@ assertions_refresh(mg_instant now)
     TRY(mg_core_database(&database));
     for (size_t i = 0; i < list.count && !mg_stopping(); i++) {
         OWN(rows) rows = NULL;
-        TRY(mg_query(database, &rows,
-                     "SELECT s.token_hash, f.tenant, s.host FROM session s JOIN session_family f ON f.id = s.family"
-                     " WHERE s.id = $1 AND s.origin = 1",
-                     MG_I64(list.sessions[i])));
-        if (mg_rows_count(rows) != 1)
+        struct mg_core_host host;
+        TRY(mg_query(database, &rows, "SELECT host FROM session WHERE id = $1 AND origin = 1", MG_I64(list.sessions[i])));
+        if (mg_rows_count(rows) != 1 || !mg_ok(mg_core_host(mg_rows_text(rows, 0, 0), &host)))
             continue;
-        const struct mg_status status = session_sign(database, mg_rows_bytes(rows, 0, 0),
-                                                     (uint64_t) mg_rows_i64(rows, 0, 1), mg_rows_text(rows, 0, 2), now);
+        const struct mg_status status =
+            session_sign_numbered(database, list.sessions[i], &host, mg_rows_text(rows, 0, 0), now);
         if (!mg_ok(status) && status.code != MG_NOT_FOUND)
             return status;
     }

@@ -105,27 +105,17 @@ page_app_sign_out(struct visit *visit)
     return redirect(visit, "%.*s/signed-out", (int) origin.length, (const char *) origin.bytes);
 }
 
-/* The gate found no assertion for a live session: the authority writes one, the gate looks again. */
+/* The gate found no assertion for a live session: the authority writes one, the gate looks again. Which
+ * session stands in a header that only nginx can set here; it strips a visitor's. */
 struct mg_status
 page_internal_assertion(struct visit *visit)
 {
-    uint64_t outcome = MG_SESSION_ENDED;
-    size_t position = 0;
-    struct mg_view value;
-    OWN_KEY(token, TOKEN_BYTES);
-    for (int tried = 0; tried < 4 && mg_cookie_next(visit->cookies, COOKIE_SESSION, &position, &value); tried++) {
-        if (!token_decode(value, token))
-            continue;
-        uint8_t hash[HASH_BYTES];
-        token_hash(token, hash);
-        const struct mg_request_assertion_refresh request = {
-            .tenant = visit->tenant, .session = mg_view_of(hash, HASH_BYTES), .host = visit->host};
-        struct mg_reply_assertion_refresh reply;
-        TRY(mg_call_assertion_refresh(&request, &reply, &visit->storage, CALL_MS));
-        outcome = reply.outcome;
-        if (outcome == MG_GRANTED)
-            break;
-    }
-    visit->answer->status = outcome == MG_GRANTED ? 204 : 403;
+    struct mg_view number;
+    struct mg_request_assertion_refresh request = {.tenant = visit->tenant, .host = visit->host};
+    struct mg_reply_assertion_refresh reply;
+    TRY(visit_from_nginx(visit, "X-Masugata-Session", &number));
+    TRY(mg_parse_u64(number, INT64_MAX, &request.session));
+    TRY(mg_call_assertion_refresh(&request, &reply, &visit->storage, CALL_MS));
+    visit->answer->status = reply.outcome == MG_GRANTED ? 204 : 403;
     return mg_web_header_add(visit->answer, "Cache-Control", "no-store");
 }

@@ -63,6 +63,8 @@ struct visit {
 };
 
 /* ---- visit.c ---- */
+/* A header that nginx sets on every request, exactly once; INVALID otherwise. */
+CHECKED struct mg_status visit_from_nginx(const struct visit *visit, const char *name, struct mg_view *ret_value);
 /* Reads what nginx set and what the browser sent. INVALID when nginx's headers are not exactly there:
  * then this is not nginx, or a header slipped through it. */
 CHECKED struct mg_status visit_begin(struct visit *visit, const struct mg_web_request *request,

@@ -12,8 +12,8 @@
 struct portal_settings portal_settings;
 
 /* A header that nginx sets on every request, exactly once. */
-static CHECKED struct mg_status
-from_nginx(const struct visit *visit, const char *name, struct mg_view *ret_value)
+struct mg_status
+visit_from_nginx(const struct visit *visit, const char *name, struct mg_view *ret_value)
 {
     unsigned count = 0;
     if (!mg_web_header(visit->request, name, ret_value, &count) || count != 1)
@@ -102,10 +102,10 @@ visit_begin(struct visit *visit, const struct mg_web_request *request, struct mg
     TRY(mg_arena_new(ARENA_BYTES, &visit->arena));
     visit->page = mg_scope_new(visit->arena);
     struct mg_view origin, tenant;
-    TRY(from_nginx(visit, "X-Masugata-Origin", &origin));
-    TRY(from_nginx(visit, "X-Masugata-Tenant", &tenant));
-    TRY(from_nginx(visit, "X-Masugata-Host", &visit->host));
-    TRY(from_nginx(visit, "X-Masugata-Client", &visit->address));
+    TRY(visit_from_nginx(visit, "X-Masugata-Origin", &origin));
+    TRY(visit_from_nginx(visit, "X-Masugata-Tenant", &tenant));
+    TRY(visit_from_nginx(visit, "X-Masugata-Host", &visit->host));
+    TRY(visit_from_nginx(visit, "X-Masugata-Client", &visit->address));
     TRY(origin_of(origin, &visit->origin));
     TRY(mg_parse_u64(tenant, UINT64_MAX, &visit->tenant));
     TRY(own_origin_make(visit));
