@@ -217,6 +217,16 @@ tenant_insert(const struct mg_request_tenant_add *request, const struct mg_core_
     return mg_transaction_commit(&transaction);
 }
 
+/* Its keys exist before anybody can add users, whose passwords are sealed; the worker that provisions
+ * the tenant makes them again, which changes nothing, in case we were killed before this. */
+static CHECKED struct mg_status
+keys_make(uint64_t tenant)
+{
+    OWN_BUFFER(storage, 1024);
+    struct mg_reply_tenant_key_create reply;
+    return mg_call_tenant_key_create(&(struct mg_request_tenant_key_create) {.tenant = tenant}, &reply, &storage, 10000);
+}
+
 MG_HANDLER_PUBLIC(tenant_add)
 {
     OWN_BUFFER(reason, 511);
@@ -239,6 +249,7 @@ MG_HANDLER_PUBLIC(tenant_add)
         return mg_answer_tenant_add(call, &reply);
     }
     TRY(status);
+    TRY(keys_make(reply.tenant));
     TRY(mg_tenants_changed());
     reply.outcome = MG_GRANTED;
     return mg_answer_tenant_add(call, &reply);
