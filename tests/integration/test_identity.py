@@ -144,6 +144,8 @@ def test_time_tells_nothing_about_names(roomy):
     imported = f"imported{next(_number)}"
     roomy.done("user_import", {"tenant": "acme", "login": imported, "hash":
                                "$2b$12$abcdefghijklmnopqrstuu1bYBSuqdTTUDQwmT2dSSjgkrs6WUnRu"})
+    for _ in range(3):  # from here on the authority knows how long such a hash takes on this machine
+        roomy.sign_in(roomy.acme, imported, "wrong guess", address())
     for round_number in range(12):
         for kind, login in (("known", known), ("unknown", f"nobody{round_number % 3}"), ("imported", imported)):
             started = time.monotonic()
@@ -153,7 +155,7 @@ def test_time_tells_nothing_about_names(roomy):
     spread = statistics.median(abs(value - medians["known"]) for value in times["known"])
     print({kind: f"{value * 1000:.1f} ms" for kind, value in medians.items()}, f"spread {spread * 1000:.2f} ms")
     assert abs(medians["known"] - medians["unknown"]) < max(0.010, 4 * spread), medians
-    assert abs(medians["known"] - medians["imported"]) < max(0.050, 4 * spread), medians
+    assert abs(medians["known"] - medians["imported"]) < max(0.010, 4 * spread), medians
 
 
 def test_what_is_no_name_or_no_password_is_wrong_like_any_other(system):

@@ -5,13 +5,13 @@
 
 #include <inttypes.h>
 
-enum { WORK_THREADS = 32, SEEN_EVERY_MS = 5000, EXPIRE_EVERY_MS = 30000, CLEAN_EVERY_MS = 3600000, EXPIRE_PAGE = 200 };
+enum { WORK_THREADS = 12, SEEN_EVERY_MS = 5000, EXPIRE_EVERY_MS = 30000, CLEAN_EVERY_MS = 3600000, EXPIRE_PAGE = 200 };
 
 struct mg_status
 mg_identity_start(const struct mg_environment *environment)
 {
     (void) environment;
-    /* More threads than hashes at once: most of them wait until a refusal may be answered. */
+    /* More than there are hashes at once, so that the hasher has work while others talk to the database. */
     return mg_work_start(WORK_THREADS);
 }
 

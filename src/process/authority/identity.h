@@ -197,8 +197,13 @@ void mg_effects_unlock(const bool *held);
 typedef struct mg_status (*mg_task)(const void *request, struct mg_call *call, bool *ret_answered);
 CHECKED struct mg_status mg_work_start(unsigned threads);
 CHECKED struct mg_status mg_work_put(mg_task task, const void *request, size_t length, struct mg_call *call);
-/* Waits until `started_ms` (monotonic) is password.refusal_time ago: a refusal tells by its time
- * neither whether the name exists nor how the password is hashed. */
-void mg_work_even_out(int64_t started_ms);
+/* When a refusal that began at `started_ms` (monotonic) may be answered: password.refusal_time later,
+ * or more while hashes have been taking longer of late, so that its time tells neither whether the
+ * name exists nor how its password is hashed. */
+int64_t mg_work_refusal_due(int64_t started_ms);
+/* One verification took this long. */
+void mg_work_took(int64_t duration_ms);
+/* Calls `answer` for the kept call at that time, on a thread of its own; no thread waits meanwhile. */
+CHECKED struct mg_status mg_work_answer_at(int64_t due_ms, struct mg_call *call, void (*answer)(struct mg_call *call));
 
 #endif

@@ -88,6 +88,7 @@ mg_password_check(const struct mg_account *account, struct mg_view typed, const 
     };
     struct mg_reply_password_verify reply;
     TRY(mg_call_password_verify(&request, &reply, &storage, MG_IDENTITY_CALL_MS));
+    mg_work_took((int64_t) reply.took_ms);
     ret_check->match = possible && reply.match;
     ret_check->renew = ret_check->match && (reply.rehash_needed || opened.stale);
     return OK;

@@ -220,6 +220,15 @@ reset_run(const struct mg_request_reset_request *request, struct mg_reply_reset_
     return reset_mail_add(database, request, mg_buffer_view(&folded), now);
 }
 
+static void
+answer_reset_granted(struct mg_call *call)
+{
+    const struct mg_status status =
+        mg_answer_reset_request(call, &(struct mg_reply_reset_request) {.outcome = MG_GRANTED});
+    if (!mg_ok(status))
+        mg_call_fail(call, status);
+}
+
 /* A mail that is written takes longer than none: the answer waits for the same moment in both cases. */
 static struct mg_status
 reset_task(const void *request, struct mg_call *call, bool *ret_answered)
@@ -228,8 +237,9 @@ reset_task(const void *request, struct mg_call *call, bool *ret_answered)
     struct mg_reply_reset_request reply = {.outcome = MG_OUTCOME_NONE};
     TRY(reset_run(request, &reply));
     if (reply.outcome == MG_GRANTED)
-        mg_work_even_out(started_ms);
-    TRY(mg_answer_reset_request(call, &reply));
+        TRY(mg_work_answer_at(mg_work_refusal_due(started_ms), call, answer_reset_granted));
+    else
+        TRY(mg_answer_reset_request(call, &reply));
     *ret_answered = true;
     return OK;
 }

@@ -56,16 +56,25 @@ answer(struct sign_in *it, enum mg_outcome outcome, int64_t wait_ms, bool *ret_a
     return OK;
 }
 
-/* Records a refusal after the hash and answers when its time tells nothing. */
-static CHECKED struct mg_status
-refuse(struct sign_in *it, const char *reason, struct mg_database **database, bool *ret_answered)
+static void
+answer_wrong(struct mg_call *call)
 {
-    mg_database_drop(database); /* not kept while waiting */
+    const struct mg_status status =
+        mg_answer_sign_in(call, &(struct mg_reply_sign_in) {.outcome = MG_WRONG_CREDENTIALS});
+    if (!mg_ok(status))
+        mg_call_fail(call, status);
+}
+
+/* Records a refusal after the hash and has it answered when its time tells nothing. */
+static CHECKED struct mg_status
+refuse(struct sign_in *it, const char *reason, bool *ret_answered)
+{
     TRY(note(it, MG_EVENT_sign_in, MG_AUDIT_FAILURE, reason, 0));
     if (it->attempt.locks)
         TRY(note(it, MG_EVENT_account_lock, MG_AUDIT_SUCCESS, "failures", 0));
-    mg_work_even_out(it->started_ms);
-    return answer(it, MG_WRONG_CREDENTIALS, 0, ret_answered);
+    TRY(mg_work_answer_at(mg_work_refusal_due(it->started_ms), it->call, answer_wrong));
+    *ret_answered = true;
+    return OK;
 }
 
 /* The password is right, but has to be changed first: a ticket instead of a session. */
@@ -89,7 +98,7 @@ demand_change(struct sign_in *it, struct mg_database *database, bool *ret_answer
 }
 
 static CHECKED struct mg_status
-grant(struct sign_in *it, struct mg_database **database, bool *ret_answered)
+grant(struct sign_in *it, struct mg_database *database, bool *ret_answered)
 {
     MG_CLEANUP(mg_new_family_drop) struct mg_new_family family = {
         .tenant = &it->tenant,
@@ -104,9 +113,9 @@ grant(struct sign_in *it, struct mg_database **database, bool *ret_answered)
     bool started = false;
     TRY(mg_family_prepare(&family));
     TRY(note(it, MG_EVENT_sign_in, MG_AUDIT_SUCCESS, "", family.family));
-    TRY(mg_family_start(*database, &family, &started));
+    TRY(mg_family_start(database, &family, &started));
     if (!started) /* disabled, locked or given another password while the hash was computed */
-        return refuse(it, "CHANGED_MEANWHILE", database, ret_answered);
+        return refuse(it, "CHANGED_MEANWHILE", ret_answered);
     const bool with_code = it->request->host.length != 0;
     const struct mg_reply_sign_in reply = {
         .outcome = MG_GRANTED,
@@ -166,13 +175,13 @@ decide(struct sign_in *it, struct mg_database **database, bool *ret_answered)
                           : it->account.disabled ? "DISABLED"
                           : it->account.locked   ? "LOCKED_BY_OPERATOR"
                                                  : "WRONG_PASSWORD",
-                      database, ret_answered);
+                      ret_answered);
     TRY(mg_core_database(database));
     TRY(mg_attempt_forget(*database, &it->attempt, true));
     if (it->account.must_change)
         return demand_change(it, *database, ret_answered);
-    TRY(grant(it, database, ret_answered));
-    if (it->check.renew && *database != NULL)
+    TRY(grant(it, *database, ret_answered));
+    if (it->check.renew)
         TRY(renew(it, *database));
     return OK;
 }

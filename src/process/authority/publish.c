@@ -38,6 +38,13 @@ networks_read(const char *list, struct mg_network **ret_rows, size_t *ret_count)
     return OK;
 }
 
+static int
+by_id(const void *one, const void *other)
+{
+    const struct mg_policy_tenant *a = one, *b = other;
+    return a->id < b->id ? -1 : a->id > b->id ? 1 : 0;
+}
+
 struct publication {
     struct mg_network *operators, *proxies;
     size_t operator_count, proxy_count;
@@ -65,6 +72,8 @@ policy_write(void *context, const struct mg_tenants_view *view)
             .absolute_ms = tenant->core->limits.absolute_ms,
         };
     }
+    if (mg_ok(status)) /* here they are in the order of their names, in the snapshot of their numbers */
+        qsort(tenants, view->tenant_count, sizeof *tenants, by_id);
     for (size_t i = 0; mg_ok(status) && i < view->host_count; i++) {
         const struct mg_tenants_host *host = &view->hosts[i];
         hosts[i] = (struct mg_policy_host) {

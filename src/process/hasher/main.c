@@ -3,6 +3,7 @@
  * a bounded number waits, the rest is told BUSY. */
 #include "base/log.h"
 #include "base/secret.h"
+#include "base/time.h"
 #include "ports/password_hash.h"
 #include "process/runtime/runtime.h"
 
@@ -26,10 +27,12 @@ MG_HANDLER(password_verify)
     const bool known = request->hash.length != 0;
     const struct mg_view hash = known ? request->hash : mg_view_text(dummy_hash);
     bool match = false;
+    const int64_t started_ms = mg_monotonic_ms();
     TRY(mg_password_verify(request->password, hash, &match));
     const struct mg_reply_password_verify reply = {
         .match = known && match,
         .rehash_needed = known && mg_password_needs_rehash(hash, cost),
+        .took_ms = (uint64_t) (mg_monotonic_ms() - started_ms),
     };
     return mg_answer_password_verify(call, &reply);
 }
