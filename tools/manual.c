@@ -27,7 +27,8 @@ say(const char *english, const char *in_japanese)
     return japanese ? in_japanese : english;
 }
 
-/* Japanese has no spaces to break at: a line may end after any wide character unless a closing mark follows. */
+/* Japanese has no spaces to break at: a line may end after any wide character unless a closing mark follows.
+ */
 static bool
 may_break_after(const char *text)
 {
@@ -81,8 +82,9 @@ title(const char *name, int section, const char *what)
     for (; name[i] != '\0' && i < sizeof upper - 1; i++)
         upper[i] = name[i] >= 'a' && name[i] <= 'z' ? (char) (name[i] - 32) : name[i];
     upper[i] = '\0';
-    (void) printf(".\\\" made from catalogue/ by tools/manual.c\n.TH \"%s\" %d \"\" \"masugata %s\" \"Masugata\"\n", upper, section,
-                  MG_VERSION);
+    (void) printf(
+        ".\\\" made from catalogue/ by tools/manual.c\n.TH \"%s\" %d \"\" \"masugata %s\" \"Masugata\"\n",
+        upper, section, MG_VERSION);
     if (japanese)
         (void) puts(".ad l");
     heading("NAME", "名前");
@@ -121,14 +123,18 @@ exit_codes(void)
 static void
 page_masugata(void)
 {
-    title("masugata", 1, say("a court between the internet and your web application", "Web アプリケーションの前に立つ枡形"));
+    title("masugata", 1,
+          say("a court between the internet and your web application", "Web アプリケーションの前に立つ枡形"));
     heading("SYNOPSIS", "書式");
     put_line("masugata COMMAND [--dir DIR] [--json] [--lang ja|en] ...");
     heading("DESCRIPTION", "説明");
-    put_line(say("Masugata stands in front of a web application: sign-in, sessions, tenants kept apart, keys, an audit log "
-                 "that shows tampering, and a probe for each control that says whether it holds.",
-                 "Masugata は Web アプリケーションの前に立ち、サインイン、セッション、テナントの分離、鍵、改ざんが分かる監査ログを"
-                 "受け持ち、統制ごとのプローブが成立しているかどうかを示します。"));
+    put_line(
+        say("Masugata stands in front of a web application: sign-in, sessions, tenants kept apart, keys, an "
+            "audit log "
+            "that shows tampering, and a probe for each control that says whether it holds.",
+            "Masugata は Web "
+            "アプリケーションの前に立ち、サインイン、セッション、テナントの分離、鍵、改ざんが分かる監査ログを"
+            "受け持ち、統制ごとのプローブが成立しているかどうかを示します。"));
     heading("COMMANDS", "コマンド");
     for (size_t i = 0; i < MG_COUNT(commands); i++) {
         char name[64];
@@ -138,12 +144,14 @@ page_masugata(void)
     }
     heading("COMMON OPTIONS", "共通オプション");
     tagged("--dir DIR");
-    put_line(say("The state directory. Without it: $MASUGATA_DIR, else ./masugata-state, else /var/lib/masugata.",
-                 "状態ディレクトリ。省略時は $MASUGATA_DIR、./masugata-state、/var/lib/masugata の順。"));
+    put_line(
+        say("The state directory. Without it: $MASUGATA_DIR, else ./masugata-state, else /var/lib/masugata.",
+            "状態ディレクトリ。省略時は $MASUGATA_DIR、./masugata-state、/var/lib/masugata の順。"));
     tagged("--json");
     put_line(say("Output for programs.", "プログラム向けの出力。"));
     tagged("--lang ja|en");
-    put_line(say("The language; otherwise from LC_ALL, LC_MESSAGES, LANG.", "言語。省略時は LC_ALL、LC_MESSAGES、LANG から。"));
+    put_line(say("The language; otherwise from LC_ALL, LC_MESSAGES, LANG.",
+                 "言語。省略時は LC_ALL、LC_MESSAGES、LANG から。"));
     tagged("--help");
     put_line(say("What a command does and its options.", "コマンドの説明とオプション。"));
     exit_codes();
@@ -152,7 +160,8 @@ page_masugata(void)
         const char *path, *en, *ja;
     } files[] = {
         {"DIR/masugata.conf", "Options, see masugata.conf(5).", "オプション。masugata.conf(5) を参照。"},
-        {"DIR/keystore/", "The root key and wrapped keys; never in a backup.", "ルート鍵と包まれた鍵。バックアップに含めない。"},
+        {"DIR/keystore/", "The root key and wrapped keys; never in a backup.",
+         "ルート鍵と包まれた鍵。バックアップに含めない。"},
         {"DIR/audit/log, DIR/audit/log.vkey", "The audit log and the public key to check it with.",
          "監査ログと、その検証用の公開鍵。"},
         {"DIR/log/", "One service log for each process.", "プロセスごとの動作ログ。"},
@@ -240,11 +249,15 @@ page_configuration(void)
 {
     title("masugata.conf", 5, say("the configuration of a Masugata deployment", "Masugata の設定ファイル"));
     heading("DESCRIPTION", "説明");
-    put_line(say("The file DIR/masugata.conf has one option a line, written as keyword = value. A value with spaces stands in double "
-                 "quotes; what follows # is a comment. Without a line an option has its preset. A wrong line is named with its "
+    put_line(say("The file DIR/masugata.conf has one option a line, written as keyword = value. A value with "
+                 "spaces stands in double "
+                 "quotes; what follows # is a comment. Without a line an option has its preset. A wrong line "
+                 "is named with its "
                  "number and what is allowed, and nothing starts or changes.",
-                 "DIR/masugata.conf には 1 行に 1 つ「キーワード = 値」を書きます。空白を含む値は二重引用符で囲み、# 以降は注釈です。"
-                 "書かれていないオプションは既定値になります。誤った行は行番号と許可される値を示し、何も起動・変更しません。"));
+                 "DIR/masugata.conf には 1 行に 1 つ「キーワード = "
+                 "値」を書きます。空白を含む値は二重引用符で囲み、# 以降は注釈です。"
+                 "書かれていないオプションは既定値になります。誤った行は行番号と許可される値を示し、何も起動"
+                 "・変更しません。"));
     heading("OPTIONS", "オプション");
     for (size_t i = 0; i < mg_option_count; i++) {
         const struct mg_option_row *row = &mg_option_rows[i];
@@ -281,7 +294,8 @@ main(int argc, char **argv)
     else if (argc == 3 && strcmp(argv[1], "sample") == 0 && mg_ok(mg_configuration_sample(&sample)))
         (void) fputs(mg_buffer_text(&sample), stdout);
     else {
-        (void) fputs("usage: manual masugata|configuration|sample LANG, manual command WORD LANG HELP\n", stderr);
+        (void) fputs("usage: manual masugata|configuration|sample LANG, manual command WORD LANG HELP\n",
+                     stderr);
         return 2;
     }
     return 0;

@@ -93,8 +93,9 @@ mg_assertion_input(const char *kid, struct mg_view claims, const struct mg_recor
     TRY(mg_buffer_add_text(buffer, "."));
     mg_buffer_clear(&part);
     TRY(mg_buffer_add(&part, claims));
-    TRY(mg_buffer_format(&part, "\"iat\":%llu,\"nbf\":%llu,\"exp\":%llu}", (unsigned long long) window->issued_at_s,
-                         (unsigned long long) window->not_before_s, (unsigned long long) window->expires_s));
+    TRY(mg_buffer_format(&part, "\"iat\":%llu,\"nbf\":%llu,\"exp\":%llu}",
+                         (unsigned long long) window->issued_at_s, (unsigned long long) window->not_before_s,
+                         (unsigned long long) window->expires_s));
     return mg_base64url(mg_buffer_view(&part), buffer);
 }
 

@@ -13,7 +13,8 @@
 
 /* INVALID unless who, for whom and when make sense at now_s. */
 CHECKED struct mg_status mg_assertion_check(const struct mg_request_sign_assertion *identity);
-CHECKED struct mg_status mg_assertion_window_check(const struct mg_record_assertion_window *window, uint64_t now_s);
+CHECKED struct mg_status mg_assertion_window_check(const struct mg_record_assertion_window *window,
+                                                   uint64_t now_s);
 
 /* The parts of the payload that all windows share, without the closing brace. */
 CHECKED struct mg_status mg_assertion_claims(const struct mg_request_sign_assertion *identity,

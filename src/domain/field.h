@@ -19,6 +19,7 @@ CHECKED struct mg_status mg_field_associated(const struct mg_field_place *place,
                                              struct mg_buffer *buffer);
 CHECKED struct mg_status mg_field_begin(uint64_t key_id, struct mg_buffer *buffer);
 /* INTEGRITY unless it begins like a sealed field. `ret_sealed` borrows. */
-CHECKED struct mg_status mg_field_split(struct mg_view field, uint64_t *ret_key_id, struct mg_view *ret_sealed);
+CHECKED struct mg_status mg_field_split(struct mg_view field, uint64_t *ret_key_id,
+                                        struct mg_view *ret_sealed);
 
 #endif

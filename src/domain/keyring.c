@@ -5,12 +5,12 @@
 static const uint8_t magic[8] = {'M', 'G', 'K', 'E', 'Y', 'S', '1', '\n'};
 
 static const struct mg_key_purpose_row purposes[MG_KEY_PURPOSE_COUNT] = {
-#define KEY_PURPOSE(NAME, text, what, reach, turns, english, japanese) \
-    [MG_KEY_##NAME] = {.name = text,                                   \
-                       .kind = MG_KEY_KIND_##what,                     \
-                       .scope = MG_KEY_SCOPE_##reach,                  \
-                       .rotation = MG_KEY_ROTATION_##turns,            \
-                       .en = english,                                  \
+#define KEY_PURPOSE(NAME, text, what, reach, turns, english, japanese)                                       \
+    [MG_KEY_##NAME] = {.name = text,                                                                         \
+                       .kind = MG_KEY_KIND_##what,                                                           \
+                       .scope = MG_KEY_SCOPE_##reach,                                                        \
+                       .rotation = MG_KEY_ROTATION_##turns,                                                  \
+                       .en = english,                                                                        \
                        .ja = japanese},
 #include "../../catalogue/keys.def"
 #undef KEY_PURPOSE
@@ -79,6 +79,7 @@ mg_keyring_copy(const struct mg_keyring *keyring, struct mg_keyring **ret_copy)
     copy->next_id = keyring->next_id;
     copy->change = keyring->change;
     copy->count = keyring->count;
+    mg_must(copy->keys != NULL);
     if (keyring->count != 0)
         memcpy(copy->keys, keyring->keys, keyring->count * sizeof *keyring->keys);
     *ret_copy = TAKE(copy);
@@ -156,7 +157,8 @@ record_decode(const uint8_t *at, struct mg_key_record *ret_record)
         return fail_with(MALFORMED, "keystore: a key's state does not fit its purpose");
     record.state = (enum mg_key_state) state;
     if ((record.tenant != 0 && row->scope == MG_KEY_SCOPE_DEPLOYMENT) ||
-        (record.period != 0) != (record.purpose == MG_KEY_AUDIT) || created > INT64_MAX || changed > INT64_MAX)
+        (record.period != 0) != (record.purpose == MG_KEY_AUDIT) || created > INT64_MAX ||
+        changed > INT64_MAX)
         return fail_with(MALFORMED, "keystore: a key does not fit its purpose");
     record.created_at = (mg_instant) created;
     record.changed_at = (mg_instant) changed;
@@ -234,8 +236,8 @@ mg_key_binding(const struct mg_key_record *record, uint8_t ret_binding[MG_KEY_BI
 }
 
 const struct mg_key_record *
-mg_keyring_find(const struct mg_keyring *keyring, uint64_t tenant, enum mg_key_purpose purpose, uint64_t period,
-                uint64_t id)
+mg_keyring_find(const struct mg_keyring *keyring, uint64_t tenant, enum mg_key_purpose purpose,
+                uint64_t period, uint64_t id)
 {
     const struct mg_key_record wanted = {.tenant = tenant, .purpose = purpose, .period = period, .id = id};
     const size_t place = place_of(keyring, &wanted);
@@ -245,8 +247,8 @@ mg_keyring_find(const struct mg_keyring *keyring, uint64_t tenant, enum mg_key_p
 }
 
 const struct mg_key_record *
-mg_keyring_in_state(const struct mg_keyring *keyring, uint64_t tenant, enum mg_key_purpose purpose, uint64_t period,
-                    enum mg_key_state state)
+mg_keyring_in_state(const struct mg_keyring *keyring, uint64_t tenant, enum mg_key_purpose purpose,
+                    uint64_t period, enum mg_key_state state)
 {
     const struct mg_key_record first = {.tenant = tenant, .purpose = purpose, .period = period};
     for (size_t i = place_of(keyring, &first); i < keyring->count; i++) {
@@ -348,11 +350,13 @@ mg_keyring_rotate(struct mg_keyring *keyring, uint64_t tenant, enum mg_key_purpo
 static bool
 not_reading(const struct mg_key_record *record, const struct mg_key_record *pattern)
 {
-    return record->tenant != pattern->tenant || record->purpose != pattern->purpose || record->state != MG_KEY_READING;
+    return record->tenant != pattern->tenant || record->purpose != pattern->purpose ||
+           record->state != MG_KEY_READING;
 }
 
 struct mg_status
-mg_keyring_retire(struct mg_keyring *keyring, uint64_t tenant, enum mg_key_purpose purpose, uint64_t *ret_removed)
+mg_keyring_retire(struct mg_keyring *keyring, uint64_t tenant, enum mg_key_purpose purpose,
+                  uint64_t *ret_removed)
 {
     const struct mg_key_purpose_row *row = mg_key_purpose_row(purpose);
     if (row == NULL || row->rotation != MG_KEY_ROTATION_OVERLAP)
@@ -382,7 +386,8 @@ mg_keyring_remove_tenant(struct mg_keyring *keyring, uint64_t tenant)
 static bool
 of_another_period(const struct mg_key_record *record, const struct mg_key_record *pattern)
 {
-    return record->tenant != pattern->tenant || record->purpose != MG_KEY_AUDIT || record->period != pattern->period;
+    return record->tenant != pattern->tenant || record->purpose != MG_KEY_AUDIT ||
+           record->period != pattern->period;
 }
 
 struct mg_status
@@ -390,6 +395,7 @@ mg_keyring_remove_period(struct mg_keyring *keyring, uint64_t tenant, uint64_t p
 {
     const struct mg_key_record pattern = {.tenant = tenant, .period = period};
     if (sift(keyring, of_another_period, &pattern) == 0)
-        return fail_with(NOT_FOUND, "tenant %llu has no audit key of that month", (unsigned long long) tenant);
+        return fail_with(NOT_FOUND, "tenant %llu has no audit key of that month",
+                         (unsigned long long) tenant);
     return OK;
 }

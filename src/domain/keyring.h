@@ -86,24 +86,28 @@ const struct mg_key_record *mg_keyring_in_state(const struct mg_keyring *keyring
                                                 enum mg_key_state state);
 /* The tenant key that wraps `record` (tenant 0's for audit keys); NULL for a tenant key, which the root
  * key wraps. */
-const struct mg_key_record *mg_keyring_parent(const struct mg_keyring *keyring, const struct mg_key_record *record);
+const struct mg_key_record *mg_keyring_parent(const struct mg_keyring *keyring,
+                                              const struct mg_key_record *record);
 
 /* Adds a key; its id is taken and the wrapped bytes are left for the caller to fill in. */
-CHECKED struct mg_status mg_keyring_add(struct mg_keyring *keyring, uint64_t tenant, enum mg_key_purpose purpose,
-                                        uint64_t period, enum mg_key_state state, mg_instant now,
-                                        struct mg_key_record **ret_record);
+CHECKED struct mg_status mg_keyring_add(struct mg_keyring *keyring, uint64_t tenant,
+                                        enum mg_key_purpose purpose, uint64_t period, enum mg_key_state state,
+                                        mg_instant now, struct mg_key_record **ret_record);
 
 /* The states of a rotation: writing becomes reading, next becomes writing; old announced keys past
  * their time go. REFUSED for purposes that are never rotated. What has to be added afterwards:
  * `ret_state` of the one new key. */
-CHECKED struct mg_status mg_keyring_rotate(struct mg_keyring *keyring, uint64_t tenant, enum mg_key_purpose purpose,
-                                           mg_instant now, enum mg_key_state *ret_state);
+CHECKED struct mg_status mg_keyring_rotate(struct mg_keyring *keyring, uint64_t tenant,
+                                           enum mg_key_purpose purpose, mg_instant now,
+                                           enum mg_key_state *ret_state);
 /* Removes the reading keys of an OVERLAP purpose; gives their number. */
-CHECKED struct mg_status mg_keyring_retire(struct mg_keyring *keyring, uint64_t tenant, enum mg_key_purpose purpose,
-                                           uint64_t *ret_removed);
-/* Removes all keys of the tenant but its audit keys, which go month by month; tenant 0 is REFUSED, an unknown one NOT_FOUND. */
+CHECKED struct mg_status mg_keyring_retire(struct mg_keyring *keyring, uint64_t tenant,
+                                           enum mg_key_purpose purpose, uint64_t *ret_removed);
+/* Removes all keys of the tenant but its audit keys, which go month by month; tenant 0 is REFUSED, an unknown
+ * one NOT_FOUND. */
 CHECKED struct mg_status mg_keyring_remove_tenant(struct mg_keyring *keyring, uint64_t tenant);
 /* Removes one month's audit key of a tenant. */
-CHECKED struct mg_status mg_keyring_remove_period(struct mg_keyring *keyring, uint64_t tenant, uint64_t period);
+CHECKED struct mg_status mg_keyring_remove_period(struct mg_keyring *keyring, uint64_t tenant,
+                                                  uint64_t period);
 
 #endif

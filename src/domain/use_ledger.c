@@ -23,7 +23,7 @@ mg_use_note(struct mg_use_ledger *ledger, const struct mg_use *use, int64_t now_
         return fail_with(BUSY, "too many kinds of key use wait for the audit log");
     if (row == NULL) {
         row = &ledger->rows[ledger->count++];
-        *row = (struct mg_use_row) {.use = *use, .first_ms = now_ms};
+        *row = (struct mg_use_row){.use = *use, .first_ms = now_ms};
     }
     row->count++;
     row->last_ms = now_ms;

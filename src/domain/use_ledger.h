@@ -12,9 +12,9 @@
 
 struct mg_use {
     uint64_t tenant;
-    unsigned sender;  /* enum mg_process */
-    bool refused;     /* it did not match its proof */
-    char place[128];  /* "table.column" */
+    unsigned sender; /* enum mg_process */
+    bool refused;    /* it did not match its proof */
+    char place[128]; /* "table.column" */
     char purpose[64];
 };
 struct mg_use_row {

@@ -94,14 +94,15 @@ mg_hkdf(struct mg_view secret, struct mg_view salt, struct mg_view info, uint8_t
     /* OSSL_PARAM has no const; the function does not write through these. */
     OSSL_PARAM options[5] = {
         OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *) (uintptr_t) secret.bytes, secret.length),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *) (uintptr_t) secret.bytes,
+                                          secret.length),
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *) (uintptr_t) info.bytes, info.length),
         OSSL_PARAM_construct_end(),
         OSSL_PARAM_construct_end(),
     };
     if (salt.length != 0)
-        options[3] =
-            OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *) (uintptr_t) salt.bytes, salt.length);
+        options[3] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *) (uintptr_t) salt.bytes,
+                                                       salt.length);
     MG_CLEANUP(kdf_drop) EVP_KDF_CTX *context = EVP_KDF_CTX_new(fetched.hkdf);
     if (context == NULL || EVP_KDF_derive(context, ret_key, length, options) != 1)
         return fail_with(CRYPTO, "HKDF");
@@ -152,8 +153,8 @@ message_key(const uint8_t key[MG_KEY_BYTES], const uint8_t nonce[12], uint8_t re
 }
 
 struct mg_status
-mg_seal_with_nonce(const uint8_t key[MG_KEY_BYTES], const uint8_t nonce[MG_SEAL_NONCE], struct mg_view associated,
-                   struct mg_view plaintext, struct mg_buffer *buffer)
+mg_seal_with_nonce(const uint8_t key[MG_KEY_BYTES], const uint8_t nonce[MG_SEAL_NONCE],
+                   struct mg_view associated, struct mg_view plaintext, struct mg_buffer *buffer)
 {
     TRY(mg_crypto_start());
     if (plaintext.length > 1U << 30 || associated.length > 1U << 20)
@@ -167,7 +168,8 @@ mg_seal_with_nonce(const uint8_t key[MG_KEY_BYTES], const uint8_t nonce[MG_SEAL_
     int length = 0, end = 0;
     if (context == NULL || EVP_EncryptInit_ex2(context, fetched.gcm, derived, nonce + 12, NULL) != 1 ||
         EVP_EncryptUpdate(context, NULL, &length, associated.bytes, (int) associated.length) != 1 ||
-        EVP_EncryptUpdate(context, out + MG_SEAL_NONCE, &length, plaintext.bytes, (int) plaintext.length) != 1 ||
+        EVP_EncryptUpdate(context, out + MG_SEAL_NONCE, &length, plaintext.bytes, (int) plaintext.length) !=
+            1 ||
         (size_t) length != plaintext.length ||
         EVP_EncryptFinal_ex(context, out + MG_SEAL_NONCE + length, &end) != 1 || end != 0 ||
         EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, 16, out + MG_SEAL_NONCE + length) != 1)
@@ -205,7 +207,8 @@ mg_unseal(const uint8_t key[MG_KEY_BYTES], struct mg_view associated, struct mg_
     if (context == NULL || EVP_DecryptInit_ex2(context, fetched.gcm, derived, sealed.bytes + 12, NULL) != 1 ||
         EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, sizeof tag, tag) != 1 ||
         EVP_DecryptUpdate(context, NULL, &length, associated.bytes, (int) associated.length) != 1 ||
-        EVP_DecryptUpdate(context, ret_plaintext, &length, sealed.bytes + MG_SEAL_NONCE, (int) plain_length) != 1) {
+        EVP_DecryptUpdate(context, ret_plaintext, &length, sealed.bytes + MG_SEAL_NONCE,
+                          (int) plain_length) != 1) {
         mg_wipe(ret_plaintext, plain_length);
         return fail_with(CRYPTO, "unseal");
     }

@@ -50,8 +50,10 @@ enum mg_signature_kind {
 /* A private key ready to sign; safe to use from several threads. */
 struct mg_signing_key;
 /* 32 random bytes that are a valid private key. */
-CHECKED struct mg_status mg_signing_key_generate(enum mg_signature_kind kind, uint8_t ret_private[MG_KEY_BYTES]);
-CHECKED struct mg_status mg_signing_key_new(enum mg_signature_kind kind, const uint8_t private_key[MG_KEY_BYTES],
+CHECKED struct mg_status mg_signing_key_generate(enum mg_signature_kind kind,
+                                                 uint8_t ret_private[MG_KEY_BYTES]);
+CHECKED struct mg_status mg_signing_key_new(enum mg_signature_kind kind,
+                                            const uint8_t private_key[MG_KEY_BYTES],
                                             struct mg_signing_key **ret_key);
 void mg_signing_key_drop(struct mg_signing_key **key);
 /* ES256: x and y, 64 bytes. Ed25519: 32 bytes. Borrows the key. */
@@ -59,7 +61,7 @@ struct mg_view mg_signing_key_public(const struct mg_signing_key *key);
 CHECKED struct mg_status mg_sign(const struct mg_signing_key *key, struct mg_view message,
                                  uint8_t ret_signature[MG_SIGNATURE_BYTES]);
 /* INTEGRITY unless the signature is that of the public key. */
-CHECKED struct mg_status mg_verify(enum mg_signature_kind kind, struct mg_view public_key, struct mg_view message,
-                                   struct mg_view signature);
+CHECKED struct mg_status mg_verify(enum mg_signature_kind kind, struct mg_view public_key,
+                                   struct mg_view message, struct mg_view signature);
 
 #endif

@@ -16,8 +16,8 @@
 struct mg_keystore {
     struct mg_root_place place;
     char keys_path[MG_PATH];
-    bool broken;   /* a root rotation failed half-way: see mg_keystore_broken */
-    int lock_fd;   /* held for as long as the store is open: one process per keystore */
+    bool broken; /* a root rotation failed half-way: see mg_keystore_broken */
+    int lock_fd; /* held for as long as the store is open: one process per keystore */
     pthread_rwlock_t lock;
     struct mg_root *root;
     struct mg_keyring *keyring;
@@ -104,7 +104,8 @@ keyring_load(const struct mg_keystore *store, struct mg_keyring **ret_keyring)
     TRY(mg_keyring_decode(content, &keyring));
     uint8_t mac[MAC_BYTES];
     TRY(file_mac(store->root, keyring->root_generation, content, mac));
-    if (!mg_view_equal_constant_time(mg_view_of(mac, MAC_BYTES), mg_view_of(content.bytes + content.length, MAC_BYTES)))
+    if (!mg_view_equal_constant_time(mg_view_of(mac, MAC_BYTES),
+                                     mg_view_of(content.bytes + content.length, MAC_BYTES)))
         return fail_with(INTEGRITY, "%s was changed or belongs to another root key", store->keys_path);
     *ret_keyring = TAKE(keyring);
     return OK;
@@ -126,8 +127,8 @@ wrapping_key(const struct mg_root *root, const struct mg_keyring *keyring, const
         return fail_with(NOT_FOUND, "tenant %llu has no keys", (unsigned long long) record->tenant);
     uint8_t binding[MG_KEY_BINDING];
     mg_key_binding(parent, binding);
-    return mg_unseal(root_key, mg_view_of(binding, sizeof binding), mg_view_of(parent->wrapped, MG_WRAPPED_KEY),
-                     ret_key);
+    return mg_unseal(root_key, mg_view_of(binding, sizeof binding),
+                     mg_view_of(parent->wrapped, MG_WRAPPED_KEY), ret_key);
 }
 
 static CHECKED struct mg_status
@@ -138,8 +139,8 @@ unwrap(const struct mg_root *root, const struct mg_keyring *keyring, const struc
     TRY(wrapping_key(root, keyring, record, wrapping));
     uint8_t binding[MG_KEY_BINDING];
     mg_key_binding(record, binding);
-    return mg_unseal(wrapping, mg_view_of(binding, sizeof binding), mg_view_of(record->wrapped, MG_WRAPPED_KEY),
-                     ret_key);
+    return mg_unseal(wrapping, mg_view_of(binding, sizeof binding),
+                     mg_view_of(record->wrapped, MG_WRAPPED_KEY), ret_key);
 }
 
 static CHECKED struct mg_status
@@ -217,15 +218,16 @@ load(struct mg_keystore *store, mg_instant now)
     const bool keys_there = access(store->keys_path, F_OK) == 0;
     struct mg_status status = mg_root_load(&store->place, &store->root);
     if (status.code == MG_NOT_FOUND && keys_there)
-        return fail_with(INTEGRITY, "%s exists but its root key %s does not", store->keys_path, store->place.root_path);
+        return fail_with(INTEGRITY, "%s exists but its root key %s does not", store->keys_path,
+                         store->place.root_path);
     if (status.code == MG_NOT_FOUND) {
         TRY(mg_root_new(&store->place, &store->root));
         status = mg_root_save(&store->place, store->root);
     }
     TRY(status);
     if (!keys_there && store->root->settled)
-        return fail_with(INTEGRITY, "the root key %s exists but %s does not; restore it", store->place.root_path,
-                         store->keys_path);
+        return fail_with(INTEGRITY, "the root key %s exists but %s does not; restore it",
+                         store->place.root_path, store->keys_path);
     if (!keys_there)
         return first_start(store, now);
     TRY(keyring_load(store, &store->keyring));
@@ -270,14 +272,14 @@ mg_keystore_open(const char *directory, const struct mg_root_place *place, mg_in
 }
 
 struct mg_status
-mg_keystore_use(struct mg_keystore *store, uint64_t tenant, enum mg_key_purpose purpose, uint64_t period, uint64_t id,
-                uint8_t ret_key[MG_KEY_BYTES], struct mg_key_record *ret_record)
+mg_keystore_use(struct mg_keystore *store, uint64_t tenant, enum mg_key_purpose purpose, uint64_t period,
+                uint64_t id, uint8_t ret_key[MG_KEY_BYTES], struct mg_key_record *ret_record)
 {
     mg_must(pthread_rwlock_rdlock(&store->lock) == 0);
     const struct mg_key_record *record =
         store->broken ? NULL
-        : id == 0 ? mg_keyring_in_state(store->keyring, tenant, purpose, period, MG_KEY_WRITING)
-                : mg_keyring_find(store->keyring, tenant, purpose, period, id);
+        : id == 0     ? mg_keyring_in_state(store->keyring, tenant, purpose, period, MG_KEY_WRITING)
+                      : mg_keyring_find(store->keyring, tenant, purpose, period, id);
     struct mg_status status = fail(NOT_FOUND);
     if (record != NULL)
         status = unwrap(store->root, store->keyring, record, ret_key);
@@ -308,13 +310,15 @@ change_make(const struct mg_root *root, struct mg_keyring *keyring, struct chang
             return fail_with(EXISTS, "tenant %llu has keys", (unsigned long long) change->tenant);
         return tenant_add(root, keyring, change->tenant, change->now);
     case CREATE_PERIOD:
-        if (mg_keyring_in_state(keyring, change->tenant, MG_KEY_AUDIT, change->period, MG_KEY_WRITING) != NULL)
+        if (mg_keyring_in_state(keyring, change->tenant, MG_KEY_AUDIT, change->period, MG_KEY_WRITING) !=
+            NULL)
             return fail(EXISTS);
-        return key_add(root, keyring, change->tenant, MG_KEY_AUDIT, change->period, MG_KEY_WRITING, change->now,
-                       &change->result);
+        return key_add(root, keyring, change->tenant, MG_KEY_AUDIT, change->period, MG_KEY_WRITING,
+                       change->now, &change->result);
     case ROTATE:
         TRY(mg_keyring_rotate(keyring, change->tenant, change->purpose, change->now, &state));
-        return key_add(root, keyring, change->tenant, change->purpose, 0, state, change->now, &change->result);
+        return key_add(root, keyring, change->tenant, change->purpose, 0, state, change->now,
+                       &change->result);
     case RETIRE:
         return mg_keyring_retire(keyring, change->tenant, change->purpose, &change->result);
     case DESTROY_TENANT:
@@ -362,7 +366,8 @@ save_renewed(struct mg_keystore *store, struct mg_keyring *keyring)
 static CHECKED struct mg_status
 change_locked(struct mg_keystore *store, struct change *change)
 {
-    const bool renews = change->what == ROTATE_ROOT || change->what == DESTROY_TENANT || change->what == DESTROY_PERIOD;
+    const bool renews =
+        change->what == ROTATE_ROOT || change->what == DESTROY_TENANT || change->what == DESTROY_PERIOD;
     if (store->broken)
         return fail_with(UNAVAILABLE, "the keystore has to be opened again");
     OWN(keyring) keyring = NULL;
@@ -394,14 +399,14 @@ change_run(struct mg_keystore *store, struct change *change)
 struct mg_status
 mg_keystore_create_tenant(struct mg_keystore *store, uint64_t tenant, mg_instant now)
 {
-    return change_run(store, &(struct change) {.what = CREATE_TENANT, .tenant = tenant, .now = now});
+    return change_run(store, &(struct change){.what = CREATE_TENANT, .tenant = tenant, .now = now});
 }
 
 struct mg_status
 mg_keystore_create_period(struct mg_keystore *store, uint64_t tenant, uint64_t period, mg_instant now)
 {
     return change_run(
-        store, &(struct change) {.what = CREATE_PERIOD, .tenant = tenant, .period = period, .now = now});
+        store, &(struct change){.what = CREATE_PERIOD, .tenant = tenant, .period = period, .now = now});
 }
 
 struct mg_status
@@ -415,7 +420,8 @@ mg_keystore_rotate(struct mg_keystore *store, uint64_t tenant, enum mg_key_purpo
 }
 
 struct mg_status
-mg_keystore_retire(struct mg_keystore *store, uint64_t tenant, enum mg_key_purpose purpose, uint64_t *ret_removed)
+mg_keystore_retire(struct mg_keystore *store, uint64_t tenant, enum mg_key_purpose purpose,
+                   uint64_t *ret_removed)
 {
     struct change change = {.what = RETIRE, .tenant = tenant, .purpose = purpose};
     TRY(change_run(store, &change));
@@ -434,19 +440,21 @@ renew(struct mg_keystore *store, struct change change, uint64_t *ret_generation)
 struct mg_status
 mg_keystore_rotate_root(struct mg_keystore *store, uint64_t *ret_generation)
 {
-    return renew(store, (struct change) {.what = ROTATE_ROOT}, ret_generation);
+    return renew(store, (struct change){.what = ROTATE_ROOT}, ret_generation);
 }
 
 struct mg_status
 mg_keystore_destroy_tenant(struct mg_keystore *store, uint64_t tenant, uint64_t *ret_generation)
 {
-    return renew(store, (struct change) {.what = DESTROY_TENANT, .tenant = tenant}, ret_generation);
+    return renew(store, (struct change){.what = DESTROY_TENANT, .tenant = tenant}, ret_generation);
 }
 
 struct mg_status
-mg_keystore_destroy_period(struct mg_keystore *store, uint64_t tenant, uint64_t period, uint64_t *ret_generation)
+mg_keystore_destroy_period(struct mg_keystore *store, uint64_t tenant, uint64_t period,
+                           uint64_t *ret_generation)
 {
-    return renew(store, (struct change) {.what = DESTROY_PERIOD, .tenant = tenant, .period = period}, ret_generation);
+    return renew(store, (struct change){.what = DESTROY_PERIOD, .tenant = tenant, .period = period},
+                 ret_generation);
 }
 
 struct mg_status

@@ -30,20 +30,21 @@ CHECKED struct mg_status mg_root_place_read(const char *directory, struct mg_vie
 
 /* Opens, or at the very first start makes, the keystore in `directory`/keystore. A root key without its
  * keys, or keys without their root key, is an error that names the missing file: nothing is replaced. */
-CHECKED struct mg_status mg_keystore_open(const char *directory, const struct mg_root_place *place, mg_instant now,
-                                          struct mg_keystore **ret_keystore);
+CHECKED struct mg_status mg_keystore_open(const char *directory, const struct mg_root_place *place,
+                                          mg_instant now, struct mg_keystore **ret_keystore);
 void mg_keystore_drop(struct mg_keystore **keystore);
 
 /* Unwraps one key: `id` 0 means the one that seals or signs now. NOT_FOUND if there is none. */
-CHECKED struct mg_status mg_keystore_use(struct mg_keystore *keystore, uint64_t tenant, enum mg_key_purpose purpose,
-                                         uint64_t period, uint64_t id, uint8_t ret_key[MG_KEY_BYTES],
-                                         struct mg_key_record *ret_record);
+CHECKED struct mg_status mg_keystore_use(struct mg_keystore *keystore, uint64_t tenant,
+                                         enum mg_key_purpose purpose, uint64_t period, uint64_t id,
+                                         uint8_t ret_key[MG_KEY_BYTES], struct mg_key_record *ret_record);
 
 /* The tenant's keys; EXISTS changes nothing. */
-CHECKED struct mg_status mg_keystore_create_tenant(struct mg_keystore *keystore, uint64_t tenant, mg_instant now);
-/* Makes the month's key if it is not there. */
-CHECKED struct mg_status mg_keystore_create_period(struct mg_keystore *keystore, uint64_t tenant, uint64_t period,
+CHECKED struct mg_status mg_keystore_create_tenant(struct mg_keystore *keystore, uint64_t tenant,
                                                    mg_instant now);
+/* Makes the month's key if it is not there. */
+CHECKED struct mg_status mg_keystore_create_period(struct mg_keystore *keystore, uint64_t tenant,
+                                                   uint64_t period, mg_instant now);
 CHECKED struct mg_status mg_keystore_rotate(struct mg_keystore *keystore, uint64_t tenant,
                                             enum mg_key_purpose purpose, mg_instant now, uint64_t *ret_id);
 CHECKED struct mg_status mg_keystore_retire(struct mg_keystore *keystore, uint64_t tenant,
@@ -52,8 +53,8 @@ CHECKED struct mg_status mg_keystore_retire(struct mg_keystore *keystore, uint64
 CHECKED struct mg_status mg_keystore_rotate_root(struct mg_keystore *keystore, uint64_t *ret_generation);
 CHECKED struct mg_status mg_keystore_destroy_tenant(struct mg_keystore *keystore, uint64_t tenant,
                                                     uint64_t *ret_generation);
-CHECKED struct mg_status mg_keystore_destroy_period(struct mg_keystore *keystore, uint64_t tenant, uint64_t period,
-                                                    uint64_t *ret_generation);
+CHECKED struct mg_status mg_keystore_destroy_period(struct mg_keystore *keystore, uint64_t tenant,
+                                                    uint64_t period, uint64_t *ret_generation);
 
 /* True after a failure in the middle of a new root generation: nothing can be used, and opening the
  * store again finishes or undoes the step. The process ends itself then. */

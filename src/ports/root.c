@@ -49,8 +49,8 @@ mg_root_decode(struct mg_view file, struct mg_root_form *ret_form)
         return fail_with(MALFORMED, "not a root key file");
     const uint64_t kind = number_at(file.bytes + 8), settled = number_at(file.bytes + 16),
                    count = number_at(file.bytes + 24);
-    if ((kind != KIND_FILE && kind != KIND_PASSPHRASE) || settled > 1 || count < 1 || count > MG_ROOT_GENERATIONS ||
-        file.length != MG_ROOT_HEADER + count * MG_ROOT_RECORD)
+    if ((kind != KIND_FILE && kind != KIND_PASSPHRASE) || settled > 1 || count < 1 ||
+        count > MG_ROOT_GENERATIONS || file.length != MG_ROOT_HEADER + count * MG_ROOT_RECORD)
         return fail_with(MALFORMED, "root key file of a wrong form");
     struct mg_root_form form = {.passphrase = kind == KIND_PASSPHRASE,
                                 .settled = settled == 1,
@@ -88,7 +88,8 @@ passphrase_read(const struct mg_root_place *place, struct mg_root *root)
     const size_t length = end == NULL ? text.length : (size_t) (end - text.bytes);
     if (length < 15)
         return fail_with(INVALID, "%s: the passphrase needs 15 bytes or more", place->passphrase_path);
-    return mg_passphrase_key(mg_view_of(text.bytes, length), root->salt, mg_secret_bytes(root->keys) + PASSPHRASE_KEY);
+    return mg_passphrase_key(mg_view_of(text.bytes, length), root->salt,
+                             mg_secret_bytes(root->keys) + PASSPHRASE_KEY);
 }
 
 struct mg_status
@@ -120,7 +121,8 @@ record_open(const struct mg_root_form *form, size_t index, uint8_t *keys)
     if (form->passphrase) {
         uint8_t binding[24];
         record_binding(form->generation[index], binding);
-        return mg_unseal(keys + PASSPHRASE_KEY, mg_view_of(binding, sizeof binding), form->sealed[index], key);
+        return mg_unseal(keys + PASSPHRASE_KEY, mg_view_of(binding, sizeof binding), form->sealed[index],
+                         key);
     }
     static const uint8_t zero[8] = {0};
     uint8_t check[MG_HASH_BYTES];
@@ -158,7 +160,8 @@ mg_root_load(const struct mg_root_place *place, struct mg_root **ret_root)
 }
 
 static CHECKED struct mg_status
-record_add(const struct mg_root_place *place, const struct mg_root *root, size_t index, struct mg_buffer *buffer)
+record_add(const struct mg_root_place *place, const struct mg_root *root, size_t index,
+           struct mg_buffer *buffer)
 {
     const uint8_t *keys = mg_secret_view(root->keys).bytes;
     const struct mg_view key = mg_view_of(keys + index * MG_KEY_BYTES, MG_KEY_BYTES);

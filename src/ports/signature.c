@@ -23,11 +23,11 @@ struct mg_signing_key {
     uint8_t public_key[MG_PUBLIC_KEY_MOST];
 };
 
-#define DROPPER(name, type, release)      \
-    static void name(type **pointer)      \
-    {                                     \
-        release(*pointer);                \
-        *pointer = NULL;                  \
+#define DROPPER(name, type, release)                                                                         \
+    static void name(type **pointer)                                                                         \
+    {                                                                                                        \
+        release(*pointer);                                                                                   \
+        *pointer = NULL;                                                                                     \
     }
 DROPPER(bn_drop, BIGNUM, BN_clear_free)
 DROPPER(group_drop, EC_GROUP, EC_GROUP_free)
@@ -234,7 +234,8 @@ mg_verify(enum mg_signature_kind kind, struct mg_view public_key, struct mg_view
     }
     MG_CLEANUP(digest_drop) EVP_MD_CTX *context = EVP_MD_CTX_new();
     if (key == NULL || context == NULL ||
-        EVP_DigestVerifyInit_ex(context, NULL, kind == MG_ES256 ? "SHA256" : NULL, NULL, NULL, key, NULL) != 1)
+        EVP_DigestVerifyInit_ex(context, NULL, kind == MG_ES256 ? "SHA256" : NULL, NULL, NULL, key, NULL) !=
+            1)
         return fail_with(CRYPTO, "verify");
     if (EVP_DigestVerify(context, bytes, length, message.bytes, message.length) != 1)
         return fail_with(INTEGRITY, "the signature is wrong");

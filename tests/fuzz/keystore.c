@@ -14,7 +14,8 @@ keyring_check(struct mg_view bytes)
     mg_must(mg_view_equal(mg_buffer_view(&again), bytes));
     for (size_t i = 0; i < keyring->count; i++) {
         const struct mg_key_record *record = &keyring->keys[i];
-        mg_must(mg_keyring_find(keyring, record->tenant, record->purpose, record->period, record->id) == record);
+        mg_must(mg_keyring_find(keyring, record->tenant, record->purpose, record->period, record->id) ==
+                record);
         mg_must(mg_key_purpose_row(record->purpose) != NULL);
         (void) mg_keyring_parent(keyring, record);
     }

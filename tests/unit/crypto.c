@@ -19,7 +19,8 @@ sealing_follows_the_published_vectors(void **state)
         memset(key, vectors[i].key_byte, sizeof key);
         OWN_BUFFER(sealed, 256);
         assert_ok(mg_seal_with_nonce(key, (const uint8_t *) "ABCDEFGHIJKLMNOPQRSTUVWX",
-                                     mg_view_text(vectors[i].associated), mg_view_text("XAES-256-GCM"), &sealed));
+                                     mg_view_text(vectors[i].associated), mg_view_text("XAES-256-GCM"),
+                                     &sealed));
         char text[256];
         mg_hex(mg_view_of(sealed.bytes + MG_SEAL_NONCE, sealed.length - MG_SEAL_NONCE), text);
         assert_string_equal(text, vectors[i].sealed);
@@ -45,7 +46,8 @@ every_flipped_bit_and_every_cut_is_noticed(void **state)
     }
     for (size_t length = 0; length < sealed.length; length++)
         assert_code(mg_unseal(key, place, mg_view_of(sealed.bytes, length), plain), INTEGRITY);
-    assert_code(mg_unseal(key, mg_view_text("acme users password 8"), mg_buffer_view(&sealed), plain), INTEGRITY);
+    assert_code(mg_unseal(key, mg_view_text("acme users password 8"), mg_buffer_view(&sealed), plain),
+                INTEGRITY);
     key[31] ^= 1;
     assert_code(mg_unseal(key, place, mg_buffer_view(&sealed), plain), INTEGRITY);
 }
@@ -82,7 +84,8 @@ hashes_follow_the_published_vectors(void **state)
     assert_ok(mg_hkdf(mg_view_of(secret, sizeof secret), mg_view_of(salt, sizeof salt),
                       mg_view_of(info, sizeof info), key, sizeof key));
     mg_hex(mg_view_of(key, sizeof key), text);
-    assert_string_equal(text, "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
+    assert_string_equal(
+        text, "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
 }
 
 /* RFC 8032 7.1 test 2 and RFC 7515 A.3 (the key; ECDSA signatures are random). */
@@ -92,8 +95,8 @@ signing_keys_follow_the_published_vectors(void **state)
     (void) state;
     uint8_t private_key[MG_KEY_BYTES], signature[MG_SIGNATURE_BYTES];
     char text[2 * MG_SIGNATURE_BYTES + 1];
-    assert_ok(mg_unhex(mg_view_text("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb"), private_key,
-                       sizeof private_key));
+    assert_ok(mg_unhex(mg_view_text("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb"),
+                       private_key, sizeof private_key));
     OWN(signing_key) ed25519 = NULL;
     assert_ok(mg_signing_key_new(MG_ED25519, private_key, &ed25519));
     mg_hex(mg_signing_key_public(ed25519), text);

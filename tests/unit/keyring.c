@@ -3,10 +3,12 @@
 #include "domain/keyring.h"
 
 static uint64_t
-add(struct mg_keyring *keyring, uint64_t tenant, enum mg_key_purpose purpose, enum mg_key_state state, mg_instant now)
+add(struct mg_keyring *keyring, uint64_t tenant, enum mg_key_purpose purpose, enum mg_key_state state,
+    mg_instant now)
 {
     struct mg_key_record *record = NULL;
-    assert_ok(mg_keyring_add(keyring, tenant, purpose, purpose == MG_KEY_AUDIT ? 24000 : 0, state, now, &record));
+    assert_ok(
+        mg_keyring_add(keyring, tenant, purpose, purpose == MG_KEY_AUDIT ? 24000 : 0, state, now, &record));
     memset(record->wrapped, (int) record->id, sizeof record->wrapped);
     return record->id;
 }
@@ -54,18 +56,18 @@ records_out_of_order_or_out_of_range_are_refused(void **state)
         size_t offset;
         uint8_t value;
     } breaks[] = {
-        {0, 'X'},                                       /* magic */
-        {32, 6},                                        /* count */
-        {MG_KEYRING_HEADER, 200},                       /* id beyond next_id */
-        {MG_KEYRING_HEADER, 0},                         /* id 0 */
-        {MG_KEYRING_HEADER + 8, 9},                     /* tenant: order */
-        {MG_KEYRING_HEADER + 16, 0},                    /* purpose 0 */
-        {MG_KEYRING_HEADER + 16, 99},                   /* purpose unknown */
-        {MG_KEYRING_HEADER + 24, 0},                    /* state 0 */
-        {MG_KEYRING_HEADER + 24, MG_KEY_READING},       /* a tenant key is never only reading */
-        {MG_KEYRING_HEADER + 32, 1},                    /* a period where none belongs */
-        {MG_KEYRING_HEADER + 47, 0x80},                 /* created before 1970 */
-        {MG_KEYRING_HEADER + MG_KEY_RECORD + 8, 1},     /* a deployment purpose in a tenant */
+        {0, 'X'},                                   /* magic */
+        {32, 6},                                    /* count */
+        {MG_KEYRING_HEADER, 200},                   /* id beyond next_id */
+        {MG_KEYRING_HEADER, 0},                     /* id 0 */
+        {MG_KEYRING_HEADER + 8, 9},                 /* tenant: order */
+        {MG_KEYRING_HEADER + 16, 0},                /* purpose 0 */
+        {MG_KEYRING_HEADER + 16, 99},               /* purpose unknown */
+        {MG_KEYRING_HEADER + 24, 0},                /* state 0 */
+        {MG_KEYRING_HEADER + 24, MG_KEY_READING},   /* a tenant key is never only reading */
+        {MG_KEYRING_HEADER + 32, 1},                /* a period where none belongs */
+        {MG_KEYRING_HEADER + 47, 0x80},             /* created before 1970 */
+        {MG_KEYRING_HEADER + MG_KEY_RECORD + 8, 1}, /* a deployment purpose in a tenant */
     };
     for (size_t i = 0; i < MG_COUNT(breaks); i++) {
         OWN_BUFFER(file, 65536);

@@ -22,7 +22,8 @@
 enum { DONE = 0, DENIED = 10, SEAL_FAILED = 20, STOPPED = 128 + SIGSYS };
 
 static char directory[] = "/tmp/mg-sandbox-XXXXXX";
-static char state_path[MG_PATH], run_path[MG_PATH], key_path[MG_PATH], other_path[MG_PATH], socket_path[MG_PATH];
+static char state_path[MG_PATH], run_path[MG_PATH], key_path[MG_PATH], other_path[MG_PATH],
+    socket_path[MG_PATH];
 static struct sockaddr_in tcp = {.sin_family = AF_INET};
 static struct mg_sandbox_report report;
 static pid_t parent;
@@ -270,7 +271,7 @@ a_second_thread_before_the_seal_is_refused(void **state)
         pthread_t thread;
         pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER;
         (void) pthread_mutex_lock(&held);
-        if (pthread_create(&thread, NULL, (void *(*) (void *) ) (void *) pthread_mutex_lock, &held) != 0)
+        if (pthread_create(&thread, NULL, (void *(*) (void *) )(void *) pthread_mutex_lock, &held) != 0)
             _exit(99);
         const struct mg_sandbox_plan plan = {
             .process = MG_KEYS, .state_directory = state_path, .runtime_directory = run_path};

@@ -88,8 +88,8 @@ mg_keys_assertion_load(void)
 }
 
 static CHECKED struct mg_status
-token_add(const struct announced *signer, struct mg_view claims, const struct mg_record_assertion_window *window,
-          struct mg_buffer *tokens)
+token_add(const struct announced *signer, struct mg_view claims,
+          const struct mg_record_assertion_window *window, struct mg_buffer *tokens)
 {
     OWN_BUFFER(token, TOKEN_MOST);
     TRY(mg_assertion_input(signer->kid, claims, window, &token));
@@ -97,8 +97,9 @@ token_add(const struct announced *signer, struct mg_view claims, const struct mg
     TRY(mg_sign(signer->key, mg_buffer_view(&token), signature));
     TRY(mg_buffer_add_text(&token, "."));
     TRY(mg_base64url(mg_view_of(signature, sizeof signature), &token));
-    const struct mg_record_assertion row = {
-        .not_before_s = window->not_before_s, .expires_s = window->expires_s, .token = mg_buffer_view(&token)};
+    const struct mg_record_assertion row = {.not_before_s = window->not_before_s,
+                                            .expires_s = window->expires_s,
+                                            .token = mg_buffer_view(&token)};
     return mg_list_add_assertion(tokens, &row);
 }
 
@@ -137,7 +138,7 @@ MG_HANDLER_PUBLIC(sign_assertion)
     (void) pthread_rwlock_unlock(&lock);
     TRY(status);
     return mg_answer_sign_assertion(
-        call, &(struct mg_reply_sign_assertion) {.assertions = {.bytes = mg_buffer_view(&tokens)}});
+        call, &(struct mg_reply_sign_assertion){.assertions = {.bytes = mg_buffer_view(&tokens)}});
 }
 
 static CHECKED struct mg_status
@@ -161,5 +162,5 @@ MG_HANDLER_PUBLIC(jwks)
     const struct mg_status status = key_set_make(&text);
     (void) pthread_rwlock_unlock(&lock);
     TRY(status);
-    return mg_answer_jwks(call, &(struct mg_reply_jwks) {.json = mg_buffer_view(&text)});
+    return mg_answer_jwks(call, &(struct mg_reply_jwks){.json = mg_buffer_view(&text)});
 }

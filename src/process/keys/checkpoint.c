@@ -78,8 +78,9 @@ slot_read(const uint8_t *slot, bool *ret_whole)
 {
     uint8_t mac[SLOT_MAC];
     TRY(slot_mac(slot, mac));
-    *ret_whole = memcmp(slot, magic, sizeof magic) == 0 &&
-                 mg_view_equal_constant_time(mg_view_of(mac, SLOT_MAC), mg_view_of(slot + SLOT_CONTENT, SLOT_MAC));
+    *ret_whole =
+        memcmp(slot, magic, sizeof magic) == 0 &&
+        mg_view_equal_constant_time(mg_view_of(mac, SLOT_MAC), mg_view_of(slot + SLOT_CONTENT, SLOT_MAC));
     if (*ret_whole && get_number(slot + 8) > log_state.turn) {
         log_state.turn = get_number(slot + 8);
         log_state.size = get_number(slot + 16);
@@ -98,7 +99,7 @@ slots_read(void)
     if (got == 0) {
         /* A new deployment: nothing was signed yet. Both slots, so that the file has its final size. */
         struct mg_hash empty;
-        mg_tree_root(&(struct mg_tree) {0}, &empty);
+        mg_tree_root(&(struct mg_tree){0}, &empty);
         log_state.root = empty;
         TRY(slot_write(0, &empty));
         return slot_write(0, &empty);
@@ -194,5 +195,5 @@ MG_HANDLER_PUBLIC(sign_checkpoint)
     TRY(mg_note_sign(mg_buffer_view(&note), &log_state.vkey, log_state.signer, 0, &lines));
     TRY(mg_buffer_add_text(&note, "\n"));
     TRY(mg_buffer_add(&note, mg_buffer_view(&lines)));
-    return mg_answer_sign_checkpoint(call, &(struct mg_reply_sign_checkpoint) {.note = mg_buffer_view(&note)});
+    return mg_answer_sign_checkpoint(call, &(struct mg_reply_sign_checkpoint){.note = mg_buffer_view(&note)});
 }

@@ -18,7 +18,8 @@ seal_under_newest(const struct mg_field_place *place, struct mg_view plaintext, 
 
 /* `ret_plaintext` is made here and wiped by its owner. */
 static CHECKED struct mg_status
-open_field(const struct mg_field_place *place, struct mg_view field, struct mg_secret **ret_plaintext, bool *ret_stale)
+open_field(const struct mg_field_place *place, struct mg_view field, struct mg_secret **ret_plaintext,
+           bool *ret_stale)
 {
     uint64_t id;
     struct mg_view sealed;
@@ -44,7 +45,7 @@ MG_HANDLER_PUBLIC(seal)
     const struct mg_field_place place = {request->tenant, request->table, request->column, request->row};
     OWN_BUFFER(sealed, FIELD_MOST);
     TRY(seal_under_newest(&place, request->plaintext, &sealed));
-    return mg_answer_seal(call, &(struct mg_reply_seal) {.sealed = mg_buffer_view(&sealed)});
+    return mg_answer_seal(call, &(struct mg_reply_seal){.sealed = mg_buffer_view(&sealed)});
 }
 
 /* Counts the opening first; a failed proof is counted as a refusal besides. */
@@ -68,7 +69,7 @@ MG_HANDLER_PUBLIC(unseal)
     bool stale = false;
     TRY(open_recorded(call, &place, request->purpose, request->sealed, &plaintext, &stale));
     return mg_answer_unseal(
-        call, &(struct mg_reply_unseal) {.plaintext = mg_secret_view(plaintext), .stale = stale});
+        call, &(struct mg_reply_unseal){.plaintext = mg_secret_view(plaintext), .stale = stale});
 }
 
 MG_HANDLER_PUBLIC(reseal)
@@ -79,11 +80,11 @@ MG_HANDLER_PUBLIC(reseal)
     bool stale = false;
     TRY(open_recorded(call, &place, mg_view_text("reseal"), request->sealed, &plaintext, &stale));
     if (!stale)
-        return mg_answer_reseal(call, &(struct mg_reply_reseal) {.sealed = request->sealed, .changed = false});
+        return mg_answer_reseal(call, &(struct mg_reply_reseal){.sealed = request->sealed, .changed = false});
     OWN_BUFFER(sealed, FIELD_MOST);
     TRY(seal_under_newest(&place, mg_secret_view(plaintext), &sealed));
-    return mg_answer_reseal(
-        call, &(struct mg_reply_reseal) {.sealed = mg_buffer_view(&sealed), .changed = true});
+    return mg_answer_reseal(call,
+                            &(struct mg_reply_reseal){.sealed = mg_buffer_view(&sealed), .changed = true});
 }
 
 MG_HANDLER_PUBLIC(keyed_hash)
@@ -99,5 +100,5 @@ MG_HANDLER_PUBLIC(keyed_hash)
     TRY(mg_hkdf(mg_view_of(lookup, sizeof lookup), MG_VIEW_EMPTY, request->purpose, key, sizeof key));
     uint8_t hash[MG_HASH_BYTES];
     TRY(mg_hmac_sha256(mg_view_of(key, sizeof key), request->bytes, hash));
-    return mg_answer_keyed_hash(call, &(struct mg_reply_keyed_hash) {.hash = mg_view_of(hash, sizeof hash)});
+    return mg_answer_keyed_hash(call, &(struct mg_reply_keyed_hash){.hash = mg_view_of(hash, sizeof hash)});
 }

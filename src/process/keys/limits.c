@@ -44,7 +44,8 @@ mg_keys_limit(const struct mg_call *call, enum mg_kind kind)
             mg_bucket_take(&buckets[sender][i], limits[i].per_second, limits[i].burst, mg_monotonic_ms());
         (void) pthread_mutex_unlock(&lock);
         if (!taken)
-            return fail_with(BUSY, "%s asks for %s too often", mg_process_name(sender), mg_message_row(kind)->name);
+            return fail_with(BUSY, "%s asks for %s too often", mg_process_name(sender),
+                             mg_message_row(kind)->name);
         return OK;
     }
     return fail_with(REFUSED, "a request without a limit is not served");

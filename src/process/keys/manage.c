@@ -68,8 +68,10 @@ MG_HANDLER_PUBLIC(tenant_key_create)
     const struct mg_status found =
         mg_keystore_use(mg_keys_store, request->tenant, MG_KEY_FIELD, 0, 0, key, &record);
     if (found.code == MG_NOT_FOUND) {
-        const struct act act = {
-            .event = MG_EVENT_key_create, .name = "tenant", .tenant = request->tenant, .carry_out = create_tenant};
+        const struct act act = {.event = MG_EVENT_key_create,
+                                .name = "tenant",
+                                .tenant = request->tenant,
+                                .carry_out = create_tenant};
         uint64_t unused;
         const struct mg_status made = act_run(call, &act, &unused);
         if (made.code != MG_EXISTS)
@@ -77,7 +79,7 @@ MG_HANDLER_PUBLIC(tenant_key_create)
     } else {
         TRY(found);
     }
-    return mg_answer_tenant_key_create(call, &(struct mg_reply_tenant_key_create) {0});
+    return mg_answer_tenant_key_create(call, &(struct mg_reply_tenant_key_create){0});
 }
 
 static CHECKED struct mg_status
@@ -89,8 +91,10 @@ destroy_tenant(const struct act *act, uint64_t *ret_result)
 MG_HANDLER_PUBLIC(tenant_key_destroy)
 {
     TRY(mg_keys_limit(call, MG_REQUEST_tenant_key_destroy));
-    const struct act act = {
-        .event = MG_EVENT_key_destroy, .name = "tenant", .tenant = request->tenant, .carry_out = destroy_tenant};
+    const struct act act = {.event = MG_EVENT_key_destroy,
+                            .name = "tenant",
+                            .tenant = request->tenant,
+                            .carry_out = destroy_tenant};
     struct mg_reply_tenant_key_destroy reply = {0};
     TRY(act_run(call, &act, &reply.root_generation));
     return mg_answer_tenant_key_destroy(call, &reply);
@@ -157,7 +161,8 @@ MG_HANDLER_PUBLIC(key_retire)
 static int
 by_id(const void *a, const void *b)
 {
-    const uint64_t left = ((const struct mg_key_record *) a)->id, right = ((const struct mg_key_record *) b)->id;
+    const uint64_t left = ((const struct mg_key_record *) a)->id,
+                   right = ((const struct mg_key_record *) b)->id;
     return left < right ? -1 : left > right;
 }
 
@@ -174,7 +179,8 @@ MG_HANDLER_PUBLIC(keys_list)
         if (record->id <= request->after_key)
             continue;
         const struct mg_record_key_state state = {.tenant = record->tenant,
-                                                  .purpose = mg_view_text(mg_key_purpose_row(record->purpose)->name),
+                                                  .purpose =
+                                                      mg_view_text(mg_key_purpose_row(record->purpose)->name),
                                                   .key = record->id,
                                                   .created_at = record->created_at,
                                                   .writing = record->state == MG_KEY_WRITING};
@@ -238,10 +244,11 @@ MG_HANDLER_PUBLIC(audit_key)
         status = mg_keystore_create_period(mg_keys_store, request->tenant, request->month, mg_now());
         if (status.code != MG_EXISTS)
             TRY(status);
-        status = mg_keystore_use(mg_keys_store, request->tenant, MG_KEY_AUDIT, request->month, 0, key, &record);
+        status =
+            mg_keystore_use(mg_keys_store, request->tenant, MG_KEY_AUDIT, request->month, 0, key, &record);
     }
     TRY(status);
-    return mg_answer_audit_key(call, &(struct mg_reply_audit_key) {.key = mg_view_of(key, sizeof key)});
+    return mg_answer_audit_key(call, &(struct mg_reply_audit_key){.key = mg_view_of(key, sizeof key)});
 }
 
 static CHECKED struct mg_status

@@ -40,10 +40,11 @@ record_row(const struct mg_use_row *row)
     OWN_BUFFER(storage, MG_PACKET_MOST);
     char count[24];
     (void) snprintf(count, sizeof count, "%llu", (unsigned long long) row->count);
-    TRY(mg_list_add_audit_detail(&details, &(struct mg_record_audit_detail) {.key = mg_view_text("purpose"),
-                                                                             .value = mg_view_text(row->use.purpose)}));
-    TRY(mg_list_add_audit_detail(
-        &details, &(struct mg_record_audit_detail) {.key = mg_view_text("count"), .value = mg_view_text(count)}));
+    TRY(mg_list_add_audit_detail(&details,
+                                 &(struct mg_record_audit_detail){.key = mg_view_text("purpose"),
+                                                                  .value = mg_view_text(row->use.purpose)}));
+    TRY(mg_list_add_audit_detail(&details, &(struct mg_record_audit_detail){.key = mg_view_text("count"),
+                                                                            .value = mg_view_text(count)}));
     const struct mg_request_audit_append request = {
         .event = row->use.refused ? MG_EVENT_key_refuse : MG_EVENT_key_use,
         .tenant = row->use.tenant,
@@ -51,7 +52,8 @@ record_row(const struct mg_use_row *row)
         .actor_id = mg_view_text(mg_process_name((enum mg_process) row->use.sender)),
         .target = mg_view_text(row->use.place),
         .outcome = row->use.refused ? MG_AUDIT_REFUSED : MG_AUDIT_SUCCESS,
-        .reason = mg_view_text(row->use.refused ? "the sealed data was changed, moved or is under another key" : ""),
+        .reason = mg_view_text(row->use.refused ? "the sealed data was changed, moved or is under another key"
+                                                : ""),
         .details = {.bytes = mg_buffer_view(&details)},
     };
     struct mg_reply_audit_append reply;

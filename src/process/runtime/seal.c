@@ -19,7 +19,8 @@ root_directory(const struct mg_environment *environment, char path[MG_PATH])
 }
 
 struct mg_status
-mg_runtime_seal(enum mg_process process, const struct mg_environment *environment, struct mg_reply_configure *report)
+mg_runtime_seal(enum mg_process process, const struct mg_environment *environment,
+                struct mg_reply_configure *report)
 {
     char root[MG_PATH] = "";
     if (process == MG_KEYS)
@@ -34,6 +35,7 @@ mg_runtime_seal(enum mg_process process, const struct mg_environment *environmen
     };
     struct mg_sandbox_report sealed;
     TRY(mg_sandbox_seal(&plan, &sealed));
-    *report = (struct mg_reply_configure) {.seccomp_active = sealed.seccomp, .landlock_abi = sealed.landlock_abi};
+    *report =
+        (struct mg_reply_configure){.seccomp_active = sealed.seccomp, .landlock_abi = sealed.landlock_abi};
     return OK;
 }

@@ -29,15 +29,15 @@ enum {
     FS_TRUNCATE = 1 << 14,  /* ABI 3 */
     FS_IOCTL_DEV = 1 << 15, /* ABI 5 */
 };
-enum { NET_BIND_TCP = 1 << 0, NET_CONNECT_TCP = 1 << 1 };                /* ABI 4 */
-enum { SCOPE_ABSTRACT_UNIX_SOCKET = 1 << 0, SCOPE_SIGNAL = 1 << 1 };     /* ABI 6 */
+enum { NET_BIND_TCP = 1 << 0, NET_CONNECT_TCP = 1 << 1 };            /* ABI 4 */
+enum { SCOPE_ABSTRACT_UNIX_SOCKET = 1 << 0, SCOPE_SIGNAL = 1 << 1 }; /* ABI 6 */
 
 #define LOOK_FILE FS_READ_FILE
 #define LOOK_DIRECTORY (FS_READ_FILE | FS_READ_DIR)
 #define WRITE_FILE (FS_READ_FILE | FS_WRITE_FILE | FS_TRUNCATE)
-#define WRITE_DIRECTORY                                                                                           \
-    (LOOK_DIRECTORY | FS_WRITE_FILE | FS_TRUNCATE | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG | \
-     FS_MAKE_SOCK | FS_REFER)
+#define WRITE_DIRECTORY                                                                                      \
+    (LOOK_DIRECTORY | FS_WRITE_FILE | FS_TRUNCATE | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR |           \
+     FS_MAKE_REG | FS_MAKE_SOCK | FS_REFER)
 
 struct ruleset_attributes {
     uint64_t handled_access_fs, handled_access_net, scoped;

@@ -6,11 +6,11 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <stdio.h>
-#include <time.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef PR_SET_MDWE
@@ -59,7 +59,7 @@ path_add(struct path_list *list, const char *directory, const char *path, enum m
         TRY(mg_path_join(text, directory, path));
     else
         TRY(mg_view_copy(mg_view_text(directory != NULL ? directory : path), text, MG_PATH));
-    list->rules[list->count++] = (struct mg_sandbox_path) {.path = text, .access = access};
+    list->rules[list->count++] = (struct mg_sandbox_path){.path = text, .access = access};
     return OK;
 }
 
@@ -71,7 +71,8 @@ paths_collect(const struct mg_sandbox_plan *plan, struct path_list *list)
     list->count = 0;
     for (size_t i = 0; i < MG_COUNT(files); i++)
         if (files[i].process == plan->process)
-            TRY(path_add(list, bases[files[i].base], files[i].path, (enum mg_sandbox_access) files[i].access));
+            TRY(path_add(list, bases[files[i].base], files[i].path,
+                         (enum mg_sandbox_access) files[i].access));
     for (size_t i = 0; i < plan->path_count; i++)
         TRY(path_add(list, NULL, plan->paths[i].path, plan->paths[i].access));
     return OK;
@@ -116,7 +117,7 @@ struct mg_status
 mg_sandbox_seal(const struct mg_sandbox_plan *plan, struct mg_sandbox_report *ret_report)
 {
     if (!mg_sandbox_has_row(plan->process)) {
-        *ret_report = (struct mg_sandbox_report) {0};
+        *ret_report = (struct mg_sandbox_report){0};
         return OK;
     }
     static struct path_list list; /* 64 KiB: too much for the stack, needed once */

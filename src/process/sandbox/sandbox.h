@@ -35,10 +35,11 @@ struct mg_sandbox_plan {
     size_t path_count;
 };
 
-CHECKED struct mg_status mg_sandbox_seal(const struct mg_sandbox_plan *plan, struct mg_sandbox_report *ret_report);
+CHECKED struct mg_status mg_sandbox_seal(const struct mg_sandbox_plan *plan,
+                                         struct mg_sandbox_report *ret_report);
 
-/* The parts, for the seal and for programs that are started with fixed arguments (PostgreSQL, nginx): an own set
- * of paths and nothing else. `network` keeps TCP allowed. Gives the ABI in force, 0 for none. */
+/* The parts, for the seal and for programs that are started with fixed arguments (PostgreSQL, nginx): an own
+ * set of paths and nothing else. `network` keeps TCP allowed. Gives the ABI in force, 0 for none. */
 CHECKED struct mg_status mg_landlock_restrict(const struct mg_sandbox_path *paths, size_t count, bool network,
                                               unsigned *ret_abi);
 /* seccomp alone, after no_new_privs. */

@@ -73,14 +73,22 @@ mg_sandbox_has_network(enum mg_process process)
 
 /* No program of ours is started by a sealed process, and none is looked into. */
 static const int kill_at_once[] = {
-    SCMP_SYS(execve),      SCMP_SYS(execveat),          SCMP_SYS(ptrace),        SCMP_SYS(process_vm_readv),
-    SCMP_SYS(fork),        SCMP_SYS(vfork),             SCMP_SYS(bpf),           SCMP_SYS(process_vm_writev),
-    SCMP_SYS(kexec_load),  SCMP_SYS(open_by_handle_at), SCMP_SYS(init_module),   SCMP_SYS(finit_module),
-    SCMP_SYS(mount),       SCMP_SYS(pivot_root),        SCMP_SYS(chroot),        SCMP_SYS(setns),
-    SCMP_SYS(unshare),     SCMP_SYS(keyctl),            SCMP_SYS(add_key),       SCMP_SYS(request_key),
-    SCMP_SYS(userfaultfd), SCMP_SYS(io_uring_setup),    SCMP_SYS(memfd_create),  SCMP_SYS(perf_event_open),
-    SCMP_SYS(setuid),      SCMP_SYS(setresuid),         SCMP_SYS(setresgid),     SCMP_SYS(setgid),
-    SCMP_SYS(capset),      SCMP_SYS(seccomp),           SCMP_SYS(personality),   SCMP_SYS(pidfd_getfd),
+    SCMP_SYS(execve),       SCMP_SYS(execveat),
+    SCMP_SYS(ptrace),       SCMP_SYS(process_vm_readv),
+    SCMP_SYS(fork),         SCMP_SYS(vfork),
+    SCMP_SYS(bpf),          SCMP_SYS(process_vm_writev),
+    SCMP_SYS(kexec_load),   SCMP_SYS(open_by_handle_at),
+    SCMP_SYS(init_module),  SCMP_SYS(finit_module),
+    SCMP_SYS(mount),        SCMP_SYS(pivot_root),
+    SCMP_SYS(chroot),       SCMP_SYS(setns),
+    SCMP_SYS(unshare),      SCMP_SYS(keyctl),
+    SCMP_SYS(add_key),      SCMP_SYS(request_key),
+    SCMP_SYS(userfaultfd),  SCMP_SYS(io_uring_setup),
+    SCMP_SYS(memfd_create), SCMP_SYS(perf_event_open),
+    SCMP_SYS(setuid),       SCMP_SYS(setresuid),
+    SCMP_SYS(setresgid),    SCMP_SYS(setgid),
+    SCMP_SYS(capset),       SCMP_SYS(seccomp),
+    SCMP_SYS(personality),  SCMP_SYS(pidfd_getfd),
 };
 
 /* Only what is safe in a signal handler. */
@@ -91,7 +99,8 @@ on_refused(int number, siginfo_t *info, void *unused)
     (void) unused;
     char text[128];
     size_t length = 0;
-    static const char before[] = "system call ", after[] = " is not in catalogue/sandbox.def for this process; stopping\n";
+    static const char before[] = "system call ",
+                      after[] = " is not in catalogue/sandbox.def for this process; stopping\n";
     memcpy(text, before, sizeof before - 1);
     length += sizeof before - 1;
     char digits[12];
