@@ -86,7 +86,7 @@ ngx_str_t
 gate_page_away(const gate_context_t *context)
 {
     static const ngx_str_t json = ngx_string("{\"error\":\"unavailable\"}\n");
-    return context == NULL || context->navigation ? pages[PAGE_AWAY] : json;
+    return context == NULL || gate_is_navigation(context) ? pages[PAGE_AWAY] : json;
 }
 
 static page_t
@@ -109,7 +109,15 @@ page_of(ngx_uint_t status)
 static ngx_int_t
 add_header(ngx_http_request_t *r, const char *name, ngx_str_t value)
 {
-    return gate_header_add(r, &r->headers_out.headers, name, name, value) == NULL ? NGX_ERROR : NGX_OK;
+    ngx_table_elt_t *header = ngx_list_push(&r->headers_out.headers);
+    if (header == NULL)
+        return NGX_ERROR;
+    ngx_memzero(header, sizeof *header);
+    header->hash = 1;
+    header->key = (ngx_str_t) {.len = strlen(name), .data = (u_char *) (uintptr_t) name};
+    header->lowcase_key = header->key.data; /* response headers are not looked up by it */
+    header->value = value;
+    return NGX_OK;
 }
 
 static ngx_int_t
@@ -204,9 +212,9 @@ gate_answer_refusal(ngx_http_request_t *r, gate_context_t *context)
         return NGX_ERROR;
     if (r->headers_out.status == NGX_HTTP_SERVICE_UNAVAILABLE && add_retry_after(r, context) != NGX_OK)
         return NGX_ERROR;
-    if (r->headers_out.status == NGX_HTTP_UNAUTHORIZED && context->navigation)
+    if (r->headers_out.status == NGX_HTTP_UNAUTHORIZED && gate_is_navigation(context))
         return send_to_sign_in(r, context);
-    if (context->navigation || !served)
+    if (gate_is_navigation(context) || !served)
         return send_page(r);
     return send_json(r, row == NULL ? "unavailable" : row->name);
 }

@@ -42,11 +42,7 @@ add(ngx_http_request_t *r, const uint8_t *token, size_t length)
         return NGX_ERROR;
     ngx_memcpy(copy, token, length);
     const ngx_str_t value = {.len = length, .data = copy};
-    ngx_table_elt_t *header = gate_header_add(r, &r->headers_in.headers, "X-Masugata-Assertion", "x-masugata-assertion", value);
-    if (header == NULL)
-        return NGX_ERROR;
-    header->hash = ngx_hash_key(header->lowcase_key, header->key.len);
-    return NGX_OK;
+    return gate_inbound_assertion(r, value);
 }
 
 ngx_int_t
@@ -63,7 +59,7 @@ gate_assertion_set(ngx_http_request_t *r, gate_context_t *context)
             return NGX_DECLINED;
         context->verdict.session = again;
     }
-    uint8_t token[MG_ASSERTION_BYTES];
+    static uint8_t token[MG_ASSERTION_BYTES]; /* a worker handles one request at a time */
     size_t length;
     if (gate_worker.assertions != NULL &&
         mg_assertion_find(gate_worker.assertions, context->verdict.session.session_id, gate_now(), token, &length))

@@ -9,16 +9,15 @@ enum byte_class {
     REFUSED, /* control characters, space, backslash, '#' */
 };
 
+static const uint8_t classes[256] = {
+    [0 ... 0x20] = REFUSED, [0x7F] = REFUSED, ['\\'] = REFUSED, ['#'] = REFUSED, ['/'] = SLASH, ['%'] = PERCENT,
+    [0x80 ... 0xFF] = EIGHT,
+};
+
 static enum byte_class
 class_of(uint8_t c)
 {
-    if (c == '/')
-        return SLASH;
-    if (c == '%')
-        return PERCENT;
-    if (c >= 0x80)
-        return EIGHT;
-    return c <= 0x20 || c == 0x7F || c == '\\' || c == '#' ? REFUSED : PLAIN;
+    return (enum byte_class) classes[c];
 }
 
 static int

@@ -10,7 +10,7 @@ bool
 mg_cookie_is_reserved(struct mg_view name)
 {
     const size_t length = sizeof MG_SESSION_COOKIE - 1;
-    return name.length >= length && strncasecmp((const char *) name.bytes, MG_SESSION_COOKIE, length) == 0;
+    return name.length >= length && name.bytes[0] == '_' && strncasecmp((const char *) name.bytes, MG_SESSION_COOKIE, length) == 0;
 }
 
 static struct mg_view
@@ -65,37 +65,57 @@ decode_token(struct mg_view text, uint8_t token[MG_TOKEN])
 {
     if (text.length != MG_TOKEN_TEXT)
         return false;
-    uint32_t group = 0;
-    unsigned bits = 0;
-    size_t used = 0;
-    for (size_t i = 0; i < MG_TOKEN_TEXT; i++) {
-        const uint8_t digit = digit_plus_one[text.bytes[i]];
-        if (digit == 0)
-            return false;
-        group = (group << 6 | (uint32_t) (digit - 1)) & 0xFFFF;
-        bits += 6;
-        if (bits >= 8) {
-            bits -= 8;
-            token[used++] = (uint8_t) (group >> bits);
-        }
+    /* Ten groups of four digits and one of three; a zero anywhere is found at the end. */
+    uint32_t wrong = 0;
+    for (size_t i = 0, used = 0; used < MG_TOKEN; i += 4, used += 3) {
+        const uint32_t a = digit_plus_one[text.bytes[i]], b = digit_plus_one[text.bytes[i + 1]];
+        const uint32_t c = digit_plus_one[text.bytes[i + 2]];
+        const uint32_t d = i + 3 < MG_TOKEN_TEXT ? digit_plus_one[text.bytes[i + 3]] : 1;
+        wrong |= (a - 1) | (b - 1) | (c - 1) | (d - 1);
+        const uint32_t group = (a - 1) << 18 | (b - 1) << 12 | (c - 1) << 6 | (d - 1);
+        token[used] = (uint8_t) (group >> 16);
+        token[used + 1] = (uint8_t) (group >> 8);
+        if (used + 2 < MG_TOKEN)
+            token[used + 2] = (uint8_t) group;
+        else
+            wrong |= (group & 0xFF) << 24; /* stray bits of the last digit */
     }
-    return (group & ((1U << bits) - 1)) == 0;
+    return wrong < 64;
+}
+
+/* One part "name=value" that begins like a reserved name. */
+static void
+collect_reserved(struct mg_view part, struct mg_tokens *tokens)
+{
+    static const size_t length = sizeof MG_SESSION_COOKIE - 1;
+    if (!mg_cookie_is_reserved(part)) {
+        tokens->other = true;
+        return;
+    }
+    tokens->reserved = true;
+    /* Exactly as it was set: its own case, no space around the '='. */
+    if (tokens->count < MG_TOKENS_MOST && part.length > length && part.bytes[length] == '=' &&
+        memcmp(part.bytes, MG_SESSION_COOKIE, length) == 0 &&
+        decode_token(trim(mg_view_of(part.bytes + length + 1, part.length - length - 1)),
+                     tokens->bytes[tokens->count]))
+        tokens->count++;
 }
 
 void
 mg_tokens_collect(struct mg_view header, struct mg_tokens *tokens)
 {
-    struct mg_view part, name, value;
-    while (next_part(&header, &part)) {
-        split(part, &name, &value);
-        if (!mg_cookie_is_reserved(name)) {
-            tokens->other = tokens->other || name.length + value.length > 0;
-            continue;
-        }
-        tokens->reserved = true;
-        if (tokens->count < MG_TOKENS_MOST && mg_view_is(name, MG_SESSION_COOKIE) &&
-            decode_token(value, tokens->bytes[tokens->count]))
-            tokens->count++;
+    const uint8_t *at = header.bytes, *const end = header.bytes + header.length;
+    while (at < end) {
+        const uint8_t *semicolon = memchr(at, ';', (size_t) (end - at));
+        const uint8_t *const stop = semicolon == NULL ? end : semicolon;
+        while (at < stop && (*at == ' ' || *at == '\t'))
+            at++;
+        /* Reserved names begin with two underscores; most cookies need no further look. */
+        if (stop - at >= 2 && at[0] == '_' && at[1] == '_')
+            collect_reserved(mg_view_of(at, (size_t) (stop - at)), tokens);
+        else if (at < stop)
+            tokens->other = true;
+        at = stop + 1;
     }
 }
 
@@ -110,15 +130,19 @@ size_t
 mg_cookies_without_reserved(struct mg_view header, uint8_t *room)
 {
     size_t used = 0;
-    struct mg_view part, name, value;
-    while (next_part(&header, &part)) {
-        split(part, &name, &value);
-        part = trim(part);
-        if (part.length == 0 || mg_cookie_is_reserved(name))
-            continue;
-        if (used > 0)
-            used = append(room, used, "; ", 2);
-        used = append(room, used, part.bytes, part.length);
+    const uint8_t *at = header.bytes, *const end = header.bytes + header.length;
+    while (at < end) {
+        const uint8_t *semicolon = memchr(at, ';', (size_t) (end - at));
+        const uint8_t *const stop = semicolon == NULL ? end : semicolon;
+        while (at < stop && (*at == ' ' || *at == '\t'))
+            at++;
+        const struct mg_view part = mg_view_of(at, (size_t) (stop - at));
+        if (part.length > 0 && !mg_cookie_is_reserved(part)) {
+            if (used > 0)
+                used = append(room, used, "; ", 2);
+            used = append(room, used, part.bytes, part.length);
+        }
+        at = stop + 1;
     }
     return used;
 }

@@ -27,10 +27,23 @@ typedef struct {
     ngx_str_t hsts;
 } gate_server_conf_t;
 
+/* Response headers made ready for one tenant, kind of response and server block. */
+#define GATE_BLOCKS 256
+#define GATE_BLOCK_HEADERS (MG_POLICY_HEADERS + 1)
+typedef struct {
+    const gate_server_conf_t *conf;
+    const struct mg_gate_tenant *tenant;
+    ngx_uint_t kind; /* 0: empty */
+    ngx_uint_t count;
+    uint32_t sent; /* bits of enum mg_policy_header that the block holds */
+    ngx_table_elt_t headers[GATE_BLOCK_HEADERS];
+} gate_block_t;
+
 /* A policy stays in memory until the last request that was judged by it has gone. */
 typedef struct {
     struct mg_gate_policy *policy;
     ngx_uint_t users;
+    gate_block_t blocks[GATE_BLOCKS];
 } gate_policy_t;
 
 /* One a worker process. */
@@ -62,21 +75,28 @@ typedef struct {
     ngx_str_t request_id;
     off_t sent_upstream; /* bytes at the last look, to tell a stream in use from an idle one */
     gate_phase_t phase;
+    const ngx_table_elt_t *accept, *fetch_mode;
     unsigned linked : 1;
-    unsigned navigation : 1;
     unsigned secure : 1;    /* TLS here or at a trusted proxy */
     unsigned own_answer : 1; /* the response is the gate's own page */
     unsigned replace_body : 1;
     unsigned replaced : 1;
 } gate_context_t;
 
+/* As many headers as are added to every request. */
+#define GATE_HOLES 3
+#define GATE_COOKIES GATE_HOLES
+
 /* Headers of the request that matter, found in one walk over the list. */
 typedef struct {
     ngx_table_elt_t *origin, *fetch_site, *fetch_mode, *accept, *authorization, *upgrade, *preflight_method;
     ngx_table_elt_t *forwarded_for, *forwarded_proto; /* the last of each */
     ngx_str_t host_text; /* of the Host header, with port */
+    ngx_uint_t host_count, forwarded_count, total;
+    /* Headers that must not go on. Where they fit, ours are written over them. */
+    ngx_uint_t stripped, cookie_count;
+    ngx_table_elt_t *holes[GATE_HOLES], *cookies[GATE_COOKIES];
     struct mg_tokens tokens;
-    ngx_uint_t host_count, forwarded_count, cookie_count, total, stripped;
 } gate_inbound_t;
 
 /* worker.c */
@@ -89,20 +109,21 @@ mg_instant gate_now(void);
 
 /* request.c */
 ngx_int_t gate_handler(ngx_http_request_t *r);
+/* A request for a page that a person will look at, and can be sent elsewhere with. */
+bool gate_is_navigation(const gate_context_t *context);
 /* The context of the main request, also after an internal redirect; NULL if it was never judged. */
 gate_context_t *gate_context(ngx_http_request_t *r);
 
 /* inbound.c */
 void gate_inbound_scan(ngx_http_request_t *r, gate_inbound_t *inbound);
-ngx_int_t gate_inbound_for_app(ngx_http_request_t *r, gate_context_t *context, const gate_inbound_t *inbound);
-ngx_int_t gate_inbound_for_portal(ngx_http_request_t *r, gate_context_t *context, const gate_inbound_t *inbound);
+void gate_inbound_prepare(void);
+ngx_int_t gate_inbound_for_app(ngx_http_request_t *r, const gate_context_t *context, gate_inbound_t *inbound);
+ngx_int_t gate_inbound_for_portal(ngx_http_request_t *r, gate_context_t *context, gate_inbound_t *inbound);
+ngx_int_t gate_inbound_assertion(ngx_http_request_t *r, ngx_str_t value);
 ngx_int_t gate_inbound_for_question(ngx_http_request_t *subrequest, gate_context_t *context);
 /* The visitor's address, as far as trusted proxies vouch for it. */
 void gate_client_address(ngx_http_request_t *r, const struct mg_gate_policy *policy, const gate_inbound_t *inbound,
                          gate_context_t *context);
-ngx_table_elt_t *gate_header_add(ngx_http_request_t *r, ngx_list_t *list, const char *name, const char *lower_name,
-                                 ngx_str_t value);
-
 /* assertion.c: NGX_OK set, NGX_AGAIN asked, NGX_DECLINED none, NGX_ERROR */
 ngx_int_t gate_assertion_set(ngx_http_request_t *r, gate_context_t *context);
 

@@ -47,15 +47,48 @@ is_listed(const u_char *name, size_t length, const char *const *patterns, size_t
 
 #define NAME_MOST 64
 
+/* The first two letters of stripped_plain_names, so that nearly every header is done with here. */
+static bool
+may_be_plain_name(const ngx_table_elt_t *header)
+{
+    if (header->key.len < 5)
+        return false;
+    const u_char second = header->lowcase_key[1];
+    switch (header->lowcase_key[0]) {
+    case 'f':
+        return second == 'o' || second == 'a' || second == 'r';
+    case 'c':
+        return second == 'f' || second == 'l';
+    case 'r':
+        return second == 'e' && header->key.len != sizeof "referer" - 1;
+    case 'p':
+        return second == 'r';
+    case 's':
+        return second == 's';
+    case 't':
+        return second == 'r' || second == 'a';
+    case 'o':
+        return second == 'i';
+    case 'a':
+        return second == 'u';
+    case 'h':
+        return second == 't';
+    case 'v':
+        return second == 'i';
+    default:
+        return false;
+    }
+}
+
 /* True if the header must not reach the app or the portal. */
 static bool
 is_stripped(const ngx_table_elt_t *header)
 {
+    const u_char first = header->lowcase_key[0];
+    if (first != 'x' && !may_be_plain_name(header))
+        return false;
     u_char name[NAME_MOST];
     const size_t length = header->key.len < NAME_MOST ? header->key.len : NAME_MOST;
-    const u_char first = header->lowcase_key[0];
-    if (first != 'x' && strchr("fcrpstoahv", first) == NULL)
-        return false;
     for (size_t i = 0; i < length; i++) {
         const u_char c = ngx_tolower(header->key.data[i]);
         name[i] = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c : '-';
@@ -84,6 +117,8 @@ note(ngx_table_elt_t *header, gate_inbound_t *inbound)
         break;
     case 6:
         if (NAMED(header, "cookie")) {
+            if (inbound->cookie_count < GATE_COOKIES)
+                inbound->cookies[inbound->cookie_count] = header;
             inbound->cookie_count++;
             mg_tokens_collect(gate_view(header->value), &inbound->tokens);
         } else if (NAMED(header, "origin"))
@@ -125,16 +160,21 @@ note(ngx_table_elt_t *header, gate_inbound_t *inbound)
 void
 gate_inbound_scan(ngx_http_request_t *r, gate_inbound_t *inbound)
 {
-    /* Not ngx_memzero of the whole: the token array is large and counted. */
-    ngx_memzero(inbound, offsetof(gate_inbound_t, tokens));
+    /* Not the whole: the arrays are counted. */
+    ngx_memzero(inbound, offsetof(gate_inbound_t, holes));
     inbound->tokens.count = 0;
     inbound->tokens.reserved = inbound->tokens.other = false;
-    inbound->host_count = inbound->forwarded_count = inbound->cookie_count = inbound->total = 0;
     for (ngx_list_part_t *part = &r->headers_in.headers.part; part != NULL; part = part->next) {
         ngx_table_elt_t *headers = part->elts;
         inbound->total += part->nelts;
-        for (ngx_uint_t i = 0; i < part->nelts; i++)
+        for (ngx_uint_t i = 0; i < part->nelts; i++) {
             note(&headers[i], inbound);
+            if (!is_stripped(&headers[i]))
+                continue;
+            if (inbound->stripped < GATE_HOLES)
+                inbound->holes[inbound->stripped] = &headers[i];
+            inbound->stripped++;
+        }
     }
 }
 
@@ -205,98 +245,154 @@ gate_client_address(ngx_http_request_t *r, const struct mg_gate_policy *policy, 
 
 /* ---- what goes on --------------------------------------------------------------------------- */
 
-ngx_table_elt_t *
-gate_header_add(ngx_http_request_t *r, ngx_list_t *list, const char *name, const char *lower_name, ngx_str_t value)
+/* A header of ours: its name as it is sent, as upstream modules look it up, and that name's hash. */
+typedef struct {
+    ngx_str_t name;
+    u_char *lower;
+    ngx_uint_t hash;
+} own_name_t;
+
+#define OWN_NAME(text, lower_text) {ngx_string(text), (u_char[]) {lower_text}, 0}
+enum {
+    FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST, ASSERTION, TENANT, ORIGIN, HOST, CLIENT, REQUEST, SESSION, OWN_NAMES
+};
+static own_name_t own_names[OWN_NAMES] = {
+    [FORWARDED_FOR] = OWN_NAME("X-Forwarded-For", "x-forwarded-for"),
+    [FORWARDED_PROTO] = OWN_NAME("X-Forwarded-Proto", "x-forwarded-proto"),
+    [FORWARDED_HOST] = OWN_NAME("X-Forwarded-Host", "x-forwarded-host"),
+    [ASSERTION] = OWN_NAME("X-Masugata-Assertion", "x-masugata-assertion"),
+    [TENANT] = OWN_NAME("X-Masugata-Tenant", "x-masugata-tenant"),
+    [ORIGIN] = OWN_NAME("X-Masugata-Origin", "x-masugata-origin"),
+    [HOST] = OWN_NAME("X-Masugata-Host", "x-masugata-host"),
+    [CLIENT] = OWN_NAME("X-Masugata-Client", "x-masugata-client"),
+    [REQUEST] = OWN_NAME("X-Masugata-Request", "x-masugata-request"),
+    [SESSION] = OWN_NAME("X-Masugata-Session", "x-masugata-session"),
+};
+
+void
+gate_inbound_prepare(void)
 {
-    (void) r;
-    ngx_table_elt_t *header = ngx_list_push(list);
-    if (header == NULL)
-        return NULL;
-    header->hash = 1;
-    header->key.len = strlen(name);
-    header->key.data = (u_char *) (uintptr_t) name;
-    header->lowcase_key = (u_char *) (uintptr_t) lower_name;
+    for (size_t i = 0; i < OWN_NAMES; i++)
+        own_names[i].hash = ngx_hash_key(own_names[i].lower, own_names[i].name.len);
+}
+
+static void
+put(ngx_table_elt_t *header, const own_name_t *name, ngx_str_t value)
+{
+    header->hash = name->hash;
+    header->key = name->name;
+    header->lowcase_key = name->lower;
     header->value = value;
 #if (nginx_version >= 1023000)
     header->next = NULL;
 #endif
-    return header;
 }
 
-/* Header names live in the request's hash only as text here; upstream modules look them up by
- * lower-case key and a hash that they compute from `hash`. */
 static ngx_int_t
-push(ngx_http_request_t *r, ngx_list_t *list, const char *name, const char *lower_name, ngx_str_t value)
+push(ngx_list_t *list, int which, ngx_str_t value)
 {
-    ngx_table_elt_t *header = gate_header_add(r, list, name, lower_name, value);
+    ngx_table_elt_t *header = ngx_list_push(list);
     if (header == NULL)
         return NGX_ERROR;
-    header->hash = ngx_hash_key((u_char *) (uintptr_t) lower_name, strlen(lower_name));
+    put(header, &own_names[which], value);
     return NGX_OK;
 }
 
-/* The Cookie header without ours; false if nothing is left of it. */
+/* Adds one of ours, in the place of a header that must not go on while there is one. */
 static ngx_int_t
-keep_cookie(ngx_http_request_t *r, const ngx_table_elt_t *header, ngx_list_t *list)
+place(ngx_http_request_t *r, gate_inbound_t *inbound, int which, ngx_str_t value)
 {
-    u_char *room = ngx_pnalloc(r->pool, header->value.len + 1);
-    if (room == NULL)
-        return NGX_ERROR;
-    const size_t length = mg_cookies_without_reserved(gate_view(header->value), room);
-    if (length == 0)
+    if (inbound->stripped == 0)
+        return push(&r->headers_in.headers, which, value);
+    put(inbound->holes[--inbound->stripped], &own_names[which], value);
+    return NGX_OK;
+}
+
+/* Takes our cookies out of the Cookie headers; one that has no others becomes a hole. */
+static ngx_int_t
+clean_cookies(ngx_http_request_t *r, gate_inbound_t *inbound)
+{
+    if (!inbound->tokens.reserved)
         return NGX_OK;
-    ngx_table_elt_t *kept = ngx_list_push(list);
-    if (kept == NULL)
-        return NGX_ERROR;
-    *kept = *header;
-    kept->value = (ngx_str_t) {.len = length, .data = room};
-    return NGX_OK;
-}
-
-/* Copies what may pass to a new list. The old elements stay where they are, so nginx's own pointers
- * to them (Host, Content-Length, ...) remain good. */
-static ngx_int_t
-filter(ngx_http_request_t *r, const gate_inbound_t *inbound, bool without_reserved_cookies, ngx_list_t *list)
-{
-    if (ngx_list_init(list, r->pool, inbound->total + 10, sizeof(ngx_table_elt_t)) != NGX_OK)
-        return NGX_ERROR;
-    const bool edit_cookies = without_reserved_cookies && inbound->tokens.reserved;
-    for (ngx_list_part_t *part = &r->headers_in.headers.part; part != NULL; part = part->next) {
-        ngx_table_elt_t *headers = part->elts;
-        for (ngx_uint_t i = 0; i < part->nelts; i++) {
-            if (is_stripped(&headers[i]))
-                continue;
-            if (edit_cookies && NAMED(&headers[i], "cookie")) {
-                if (inbound->tokens.other && keep_cookie(r, &headers[i], list) != NGX_OK)
-                    return NGX_ERROR;
-                continue;
-            }
-            ngx_table_elt_t *kept = ngx_list_push(list);
-            if (kept == NULL)
-                return NGX_ERROR;
-            *kept = headers[i];
-        }
+    for (ngx_uint_t i = 0; i < inbound->cookie_count; i++) {
+        ngx_table_elt_t *header = inbound->cookies[i];
+        u_char *room = ngx_pnalloc(r->pool, header->value.len + 1);
+        if (room == NULL)
+            return NGX_ERROR;
+        header->value = (ngx_str_t) {.len = mg_cookies_without_reserved(gate_view(header->value), room), .data = room};
+        if (header->value.len == 0)
+            inbound->holes[inbound->stripped++] = header;
     }
     return NGX_OK;
 }
 
-static void
-install(ngx_http_request_t *r, ngx_list_t list)
+/* More to strip than fits: a new list. The old elements stay where they are, so that nginx's own
+ * pointers to them (Host, Content-Length, ...) remain good. */
+static ngx_int_t
+copy_list(ngx_http_request_t *r, const gate_inbound_t *inbound, bool clean)
 {
+    ngx_list_t list;
+    if (ngx_list_init(&list, r->pool, inbound->total + 10, sizeof(ngx_table_elt_t)) != NGX_OK)
+        return NGX_ERROR;
+    for (ngx_list_part_t *part = &r->headers_in.headers.part; part != NULL; part = part->next) {
+        ngx_table_elt_t *headers = part->elts;
+        for (ngx_uint_t i = 0; i < part->nelts; i++) {
+            ngx_str_t value = headers[i].value;
+            if (is_stripped(&headers[i]))
+                continue;
+            if (clean && NAMED(&headers[i], "cookie")) {
+                u_char *room = ngx_pnalloc(r->pool, value.len + 1);
+                if (room == NULL)
+                    return NGX_ERROR;
+                value = (ngx_str_t) {.len = mg_cookies_without_reserved(gate_view(value), room), .data = room};
+                if (value.len == 0)
+                    continue;
+            }
+            ngx_table_elt_t *kept = ngx_list_push(&list);
+            if (kept == NULL)
+                return NGX_ERROR;
+            *kept = headers[i];
+            kept->value = value;
+        }
+    }
     r->headers_in.headers = list;
-    /* A list that fits into its first part is where `last` points; the copy moved it. */
     if (list.part.next == NULL)
-        r->headers_in.headers.last = &r->headers_in.headers.part;
-#if (NGX_HTTP_X_FORWARDED_FOR)
+        r->headers_in.headers.last = &r->headers_in.headers.part; /* the copy moved it */
+    return NGX_OK;
+}
+
+/* nginx's own notes of headers that are gone now. */
+static void
+forget_stripped(ngx_http_request_t *r)
+{
 #if (nginx_version >= 1023000)
+    r->headers_in.cookie = NULL;
+#if (NGX_HTTP_X_FORWARDED_FOR)
     r->headers_in.x_forwarded_for = NULL;
+#endif
 #else
+    r->headers_in.cookies.nelts = 0;
+#if (NGX_HTTP_X_FORWARDED_FOR)
     r->headers_in.x_forwarded_for.nelts = 0;
 #endif
 #endif
 #if (NGX_HTTP_REALIP)
     r->headers_in.x_real_ip = NULL;
 #endif
+}
+
+/* Afterwards nothing that must not go on is left but `inbound->stripped` holes. GATE_HOLES headers
+ * of ours follow in any case, so none stays open. */
+static ngx_int_t
+strip(ngx_http_request_t *r, gate_inbound_t *inbound, bool clean)
+{
+    const ngx_uint_t cookies = clean && inbound->tokens.reserved ? inbound->cookie_count : 0;
+    forget_stripped(r);
+    if (inbound->stripped + cookies > GATE_HOLES) {
+        inbound->stripped = 0;
+        return copy_list(r, inbound, clean);
+    }
+    return clean ? clean_cookies(r, inbound) : NGX_OK;
 }
 
 static ngx_str_t
@@ -306,18 +402,20 @@ literal(const char *text)
 }
 
 ngx_int_t
-gate_inbound_for_app(ngx_http_request_t *r, gate_context_t *context, const gate_inbound_t *inbound)
+gate_inbound_for_app(ngx_http_request_t *r, const gate_context_t *context, gate_inbound_t *inbound)
 {
-    ngx_list_t list;
-    if (filter(r, inbound, true, &list) != NGX_OK)
-        return NGX_ERROR;
-    install(r, list);
-    ngx_list_t *headers = &r->headers_in.headers;
-    if (push(r, headers, "X-Forwarded-For", "x-forwarded-for", context->client_text) != NGX_OK ||
-        push(r, headers, "X-Forwarded-Proto", "x-forwarded-proto", literal(context->secure ? "https" : "http")) != NGX_OK ||
-        push(r, headers, "X-Forwarded-Host", "x-forwarded-host", inbound->host_text) != NGX_OK)
+    if (strip(r, inbound, true) != NGX_OK ||
+        place(r, inbound, FORWARDED_FOR, context->client_text) != NGX_OK ||
+        place(r, inbound, FORWARDED_PROTO, literal(context->secure ? "https" : "http")) != NGX_OK ||
+        place(r, inbound, FORWARDED_HOST, inbound->host_text) != NGX_OK)
         return NGX_ERROR;
     return NGX_OK;
+}
+
+ngx_int_t
+gate_inbound_assertion(ngx_http_request_t *r, ngx_str_t value)
+{
+    return push(&r->headers_in.headers, ASSERTION, value);
 }
 
 static const char *
@@ -326,50 +424,46 @@ origin_name(enum mg_origin origin)
     return origin == MG_ORIGIN_APP ? "app" : origin == MG_ORIGIN_SIGN_IN ? "sign-in" : "operator";
 }
 
-static ngx_int_t
-push_number(ngx_http_request_t *r, ngx_list_t *list, const char *name, const char *lower_name, uint64_t number)
+static ngx_str_t
+number(ngx_http_request_t *r, uint64_t value)
 {
     u_char *text = ngx_pnalloc(r->pool, NGX_INT64_LEN);
     if (text == NULL)
-        return NGX_ERROR;
-    const ngx_str_t value = {.len = (size_t) (ngx_sprintf(text, "%uL", number) - text), .data = text};
-    return push(r, list, name, lower_name, value);
+        return (ngx_str_t) ngx_null_string;
+    return (ngx_str_t) {.len = (size_t) (ngx_sprintf(text, "%uL", value) - text), .data = text};
 }
 
 static ngx_int_t
-push_ours(ngx_http_request_t *r, gate_context_t *context, ngx_list_t *list)
+place_ours(ngx_http_request_t *r, gate_context_t *context, gate_inbound_t *inbound)
 {
     const struct mg_gate_host *host = context->verdict.host;
-    const ngx_str_t id = gate_request_id(r, context);
-    if (id.len == 0 ||
-        push_number(r, list, "X-Masugata-Tenant", "x-masugata-tenant", host->tenant->id) != NGX_OK ||
-        push(r, list, "X-Masugata-Origin", "x-masugata-origin", literal(origin_name(host->origin))) != NGX_OK ||
-        push(r, list, "X-Masugata-Host", "x-masugata-host", context->host) != NGX_OK ||
-        push(r, list, "X-Masugata-Client", "x-masugata-client", context->client_text) != NGX_OK ||
-        push(r, list, "X-Masugata-Request", "x-masugata-request", id) != NGX_OK)
+    const ngx_str_t id = gate_request_id(r, context), tenant = number(r, host->tenant->id);
+    if (id.len == 0 || tenant.len == 0 || place(r, inbound, TENANT, tenant) != NGX_OK ||
+        place(r, inbound, ORIGIN, literal(origin_name(host->origin))) != NGX_OK ||
+        place(r, inbound, HOST, context->host) != NGX_OK || place(r, inbound, CLIENT, context->client_text) != NGX_OK ||
+        place(r, inbound, REQUEST, id) != NGX_OK)
         return NGX_ERROR;
     return NGX_OK;
 }
 
 ngx_int_t
-gate_inbound_for_portal(ngx_http_request_t *r, gate_context_t *context, const gate_inbound_t *inbound)
+gate_inbound_for_portal(ngx_http_request_t *r, gate_context_t *context, gate_inbound_t *inbound)
 {
-    ngx_list_t list;
-    if (filter(r, inbound, false, &list) != NGX_OK)
-        return NGX_ERROR;
-    install(r, list);
-    return push_ours(r, context, &r->headers_in.headers);
+    return strip(r, inbound, false) == NGX_OK ? place_ours(r, context, inbound) : NGX_ERROR;
 }
 
 ngx_int_t
 gate_inbound_for_question(ngx_http_request_t *subrequest, gate_context_t *context)
 {
     ngx_list_t list;
+    gate_inbound_t nothing = {.stripped = 0};
     if (ngx_list_init(&list, subrequest->pool, 8, sizeof(ngx_table_elt_t)) != NGX_OK)
         return NGX_ERROR;
-    install(subrequest, list);
-    if (push_ours(subrequest, context, &subrequest->headers_in.headers) != NGX_OK)
+    subrequest->headers_in.headers = list;
+    subrequest->headers_in.headers.last = &subrequest->headers_in.headers.part;
+    forget_stripped(subrequest);
+    const ngx_str_t session = number(subrequest, context->verdict.session.session_id);
+    if (session.len == 0 || place_ours(subrequest, context, &nothing) != NGX_OK)
         return NGX_ERROR;
-    return push_number(subrequest, &subrequest->headers_in.headers, "X-Masugata-Session", "x-masugata-session",
-                       context->verdict.session.session_id);
+    return push(&subrequest->headers_in.headers, SESSION, session);
 }

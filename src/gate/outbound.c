@@ -82,26 +82,104 @@ text_of(ngx_http_request_t *r, const gate_context_t *context, enum mg_policy_hea
     return is_apps(context) ? header_rows[which].app : header_rows[which].own;
 }
 
+static void
+fill(ngx_table_elt_t *header, ngx_str_t name, ngx_str_t value)
+{
+    ngx_memzero(header, sizeof *header);
+    header->hash = 1;
+    header->key = name;
+    header->value = value;
+    header->lowcase_key = name.data; /* response headers are not looked up by it */
+}
+
 static ngx_int_t
 add(ngx_http_request_t *r, ngx_str_t name, ngx_str_t value)
 {
     ngx_table_elt_t *header = ngx_list_push(&r->headers_out.headers);
     if (header == NULL)
         return NGX_ERROR;
-    header->hash = 1;
-    header->key = name;
-    header->value = value;
-    header->lowcase_key = name.data; /* response headers are not looked up by it */
-#if (nginx_version >= 1023000)
-    header->next = NULL;
+    fill(header, name, value);
+    return NGX_OK;
+}
+
+/* ---- blocks -------------------------------------------------------------------------------------- */
+
+/* The policy stands first, so that it can be left out. */
+static void
+make_block(ngx_http_request_t *r, const gate_context_t *context, gate_block_t *block)
+{
+    const struct mg_gate_tenant *tenant = tenant_of(context);
+    block->count = 0;
+    block->sent = 0;
+    for (int i = 0; i < MG_POLICY_HEADERS; i++) {
+        const ngx_str_t text = text_of(r, context, (enum mg_policy_header) i);
+        if (text.len == 0)
+            continue;
+        const bool report_only =
+            i == MG_HEADER_CSP && is_apps(context) && tenant != NULL && tenant->csp_mode == MG_CSP_REPORT_ONLY;
+        fill(&block->headers[block->count++], report_only ? report_only_name : header_rows[i].name, text);
+        block->sent |= 1U << i;
+    }
+    fill(&block->headers[block->count++], no_sniff_name, no_sniff);
+}
+
+/* Everything that text_of() looks at, as a number; never 0. */
+static ngx_uint_t
+kind_of(const ngx_http_request_t *r, const gate_context_t *context)
+{
+#if (NGX_HTTP_SSL)
+    const bool secure = r->connection->ssl != NULL || context->secure;
+#else
+    const bool secure = context->secure;
 #endif
+    const bool page = context->own_answer || context->replace_body;
+    return 8 | (ngx_uint_t) is_apps(context) | (ngx_uint_t) secure << 1 | (ngx_uint_t) page << 2;
+}
+
+/* The block for this response: a ready one, or one made in `room`. */
+static const gate_block_t *
+block_for(ngx_http_request_t *r, const gate_context_t *context, gate_block_t *room)
+{
+    if (context == NULL || context->policy == NULL) {
+        make_block(r, context, room);
+        return room;
+    }
+    const gate_server_conf_t *conf = ngx_http_get_module_srv_conf(r, ngx_http_masugata_module);
+    const struct mg_gate_tenant *tenant = tenant_of(context);
+    const ngx_uint_t kind = kind_of(r, context);
+    gate_block_t *block = &context->policy->blocks[((uintptr_t) tenant / 64 + (uintptr_t) conf / 16 + kind * 31) % GATE_BLOCKS];
+    if (block->kind != kind || block->tenant != tenant || block->conf != conf) {
+        make_block(r, context, block);
+        block->kind = kind;
+        block->tenant = tenant;
+        block->conf = conf;
+    }
+    return block;
+}
+
+/* Copies the block to the end of the list; one by one only where it does not fit into the last part. */
+static ngx_int_t
+put_block(ngx_http_request_t *r, const gate_block_t *block, bool without_policy)
+{
+    const ngx_uint_t skip = without_policy && (block->sent & 1U << MG_HEADER_CSP) != 0 ? 1 : 0;
+    const ngx_uint_t count = block->count - skip;
+    const ngx_table_elt_t *headers = block->headers + skip;
+    ngx_list_t *list = &r->headers_out.headers;
+    if (list->last->nelts + count <= list->nalloc) {
+        ngx_memcpy((ngx_table_elt_t *) list->last->elts + list->last->nelts, headers, count * sizeof *headers);
+        list->last->nelts += count;
+        return NGX_OK;
+    }
+    for (ngx_uint_t i = 0; i < count; i++)
+        if (add(r, headers[i].key, headers[i].value) != NGX_OK)
+            return NGX_ERROR;
     return NGX_OK;
 }
 
 /* ---- what the app sent -------------------------------------------------------------------------- */
 
 typedef struct {
-    ngx_str_t texts[MG_POLICY_HEADERS];
+    const gate_block_t *block;
     const gate_context_t *context;
     bool has_csp;
 } outbound_t;
@@ -136,7 +214,7 @@ gives_way(const ngx_table_elt_t *header, outbound_t *outbound)
             outbound->has_csp = true;
             return false;
         }
-        return outbound->texts[i].len != 0;
+        return (outbound->block->sent & 1U << i) != 0;
     }
     return header->key.len == no_sniff_name.len &&
            ngx_strncasecmp(header->key.data, no_sniff_name.data, no_sniff_name.len) == 0;
@@ -170,31 +248,14 @@ go_through(ngx_http_request_t *r, outbound_t *outbound)
     return NGX_OK;
 }
 
-static ngx_int_t
-add_policy(ngx_http_request_t *r, const outbound_t *outbound)
+/* The portal knows its own pages best, and so may an app. */
+static bool
+leaves_policy_to_upstream(const outbound_t *outbound)
 {
-    const ngx_str_t text = outbound->texts[MG_HEADER_CSP];
     const struct mg_gate_tenant *tenant = tenant_of(outbound->context);
-    const bool app = is_apps(outbound->context) && tenant != NULL;
-    if (text.len == 0)
-        return NGX_OK;
-    /* The portal knows its own pages best. */
-    if (!app && outbound->has_csp)
-        return NGX_OK;
-    if (app && tenant->csp_mode == MG_CSP_APP && outbound->has_csp)
-        return NGX_OK;
-    return add(r, app && tenant->csp_mode == MG_CSP_REPORT_ONLY ? report_only_name : header_rows[MG_HEADER_CSP].name, text);
-}
-
-static ngx_int_t
-add_ours(ngx_http_request_t *r, const outbound_t *outbound)
-{
-    if (add_policy(r, outbound) != NGX_OK || add(r, no_sniff_name, no_sniff) != NGX_OK)
-        return NGX_ERROR;
-    for (size_t i = 0; i < MG_POLICY_HEADERS; i++)
-        if (i != MG_HEADER_CSP && outbound->texts[i].len != 0 && add(r, header_rows[i].name, outbound->texts[i]) != NGX_OK)
-            return NGX_ERROR;
-    return NGX_OK;
+    if (!outbound->has_csp)
+        return false;
+    return !is_apps(outbound->context) || (tenant != NULL && tenant->csp_mode == MG_CSP_APP);
 }
 
 /* ---- an upstream that is away ------------------------------------------------------------------- */
@@ -222,7 +283,7 @@ stand_in(ngx_http_request_t *r, gate_context_t *context)
     ngx_http_clear_etag(r);
     r->headers_out.status = NGX_HTTP_SERVICE_UNAVAILABLE;
     r->headers_out.status_line.len = 0;
-    r->headers_out.content_type = context->navigation ? html : json;
+    r->headers_out.content_type = gate_is_navigation(context) ? html : json;
     r->headers_out.content_type_len = r->headers_out.content_type.len;
     r->headers_out.charset.len = 0;
     r->headers_out.content_length_n = (off_t) gate_page_away(context).len;
@@ -244,10 +305,9 @@ header_filter(ngx_http_request_t *r)
     gate_context_t *context = gate_context(r);
     if (upstream_is_away(r, context) && stand_in(r, context) != NGX_OK)
         return NGX_ERROR;
-    outbound_t outbound = {.context = context, .has_csp = false};
-    for (int i = 0; i < MG_POLICY_HEADERS; i++)
-        outbound.texts[i] = text_of(r, context, (enum mg_policy_header) i);
-    if (go_through(r, &outbound) != NGX_OK || add_ours(r, &outbound) != NGX_OK)
+    static gate_block_t room; /* a worker handles one response's headers at a time */
+    outbound_t outbound = {.context = context, .block = block_for(r, context, &room), .has_csp = false};
+    if (go_through(r, &outbound) != NGX_OK || put_block(r, outbound.block, leaves_policy_to_upstream(&outbound)) != NGX_OK)
         return NGX_ERROR;
     return next_header_filter(r);
 }

@@ -86,16 +86,18 @@ server_name(const ngx_http_request_t *r, u_char room[NAME_MOST])
 static struct mg_view
 canonical_host(ngx_http_request_t *r, const gate_inbound_t *inbound, bool *malformed)
 {
-    const ngx_str_t server = r->headers_in.server;
-    struct mg_view host = MG_VIEW_EMPTY, again;
-    u_char *room = ngx_pnalloc(r->pool, server.len + inbound->host_text.len + 1);
-    if (room == NULL || !mg_canonical_host(gate_view(server), room, &host))
-        return MG_VIEW_EMPTY;
-    if (inbound->host_count > 1 || (inbound->host_count == 1 &&
-                                    (!mg_canonical_host(gate_view(inbound->host_text), room + server.len, &again) ||
-                                     !mg_view_equal(host, again))))
+    const struct mg_view server = gate_view(r->headers_in.server), header = gate_view(inbound->host_text);
+    if (inbound->host_count > 1)
         *malformed = true;
-    return host;
+    if (inbound->host_count == 0 || mg_view_equal(server, header))
+        return server;
+    struct mg_view host;
+    u_char *room = ngx_pnalloc(r->pool, header.length + 1);
+    if (room == NULL)
+        return MG_VIEW_EMPTY;
+    if (!mg_canonical_host(header, room, &host) || !mg_view_equal(server, host))
+        *malformed = true;
+    return server;
 }
 
 /* The canonical path; where it differs from what came, it is also what is forwarded. */
@@ -139,16 +141,15 @@ has_bearer(const ngx_table_elt_t *authorization)
            strncasecmp((const char *) authorization->value.data, "Bearer ", 7) == 0;
 }
 
-/* A request for a page that a person will look at, and can be sent elsewhere with. */
-static bool
-is_navigation(const ngx_http_request_t *r, const gate_inbound_t *inbound)
+bool
+gate_is_navigation(const gate_context_t *context)
 {
-    if ((r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)) == 0)
-        return false;
-    if (inbound->fetch_mode != NULL)
-        return mg_view_is(gate_view(inbound->fetch_mode->value), "navigate");
     static u_char html[] = "text/html";
-    const ngx_table_elt_t *accept = inbound->accept;
+    const ngx_table_elt_t *accept = context->accept;
+    if ((context->request->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)) == 0)
+        return false;
+    if (context->fetch_mode != NULL)
+        return mg_view_is(gate_view(context->fetch_mode->value), "navigate");
     return accept != NULL &&
            ngx_strlcasestrn(accept->value.data, accept->value.data + accept->value.len, html, sizeof html - 2) != NULL;
 }
@@ -161,7 +162,8 @@ gather(ngx_http_request_t *r, gate_context_t *context, const gate_inbound_t *inb
     const struct mg_view host = canonical_host(r, inbound, &malformed);
     gate_client_address(r, context->policy == NULL ? NULL : context->policy->policy, inbound, context);
     context->host = gate_text(host);
-    context->navigation = is_navigation(r, inbound);
+    context->accept = inbound->accept;
+    context->fetch_mode = inbound->fetch_mode;
     const bool unsafe = (r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD | NGX_HTTP_OPTIONS)) == 0;
     *request = (struct mg_gate_request) {
         .host = host,
@@ -229,7 +231,7 @@ identify(ngx_http_request_t *r, gate_context_t *context)
 }
 
 static ngx_int_t
-pass(ngx_http_request_t *r, gate_context_t *context, const gate_inbound_t *inbound)
+pass(ngx_http_request_t *r, gate_context_t *context, gate_inbound_t *inbound)
 {
     if (context->verdict.destination == MG_TO_PORTAL) {
         context->phase = GATE_DONE;

@@ -45,7 +45,7 @@ load_policy(ngx_log_t *log, uint64_t wanted)
         complain(log, 1, "policy", status);
         return;
     }
-    gate_policy_t *policy = ngx_alloc(sizeof *policy, log);
+    gate_policy_t *policy = ngx_calloc(sizeof *policy, log);
     if (policy == NULL) {
         mg_gate_policy_drop(&loaded);
         return;
@@ -210,6 +210,7 @@ gate_worker_start(ngx_cycle_t *cycle)
     if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
         return NGX_OK;
     ngx_queue_init(&gate_worker.open);
+    gate_inbound_prepare();
     if (ngx_get_conf(cycle->conf_ctx, ngx_http_module) == NULL)
         return NGX_OK; /* no http block at all */
     gate_worker.conf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_masugata_module);

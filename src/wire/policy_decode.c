@@ -137,10 +137,14 @@ static size_t
 host_bucket(const struct mg_gate_policy *policy, struct mg_view name)
 {
     /* Names come from the operator's policy, so nobody can choose them to collide. */
-    uint64_t sum = 0xCBF29CE484222325ULL;
-    for (size_t i = 0; i < name.length; i++)
-        sum = (sum ^ name.bytes[i]) * 0x100000001B3ULL;
-    return (size_t) (sum ^ sum >> 32) & (policy->bucket_count - 1);
+    uint64_t sum = name.length;
+    for (size_t i = 0; i < name.length; i += 8) {
+        uint64_t word = 0;
+        memcpy(&word, name.bytes + i, name.length - i < 8 ? name.length - i : 8);
+        sum = (sum ^ word) * 0x9E3779B97F4A7C15ULL;
+        sum ^= sum >> 32;
+    }
+    return (size_t) sum & (policy->bucket_count - 1);
 }
 
 const struct mg_gate_host *
@@ -221,6 +225,25 @@ get_hosts(struct mg_reader *reader, struct mg_gate_policy *policy)
     return OK;
 }
 
+/* The first eight bytes, zeros behind a shorter text. */
+static uint64_t
+head_of(struct mg_view text)
+{
+    uint64_t head = 0;
+    memcpy(&head, text.bytes, text.length < sizeof head ? text.length : sizeof head);
+    return head;
+}
+
+/* The case bit of each byte is left out, so that a rule for any case is not missed. */
+static void
+set_head(struct mg_gate_route *route)
+{
+    uint8_t mask[8] = {0};
+    memset(mask, (uint8_t) ~0x20, route->prefix.length < sizeof mask ? route->prefix.length : sizeof mask);
+    memcpy(&route->head_mask, mask, sizeof mask);
+    route->head = head_of(route->prefix);
+}
+
 static struct mg_status
 get_route(struct mg_reader *reader, struct mg_gate_route *route)
 {
@@ -228,6 +251,7 @@ get_route(struct mg_reader *reader, struct mg_gate_route *route)
     TRY(get_text(reader, &route->prefix));
     if (route->prefix.length == 0 || route->prefix.bytes[0] != '/')
         return fail_with(INVALID, "policy: a route that does not begin with /");
+    set_head(route);
     TRY(mg_get_flag(reader, &route->public));
     TRY(get_u32(reader, UINT32_MAX, &route->roles));
     TRY(get_networks(reader, &route->networks));
@@ -428,8 +452,11 @@ const struct mg_gate_route *
 mg_gate_route_find(const struct mg_gate_host *host, struct mg_view path)
 {
     const struct mg_gate_tenant *tenant = host->tenant;
+    const uint64_t head = head_of(path);
     for (size_t i = 0; i < tenant->route_count; i++) {
         const struct mg_gate_route *route = &tenant->routes[i];
+        if (((head ^ route->head) & route->head_mask) != 0)
+            continue; /* most rules end here */
         if (route->host_id != 0 ? route->host_id != host->id : host->origin == MG_ORIGIN_SIGN_IN)
             continue;
         if (covers(route, path))

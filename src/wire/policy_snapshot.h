@@ -108,6 +108,7 @@ CHECKED struct mg_status mg_policy_encode(const struct mg_policy *policy, uint64
 
 struct mg_gate_route {
     struct mg_view prefix;
+    uint64_t head, head_mask; /* the first bytes of the prefix, and which bits of them must agree */
     uint32_t host_id, roles, fresh_s;
     bool public, bearer, webhook, administrators_only_networks;
     bool any_case;

@@ -191,6 +191,9 @@ find(const struct mg_session_reader *reader, const uint64_t words[4], uint64_t c
      uint64_t *ret_slot)
 {
     uint64_t at = session_home(words[0], reader->capacity);
+    /* The slot and its mark are two cache misses that can be waited for together. */
+    __builtin_prefetch(&reader->hot[at]);
+    __builtin_prefetch(&reader->seen[at]);
     for (unsigned probe = 0; probe < SESSION_PROBES_MOST; probe++) {
         const struct session_hot_slot *slot = &reader->hot[at];
         /* Unguarded on purpose: only a match needs a consistent copy. A session whose insertion
@@ -240,15 +243,15 @@ mg_session_seen_s(const struct mg_session_reader *reader, const struct mg_sessio
     return (uint32_t) (mark >> 32) == (uint32_t) hot->session_id ? (uint32_t) mark : 0;
 }
 
-/* The later of the worker's mark and what the writer knew. */
+/* The worker's mark, or what the writer knew before there was one. The cold record is touched only
+ * then: it would be one more cache miss. */
 static uint32_t
 last_used_s(const struct mg_session_reader *reader, const struct mg_session_hot *hot)
 {
     const uint32_t mark_s = mg_session_seen_s(reader, hot);
-    const uint64_t times =
-        atomic_load_explicit(&reader->cold[hot->slot].words[COLD_TIMES], memory_order_relaxed);
-    const uint32_t known_s = (uint32_t) (times >> 32);
-    return mark_s > known_s ? mark_s : known_s;
+    if (mark_s != 0)
+        return mark_s;
+    return (uint32_t) (atomic_load_explicit(&reader->cold[hot->slot].words[COLD_TIMES], memory_order_relaxed) >> 32);
 }
 
 void

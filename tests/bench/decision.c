@@ -1,0 +1,212 @@
+/* bench-decision [SESSIONS...]: the whole decision about a request (cookie, token hash, session,
+ * network, route rule) beside its parts, on tables of that many sessions (default 1 and 10 million).
+ * Prints the median and the 99th percentile of batches, in nanoseconds a decision, and the shared
+ * memory a session takes. Sessions are visited at random, as visitors come. */
+#include "base/io.h"
+#include "base/secret.h"
+#include "gate/cookies.h"
+#include "gate/decision.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TENANTS 100
+#define NETWORKS 50
+#define ROUTES 10
+#define BATCH 32
+#define BATCHES 40000
+
+static uint64_t random_state = 0x853C49E6748FEA9BULL;
+
+static uint64_t
+next_random(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return random_state;
+}
+
+static double
+now_ns(void) /* of this thread: these machines are shared */
+{
+    struct timespec now;
+    (void) clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double) now.tv_sec * 1e9 + (double) now.tv_nsec;
+}
+
+static void
+stop_on(struct mg_status status)
+{
+    if (mg_ok(status))
+        return;
+    (void) fprintf(stderr, "%s: %s at %s\n", mg_error_row(status.code)->name, status.detail, status.where);
+    exit(3);
+}
+
+static void
+token_of(uint64_t id, uint8_t token[MG_TOKEN])
+{
+    for (uint64_t i = 0; i < 4; i++) {
+        const uint64_t word = (id * 4 + i) * 0x9E3779B97F4A7C15ULL + 0xD1B54A32D192ED03ULL;
+        memcpy(token + 8 * i, &word, sizeof word);
+    }
+}
+
+static void
+fill_table(struct mg_session_writer *writer, uint64_t count, mg_instant now)
+{
+    for (uint64_t id = 1; id <= count; id++) {
+        struct mg_session session = {.session_id = id,
+                                     .user_id = id,
+                                     .family_id = id,
+                                     .tenant_id = (uint32_t) (id % TENANTS + 1),
+                                     .origin = MG_ORIGIN_APP,
+                                     .roles = 1,
+                                     .idle_ms = 900000,
+                                     .authenticated_at = now,
+                                     .expires_at = now + 3600000,
+                                     .last_seen_at = now};
+        uint8_t token[MG_TOKEN];
+        token_of(id, token);
+        mg_token_hash(token, session.token_hash);
+        stop_on(mg_session_put(writer, &session));
+    }
+}
+
+static void
+fill_policy(const char *directory, struct mg_session_writer *writer)
+{
+    static struct mg_network networks[NETWORKS];
+    static struct mg_policy_tenant tenants[TENANTS];
+    static struct mg_policy_host hosts[TENANTS];
+    static struct mg_policy_route routes[TENANTS * ROUTES];
+    static char names[TENANTS][32], prefixes[ROUTES][32];
+    for (uint32_t i = 0; i < NETWORKS; i++)
+        networks[i] = (struct mg_network) {.address = {0, 0xFFFF00000000ULL | (uint64_t) (10 + 2 * i) << 24}, .prefix = 96 + 8};
+    const struct mg_policy_networks list = {.restricted = true, .rows = networks, .count = NETWORKS};
+    for (uint32_t i = 0; i < ROUTES; i++)
+        (void) snprintf(prefixes[i], sizeof prefixes[i], "/area-%u/admin", i);
+    for (uint32_t t = 0; t < TENANTS; t++) {
+        (void) snprintf(names[t], sizeof names[t], "tenant-%u.localhost", t + 1);
+        tenants[t] = (struct mg_policy_tenant) {.id = t + 1, .name = names[t], .state = MG_TENANT_ACTIVE, .use = list,
+                                                .idle_ms = 900000};
+        hosts[t] = (struct mg_policy_host) {.id = t + 1, .name = names[t], .tenant_id = t + 1, .origin = MG_ORIGIN_APP};
+        for (uint32_t i = 0; i < ROUTES; i++)
+            routes[t * ROUTES + i] = (struct mg_policy_route) {.tenant_id = t + 1, .prefix = prefixes[i], .roles = 1};
+    }
+    const struct mg_policy policy = {.tenants = tenants, .tenant_count = TENANTS, .hosts = hosts, .host_count = TENANTS,
+                                     .routes = routes, .route_count = (size_t) TENANTS * ROUTES};
+    uint64_t generation;
+    stop_on(mg_policy_publish(directory, (gid_t) -1, writer, &policy, &generation));
+}
+
+struct visit {
+    char cookie[80], host[32];
+    size_t cookie_length, host_length;
+};
+
+static void
+make_visit(uint64_t id, struct visit *visit)
+{
+    uint8_t token[MG_TOKEN];
+    token_of(id, token);
+    OWN_BUFFER(text, 64);
+    stop_on(mg_base64url(mg_view_of(token, sizeof token), &text));
+    visit->cookie_length = (size_t) snprintf(visit->cookie, sizeof visit->cookie, "a=b; " MG_SESSION_COOKIE "=%s", mg_buffer_text(&text));
+    visit->host_length =
+        (size_t) snprintf(visit->host, sizeof visit->host, "tenant-%u.localhost", (unsigned) (id % TENANTS + 1));
+}
+
+static bool
+decide(const struct mg_gate_policy *policy, struct mg_session_reader *reader, const struct visit *visit, mg_instant now)
+{
+    struct mg_tokens tokens;
+    tokens.count = 0;
+    tokens.reserved = tokens.other = false;
+    mg_tokens_collect(mg_view_of(visit->cookie, visit->cookie_length), &tokens);
+    const struct mg_gate_request request = {
+        .host = mg_view_of(visit->host, visit->host_length),
+        .path = mg_view_text("/area-7/admin/users"),
+        .client = {0, 0xFFFF0A010203ULL},
+        .tokens = &tokens,
+        .now = now,
+        .monotonic_ms = 1000,
+    };
+    struct mg_gate_verdict verdict;
+    mg_gate_decide(policy, reader, &request, &verdict);
+    return verdict.refusal == MG_REFUSAL_NONE && verdict.has_session;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+    const double left = *(const double *) a, right = *(const double *) b;
+    return left < right ? -1 : left > right;
+}
+
+static void
+measure(const struct mg_gate_policy *policy, struct mg_session_reader *reader, uint64_t count, mg_instant now,
+        double *ret_median, double *ret_late)
+{
+    static double samples[BATCHES];
+    static struct visit visits[BATCH];
+    for (size_t b = 0; b < BATCHES; b++) {
+        for (size_t i = 0; i < BATCH; i++)
+            make_visit(next_random() % count + 1, &visits[i]);
+        const double start = now_ns();
+        bool passed = true;
+        for (size_t i = 0; i < BATCH; i++)
+            passed = decide(policy, reader, &visits[i], now) && passed;
+        samples[b] = (now_ns() - start) / BATCH;
+        mg_must(passed);
+    }
+    qsort(samples, BATCHES, sizeof samples[0], compare);
+    *ret_median = samples[BATCHES / 2];
+    *ret_late = samples[BATCHES - BATCHES / 100];
+}
+
+static void
+run(uint64_t count)
+{
+    char directory[] = "/dev/shm/mg-bench-XXXXXX";
+    mg_must(mkdtemp(directory) != NULL);
+    const mg_instant now = mg_now();
+    OWN(session_writer) writer = NULL;
+    struct mg_session_report report;
+    stop_on(mg_session_writer_open(directory, count, (gid_t) -1, &writer, &report));
+    fill_table(writer, count, now);
+    fill_policy(directory, writer);
+    mg_session_heartbeat(writer, 1000);
+    OWN(session_reader) reader = NULL;
+    stop_on(mg_session_reader_open(directory, &reader));
+    OWN(gate_policy) policy = NULL;
+    stop_on(mg_gate_policy_open(directory, 0, &policy));
+    double median, late;
+    measure(policy, reader, count, now, &median, &late);
+    const struct mg_session_usage usage = mg_session_usage_of(writer);
+    const double began = now_ns();
+    uint64_t removed;
+    stop_on(mg_session_remove(writer, &(struct mg_session_match) {.user_id = count / 2}, &removed));
+    const double revoked_ns = now_ns() - began;
+    mg_must(removed == 1);
+    printf("%10llu sessions: median %4.0f ns, p99 %4.0f ns, %3.0f B a session, revoke by user %.1f us\n",
+           (unsigned long long) count, median, late, (double) usage.shared_bytes / (double) usage.sessions, revoked_ns / 1000);
+    (void) fflush(stdout);
+    stop_on(mg_tree_remove(directory));
+}
+
+int
+main(int argc, char **argv)
+{
+    if (argc < 2) {
+        run(1000);
+        run(1000000);
+        run(10000000);
+    }
+    for (int i = 1; i < argc; i++)
+        run(strtoull(argv[i], NULL, 10));
+    return 0;
+}
