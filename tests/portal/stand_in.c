@@ -470,10 +470,10 @@ CALL(audit_search)
 {
     storage->maximum = MG_PACKET_MOST;
     reply->outcome = MG_GRANTED;
-    static const char *const events[][4] = {{"authentication", "sign-in", "hana", "success"},
-                                            {"authentication", "sign-in", "8d1f…", "failure"},
-                                            {"account change", "user disabled", "ken", "success"},
-                                            {"entity management", "tenant added", "hooli", "success"}};
+    static const char *const events[][4] = {{"3002", "sign_in", "hana", "success"},
+                                            {"3002", "sign_in", "8d1f…", "refused"},
+                                            {"3001", "user_disable", "ken", "success"},
+                                            {"3004", "tenant_create", "hooli", "success"}};
     for (uint64_t i = 0; i < 12; i++) {
         const char *const *event = events[i % 4];
         const struct mg_record_audit_row row = {

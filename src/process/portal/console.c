@@ -3,6 +3,7 @@
 #include "process/portal/portal.h"
 
 #include "domain/device.h"
+#include "wire/events.h"
 
 #define PAGE_ENTRIES 100
 
@@ -358,16 +359,31 @@ page_console_session_end(struct visit *visit)
 
 /* ---- audit log ---- */
 
+static const struct {
+    const char *word, *text;
+} outcomes[] = {
+    {"success", N_("Done")},
+    {"failure", N_("Failed")},
+    {"refused", N_("Refused")},
+};
+
 static void
 scope_audit(const struct visit *visit, struct mg_scope *row, const struct mg_record_audit_row *entry)
 {
+    const struct mg_event_row *event = mg_event_row(mg_event_of_name(entry->action));
+    if (event != NULL)
+        mg_scope_set_text(row, "event", visit->language == MG_JAPANESE ? event->ja : event->en);
     mg_scope_set_number(row, "entry", entry->entry);
-    mg_scope_set(row, "class", entry->class);
     mg_scope_set(row, "entry_tenant", entry->tenant);
     mg_scope_set(row, "actor", entry->actor);
     mg_scope_set(row, "action", entry->action);
     mg_scope_set(row, "target", entry->target);
-    mg_scope_set(row, "outcome", entry->outcome);
+    for (size_t i = 0; i < MG_COUNT(outcomes); i++) {
+        if (mg_view_is(entry->outcome, outcomes[i].word)) {
+            mg_scope_set_text(row, "outcome", say(visit, outcomes[i].text));
+            mg_scope_set_flag(row, "went_well", i == 0);
+        }
+    }
     mg_scope_set(row, "address", entry->address);
     mg_scope_set(row, "detail", entry->detail);
     scope_time(visit, row, TIME_NAMES(at), entry->time);
