@@ -46,7 +46,7 @@ class Deployment:
     """A state directory with everything running in it; stopped and removed at the end."""
 
     def __init__(self, options=None, demo=False, keep=False):
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="mg", dir="/tmp"))
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="mg", dir=os.environ.get("TMPDIR", "/tmp")))
         self.https_port, self.http_port = free_port(), free_port()
         self.keep, self.demo = keep, demo
         self.options = {"gate.https_port": self.https_port, "gate.http_port": self.http_port, "tls.profile": "aes256"}

@@ -433,11 +433,30 @@ children_event(struct warden *warden, const void *token)
     return false;
 }
 
+void
+children_reap(struct warden *warden)
+{
+    for (;;) {
+        siginfo_t info = {.si_pid = 0};
+        struct child *own = NULL;
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)
+            return;
+        for (int process = 0; process < MG_PROCESS_COUNT; process++)
+            if (children[process].pid == info.si_pid)
+                own = &children[process];
+        if (own != NULL)
+            child_ended(warden, own);
+        else
+            (void) waitpid(info.si_pid, NULL, WNOHANG);
+    }
+}
+
 int
 children_tick(struct warden *warden)
 {
     int64_t next_ms = 1000;
     records_flush();
+    children_reap(warden); /* a signal may have come while another was pending */
     for (int process = 0; process < MG_PROCESS_COUNT && !warden->stop_asked; process++) {
         struct child *child = &children[process];
         if (child->state != WAITING && child->state != FLAPPING)

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 static const char signal_token;
+static int signal_fd = -1;
 
 /* One warden a directory. The lock lives as long as the process and names it. */
 static CHECKED struct mg_status
@@ -63,14 +64,28 @@ loop_prepare(struct warden *warden)
     (void) sigaddset(&signals, SIGTERM);
     (void) sigaddset(&signals, SIGINT);
     (void) sigaddset(&signals, SIGHUP);
+    (void) sigaddset(&signals, SIGCHLD);
     if (sigprocmask(SIG_BLOCK, &signals, NULL) != 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
         return fail_errno("signals");
-    const int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     warden->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = (void *) (uintptr_t) &signal_token};
     if (signal_fd < 0 || warden->epoll_fd < 0 || epoll_ctl(warden->epoll_fd, EPOLL_CTL_ADD, signal_fd, &event) != 0)
         return fail_errno("epoll");
     return OK;
+}
+
+/* As the subreaper the warden inherits what a killed launcher leaves behind. Such an orphan must be
+ * reaped as soon as it ends: a PostgreSQL that is started again refuses to while the old one's pid
+ * is still there, dead or not. */
+static void
+signals_read(struct warden *warden)
+{
+    struct signalfd_siginfo info;
+    while (read(signal_fd, &info, sizeof info) == (ssize_t) sizeof info)
+        if (info.ssi_signo != SIGCHLD)
+            warden->stop_asked = true;
+    children_reap(warden);
 }
 
 static void
@@ -83,7 +98,7 @@ loop_run(struct warden *warden)
         for (int i = 0; i < count; i++) {
             const void *token = events[i].data.ptr;
             if (token == &signal_token)
-                warden->stop_asked = true;
+                signals_read(warden);
             else if (!control_event(warden, token))
                 (void) children_event(warden, token);
         }

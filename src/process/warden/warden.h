@@ -29,6 +29,8 @@ CHECKED struct mg_status warden_layout(const struct warden *warden);
 CHECKED struct mg_status children_start(struct warden *warden);
 /* True if the event belonged to a child. */
 bool children_event(struct warden *warden, const void *token);
+/* Takes note of every process that ended, ours and inherited ones. */
+void children_reap(struct warden *warden);
 /* Starts what is due; returns milliseconds until the next due start, at most 1000. */
 int children_tick(struct warden *warden);
 /* Stops in order, each group at most its time. */
