@@ -389,6 +389,12 @@ mg_rows_count(const struct mg_rows *rows)
     return (size_t) PQntuples(rows->result);
 }
 
+int
+mg_rows_columns(const struct mg_rows *rows)
+{
+    return PQnfields(rows->result);
+}
+
 uint64_t
 mg_rows_affected(const struct mg_rows *rows)
 {

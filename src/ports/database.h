@@ -66,6 +66,7 @@ CHECKED struct mg_status mg_database_script(struct mg_database *database, const 
 struct mg_rows;
 void mg_rows_drop(struct mg_rows **rows);
 size_t mg_rows_count(const struct mg_rows *rows);
+int mg_rows_columns(const struct mg_rows *rows);
 uint64_t mg_rows_affected(const struct mg_rows *rows); /* by INSERT, UPDATE, DELETE */
 bool mg_rows_null(const struct mg_rows *rows, size_t row, int column);
 struct mg_view mg_rows_text(const struct mg_rows *rows, size_t row, int column);  /* text, name, json */

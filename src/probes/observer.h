@@ -74,6 +74,17 @@ struct mg_observed_log {
     char checkpoint[3073];
 };
 
+/* A PostgreSQL instance as the worker knows it. */
+struct mg_observed_instance {
+    char name[48]; /* "control", "tenant-7" */
+    uint64_t tenant; /* 0: control */
+    char state[32], system_identifier[32];
+    char host[512], database[64]; /* where it is asked */
+    char active_role[64];         /* of the application */
+    mg_instant rotated_at;
+};
+enum mg_entry { MG_ENTRY_UNREACHABLE = 0, MG_ENTRY_REFUSED, MG_ENTRY_GRANTED };
+
 struct mg_observed_proof {
     struct mg_buffer leaf, proof; /* the entry as it stands in the log; c2sp.org/tlog-proof */
 };
@@ -104,6 +115,16 @@ struct mg_observer_ops {
     /* One small thing kept from look to look: the log's last checkpoint. NOT_FOUND before the first. */
     struct mg_status (*remember)(struct mg_observer *observer, struct mg_view note);
     struct mg_status (*recall)(struct mg_observer *observer, struct mg_buffer *note);
+    struct mg_status (*instances)(struct mg_observer *observer, struct mg_observed_instance *rows, size_t most,
+                                  size_t *ret_count);
+    /* One question to an instance in SQL, as its probe role, which sees roles and settings and no
+     * tenant's table. Columns are text, with a tab between; rows end in a line feed. */
+    struct mg_status (*database_ask)(struct mg_observer *observer, const char *instance, const char *sql,
+                                     struct mg_buffer *rows);
+    /* Tries to log in to `target` with the probe role's credentials of `source` (NULL: an empty
+     * password). */
+    struct mg_status (*database_enter)(struct mg_observer *observer, const struct mg_observed_instance *target,
+                                       const char *source, const char *user, enum mg_entry *ret_entry);
     /* The proof that an entry is in the newest tree, as the audit process gives it: not verified yet. */
     struct mg_status (*audit_prove)(struct mg_observer *observer, uint64_t index, struct mg_observed_proof *ret_proof);
 };

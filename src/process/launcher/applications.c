@@ -154,7 +154,7 @@ application_run(const struct application *application, const struct application_
     OWN_FD log = -1;
     OWN_FD rules = -1;
     TRY(arguments_expand(application, row, &texts, list));
-    TRY(log_open(application->log, MG_SAME_UID, MG_SAME_GID, &log));
+    TRY(log_open(application->log, MG_SAME_UID, places.prober_gid, &log));
     const struct confine_path paths[] = {
         CONFINE_SYSTEM,
         {places.programs, CONFINE_READ | CONFINE_EXECUTE},

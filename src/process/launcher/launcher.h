@@ -14,6 +14,7 @@ struct places {
     uid_t database_uid;
     gid_t database_gid; /* its members reach the instances' sockets */
     gid_t gate_gid;     /* nginx workers */
+    gid_t prober_gid;   /* reads the logs */
     char programs[MG_PATH]; /* where our own programs lie */
 };
 extern struct places places;

@@ -34,7 +34,7 @@ nginx_start(struct mg_view request, int pid_fd, struct mg_process_mark *ret_mark
     TRY(mg_path_join(logs, environment->directory, "log"));
     TRY(mg_path_join(log_path, logs, "nginx-start.log"));
     TRY(mg_path_join(tls, environment->directory, "tls"));
-    TRY(log_open(log_path, MG_SAME_UID, MG_SAME_GID, &log));
+    TRY(log_open(log_path, MG_SAME_UID, places.prober_gid, &log));
     const struct confine_path paths[] = {
         CONFINE_SYSTEM,
         {places.programs, CONFINE_READ | CONFINE_EXECUTE}, /* the module, in a build tree */

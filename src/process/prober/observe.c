@@ -270,6 +270,9 @@ const struct mg_observer_ops mg_prober_ops = {
     .audit_read = audit_read,
     .audit_prove = audit_prove,
     .logs_search = logs_search,
+    .instances = mg_prober_instances,
+    .database_ask = mg_prober_database_ask,
+    .database_enter = mg_prober_database_enter,
     .remember = remember,
     .recall = recall,
 };

@@ -30,6 +30,15 @@ struct mg_round_accounts {
 };
 extern const struct mg_observer_ops mg_prober_ops;
 
+/* ---- databases.c: what the PostgreSQL instances are asked ---- */
+CHECKED struct mg_status mg_prober_instances(struct mg_observer *observer, struct mg_observed_instance *rows,
+                                             size_t most, size_t *ret_count);
+CHECKED struct mg_status mg_prober_database_ask(struct mg_observer *observer, const char *instance, const char *sql,
+                                                struct mg_buffer *rows);
+CHECKED struct mg_status mg_prober_database_enter(struct mg_observer *observer,
+                                                  const struct mg_observed_instance *target, const char *source,
+                                                  const char *user, enum mg_entry *ret_entry);
+
 /* ---- ledger.c: the latest finding of each control ---- */
 struct mg_ledger_entry {
     struct mg_finding finding; /* verdict UNKNOWN, at 0: never looked at */

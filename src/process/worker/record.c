@@ -131,6 +131,7 @@ record_parse(const char *name, const struct mg_buffer *text)
     record->active = active[0];
     record->rotated_at = rotated_at;
     record->retire_at = retire_at;
+    record_publish(record, RECORD_PREPARING);
     return OK;
 }
 
