@@ -31,6 +31,12 @@ class App(http.server.BaseHTTPRequestHandler):
     def log_message(self, *arguments):
         pass
 
+    def handle(self):
+        try:
+            super().handle()
+        except ConnectionError:
+            pass  # a worker of nginx was killed in the middle
+
 
 @pytest.fixture(scope="module")
 def app_port():
@@ -177,7 +183,13 @@ def test_random_kills_lose_nothing(deployment, signed_in):
         after = ["--after", page["users"][-1]["login"]]
     assert not wrong, "a request without a session passed"
     assert set(added) <= known, f"lost users: {set(added) - known}"
-    assert signed_in.send(home(deployment)).status == 200, "an acknowledged session was lost"
+    # The last kill may have been a database: then the maintenance page shows for a moment, and goes.
+    def answered():
+        status = signed_in.send(home(deployment)).status
+        assert status in (200, 503), f"an acknowledged session was lost: {status}"
+        return status == 200
+
+    wait_until(answered, 20, what="answer 200 for the session that was there before")
     verify = subprocess.run([PROGRAM, "audit", "verify", "--log", str(deployment.directory / "audit/log"), "--key",
                              str(deployment.directory / "audit/log.vkey")], capture_output=True, text=True)
     assert verify.returncode == 0, verify.stdout + verify.stderr
