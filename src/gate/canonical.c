@@ -75,8 +75,7 @@ put_encoded(uint8_t *room, size_t used, uint8_t byte)
     return used + 3;
 }
 
-/* The byte that %XX at `at` stands for; false if the encoding is broken, hides a delimiter or hides
- * another encoding. */
+/* The byte that %XX at `at` stands for; false if the encoding is broken or hides a delimiter. */
 static bool
 decode_at(struct mg_view raw, size_t at, uint8_t *ret_byte)
 {
@@ -88,13 +87,11 @@ decode_at(struct mg_view raw, size_t at, uint8_t *ret_byte)
     const uint8_t byte = (uint8_t) (high * 16 + low);
     if (byte == '/' || byte == '\\' || byte < 0x20 || byte == 0x7F)
         return false;
-    if (byte == '%' && at + 4 < raw.length && hex_digit(raw.bytes[at + 3]) >= 0 && hex_digit(raw.bytes[at + 4]) >= 0)
-        return false;
     *ret_byte = byte;
     return true;
 }
 
-/* Decodes what may be decoded; `decoded` counts bytes that came out of encodings of eight bits. */
+/* Decodes what may be decoded, encodes what must be. */
 static bool
 rewrite(struct mg_view raw, uint8_t *room, size_t *ret_used)
 {
@@ -156,6 +153,17 @@ decodes_to_utf8(struct mg_view path)
     return true;
 }
 
+/* An encoded '%' before two digits would be an encoding again for whoever decodes twice. Looked for
+ * in the result, since the digits may have been encoded themselves. */
+static bool
+hides_encoding(struct mg_view path)
+{
+    for (size_t i = 0; i + 4 < path.length; i++)
+        if (memcmp(path.bytes + i, "%25", 3) == 0 && hex_digit(path.bytes[i + 3]) >= 0 && hex_digit(path.bytes[i + 4]) >= 0)
+            return true;
+    return false;
+}
+
 static bool
 has_dot_segment(struct mg_view path)
 {
@@ -178,7 +186,7 @@ mg_canonical_path(struct mg_view raw, uint8_t *room, struct mg_view *ret_path)
     if (!rewrite(raw, room, &used))
         return false;
     const struct mg_view path = mg_view_of(room, used);
-    if (has_dot_segment(path) || !decodes_to_utf8(path))
+    if (has_dot_segment(path) || hides_encoding(path) || !decodes_to_utf8(path))
         return false;
     *ret_path = path;
     return true;

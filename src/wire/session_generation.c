@@ -1,6 +1,7 @@
 /* The files of a generation: opening and repairing one, making the next one current. */
 #include "wire/session_writer.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -149,12 +150,27 @@ session_file_retire(const char *path)
     return OK;
 }
 
+/* Marks of generations that are gone; what cannot be removed only takes space. */
+static void
+remove_other_marks(const struct mg_session_writer *writer, uint64_t kept)
+{
+    char own[32];
+    (void) snprintf(own, sizeof own, "seen.%llu", (unsigned long long) kept);
+    DIR *directory = opendir(writer->directory);
+    if (directory == NULL)
+        return;
+    for (const struct dirent *entry; (entry = readdir(directory)) != NULL;)
+        if (strncmp(entry->d_name, "seen.", 5) == 0 && strcmp(entry->d_name, own) != 0)
+            (void) unlinkat(dirfd(directory), entry->d_name, 0);
+    (void) closedir(directory);
+}
+
 /* The order matters when the writer dies in the middle. The old file keeps a second name until its
  * readers have been told to leave it, so that the next writer can tell them. */
 struct mg_status
 session_generation_install(struct mg_session_writer *writer, struct session_generation *next)
 {
-    char current[MG_PATH], previous[MG_PATH], fresh[MG_PATH], seen[MG_PATH];
+    char current[MG_PATH], previous[MG_PATH], fresh[MG_PATH];
     TRY(mg_path_join(current, writer->directory, "sessions"));
     TRY(mg_path_join(previous, writer->directory, "sessions.previous"));
     TRY(mg_path_join(fresh, writer->directory, "sessions.new"));
@@ -169,8 +185,7 @@ session_generation_install(struct mg_session_writer *writer, struct session_gene
     else
         TRY(session_file_retire(previous));
     (void) unlink(previous);
-    if (old->number != 0 && mg_ok(join_number(seen, writer->directory, "seen", old->number)))
-        (void) unlink(seen);
+    remove_other_marks(writer, next->number);
     return OK;
 }
 
