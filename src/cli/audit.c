@@ -22,6 +22,11 @@ static const struct {
      "ログ(または複製)の記録・タイル・署名をすべて検査し、異常を具体的に示します。稼働中のシステムは不要です。\n"
      "--checkpoint には以前の控えか立会人 (--witness に vkey) のものを指定すると、巻き戻しを検出できます。\n"
      "--remember は次回のためにチェックポイントを保存します。"},
+    {"witness", mg_audit_witness, "masugata audit witness --log DIR --key FILE --state DIR",
+     "One look of a witness of your own at a log or a copy of one: cosigns its checkpoint into the state\n"
+     "directory if it continues the one cosigned last. Run it from a timer, on another machine.",
+     "独立した立会人として、ログ(または複製)を一度照合します。前回の副署名に続くものであれば、状態ディレクトリに\n"
+     "副署名を保存します。別のマシンのタイマーから実行してください。"},
     {"proof", mg_audit_proof, "masugata audit proof NUMBER [--output DIR]",
      "Gives the inclusion proof of one entry (c2sp.org/tlog-proof); --output also writes the entry's bytes\n"
      "and the key that opens it alone.",
@@ -40,7 +45,7 @@ help_all(const struct mg_cli *cli)
     for (size_t i = 0; i < MG_COUNT(words); i++)
         if (!mg_ok(mg_buffer_format(&text, "%s\n%s\n\n", words[i].usage, mg_cli_say(cli, words[i].en, words[i].ja))))
             break;
-    return mg_cli_help(cli, "masugata audit search|tail|verify|proof|export", mg_buffer_text(&text), mg_buffer_text(&text));
+    return mg_cli_help(cli, "masugata audit search|tail|verify|witness|proof|export", mg_buffer_text(&text), mg_buffer_text(&text));
 }
 
 int
@@ -63,6 +68,7 @@ mg_cli_audit(int argc, char **argv)
         {.name = "--limit", .value = &values.limit},
         {.name = "--format", .value = &values.format},
         {.name = "--output", .value = &values.output},
+        {.name = "--state", .value = &values.state},
         {.name = "--follow", .flag = &values.follow},
         {0},
     };
@@ -75,5 +81,5 @@ mg_cli_audit(int argc, char **argv)
             return cli.help ? mg_cli_help(&cli, words[i].usage, words[i].en, words[i].ja) : words[i].run(&cli, &values);
     if (cli.help)
         return help_all(&cli);
-    return mg_cli_fail(&cli, fail_with(USAGE, "audit %s; the words are search, tail, verify, proof, export", word));
+    return mg_cli_fail(&cli, fail_with(USAGE, "audit %s; the words are search, tail, verify, witness, proof, export", word));
 }

@@ -9,6 +9,7 @@ struct mg_audit_options {
     const char *log, *key, *checkpoint, *remember, *witness;         /* verify */
     const char *tenant, *actor, *event, *class_uid, *since, *until; /* search, tail, export */
     const char *limit, *format, *output;
+    const char *state; /* witness */
     bool follow;
 };
 
@@ -25,6 +26,7 @@ struct mg_audit_summary {
 };
 CHECKED struct mg_status mg_audit_summary_read(struct mg_view json, struct mg_audit_summary *ret_summary);
 
+int mg_audit_witness(const struct mg_cli *cli, const struct mg_audit_options *options);
 int mg_audit_verify(const struct mg_cli *cli, const struct mg_audit_options *options);
 int mg_audit_search(const struct mg_cli *cli, const struct mg_audit_options *options);
 int mg_audit_tail(const struct mg_cli *cli, const struct mg_audit_options *options);

@@ -4,8 +4,10 @@
 #include "cli/audit.h"
 #include "ports/log_tiles.h"
 #include "ports/log_verify.h"
+#include "ports/witness.h"
 
 #include <inttypes.h>
+#include <unistd.h>
 
 static CHECKED struct mg_status
 vkey_read(const char *path, enum mg_note_key_type type, struct mg_vkey *ret_key)
@@ -117,16 +119,25 @@ static CHECKED struct mg_status
 verify(const struct mg_cli *cli, const struct mg_audit_options *options, struct mg_log_report *report)
 {
     char log[MG_PATH], key_path[MG_PATH];
+    char own_checkpoint[MG_PATH], own_vkey[MG_PATH];
     struct mg_vkey key, witness;
     OWN_BUFFER(remembered, MG_NOTE_MOST);
+    const char *checkpoint = options->checkpoint, *witness_path = options->witness;
     TRY(paths_find(cli, options, log, key_path));
+    TRY(mg_path_join(own_checkpoint, cli->directory, "witness/checkpoint"));
+    TRY(mg_path_join(own_vkey, cli->directory, "witness/witness.vkey"));
+    if (options->log == NULL && checkpoint == NULL && access(own_checkpoint, R_OK) == 0) {
+        /* A deployment has a witness under a uid of its own. */
+        checkpoint = own_checkpoint;
+        witness_path = own_vkey;
+    }
     TRY(vkey_read(key_path, MG_NOTE_ED25519, &key));
-    if (options->witness != NULL)
-        TRY(vkey_read(options->witness, MG_NOTE_COSIGNATURE, &witness));
-    if (options->checkpoint != NULL)
-        TRY(mg_file_read(options->checkpoint, &remembered));
+    if (witness_path != NULL)
+        TRY(vkey_read(witness_path, MG_NOTE_COSIGNATURE, &witness));
+    if (checkpoint != NULL)
+        TRY(mg_file_read(checkpoint, &remembered));
     const struct mg_log_trust trust = {.log = &key,
-                                       .witness = options->witness != NULL ? &witness : NULL,
+                                       .witness = witness_path != NULL ? &witness : NULL,
                                        .remembered = mg_buffer_view(&remembered)};
     TRY(mg_log_verify(log, &trust, report));
     if (options->remember == NULL || report->count != 0)
@@ -148,4 +159,38 @@ mg_audit_verify(const struct mg_cli *cli, const struct mg_audit_options *options
     if (!cli->json)
         text_print(cli, &report);
     return report.count == 0 ? 0 : 1;
+}
+
+static CHECKED struct mg_status
+witness_look(const struct mg_cli *cli, const struct mg_audit_options *options, struct mg_witness_result *result)
+{
+    char log[MG_PATH], key_path[MG_PATH];
+    struct mg_vkey key;
+    if (options->state == NULL)
+        return fail_with(USAGE, "--state DIR is where the witness keeps its key and its last checkpoint");
+    TRY(paths_find(cli, options, log, key_path));
+    TRY(vkey_read(key_path, MG_NOTE_ED25519, &key));
+    return mg_witness_look(options->state, log, &key, (uint64_t) (mg_now() / 1000), result);
+}
+
+int
+mg_audit_witness(const struct mg_cli *cli, const struct mg_audit_options *options)
+{
+    struct mg_witness_result result;
+    const struct mg_status status = witness_look(cli, options, &result);
+    if (!mg_ok(status))
+        return mg_cli_fail(cli, status);
+    if (cli->json) {
+        OWN_BUFFER(json, 2048);
+        if (mg_ok(mg_buffer_format(&json, "{\"cosigned\":%s,\"size\":%" PRIu64 ",\"refused\":",
+                                   result.cosigned ? "true" : "false", result.size)) &&
+            mg_ok(mg_buffer_add_json_string(&json, mg_view_text(result.refused))))
+            (void) printf("%s}\n", mg_buffer_text(&json));
+    } else if (result.refused[0] != '\0')
+        (void) printf("%s: %s\n", mg_cli_say(cli, "NOT cosigned", "副署名しません"), result.refused);
+    else
+        (void) printf(result.cosigned ? mg_cli_say(cli, "cosigned: %" PRIu64 " entries\n", "副署名しました: %" PRIu64 " 件\n")
+                                      : mg_cli_say(cli, "nothing new: %" PRIu64 " entries\n", "変化なし: %" PRIu64 " 件\n"),
+                      result.size);
+    return result.refused[0] != '\0' ? 1 : 0;
 }

@@ -345,6 +345,35 @@ def test_a_rolled_back_copy_is_found_out(sound_log, copy):
     assert problems[0].startswith("rolled_back")
 
 
+def test_a_witness_cosigns_what_continues_and_nothing_else(sound_log, copy):
+    key, state = sound_log.directory / "audit/log.vkey", copy.parent / "witness"
+
+    def look():
+        run = subprocess.run([BUILD / "masugata", "audit", "witness", "--json", "--log", copy, "--key", key,
+                              "--state", state], stdout=subprocess.PIPE, check=False)
+        return run.returncode, json.loads(run.stdout)
+
+    newest = (copy / "checkpoint").read_bytes()
+    shutil.copy(sound_log.directory / "early", copy / "checkpoint")
+    assert look() == (0, {"cosigned": True, "size": 301, "refused": ""})
+    (copy / "checkpoint").write_bytes(newest)
+    assert look() == (0, {"cosigned": True, "size": 651, "refused": ""})
+    assert look() == (0, {"cosigned": False, "size": 651, "refused": ""})
+    witness = tlog_verify.VerifierKey((state / "witness.vkey").read_text())
+    cosigned = (state / "checkpoint").read_bytes()
+    assert tlog_verify.note_signed_by(cosigned, witness)
+    assert tlog_verify.note_signed_by(cosigned, tlog_verify.VerifierKey(key.read_text()))
+    report = json.loads(subprocess.run(
+        [BUILD / "masugata", "audit", "verify", "--json", "--log", copy, "--key", key, "--checkpoint", state / "checkpoint",
+         "--witness", state / "witness.vkey"], stdout=subprocess.PIPE, check=True).stdout)
+    assert report["rollback"] == "excluded" and report["witnessed_at"] > 1700000000
+    shutil.copy(sound_log.directory / "early", copy / "checkpoint")
+    code, said = look()
+    assert code == 1 and said["refused"].startswith("rolled back") and not said["cosigned"]
+    change_root(copy)
+    assert look()[1]["refused"] == "the checkpoint is not signed by the log's key"
+
+
 # ---- faults ---------------------------------------------------------------------------------------------------
 
 
