@@ -252,23 +252,28 @@ group_add(struct mg_tls_facts *facts, uint16_t group)
         facts->groups[facts->group_count++] = group;
 }
 
-/* Each group alone, in TLS 1.3 (answered by a retry that names it) and in the version below
- * (answered by a key exchange on it). */
+static const uint16_t known_groups[] = {0x0013, 0x0015, 0x0016, 0x0017, 0x0018, 0x0019, 0x001a, 0x001b, 0x001c,
+                                        0x001d, 0x001e, 0x0100, 0x0101, 0x0102, 0x0103, 0x0104};
+
+static bool
+group_ask(const struct mg_tls_target *target, enum mg_tls_version version, const uint16_t *groups, size_t count)
+{
+    const struct mg_client_hello hello = {.version = version, .groups = groups, .group_count = count};
+    struct mg_server_answer answer;
+    return mg_ok(ask(target, &hello, true, &answer)) && accepts(&answer, version) && answer.group == groups[0];
+}
+
+/* In TLS 1.3 each group alone: the server names it in a retry, or refuses. Below, a server with an ECDSA
+ * certificate wants to see the certificate's curve in the list as well, so the usual ones stand behind. */
 static void
 groups_look(const struct mg_tls_target *target, struct mg_tls_facts *facts)
 {
-    static const uint16_t known[] = {0x0013, 0x0015, 0x0016, 0x0017, 0x0018, 0x0019, 0x001a, 0x001b, 0x001c,
-                                     0x001d, 0x001e, 0x0100, 0x0101, 0x0102, 0x0103, 0x0104};
-    const enum mg_tls_version older = highest(facts->versions & BELOW_TLS_1_3);
-    const enum mg_tls_version versions[] = {(facts->versions & MG_TLS_1_3) != 0 ? MG_TLS_1_3 : (enum mg_tls_version) 0,
-                                            older};
-    for (size_t v = 0; v < MG_COUNT(versions); v++) {
-        for (size_t i = 0; versions[v] != 0 && versions[v] != MG_SSL_3 && i < MG_COUNT(known); i++) {
-            const struct mg_client_hello hello = {.version = versions[v], .groups = &known[i], .group_count = 1};
-            struct mg_server_answer answer;
-            if (mg_ok(ask(target, &hello, true, &answer)) && accepts(&answer, versions[v]) && answer.group == known[i])
-                group_add(facts, known[i]);
-        }
+    const enum mg_tls_version older = highest(facts->versions & (BELOW_TLS_1_3 & ~(unsigned) MG_SSL_3));
+    for (size_t i = 0; i < MG_COUNT(known_groups); i++) {
+        const uint16_t offered[] = {known_groups[i], 0x0017, 0x0018, 0x0019};
+        if (((facts->versions & MG_TLS_1_3) != 0 && group_ask(target, MG_TLS_1_3, offered, 1)) ||
+            (older != 0 && (group_ask(target, older, offered, 1) || group_ask(target, older, offered, MG_COUNT(offered)))))
+            group_add(facts, known_groups[i]);
     }
 }
 

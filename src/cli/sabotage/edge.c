@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MODULE_MOST = 32 << 20, SETTLE_US = 400000, PAIRS_MOST = 4 };
+enum { MODULE_MOST = 32 << 20, SETTLE_US = 400000, RESTART_MS = 15000 };
 
 struct change {
     const char *from, *to;
@@ -214,18 +214,6 @@ repair_plain_elsewhere(struct mg_stage *stage)
     return mg_stage_nginx_restore(stage);
 }
 
-struct mg_status
-break_plain_portal(struct mg_stage *stage)
-{
-    return plain_answer(stage, "proxy_pass http://masugata_portal; #");
-}
-
-struct mg_status
-repair_plain_portal(struct mg_stage *stage)
-{
-    return mg_stage_nginx_restore(stage);
-}
-
 static CHECKED struct mg_status
 free_port(uint16_t *ret_port)
 {
@@ -252,6 +240,22 @@ break_second_port(struct mg_stage *stage)
 
 struct mg_status
 repair_second_port(struct mg_stage *stage)
+{
+    return mg_stage_nginx_restore(stage);
+}
+
+struct mg_status
+break_second_tls_port(struct mg_stage *stage)
+{
+    char to[256];
+    uint16_t port = 0;
+    TRY(free_port(&port));
+    (void) snprintf(to, sizeof to, " ssl http2 default_server;\n        listen 0.0.0.0:%u ssl default_server", (unsigned) port);
+    return mg_stage_nginx(stage, " ssl http2 default_server", to);
+}
+
+struct mg_status
+repair_second_tls_port(struct mg_stage *stage)
 {
     return mg_stage_nginx_restore(stage);
 }
@@ -292,6 +296,21 @@ bytes_replace(struct mg_buffer *bytes, const char *from, const char *to)
     return found > 0 ? OK : fail_with(NOT_FOUND, "\"%s\" in the module", from);
 }
 
+/* A reload would keep the old module's symbols in force (nginx loads modules RTLD_GLOBAL): nginx is
+ * ended, and the launcher starts it again from the file as it stands. */
+static CHECKED struct mg_status
+nginx_restart(struct mg_stage *stage)
+{
+    pid_t before = 0, after = 0;
+    TRY(mg_stage_pid(stage, "nginx", &before));
+    if (kill(before, SIGTERM) != 0)
+        return fail_errno("end nginx");
+    for (int64_t end = mg_monotonic_ms() + RESTART_MS; mg_monotonic_ms() < end; (void) usleep(SETTLE_US))
+        if (mg_ok(mg_stage_pid(stage, "nginx", &after)) && after != before && kill(after, 0) == 0)
+            return OK;
+    return fail_with(TIMEOUT, "nginx is not started again");
+}
+
 /* A copy of the module that says something else, loaded in place of it. */
 static CHECKED struct mg_status
 module_change(struct mg_stage *stage, const char *from, const char *to)
@@ -303,7 +322,8 @@ module_change(struct mg_stage *stage, const char *from, const char *to)
     TRY(mg_file_read(module, &bytes));
     TRY(bytes_replace(&bytes, from, to));
     TRY(mg_file_replace(copy, mg_buffer_view(&bytes), 0755));
-    return mg_stage_nginx(stage, module, copy);
+    TRY(mg_stage_nginx(stage, module, copy));
+    return nginx_restart(stage);
 }
 
 static CHECKED struct mg_status
@@ -312,6 +332,7 @@ module_back(struct mg_stage *stage)
     char copy[MG_PATH];
     TRY(mg_stage_path(stage, "nginx/sabotage.so", copy));
     TRY(mg_stage_nginx_restore(stage));
+    TRY(nginx_restart(stage));
     return unlink(copy) == 0 ? OK : fail_errno("remove %s", copy);
 }
 
