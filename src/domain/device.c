@@ -6,14 +6,24 @@ struct mark {
 
 /* The first mark that occurs wins: browsers imitate those further down. */
 static const struct mark browsers[] = {
-    {"Edg/", "Microsoft Edge"},   {"EdgA/", "Microsoft Edge"}, {"EdgiOS/", "Microsoft Edge"}, {"OPR/", "Opera"},
-    {"SamsungBrowser/", "Samsung Internet"}, {"Vivaldi/", "Vivaldi"}, {"YaBrowser/", "Yandex"}, {"FxiOS/", "Firefox"},
-    {"Firefox/", "Firefox"},      {"CriOS/", "Chrome"},        {"HeadlessChrome/", "Chrome"}, {"Chrome/", "Chrome"},
-    {"Safari/", "Safari"},        {"curl/", "curl"},
+    {"Edg/", "Microsoft Edge"},
+    {"EdgA/", "Microsoft Edge"},
+    {"EdgiOS/", "Microsoft Edge"},
+    {"OPR/", "Opera"},
+    {"SamsungBrowser/", "Samsung Internet"},
+    {"Vivaldi/", "Vivaldi"},
+    {"YaBrowser/", "Yandex"},
+    {"FxiOS/", "Firefox"},
+    {"Firefox/", "Firefox"},
+    {"CriOS/", "Chrome"},
+    {"HeadlessChrome/", "Chrome"},
+    {"Chrome/", "Chrome"},
+    {"Safari/", "Safari"},
+    {"curl/", "curl"},
 };
 static const struct mark systems[] = {
-    {"iPhone", "iPhone"},   {"iPad", "iPad"},         {"Android", "Android"}, {"Windows", "Windows"},
-    {"CrOS", "ChromeOS"},   {"Mac OS X", "macOS"},    {"Macintosh", "macOS"}, {"Linux", "Linux"},
+    {"iPhone", "iPhone"}, {"iPad", "iPad"},      {"Android", "Android"}, {"Windows", "Windows"},
+    {"CrOS", "ChromeOS"}, {"Mac OS X", "macOS"}, {"Macintosh", "macOS"}, {"Linux", "Linux"},
 };
 
 static const char *
@@ -34,9 +44,10 @@ contains(struct mg_view text, const char *mark)
 struct mg_device
 mg_device_of(struct mg_view user_agent)
 {
-    return (struct mg_device) {
+    return (struct mg_device){
         .browser = first_of(user_agent, browsers, MG_COUNT(browsers)),
         .platform = first_of(user_agent, systems, MG_COUNT(systems)),
-        .handheld = contains(user_agent, "iPhone") || contains(user_agent, "iPad") || contains(user_agent, "Mobile"),
+        .handheld =
+            contains(user_agent, "iPhone") || contains(user_agent, "iPad") || contains(user_agent, "Mobile"),
     };
 }

@@ -7,7 +7,7 @@
 
 /* Names are static text; NULL when unknown. */
 struct mg_device {
-    const char *browser; /* "Firefox" */
+    const char *browser;  /* "Firefox" */
     const char *platform; /* "Windows" */
     bool handheld;
 };

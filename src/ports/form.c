@@ -191,7 +191,8 @@ range_weight(struct mg_view range)
     if (weight.bytes[2] == '1')
         return 1000;
     int thousandths = 0, unit = 100;
-    for (size_t i = 4; i < weight.length && weight.bytes[2] == '0' && weight.bytes[3] == '.'; i++, unit /= 10) {
+    for (size_t i = 4; i < weight.length && weight.bytes[2] == '0' && weight.bytes[3] == '.';
+         i++, unit /= 10) {
         if (weight.bytes[i] < '0' || weight.bytes[i] > '9')
             return 0;
         thousandths += (weight.bytes[i] - '0') * unit;

@@ -19,7 +19,8 @@ static bool
 name_add(char *name, size_t size, uint8_t c)
 {
     const size_t length = strlen(name);
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || (c == '/' && length == 0);
+    const bool plain =
+        (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || (c == '/' && length == 0);
     if (!plain || length + 1 >= size)
         return false;
     name[length] = (char) c;
@@ -132,8 +133,9 @@ attribute_is_url(const char *name)
 static bool
 attribute_is_code(const char *name)
 {
-    static const char *const code[] = {"style", "srcdoc", "srcset", "ping", "content", "http-equiv", "data",
-                                       "background", "poster", "cite", "manifest", "archive", "imagesrcset"};
+    static const char *const code[] = {"style",      "srcdoc",  "srcset",     "ping",   "content",
+                                       "http-equiv", "data",    "background", "poster", "cite",
+                                       "manifest",   "archive", "imagesrcset"};
     if (name[0] == 'o' && name[1] == 'n')
         return true;
     for (size_t i = 0; i < MG_COUNT(code); i++)

@@ -16,23 +16,23 @@ enum mg_html_place {
 
 enum mg_html_state {
     MG_HTML_IN_TEXT = 0,
-    MG_HTML_TAG_OPEN,     /* after "<" */
+    MG_HTML_TAG_OPEN, /* after "<" */
     MG_HTML_TAG_NAME,
     MG_HTML_IN_TAG,       /* between attributes */
     MG_HTML_NAME,         /* attribute name */
     MG_HTML_BEFORE_VALUE, /* after "=" */
     MG_HTML_VALUE,        /* in double quotes */
     MG_HTML_AFTER_VALUE,
-    MG_HTML_DECLARATION,  /* <!doctype html> */
+    MG_HTML_DECLARATION, /* <!doctype html> */
 };
 
 /* Zero is the start of a document. */
 struct mg_html {
     enum mg_html_state state;
-    char tag[16];      /* name of the open tag, lower case; "/..." for an end tag */
+    char tag[16]; /* name of the open tag, lower case; "/..." for an end tag */
     char attribute[24];
     size_t value_length; /* bytes of the attribute value so far */
-    bool raw;          /* inside script or style: no values */
+    bool raw;            /* inside script or style: no values */
 };
 
 /* False for HTML outside the subset: comments, single quotes, unquoted values, CDATA. */
@@ -46,6 +46,7 @@ bool mg_html_same(const struct mg_html *a, const struct mg_html *b);
 bool mg_html_at_rest(const struct mg_html *html);
 
 /* Appends `text` escaped for the place; a whole URL that is neither a path nor https becomes "#". */
-CHECKED struct mg_status mg_html_escape(enum mg_html_place place, struct mg_view text, struct mg_buffer *buffer);
+CHECKED struct mg_status mg_html_escape(enum mg_html_place place, struct mg_view text,
+                                        struct mg_buffer *buffer);
 
 #endif

@@ -63,15 +63,17 @@ add_date(struct mg_buffer *buffer, mg_instant now)
     const time_t seconds = (time_t) (now / 1000);
     struct tm t;
     mg_must(gmtime_r(&seconds, &t) != NULL);
-    return mg_buffer_format(buffer, "Date: %.3s, %d %.3s %d %02d:%02d:%02d +0000\r\n", days + 3 * t.tm_wday, t.tm_mday,
-                            months + 3 * t.tm_mon, t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
+    return mg_buffer_format(buffer, "Date: %.3s, %d %.3s %d %02d:%02d:%02d +0000\r\n", days + 3 * t.tm_wday,
+                            t.tm_mday, months + 3 * t.tm_mon, t.tm_year + 1900, t.tm_hour, t.tm_min,
+                            t.tm_sec);
 }
 
 static CHECKED struct mg_status
 add_headers(const struct mg_mail *mail, mg_instant now, struct mg_view token, struct mg_buffer *buffer)
 {
     const uint8_t *at = memchr(mail->from.bytes, '@', mail->from.length);
-    const struct mg_view domain = mg_view_of(at + 1, mail->from.length - (size_t) (at + 1 - mail->from.bytes));
+    const struct mg_view domain =
+        mg_view_of(at + 1, mail->from.length - (size_t) (at + 1 - mail->from.bytes));
     TRY(add_date(buffer, now));
     TRY(mg_buffer_add_text(buffer, "From: "));
     if (mail->from_name.length > 0) {
@@ -79,7 +81,8 @@ add_headers(const struct mg_mail *mail, mg_instant now, struct mg_view token, st
         TRY(mg_buffer_add_text(buffer, "\r\n "));
     }
     TRY(mg_buffer_format(buffer, "<%.*s>\r\nTo: <%.*s>\r\nSubject: ", (int) mail->from.length,
-                         (const char *) mail->from.bytes, (int) mail->to.length, (const char *) mail->to.bytes));
+                         (const char *) mail->from.bytes, (int) mail->to.length,
+                         (const char *) mail->to.bytes));
     TRY(add_words(buffer, mail->subject));
     TRY(mg_buffer_add_text(buffer, "\r\nMessage-ID: <"));
     TRY(mg_base64url(token, buffer));
@@ -165,8 +168,9 @@ set_server(CURL *curl, const struct mg_mail_server *server)
                curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long) CONNECT_S) == CURLE_OK &&
                curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
                curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2) == CURLE_OK;
-    set = set && curl_easy_setopt(curl, CURLOPT_USE_SSL,
-                                  (long) (server->tls == MG_MAIL_TLS_OFF ? CURLUSESSL_NONE : CURLUSESSL_ALL)) == CURLE_OK;
+    set = set && curl_easy_setopt(
+                     curl, CURLOPT_USE_SSL,
+                     (long) (server->tls == MG_MAIL_TLS_OFF ? CURLUSESSL_NONE : CURLUSESSL_ALL)) == CURLE_OK;
     if (set && server->authorities[0] != '\0')
         set = curl_easy_setopt(curl, CURLOPT_CAINFO, server->authorities) == CURLE_OK;
     if (set && server->user[0] != '\0')
@@ -187,8 +191,8 @@ result_of(CURL *curl, CURLcode code)
 }
 
 struct mg_status
-mg_mail_send(const struct mg_mail_server *server, struct mg_view from, struct mg_view to, struct mg_view message,
-             enum mg_mail_result *ret_result, char *reason, size_t reason_size)
+mg_mail_send(const struct mg_mail_server *server, struct mg_view from, struct mg_view to,
+             struct mg_view message, enum mg_mail_result *ret_result, char *reason, size_t reason_size)
 {
     if (!mg_mail_address_is_plain(from) || !mg_mail_address_is_plain(to))
         return fail_with(INVALID, "mail address");

@@ -8,8 +8,8 @@
 #define MG_MAIL_BYTES 65536
 
 struct mg_mail {
-    struct mg_view from, to;     /* bare addresses: ASCII, one "@" */
-    struct mg_view from_name;    /* shown before the sender's address; may be empty */
+    struct mg_view from, to;      /* bare addresses: ASCII, one "@" */
+    struct mg_view from_name;     /* shown before the sender's address; may be empty */
     struct mg_view subject, body; /* UTF-8; the body has "\n" line ends */
 };
 
@@ -40,8 +40,8 @@ enum mg_mail_result {
 };
 
 /* Blocks for at most 30 s. `reason` says why when it was not sent; it names no recipient. */
-CHECKED struct mg_status mg_mail_send(const struct mg_mail_server *server, struct mg_view from, struct mg_view to,
-                                      struct mg_view message, enum mg_mail_result *ret_result, char *reason,
-                                      size_t reason_size);
+CHECKED struct mg_status mg_mail_send(const struct mg_mail_server *server, struct mg_view from,
+                                      struct mg_view to, struct mg_view message,
+                                      enum mg_mail_result *ret_result, char *reason, size_t reason_size);
 
 #endif

@@ -89,7 +89,7 @@ block_begin(struct parser *parser, enum node_kind kind, struct mg_view name)
     parser->blocks[parser->block_count].node = parser->template->count;
     parser->blocks[parser->block_count].html = parser->html;
     parser->block_count++;
-    return node_add(parser, (struct node) {.kind = kind, .text = name});
+    return node_add(parser, (struct node){.kind = kind, .text = name});
 }
 
 static CHECKED struct mg_status
@@ -105,7 +105,7 @@ block_end(struct parser *parser, bool of_each)
     if (!mg_html_same(&parser->html, &parser->blocks[parser->block_count].html))
         return refuse(parser, "block ends in another place of the HTML than it began");
     parser->template->nodes[begin].end = parser->template->count;
-    return node_add(parser, (struct node) {.kind = BLOCK_END});
+    return node_add(parser, (struct node){.kind = BLOCK_END});
 }
 
 static CHECKED struct mg_status parse_text(struct parser *parser, struct mg_view source);
@@ -137,7 +137,7 @@ value(struct parser *parser, enum node_kind kind, struct mg_view text)
         return refuse(parser, "bad name of a value");
     if (kind == MESSAGE && (text.length == 0 || !mg_view_is_utf8(text)))
         return refuse(parser, "bad message");
-    return node_add(parser, (struct node) {.kind = kind, .place = place, .text = text});
+    return node_add(parser, (struct node){.kind = kind, .place = place, .text = text});
 }
 
 static CHECKED struct mg_status
@@ -165,7 +165,8 @@ static bool
 tag_end(struct mg_view text, size_t *ret_end)
 {
     for (size_t i = 0; i + 1 < text.length; i++) {
-        if (text.bytes[i] == '}' && text.bytes[i + 1] == '}' && !(i + 2 < text.length && text.bytes[i + 2] == '}')) {
+        if (text.bytes[i] == '}' && text.bytes[i + 1] == '}' &&
+            !(i + 2 < text.length && text.bytes[i + 2] == '}')) {
             *ret_end = i;
             return true;
         }
@@ -184,7 +185,7 @@ literal(struct parser *parser, struct mg_view text)
         if (!mg_html_feed(&parser->html, text.bytes[i]))
             return refuse(parser, "HTML that this parser does not follow");
     }
-    return node_add(parser, (struct node) {.kind = LITERAL, .text = text});
+    return node_add(parser, (struct node){.kind = LITERAL, .text = text});
 }
 
 static CHECKED struct mg_status
@@ -207,7 +208,8 @@ parse_text(struct parser *parser, struct mg_view source)
 }
 
 struct mg_status
-mg_template_parse(struct mg_view source, mg_template_finder *find, void *context, struct mg_template **ret_template)
+mg_template_parse(struct mg_view source, mg_template_finder *find, void *context,
+                  struct mg_template **ret_template)
 {
     OWN(template) template = calloc(1, sizeof *template);
     if (template == NULL)
@@ -267,7 +269,7 @@ static struct mg_scope *
 lost(void)
 {
     lost_flag = true;
-    lost_scope = (struct mg_scope) {.exhausted = &lost_flag};
+    lost_scope = (struct mg_scope){.exhausted = &lost_flag};
     return &lost_scope;
 }
 
@@ -356,7 +358,7 @@ mg_scope_add(struct mg_scope *scope, const char *name)
         *scope->exhausted = true;
         return lost();
     }
-    *added = (struct mg_scope) {.arena = scope->arena, .outer = scope, .exhausted = scope->exhausted};
+    *added = (struct mg_scope){.arena = scope->arena, .outer = scope, .exhausted = scope->exhausted};
     if (entry->last == NULL)
         entry->first = added;
     else
@@ -384,7 +386,8 @@ scope_text(const struct mg_scope *scope, struct mg_view name)
 
 /* Gives the text between placeholders to `literal` and the values to `value`. */
 static CHECKED struct mg_status
-message_walk(struct mg_view message, const struct mg_scope *scope, enum mg_html_place place, struct mg_buffer *buffer)
+message_walk(struct mg_view message, const struct mg_scope *scope, enum mg_html_place place,
+             struct mg_buffer *buffer)
 {
     size_t start = 0;
     while (start < message.length) {
@@ -436,7 +439,8 @@ render_range(const struct renderer *renderer, size_t from, size_t to, const stru
             TRY(mg_html_escape(node->place, scope_text(scope, node->text), renderer->buffer));
             break;
         case MESSAGE:
-            TRY(message_walk(renderer->translate(renderer->context, node->text), scope, node->place, renderer->buffer));
+            TRY(message_walk(renderer->translate(renderer->context, node->text), scope, node->place,
+                             renderer->buffer));
             break;
         case BLOCK_IF:
         case BLOCK_IF_NOT:

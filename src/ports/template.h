@@ -48,8 +48,8 @@ CHECKED struct mg_status mg_template_render(const struct mg_template *template, 
                                             struct mg_buffer *buffer);
 
 /* Calls `visit` with every msgid of the template: the test that compares them with po/. */
-void mg_template_messages(const struct mg_template *template, void (*visit)(void *context, struct mg_view msgid),
-                          void *context);
+void mg_template_messages(const struct mg_template *template,
+                          void (*visit)(void *context, struct mg_view msgid), void *context);
 
 /* Fills {name} in a plain-text message (mail) from the scope, without escaping. */
 CHECKED struct mg_status mg_message_fill(struct mg_view message, const struct mg_scope *scope,

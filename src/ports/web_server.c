@@ -46,7 +46,8 @@ exchange_new(void *context, const char *uri, struct MHD_Connection *connection)
 }
 
 static void
-exchange_end(void *context, struct MHD_Connection *connection, void **slot, enum MHD_RequestTerminationCode code)
+exchange_end(void *context, struct MHD_Connection *connection, void **slot,
+             enum MHD_RequestTerminationCode code)
 {
     (void) context;
     (void) connection;
@@ -121,7 +122,8 @@ header_visit(void *context, enum MHD_ValueKind kind, const char *name, const cha
 }
 
 bool
-mg_web_header(const struct mg_web_request *request, const char *name, struct mg_view *ret_value, unsigned *ret_count)
+mg_web_header(const struct mg_web_request *request, const char *name, struct mg_view *ret_value,
+              unsigned *ret_count)
 {
     struct header_search search = {.name = name};
     struct MHD_Connection *connection = (struct MHD_Connection *) request->headers;
@@ -178,8 +180,8 @@ handle(struct mg_web_server *server, struct MHD_Connection *connection, const ch
     const struct mg_status status = server->handler(server->context, &request, &answer);
     if (!mg_ok(status) && server->report != NULL)
         server->report(server->context, status);
-    const enum MHD_Result result = mg_ok(status) && answer.status != 0 ? answer_send(connection, &answer)
-                                                                       : answer_bare(connection, 500);
+    const enum MHD_Result result =
+        mg_ok(status) && answer.status != 0 ? answer_send(connection, &answer) : answer_bare(connection, 500);
     mg_web_answer_clear(&answer);
     return result;
 }
@@ -193,8 +195,8 @@ announces_too_much(struct MHD_Connection *connection)
 }
 
 static enum MHD_Result
-on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
-           const char *upload, size_t *upload_length, void **slot)
+on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method,
+           const char *version, const char *upload, size_t *upload_length, void **slot)
 {
     (void) url;
     (void) version;
@@ -213,7 +215,8 @@ on_request(void *context, struct MHD_Connection *connection, const char *url, co
         *upload_length = 0;
         return MHD_YES;
     }
-    return exchange->body_too_long ? answer_bare(connection, 413) : handle(context, connection, method, exchange);
+    return exchange->body_too_long ? answer_bare(connection, 413)
+                                   : handle(context, connection, method, exchange);
 }
 
 static CHECKED struct mg_status
@@ -254,18 +257,20 @@ mg_web_server_open(const char *path, mode_t mode, struct mg_web_server **ret_ser
 }
 
 struct mg_status
-mg_web_server_start(struct mg_web_server *server, mg_web_handler *handler, mg_web_reporter *report, void *context)
+mg_web_server_start(struct mg_web_server *server, mg_web_handler *handler, mg_web_reporter *report,
+                    void *context)
 {
     server->handler = handler;
     server->report = report;
     server->context = context;
     server->daemon = MHD_start_daemon(
-        MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL, NULL, on_request,
-        server, MHD_OPTION_LISTEN_SOCKET, server->socket, MHD_OPTION_CONNECTION_LIMIT, (unsigned) MG_WEB_CONNECTIONS,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) (HEADER_BYTES + MG_WEB_BODY), MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned) IDLE_S, MHD_OPTION_THREAD_STACK_SIZE, (size_t) STACK_BYTES, MHD_OPTION_URI_LOG_CALLBACK,
-        exchange_new, NULL, MHD_OPTION_NOTIFY_COMPLETED, exchange_end, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
-        keep_encoded, NULL, MHD_OPTION_END);
+        MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL, NULL,
+        on_request, server, MHD_OPTION_LISTEN_SOCKET, server->socket, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned) MG_WEB_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t) (HEADER_BYTES + MG_WEB_BODY), MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) IDLE_S,
+        MHD_OPTION_THREAD_STACK_SIZE, (size_t) STACK_BYTES, MHD_OPTION_URI_LOG_CALLBACK, exchange_new, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, exchange_end, NULL, MHD_OPTION_UNESCAPE_CALLBACK, keep_encoded, NULL,
+        MHD_OPTION_END);
     if (server->daemon == NULL)
         return fail_errno("start the web server");
     return OK;

@@ -38,8 +38,8 @@ struct mg_web_answer {
 };
 
 /* Values that would break out of a header line are MALFORMED. `name` is static text. */
-CHECKED struct mg_status mg_web_header_add(struct mg_web_answer *answer, const char *name, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+CHECKED struct mg_status mg_web_header_add(struct mg_web_answer *answer, const char *name, const char *format,
+                                           ...) __attribute__((format(printf, 3, 4)));
 /* Empties everything, for a handler that must start again with an error page. */
 void mg_web_answer_clear(struct mg_web_answer *answer);
 

@@ -1,6 +1,6 @@
 /* What a browser may send to the pages: forms and queries, cookies, Accept-Language, return paths. */
-#include "domain/return_path.h"
 #include "ports/form.h"
+#include "domain/return_path.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -56,7 +56,8 @@ static struct session *
 session_find(uint64_t tenant, struct mg_view hash)
 {
     for (size_t i = 0; i < SLOTS; i++)
-        if (sessions[i].live && sessions[i].tenant == tenant && mg_view_equal(hash, mg_view_of(sessions[i].hash, 32)))
+        if (sessions[i].live && sessions[i].tenant == tenant &&
+            mg_view_equal(hash, mg_view_of(sessions[i].hash, 32)))
             return &sessions[i];
     return NULL;
 }
@@ -68,7 +69,7 @@ session_new(uint64_t tenant, struct mg_view host, const char *login, uint8_t tok
         if (sessions[i].live)
             continue;
         struct session *session = &sessions[i];
-        *session = (struct session) {.live = true, .tenant = tenant, .began = mg_now(), .used = mg_now()};
+        *session = (struct session){.live = true, .tenant = tenant, .began = mg_now(), .used = mg_now()};
         mg_random(token, 32);
         mg_must(SHA256(token, 32, session->hash) != NULL);
         mg_random(session->family, 16);
@@ -98,23 +99,23 @@ host_is_of(uint64_t tenant, struct mg_view host)
     return tenant == 1 && (mg_view_is(host, "acme.localhost") || mg_view_is(host, "notes.localhost"));
 }
 
-#define CALL(name)                                                                                          \
-    static struct mg_status on_##name(const struct mg_request_##name *request, struct mg_reply_##name *reply, \
-                                      struct mg_buffer *storage);                                           \
-    struct mg_status mg_call_##name(const struct mg_request_##name *request, struct mg_reply_##name *reply, \
-                                    struct mg_buffer *storage, int timeout_ms)                              \
-    {                                                                                                       \
-        (void) timeout_ms;                                                                                  \
-        mg_buffer_clear(storage);                                                                           \
-        *reply = (struct mg_reply_##name) {0};                                                              \
-        pthread_mutex_lock(&mutex);                                                                         \
-        const struct mg_status status = on_##name(request, reply, storage);                                 \
-        pthread_mutex_unlock(&mutex);                                                                       \
-        return status;                                                                                      \
-    }                                                                                                       \
-    static struct mg_status on_##name(                                                                      \
-        __attribute__((unused)) const struct mg_request_##name *request,                                    \
-        __attribute__((unused)) struct mg_reply_##name *reply, __attribute__((unused)) struct mg_buffer *storage)
+#define CALL(name)                                                                                           \
+    static struct mg_status on_##name(const struct mg_request_##name *request,                               \
+                                      struct mg_reply_##name *reply, struct mg_buffer *storage);             \
+    struct mg_status mg_call_##name(const struct mg_request_##name *request, struct mg_reply_##name *reply,  \
+                                    struct mg_buffer *storage, int timeout_ms)                               \
+    {                                                                                                        \
+        (void) timeout_ms;                                                                                   \
+        mg_buffer_clear(storage);                                                                            \
+        *reply = (struct mg_reply_##name){0};                                                                \
+        pthread_mutex_lock(&mutex);                                                                          \
+        const struct mg_status status = on_##name(request, reply, storage);                                  \
+        pthread_mutex_unlock(&mutex);                                                                        \
+        return status;                                                                                       \
+    }                                                                                                        \
+    static struct mg_status on_##name(__attribute__((unused)) const struct mg_request_##name *request,       \
+                                      __attribute__((unused)) struct mg_reply_##name *reply,                 \
+                                      __attribute__((unused)) struct mg_buffer *storage)
 
 CALL(site)
 {
@@ -141,7 +142,7 @@ code_new(uint64_t tenant, struct mg_view host, struct mg_view binding, const str
         struct code *code = &codes[i];
         if (code->live || !host_is_of(tenant, host) || binding.length != 32)
             continue;
-        *code = (struct code) {.live = true, .tenant = tenant};
+        *code = (struct code){.live = true, .tenant = tenant};
         mg_random(code->code, 32);
         memcpy(code->binding, binding.bytes, 32);
         memcpy(code->family, session->family, 16);
@@ -154,8 +155,9 @@ code_new(uint64_t tenant, struct mg_view host, struct mg_view binding, const str
 
 CALL(sign_in)
 {
-    const bool operator = request->tenant == 0 && mg_view_is(request->login, "ops");
-    const bool user = request->tenant == 1 && (mg_view_is(request->login, "hana") || mg_view_is(request->login, "new"));
+    const bool operator= request->tenant == 0 && mg_view_is(request->login, "ops");
+    const bool user =
+        request->tenant == 1 && (mg_view_is(request->login, "hana") || mg_view_is(request->login, "new"));
     reply->outcome = MG_WRONG_CREDENTIALS;
     if (mg_view_is(request->login, "down"))
         return fail(UNAVAILABLE);
@@ -164,7 +166,7 @@ CALL(sign_in)
         reply->wait_s = 850;
         return OK;
     }
-    if (!(operator || user) || !mg_view_is(request->password, password))
+    if (!(operator|| user) || !mg_view_is(request->password, password))
         return OK;
     if (mg_view_is(request->login, "new")) {
         mg_random(ticket, sizeof ticket);
@@ -178,8 +180,10 @@ CALL(sign_in)
     uint8_t token[32];
     struct session *session = session_new(
         request->tenant, mg_view_text(request->tenant == 0 ? "console.localhost" : "id.acme.localhost"),
-        operator ? "ops" : "hana", token);
-    copy(session->agent, sizeof session->agent, mg_view_of(request->user_agent.bytes, request->user_agent.length < 255 ? request->user_agent.length : 255));
+                         operator? "ops" : "hana", token);
+    copy(session->agent, sizeof session->agent,
+         mg_view_of(request->user_agent.bytes,
+                    request->user_agent.length < 255 ? request->user_agent.length : 255));
     copy(session->address, sizeof session->address, request->address);
     reply->outcome = MG_GRANTED;
     TRY(keep(storage, token, 32, &reply->token));
@@ -192,7 +196,9 @@ CALL(code_issue)
 {
     const struct session *session = session_find(request->tenant, request->session);
     reply->outcome = session == NULL ? MG_SESSION_ENDED : MG_GRANTED;
-    return session == NULL ? OK : code_new(request->tenant, request->host, request->binding, session, storage, &reply->code);
+    return session == NULL
+               ? OK
+               : code_new(request->tenant, request->host, request->binding, session, storage, &reply->code);
 }
 
 CALL(code_exchange)
@@ -223,7 +229,7 @@ CALL(session_check)
     if (session == NULL || !mg_view_is(request->host, session->host))
         return OK;
     session->used = mg_now();
-    *reply = (struct mg_reply_session_check) {
+    *reply = (struct mg_reply_session_check){
         .valid = true,
         .user = 7,
         .login = mg_view_text(session->login),
@@ -266,12 +272,23 @@ session_add(struct mg_buffer *list, const struct session *session, bool current)
 static struct mg_status
 others_add(struct mg_buffer *list, uint64_t tenant)
 {
-    struct session phone = {.tenant = tenant, .family = "phone", .login = "hana", .address = "203.0.113.24",
-                            .agent = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) Version/18.1 Mobile/15E148 Safari/604.1",
-                            .began = mg_now() - 5 * 3600 * 1000LL, .used = mg_now() - 41 * 60000LL};
-    struct session tablet = {.tenant = tenant, .family = "desktop", .login = "hana", .address = "2001:db8:20::5",
-                             .agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:132.0) Gecko/20100101 Firefox/132.0",
-                             .began = mg_now() - 30 * 3600 * 1000LL, .used = mg_now() - 3 * 3600 * 1000LL};
+    struct session phone = {
+        .tenant = tenant,
+        .family = "phone",
+        .login = "hana",
+        .address = "203.0.113.24",
+        .agent =
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) Version/18.1 Mobile/15E148 Safari/604.1",
+        .began = mg_now() - 5 * 3600 * 1000LL,
+        .used = mg_now() - 41 * 60000LL};
+    struct session tablet = {
+        .tenant = tenant,
+        .family = "desktop",
+        .login = "hana",
+        .address = "2001:db8:20::5",
+        .agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:132.0) Gecko/20100101 Firefox/132.0",
+        .began = mg_now() - 30 * 3600 * 1000LL,
+        .used = mg_now() - 3 * 3600 * 1000LL};
     TRY(session_add(list, &phone, false));
     return session_add(list, &tablet, false);
 }
@@ -399,7 +416,8 @@ CALL(tenant_list)
     reply->outcome = session_find(0, request->session) == NULL ? MG_NOT_ALLOWED : MG_GRANTED;
     const bool acme = request->name.length == 0 || mg_view_is(request->name, "acme");
     if (acme)
-        TRY(tenant_add_row(storage, "acme", "株式会社アクメ", changed_tenant_state ? MG_LISTED_SUSPENDED : MG_LISTED_ACTIVE, 42));
+        TRY(tenant_add_row(storage, "acme", "株式会社アクメ",
+                           changed_tenant_state ? MG_LISTED_SUSPENDED : MG_LISTED_ACTIVE, 42));
     if (request->name.length == 0) {
         TRY(tenant_add_row(storage, "globex", "Globex Corporation", MG_LISTED_ACTIVE, 18));
         TRY(tenant_add_row(storage, "initech", "Initech", MG_LISTED_SUSPENDED, 3));
@@ -427,10 +445,11 @@ CALL(user_list)
 {
     storage->maximum = MG_PACKET_MOST;
     reply->outcome = MG_GRANTED;
-    static const char *const people[][3] = {{"hana", "佐藤 花", "user"},
-                                            {"ken", "鈴木 健", "user approver"},
-                                            {"maria", "Maria Lindqvist", "administrator"},
-                                            {"<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "user"}};
+    static const char *const people[][3] = {
+        {"hana", "佐藤 花", "user"},
+        {"ken", "鈴木 健", "user approver"},
+        {"maria", "Maria Lindqvist", "administrator"},
+        {"<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "user"}};
     for (size_t i = 0; i < MG_COUNT(people); i++) {
         const struct mg_record_user_row row = {
             .login = mg_view_text(people[i][0]),
@@ -510,7 +529,7 @@ main(int argc, char **argv)
     if (argc != 3 || !mg_ok(mg_parse_u64(mg_view_text(argv[2]), 65535, &port)))
         return 2;
     mg_log_open("stand-in", MG_WARNING);
-    portal_settings = (struct portal_settings) {
+    portal_settings = (struct portal_settings){
         .https_port = (unsigned) port, .password_minimum = 15, .proof_directory = argv[1]};
     (void) snprintf(path, sizeof path, "%s/http.sock", argv[1]);
     struct mg_status status = pages_open();

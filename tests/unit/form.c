@@ -9,7 +9,8 @@ a_form_is_decoded(void **state)
 {
     (void) state;
     OWN_FORM(form);
-    assert_ok(mg_form_decode(mg_view_text("login=hana%40example.com&password=a+b%2B%26%3D%0D%0A&name=%E6%9E%A1&empty="), &form));
+    assert_ok(mg_form_decode(
+        mg_view_text("login=hana%40example.com&password=a+b%2B%26%3D%0D%0A&name=%E6%9E%A1&empty="), &form));
     assert_true(mg_view_is(mg_form_value(&form, "login"), "hana@example.com"));
     assert_true(mg_view_is(mg_form_value(&form, "password"), "a b+&=\r\n"));
     assert_true(mg_view_is(mg_form_value(&form, "name"), "枡"));
@@ -23,9 +24,9 @@ what_no_browser_sends_is_refused(void **state)
 {
     (void) state;
     static const char *const bad[] = {
-        "a=%",       "a=%4",         "a=%4g",      "a=%zz",    "a=%00",    "a=%1F",   "a=%7f",    "a=%C0%80",
-        "a=%ED%A0%80", "a=%E6%9E",   "a=\xE6\x9E\xA1", "a=b c", "a=\n",    "A=1",     "a",        "=1",
-        "a=1&a=2",   "a=1&&b=2",     "a%20b=1",    "a=1&",     "a[]=1",
+        "a=%",      "a=%4",        "a=%4g",    "a=%zz",          "a=%00",   "a=%1F", "a=%7f",
+        "a=%C0%80", "a=%ED%A0%80", "a=%E6%9E", "a=\xE6\x9E\xA1", "a=b c",   "a=\n",  "A=1",
+        "a",        "=1",          "a=1&a=2",  "a=1&&b=2",       "a%20b=1", "a=1&",  "a[]=1",
     };
     for (size_t i = 0; i < MG_COUNT(bad); i++) {
         OWN_FORM(form);
@@ -73,7 +74,8 @@ static void
 all_cookies_of_a_name_are_found(void **state)
 {
     (void) state;
-    const struct mg_view header = mg_view_text("a=1; __Host-masugata=planted;__Host-masugata=good ; __Host-masugata-start=x; b");
+    const struct mg_view header =
+        mg_view_text("a=1; __Host-masugata=planted;__Host-masugata=good ; __Host-masugata-start=x; b");
     size_t position = 0;
     struct mg_view value;
     assert_true(mg_cookie_next(header, "__Host-masugata", &position, &value));
@@ -93,11 +95,21 @@ the_language_is_the_preferred_one(void **state)
         const char *header;
         bool japanese;
     } rows[] = {
-        {"ja", true},           {"ja-JP,ja;q=0.9,en;q=0.8", true}, {"en-US,en;q=0.9,ja;q=0.8", false},
-        {"", false},            {"fr,de;q=0.5", false},            {"fr, ja;q=0.3", true},
-        {"en;q=0.1, ja", true}, {"ja;q=0, en;q=0.1", false},       {"JA-jp", true},
-        {"java", false},        {"ja;q=x", false},                 {"ja;q=1.000,en;q=0.999", true},
-        {"*", false},           {";;;,,,", false},                 {"en, ja", false},
+        {"ja", true},
+        {"ja-JP,ja;q=0.9,en;q=0.8", true},
+        {"en-US,en;q=0.9,ja;q=0.8", false},
+        {"", false},
+        {"fr,de;q=0.5", false},
+        {"fr, ja;q=0.3", true},
+        {"en;q=0.1, ja", true},
+        {"ja;q=0, en;q=0.1", false},
+        {"JA-jp", true},
+        {"java", false},
+        {"ja;q=x", false},
+        {"ja;q=1.000,en;q=0.999", true},
+        {"*", false},
+        {";;;,,,", false},
+        {"en, ja", false},
     };
     for (size_t i = 0; i < MG_COUNT(rows); i++)
         assert_int_equal(mg_prefers_japanese(mg_view_text(rows[i].header)), rows[i].japanese);
@@ -107,11 +119,25 @@ static void
 the_way_back_leads_nowhere_else(void **state)
 {
     (void) state;
-    static const char *const good[] = {"/", "/a", "/a/b?c=d&e=%2F", "/?next=https://example.com/", "/a//b", "/~x"};
-    static const char *const bad[] = {"",        "a",          "//evil.example",  "/\\evil.example", "https://evil.example/",
-                                      "/a\nb",   "/a b",       "/\t/evil.example", "/a#b",           "/\"x",
-                                      "/日本",   "\\\\evil",   "javascript:alert(1)", "/.masugata/start", "/.masugata",
-                                      "/a\\b",   "/<script>"};
+    static const char *const good[] = {"/",     "/a", "/a/b?c=d&e=%2F", "/?next=https://example.com/",
+                                       "/a//b", "/~x"};
+    static const char *const bad[] = {"",
+                                      "a",
+                                      "//evil.example",
+                                      "/\\evil.example",
+                                      "https://evil.example/",
+                                      "/a\nb",
+                                      "/a b",
+                                      "/\t/evil.example",
+                                      "/a#b",
+                                      "/\"x",
+                                      "/日本",
+                                      "\\\\evil",
+                                      "javascript:alert(1)",
+                                      "/.masugata/start",
+                                      "/.masugata",
+                                      "/a\\b",
+                                      "/<script>"};
     for (size_t i = 0; i < MG_COUNT(good); i++)
         assert_true(mg_return_path_is_safe(mg_view_text(good[i])));
     for (size_t i = 0; i < MG_COUNT(bad); i++) {
@@ -131,8 +157,9 @@ static void
 devices_have_names(void **state)
 {
     (void) state;
-    struct mg_device device = mg_device_of(mg_view_text(
-        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/130.0.0.0 Safari/537.36 Edg/130.0.0.0"));
+    struct mg_device device =
+        mg_device_of(mg_view_text("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 "
+                                  "Chrome/130.0.0.0 Safari/537.36 Edg/130.0.0.0"));
     assert_string_equal(device.browser, "Microsoft Edge");
     assert_string_equal(device.platform, "Windows");
     assert_false(device.handheld);

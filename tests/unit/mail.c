@@ -13,8 +13,10 @@ addresses_that_could_say_more_are_refused(void **state)
 {
     (void) state;
     static const char *const good[] = {"a@b", "hana.sato+x@mail.example.co.jp", "o'k@x"};
-    static const char *const bad[] = {"", "@", "a@", "@b", "a", "a@b@c", "a b@c", "a@b\r\nBcc: x@y", "<a@b>", "a,b@c",
-                                      "-a@b", "花@example.com", "a@b\t", "\"a\"@b"};
+    static const char *const bad[] = {"",      "@",      "a@",    "@b",
+                                      "a",     "a@b@c",  "a b@c", "a@b\r\nBcc: x@y",
+                                      "<a@b>", "a,b@c",  "-a@b",  "花@example.com",
+                                      "a@b\t", "\"a\"@b"};
     assert_true(mg_mail_address_is_plain(mg_view_text(good[0])));
     assert_true(mg_mail_address_is_plain(mg_view_text(good[1])));
     for (size_t i = 0; i < MG_COUNT(bad); i++)
@@ -32,7 +34,8 @@ a_mail_is_folded_and_encoded(void **state)
     OWN_BUFFER(text, 65536);
     assert_ok(mg_mail_compose(&mail, 1795326000000, mg_view_text("0123456789abcdef"), &text));
     assert_non_null(strstr(mg_buffer_text(&text), "Date: Sun, 22 Nov 2026 05:40:00 +0000\r\n"));
-    assert_non_null(strstr(mg_buffer_text(&text), "\r\n <masugata@example.com>\r\nTo: <hana@example.com>\r\n"));
+    assert_non_null(
+        strstr(mg_buffer_text(&text), "\r\n <masugata@example.com>\r\nTo: <hana@example.com>\r\n"));
     assert_non_null(strstr(mg_buffer_text(&text), "Subject: =?UTF-8?B?"));
     size_t line = 0;
     for (size_t i = 0; i < text.length; i++) {
@@ -54,12 +57,17 @@ mails_say_what_they_must_in_both_languages(void **state)
     memset(ticket, 0xff, sizeof ticket);
     for (size_t i = 0; i < MG_COUNT(kinds); i++) {
         for (size_t j = 0; j < MG_COUNT(languages); j++) {
-            const struct mg_reply_mail_next mail = {
-                .kind = mg_view_text(kinds[i]), .language = mg_view_text(languages[j]),
-                .recipient = mg_view_text("hana@example.com"), .name = mg_view_text("佐藤 花"),
-                .label = mg_view_text("株式会社アクメ"), .sign_in_origin = mg_view_text("https://id.acme.localhost:8443"),
-                .ticket = mg_view_of(ticket, sizeof ticket), .ticket_ends_at = 1795326000000,
-                .asked_at = 1795324200000, .address = mg_view_text("203.0.113.9")};
+            const struct mg_reply_mail_next mail = {.kind = mg_view_text(kinds[i]),
+                                                    .language = mg_view_text(languages[j]),
+                                                    .recipient = mg_view_text("hana@example.com"),
+                                                    .name = mg_view_text("佐藤 花"),
+                                                    .label = mg_view_text("株式会社アクメ"),
+                                                    .sign_in_origin =
+                                                        mg_view_text("https://id.acme.localhost:8443"),
+                                                    .ticket = mg_view_of(ticket, sizeof ticket),
+                                                    .ticket_ends_at = 1795326000000,
+                                                    .asked_at = 1795324200000,
+                                                    .address = mg_view_text("203.0.113.9")};
             OWN_BUFFER(subject, 1024);
             OWN_BUFFER(body, 65536);
             assert_ok(mg_worker_mail_text(&mail, &subject, &body));
@@ -70,7 +78,8 @@ mails_say_what_they_must_in_both_languages(void **state)
             if (i == 2)
                 assert_non_null(strstr(text, "https://id.acme.localhost:8443/reset\n"));
             else
-                assert_non_null(strstr(text, "/reset/new?ticket=__________________________________________8\n"));
+                assert_non_null(
+                    strstr(text, "/reset/new?ticket=__________________________________________8\n"));
             assert_true((strstr(text, "Hello") == NULL) == (j == 0));
         }
     }

@@ -26,7 +26,8 @@ scope_device(const struct visit *visit, struct mg_scope *row, struct mg_view use
 {
     const struct mg_device device = mg_device_of(user_agent);
     mg_scope_set_flag(row, "handheld", device.handheld);
-    mg_scope_set_text(row, "browser", device.browser == NULL ? say(visit, N_("Unknown browser")) : device.browser);
+    mg_scope_set_text(row, "browser",
+                      device.browser == NULL ? say(visit, N_("Unknown browser")) : device.browser);
     mg_scope_set_text(row, "system", device.platform);
 }
 
@@ -51,7 +52,8 @@ scope_session(const struct visit *visit, struct mg_scope *row, const struct mg_r
 struct mg_status
 page_account(struct visit *visit)
 {
-    const struct mg_request_session_list_own request = {.tenant = visit->tenant, .session = visit_session(visit)};
+    const struct mg_request_session_list_own request = {.tenant = visit->tenant,
+                                                        .session = visit_session(visit)};
     struct mg_reply_session_list_own reply;
     TRY(mg_call_session_list_own(&request, &reply, &visit->storage, CALL_MS));
     if (reply.outcome != MG_GRANTED)
@@ -247,6 +249,6 @@ page_reset_new(struct visit *visit)
         page_problem(visit, "password", mg_outcome_text(reply.outcome, visit->language == MG_JAPANESE));
         return show_new_form(visit, text, reply.outcome);
     }
-    return show_message(visit, 200, N_("Your password is set"), N_("Sign in with your new password."), "/sign-in",
-                        N_("Sign in"));
+    return show_message(visit, 200, N_("Your password is set"), N_("Sign in with your new password."),
+                        "/sign-in", N_("Sign in"));
 }

@@ -152,8 +152,8 @@ cookie_set(struct visit *visit, const char *name, struct mg_view bytes, int age_
         TRY(mg_base64url(bytes, &value));
     if (age_s >= 0)
         TRY(mg_buffer_format(&age, "; Max-Age=%d", age_s));
-    return mg_web_header_add(visit->answer, "Set-Cookie", "%s=%s; Path=/; Secure; HttpOnly; SameSite=Lax%s", name,
-                             mg_buffer_text(&value), mg_buffer_text(&age));
+    return mg_web_header_add(visit->answer, "Set-Cookie", "%s=%s; Path=/; Secure; HttpOnly; SameSite=Lax%s",
+                             name, mg_buffer_text(&value), mg_buffer_text(&age));
 }
 
 /* ---- what every page says ---- */
@@ -185,7 +185,8 @@ static const struct mg_template *
 page_find(const char *name)
 {
     for (size_t i = 0; i < page_count; i++)
-        if (strncmp(pages[i].file, name, strlen(name)) == 0 && strcmp(pages[i].file + strlen(name), ".html") == 0)
+        if (strncmp(pages[i].file, name, strlen(name)) == 0 &&
+            strcmp(pages[i].file + strlen(name), ".html") == 0)
             return pages[i].template;
     mg_must_failed("every page has its template", MG_HERE);
 }
@@ -269,7 +270,8 @@ send_bytes(struct visit *visit, const char *content_type, const char *cache, str
     visit->answer->status = 200;
     visit->answer->content_type = content_type;
     TRY(mg_web_header_add(visit->answer, "Cache-Control", "%s", cache));
-    TRY(mg_web_header_add(visit->answer, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"));
+    TRY(mg_web_header_add(visit->answer, "Content-Security-Policy",
+                          "default-src 'none'; frame-ancestors 'none'"));
     TRY(headers_of_all(visit));
     return mg_buffer_add(&visit->answer->body, bytes);
 }
@@ -287,8 +289,8 @@ date_text(const struct visit *visit, mg_instant instant, char *text, size_t size
     struct tm t;
     mg_must(gmtime_r(&seconds, &t) != NULL);
     if (japanese)
-        (void) snprintf(text, size, "%d年%d月%d日 %d:%02d (日本時間)", t.tm_year + 1900, t.tm_mon + 1, t.tm_mday,
-                        t.tm_hour, t.tm_min);
+        (void) snprintf(text, size, "%d年%d月%d日 %d:%02d (日本時間)", t.tm_year + 1900, t.tm_mon + 1,
+                        t.tm_mday, t.tm_hour, t.tm_min);
     else
         (void) snprintf(text, size, "%d %.3s %d, %02d:%02d UTC", t.tm_mday, months + 3 * t.tm_mon,
                         t.tm_year + 1900, t.tm_hour, t.tm_min);

@@ -7,11 +7,11 @@
 
 #define START_S 600
 
-
 static CHECKED struct mg_status
 show_closed(struct visit *visit)
 {
-    return show_message(visit, 404, N_("Not available"), mg_outcome_text(MG_TENANT_CLOSED, visit->language == MG_JAPANESE), NULL, NULL);
+    return show_message(visit, 404, N_("Not available"),
+                        mg_outcome_text(MG_TENANT_CLOSED, visit->language == MG_JAPANESE), NULL, NULL);
 }
 
 /* A second tab that starts while the first is on its way uses the same nonce, so both arrive. */
@@ -41,8 +41,9 @@ exchange(struct visit *visit, struct mg_reply_code_exchange *ret_reply)
 {
     OWN_KEY(code, TOKEN_BYTES);
     OWN_KEY(nonce, TOKEN_BYTES);
-    *ret_reply = (struct mg_reply_code_exchange) {.outcome = MG_TICKET_SPENT};
-    if (!token_decode(mg_form_value(&visit->query, "code"), code) || !visit_cookie(visit, COOKIE_START, nonce))
+    *ret_reply = (struct mg_reply_code_exchange){.outcome = MG_TICKET_SPENT};
+    if (!token_decode(mg_form_value(&visit->query, "code"), code) ||
+        !visit_cookie(visit, COOKIE_START, nonce))
         return OK;
     const struct mg_request_code_exchange request = {
         .tenant = visit->tenant,
@@ -73,10 +74,13 @@ page_app_enter(struct visit *visit)
     if (reply.outcome == MG_TENANT_CLOSED || !visit->site.open)
         return show_closed(visit);
     if (reply.outcome == MG_ADDRESS_NOT_ALLOWED)
-        return show_message(visit, 403, N_("Not allowed"), mg_outcome_text(MG_ADDRESS_NOT_ALLOWED, visit->language == MG_JAPANESE), NULL, NULL);
-    return show_message(visit, 400, N_("Sign-in did not finish"),
-                        N_("It took too long, or cookies are switched off in this browser. Please start again."),
-                        arena_format(visit, "/.masugata/start?return=%s", encoded(visit, path)), N_("Start again"));
+        return show_message(visit, 403, N_("Not allowed"),
+                            mg_outcome_text(MG_ADDRESS_NOT_ALLOWED, visit->language == MG_JAPANESE), NULL,
+                            NULL);
+    return show_message(
+        visit, 400, N_("Sign-in did not finish"),
+        N_("It took too long, or cookies are switched off in this browser. Please start again."),
+        arena_format(visit, "/.masugata/start?return=%s", encoded(visit, path)), N_("Start again"));
 }
 
 struct mg_status

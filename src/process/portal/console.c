@@ -40,7 +40,8 @@ show_refused(struct visit *visit, uint64_t outcome)
     if (outcome == MG_SESSION_ENDED)
         return redirect(visit, "/sign-in?return=%s", encoded(visit, mg_view_text(visit_target(visit))));
     return show_message(visit, outcome == MG_NOT_KNOWN ? 404 : 403, N_("Not possible"),
-                        mg_outcome_text(outcome, visit->language == MG_JAPANESE), "/console", N_("Back to the console"));
+                        mg_outcome_text(outcome, visit->language == MG_JAPANESE), "/console",
+                        N_("Back to the console"));
 }
 
 struct mg_status
@@ -68,9 +69,11 @@ scope_tenant(const struct visit *visit, struct mg_scope *row, const struct mg_re
 }
 
 static CHECKED struct mg_status
-tenants_ask(struct visit *visit, struct mg_view name, struct mg_view after, struct mg_reply_tenant_list *ret_reply)
+tenants_ask(struct visit *visit, struct mg_view name, struct mg_view after,
+            struct mg_reply_tenant_list *ret_reply)
 {
-    const struct mg_request_tenant_list request = {.session = visit_session(visit), .name = name, .after = after};
+    const struct mg_request_tenant_list request = {
+        .session = visit_session(visit), .name = name, .after = after};
     return mg_call_tenant_list(&request, ret_reply, &visit->storage, CALL_MS);
 }
 
@@ -215,7 +218,8 @@ back_to_tenant(struct visit *visit, uint64_t outcome, const char *done)
 {
     if (outcome == MG_NOT_ALLOWED || outcome == MG_SESSION_ENDED)
         return show_refused(visit, outcome);
-    return redirect(visit, "/console/tenant?name=%s&done=%s", encoded(visit, mg_form_value(&visit->form, "tenant")),
+    return redirect(visit, "/console/tenant?name=%s&done=%s",
+                    encoded(visit, mg_form_value(&visit->form, "tenant")),
                     outcome == MG_GRANTED ? done : "gone");
 }
 
@@ -293,7 +297,8 @@ scope_session(struct visit *visit, const struct mg_record_session_row *session, 
     mg_scope_set(row, "session_tenant", session->tenant);
     mg_scope_set(row, "login", session->login);
     mg_scope_set(row, "address", session->address);
-    mg_scope_set_text(row, "browser", device.browser == NULL ? say(visit, N_("Unknown browser")) : device.browser);
+    mg_scope_set_text(row, "browser",
+                      device.browser == NULL ? say(visit, N_("Unknown browser")) : device.browser);
     mg_scope_set_text(row, "system", device.platform);
     mg_scope_set_flag(row, "current", session->current);
     scope_time(visit, row, TIME_NAMES(used), session->last_used_at);

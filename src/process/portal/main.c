@@ -23,7 +23,7 @@ prepare(const struct mg_environment *environment)
     char path[MG_PATH];
     TRY(mg_path_join(proof, environment->runtime_directory, "proof"));
     TRY(mg_path_join(path, environment->runtime_directory, "portal/http.sock"));
-    portal_settings = (struct portal_settings) {
+    portal_settings = (struct portal_settings){
         .https_port = (unsigned) environment->options->gate_https_port,
         .password_minimum = (unsigned) environment->options->password_minimum_length,
         .proof_directory = proof,

@@ -64,7 +64,8 @@ struct visit {
 
 /* ---- visit.c ---- */
 /* A header that nginx sets on every request, exactly once; INVALID otherwise. */
-CHECKED struct mg_status visit_from_nginx(const struct visit *visit, const char *name, struct mg_view *ret_value);
+CHECKED struct mg_status visit_from_nginx(const struct visit *visit, const char *name,
+                                          struct mg_view *ret_value);
 /* Reads what nginx set and what the browser sent. INVALID when nginx's headers are not exactly there:
  * then this is not nginx, or a header slipped through it. */
 CHECKED struct mg_status visit_begin(struct visit *visit, const struct mg_web_request *request,
@@ -102,13 +103,14 @@ void pages_close(void);
 /* Renders pages/<name>.html with the page scope and all headers. */
 CHECKED struct mg_status show(struct visit *visit, unsigned status, const char *name);
 /* A page with only a title and a text (msgids), and a way on (a path and its msgid) or NULL. */
-CHECKED struct mg_status show_message(struct visit *visit, unsigned status, const char *title, const char *text,
-                                      const char *link, const char *link_text);
+CHECKED struct mg_status show_message(struct visit *visit, unsigned status, const char *title,
+                                      const char *text, const char *link, const char *link_text);
 /* Shows what an outcome says on `name`: an error summary, or a busy page's status. */
 void page_problem(struct visit *visit, const char *field, const char *text);
 CHECKED struct mg_status show_outcome(struct visit *visit, uint64_t outcome, const char *name);
 /* 303; the location is ours or was judged by mg_return_path. */
-CHECKED struct mg_status redirect(struct visit *visit, const char *format, ...) __attribute__((format(printf, 2, 3)));
+CHECKED struct mg_status redirect(struct visit *visit, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 CHECKED struct mg_status send_bytes(struct visit *visit, const char *content_type, const char *cache,
                                     struct mg_view bytes);
 /* Max-Age in seconds; 0 clears, negative lasts as long as the browser runs. */
@@ -122,23 +124,24 @@ const char *encoded(struct visit *visit, struct mg_view value);
 struct time_names {
     const char *iso, *date, *ago;
 };
-#define TIME_NAMES(name) ((struct time_names) {#name "_iso", #name, #name "_ago"})
-void scope_time(const struct visit *visit, struct mg_scope *scope, struct time_names names, mg_instant instant);
+#define TIME_NAMES(name) ((struct time_names){#name "_iso", #name, #name "_ago"})
+void scope_time(const struct visit *visit, struct mg_scope *scope, struct time_names names,
+                mg_instant instant);
 
 /* ---- routes.c ---- */
 mg_web_handler portal_handle;
 
 /* ---- handlers ---- */
 #define HANDLERS(X)                                                                                          \
-    X(app_start) X(app_enter) X(app_sign_out_form) X(app_sign_out) X(internal_assertion)                     \
-    X(home) X(sign_in_form) X(sign_in) X(sign_out_form) X(sign_out) X(signed_out)                            \
-    X(account) X(account_end) X(password_form) X(password)                                                   \
-    X(reset_form) X(reset) X(reset_new_form) X(reset_new)                                                    \
-    X(console_home) X(console_tenants) X(console_tenant_new) X(console_tenant_add) X(console_tenant)         \
-    X(console_suspend)                                                                                       \
-    X(console_user_add) X(console_user_disable) X(console_user_invite) X(console_sessions)                   \
-    X(console_session_end) X(console_controls) X(console_audit)                                              \
-    X(language) X(key_set) X(trust) X(responsibility) X(responsibility_json) X(change_password) X(style) X(script) X(icon)
+    X(app_start)                                                                                             \
+    X(app_enter) X(app_sign_out_form) X(app_sign_out) X(internal_assertion) X(home) X(sign_in_form)          \
+        X(sign_in) X(sign_out_form) X(sign_out) X(signed_out) X(account) X(account_end) X(password_form)     \
+            X(password) X(reset_form) X(reset) X(reset_new_form) X(reset_new) X(console_home)                \
+                X(console_tenants) X(console_tenant_new) X(console_tenant_add) X(console_tenant)             \
+                    X(console_suspend) X(console_user_add) X(console_user_disable) X(console_user_invite)    \
+                        X(console_sessions) X(console_session_end) X(console_controls) X(console_audit)      \
+                            X(language) X(key_set) X(trust) X(responsibility) X(responsibility_json)         \
+                                X(change_password) X(style) X(script) X(icon)
 #define X(name) struct mg_status page_##name(struct visit *visit);
 HANDLERS(X)
 #undef X

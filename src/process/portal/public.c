@@ -12,8 +12,8 @@ static bool
 is_own_page(struct mg_view path)
 {
     return mg_return_path_is_safe(path) ||
-           (path.length > 11 && memcmp(path.bytes, "/.masugata/", 11) == 0 && path.length < MG_RETURN_PATH_MOST &&
-            memchr(path.bytes, '\\', path.length) == NULL);
+           (path.length > 11 && memcmp(path.bytes, "/.masugata/", 11) == 0 &&
+            path.length < MG_RETURN_PATH_MOST && memchr(path.bytes, '\\', path.length) == NULL);
 }
 
 struct mg_status
@@ -21,8 +21,9 @@ page_language(struct visit *visit)
 {
     const struct mg_view to = mg_form_value(&visit->query, "to");
     const struct mg_view back = mg_form_value(&visit->query, "return");
-    TRY(mg_web_header_add(visit->answer, "Set-Cookie", "%s=%s; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=%d",
-                          COOKIE_LANGUAGE, mg_language_tag(mg_language_of(to)), LANGUAGE_S));
+    TRY(mg_web_header_add(visit->answer, "Set-Cookie",
+                          "%s=%s; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=%d", COOKIE_LANGUAGE,
+                          mg_language_tag(mg_language_of(to)), LANGUAGE_S));
     if (!is_own_page(back))
         return redirect(visit, "/");
     return redirect(visit, "%.*s", (int) back.length, (const char *) back.bytes);

@@ -4,14 +4,14 @@
 #include "base/log.h"
 
 enum need {
-    NOBODY,  /* the page is for everybody; it may look who it is by itself */
-    PERSON,  /* a live session on this origin, else off to sign-in */
+    NOBODY, /* the page is for everybody; it may look who it is by itself */
+    PERSON, /* a live session on this origin, else off to sign-in */
 };
 
 enum check {
-    READS,         /* GET */
-    FORM_TOKEN,    /* POST from our own page: same origin and the form's token */
-    SAME_ORIGIN,   /* POST from the application's page: same origin suffices (it can only sign out) */
+    READS,       /* GET */
+    FORM_TOKEN,  /* POST from our own page: same origin and the form's token */
+    SAME_ORIGIN, /* POST from the application's page: same origin suffices (it can only sign out) */
 };
 
 #define APP ORIGIN_APP
@@ -88,7 +88,8 @@ route_find(const struct visit *visit, bool *ret_elsewhere)
 {
     *ret_elsewhere = false;
     for (size_t i = 0; i < MG_COUNT(routes); i++) {
-        if (!mg_view_is(visit->request->path, routes[i].path) || (routes[i].origins & (unsigned) visit->origin) == 0)
+        if (!mg_view_is(visit->request->path, routes[i].path) ||
+            (routes[i].origins & (unsigned) visit->origin) == 0)
             continue;
         if (method_fits(&routes[i], visit))
             return &routes[i];
@@ -100,9 +101,10 @@ route_find(const struct visit *visit, bool *ret_elsewhere)
 static CHECKED struct mg_status
 refuse_form(struct visit *visit)
 {
-    return show_message(visit, 403, N_("Please try again"),
-                        N_("This form was open for too long, or it was not sent from this site. Nothing was changed."),
-                        "/", N_("Back to the start"));
+    return show_message(
+        visit, 403, N_("Please try again"),
+        N_("This form was open for too long, or it was not sent from this site. Nothing was changed."), "/",
+        N_("Back to the start"));
 }
 
 static CHECKED struct mg_status
@@ -124,9 +126,11 @@ follow(struct visit *visit)
     bool elsewhere = false;
     const struct route *route = route_find(visit, &elsewhere);
     if (route == NULL && elsewhere)
-        return show_message(visit, 405, N_("Not possible"), N_("This address does not accept that request."), NULL, NULL);
+        return show_message(visit, 405, N_("Not possible"), N_("This address does not accept that request."),
+                            NULL, NULL);
     if (route == NULL)
-        return show_message(visit, 404, N_("Page not found"), N_("There is no page at this address."), NULL, NULL);
+        return show_message(visit, 404, N_("Page not found"), N_("There is no page at this address."), NULL,
+                            NULL);
     if (route->check != READS && !visit_is_same_origin(visit))
         return refuse_form(visit);
     TRY(site_ask(visit));
@@ -153,13 +157,15 @@ show_failure(struct visit *visit, struct mg_status failure)
     case MG_MALFORMED:
     case MG_TOO_LARGE:
     case MG_INVALID:
-        return show_message(visit, 400, N_("Not understood"), N_("The request could not be read."), NULL, NULL);
+        return show_message(visit, 400, N_("Not understood"), N_("The request could not be read."), NULL,
+                            NULL);
     case MG_REFUSED:
         return show_message(visit, 403, N_("Not allowed"), N_("You are not allowed to do this."), NULL, NULL);
     default:
         return show_message(visit, 503, N_("One moment, please"),
                             N_("The service is busy or being restarted. Please try again in a few seconds."),
-                            visit->request == NULL || visit_posts(visit) ? NULL : visit_target(visit), N_("Try again"));
+                            visit->request == NULL || visit_posts(visit) ? NULL : visit_target(visit),
+                            N_("Try again"));
     }
 }
 

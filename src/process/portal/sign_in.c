@@ -52,7 +52,8 @@ go_to_app(struct visit *visit, const struct destination *to, struct mg_view code
 {
     const char *code_text = NULL;
     TRY(token_text(visit, code, &code_text));
-    return redirect(visit, "%s/.masugata/enter?code=%s&return=%s", to->origin, code_text, encoded(visit, to->path));
+    return redirect(visit, "%s/.masugata/enter?code=%s&return=%s", to->origin, code_text,
+                    encoded(visit, to->path));
 }
 
 static CHECKED struct mg_status
@@ -76,8 +77,9 @@ show_form(struct visit *visit, const struct destination *to, uint64_t outcome)
         TRY(token_text(visit, mg_view_of(to->binding, HASH_BYTES), &binding));
         mg_scope_set_text(page, "binding", binding);
         visit->form_target = to->origin; /* the answer to the form leads there */
-        visit->here = arena_format(visit, "/sign-in?host=%s&binding=%s&fresh=%llu&return=%s", encoded(visit, to->host),
-                                   binding, (unsigned long long) to->fresh_s, encoded(visit, to->path));
+        visit->here =
+            arena_format(visit, "/sign-in?host=%s&binding=%s&fresh=%llu&return=%s", encoded(visit, to->host),
+                         binding, (unsigned long long) to->fresh_s, encoded(visit, to->path));
     }
     return outcome == MG_OUTCOME_NONE ? show(visit, 200, "sign_in") : show_outcome(visit, outcome, "sign_in");
 }
@@ -91,7 +93,8 @@ page_home(struct visit *visit)
 static CHECKED struct mg_status
 show_closed(struct visit *visit)
 {
-    return show_message(visit, 404, N_("Not available"), mg_outcome_text(MG_TENANT_CLOSED, visit->language == MG_JAPANESE), NULL, NULL);
+    return show_message(visit, 404, N_("Not available"),
+                        mg_outcome_text(MG_TENANT_CLOSED, visit->language == MG_JAPANESE), NULL, NULL);
 }
 
 struct mg_status
@@ -149,7 +152,7 @@ ask(struct visit *visit, const struct destination *to, struct mg_reply_sign_in *
         .previous = visit_session(visit),
     };
     if (request.login.length == 0 || request.login.length > 254 || request.password.length > 1024) {
-        *ret_reply = (struct mg_reply_sign_in) {.outcome = MG_WRONG_CREDENTIALS};
+        *ret_reply = (struct mg_reply_sign_in){.outcome = MG_WRONG_CREDENTIALS};
         return OK;
     }
     return mg_call_sign_in(&request, ret_reply, &visit->storage, CALL_MS);
@@ -163,7 +166,8 @@ form_is_filled(struct visit *visit)
         page_problem(visit, "login", say(visit, N_("Enter your sign-in name.")));
     if (mg_form_value(&visit->form, "password").length == 0)
         page_problem(visit, "password", say(visit, N_("Enter your password.")));
-    return mg_form_value(&visit->form, "login").length > 0 && mg_form_value(&visit->form, "password").length > 0;
+    return mg_form_value(&visit->form, "login").length > 0 &&
+           mg_form_value(&visit->form, "password").length > 0;
 }
 
 struct mg_status

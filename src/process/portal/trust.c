@@ -1,5 +1,5 @@
-/* What the prober found: the public trust page, the matrix of responsibility, and the verdicts with their reasons for
- * operators. */
+/* What the prober found: the public trust page, the matrix of responsibility, and the verdicts with their
+ * reasons for operators. */
 #include "process/portal/portal.h"
 
 #include "base/io.h"
@@ -18,14 +18,15 @@ json_drop(json_t **json)
     *json = NULL;
 }
 
-/* What the prober publishes: {"at", "controls": [{"id", "verdict", "since", "at"}]}, for operators with "reason"
- * and "reason_ja"; NULL while there is none. */
+/* What the prober publishes: {"at", "controls": [{"id", "verdict", "since", "at"}]}, for operators with
+ * "reason" and "reason_ja"; NULL while there is none. */
 static json_t *
 findings_read(const char *file)
 {
     char path[MG_PATH];
     OWN_BUFFER(text, FINDINGS_MOST);
-    if (!mg_ok(mg_path_join(path, portal_settings.proof_directory, file)) || !mg_ok(mg_file_read(path, &text)))
+    if (!mg_ok(mg_path_join(path, portal_settings.proof_directory, file)) ||
+        !mg_ok(mg_file_read(path, &text)))
         return NULL;
     return json_loadb(mg_buffer_text(&text), text.length, JSON_REJECT_DUPLICATES, NULL);
 }
@@ -41,7 +42,8 @@ finding_of(const json_t *findings, const char *id)
 {
     const json_t *list = json_object_get(findings, "controls"), *finding;
     size_t i;
-    json_array_foreach(list, i, finding) {
+    json_array_foreach(list, i, finding)
+    {
         if (mg_view_is(json_text(finding, "id"), id))
             return finding;
     }
@@ -103,7 +105,8 @@ group_of(const struct visit *visit, struct mg_scope *group, enum mg_control_cate
     if (group != NULL)
         return group;
     group = mg_scope_add(visit->page, "groups");
-    mg_scope_set_text(group, "category", mg_words_in(mg_category_words(category), visit->language == MG_JAPANESE));
+    mg_scope_set_text(group, "category",
+                      mg_words_in(mg_category_words(category), visit->language == MG_JAPANESE));
     return group;
 }
 
@@ -170,7 +173,8 @@ page_responsibility_json(struct visit *visit)
 static void
 scope_duty(const struct visit *visit, struct mg_scope *party, struct mg_words words)
 {
-    mg_scope_set_text(mg_scope_add(party, "duties"), "duty", mg_words_in(words, visit->language == MG_JAPANESE));
+    mg_scope_set_text(mg_scope_add(party, "duties"), "duty",
+                      mg_words_in(words, visit->language == MG_JAPANESE));
 }
 
 /* The same for people: what is expected of the reader's side first. */

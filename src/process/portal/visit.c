@@ -29,9 +29,7 @@ origin_of(struct mg_view text, enum origin *ret_origin)
     static const struct {
         const char *name;
         enum origin origin;
-    } origins[] = {{"app", ORIGIN_APP},
-                   {"sign-in", ORIGIN_SIGN_IN},
-                   {"operator", ORIGIN_OPERATOR}};
+    } origins[] = {{"app", ORIGIN_APP}, {"sign-in", ORIGIN_SIGN_IN}, {"operator", ORIGIN_OPERATOR}};
     for (size_t i = 0; i < MG_COUNT(origins); i++) {
         if (mg_view_is(text, origins[i].name)) {
             *ret_origin = origins[i].origin;
@@ -89,7 +87,7 @@ forms_read(struct visit *visit)
 struct mg_status
 visit_begin(struct visit *visit, const struct mg_web_request *request, struct mg_web_answer *answer)
 {
-    *visit = (struct visit) {
+    *visit = (struct visit){
         .request = request,
         .answer = answer,
         .now = mg_now(),
@@ -161,7 +159,8 @@ visit_cookie(const struct visit *visit, const char *name, uint8_t bytes[TOKEN_BY
 {
     size_t position = 0;
     struct mg_view value;
-    for (int tried = 0; tried < COOKIES_TRIED && mg_cookie_next(visit->cookies, name, &position, &value); tried++)
+    for (int tried = 0; tried < COOKIES_TRIED && mg_cookie_next(visit->cookies, name, &position, &value);
+         tried++)
         if (token_decode(value, bytes))
             return true;
     return false;
@@ -173,7 +172,8 @@ visit_identify(struct visit *visit)
     size_t position = 0;
     struct mg_view value;
     OWN_KEY(token, TOKEN_BYTES);
-    for (int tried = 0; tried < COOKIES_TRIED && mg_cookie_next(visit->cookies, COOKIE_SESSION, &position, &value);
+    for (int tried = 0;
+         tried < COOKIES_TRIED && mg_cookie_next(visit->cookies, COOKIE_SESSION, &position, &value);
          tried++) {
         if (!token_decode(value, token))
             continue;

@@ -13,7 +13,7 @@
 static struct mg_mail_server
 server_of(const struct mg_options *options)
 {
-    return (struct mg_mail_server) {
+    return (struct mg_mail_server){
         .url = options->mail_url,
         .tls = strcmp(options->mail_tls, "off") == 0 ? MG_MAIL_TLS_OFF : MG_MAIL_TLS_REQUIRED,
         .user = options->mail_user,
@@ -50,7 +50,8 @@ send(const struct mg_options *options, const struct mg_reply_mail_next *mail, en
     };
     TRY(mg_mail_compose(&letter, mg_now(), mg_view_of(token, sizeof token), &message));
     const struct mg_mail_server server = server_of(options);
-    return mg_mail_send(&server, letter.from, letter.to, mg_buffer_view(&message), ret_result, reason, reason_size);
+    return mg_mail_send(&server, letter.from, letter.to, mg_buffer_view(&message), ret_result, reason,
+                        reason_size);
 }
 
 static CHECKED struct mg_status

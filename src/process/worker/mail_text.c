@@ -11,20 +11,32 @@
 static const struct kind {
     const char *name, *subject, *path;
     bool ticket; /* the link carries one */
-    const char *lines[8];
+    const char *lines[10];
 } kinds[] = {
-    {"reset", N_("Reset your password for {label}"), "/reset/new", true,
-     {N_("Hello {name},"), N_("a new password was asked for your account. Open this link to choose one:"), "{link}",
-      N_("The link works once, until {ends}."),
-      N_("The request came from the address {address} at {asked}. If it was not you, you need not do anything: "
+    {"reset",
+     N_("Reset your password for {label}"),
+     "/reset/new",
+     true,
+     {N_("Hello {name},"), N_("a new password was asked for your account. Open this link to choose one:"),
+      "{link}", N_("The link works once, until {ends}."),
+      N_("The request came from the address {address} at {asked}. If it was not you, you need not do "
+         "anything: "
          "your password stays as it is."),
       N_("This mail was sent by {label}. Replies are not read.")}},
-    {"invite", N_("Set your password for {label}"), "/reset/new", true,
-     {N_("Hello {name},"), N_("an account was made for you. Open this link to choose your password:"), "{link}",
-      N_("The link works once, until {ends}."), N_("This mail was sent by {label}. Replies are not read.")}},
-    {"password_changed", N_("Your password for {label} was changed"), "/reset", false,
+    {"invite",
+     N_("Set your password for {label}"),
+     "/reset/new",
+     true,
+     {N_("Hello {name},"), N_("an account was made for you. Open this link to choose your password:"),
+      "{link}", N_("The link works once, until {ends}."),
+      N_("This mail was sent by {label}. Replies are not read.")}},
+    {"password_changed",
+     N_("Your password for {label} was changed"),
+     "/reset",
+     false,
      {N_("Hello {name},"),
-      N_("the password of your account was changed at {asked} from the address {address}. All other sessions have "
+      N_("the password of your account was changed at {asked} from the address {address}. All other sessions "
+         "have "
          "ended."),
       N_("If it was not you, reset your password at once and tell your administrator:"), "{link}",
       N_("This mail was sent by {label}. Replies are not read.")}},
