@@ -126,23 +126,26 @@ append(uint8_t *room, size_t used, const void *bytes, size_t length)
     return used + length;
 }
 
+/* Never longer than what came in: the separators stay as they were. */
 size_t
 mg_cookies_without_reserved(struct mg_view header, uint8_t *room)
 {
     size_t used = 0;
-    const uint8_t *at = header.bytes, *const end = header.bytes + header.length;
-    while (at < end) {
-        const uint8_t *semicolon = memchr(at, ';', (size_t) (end - at));
+    const uint8_t *start = header.bytes, *const end = header.bytes + header.length;
+    while (start < end) {
+        const uint8_t *semicolon = memchr(start, ';', (size_t) (end - start));
         const uint8_t *const stop = semicolon == NULL ? end : semicolon;
+        const uint8_t *at = start;
         while (at < stop && (*at == ' ' || *at == '\t'))
             at++;
-        const struct mg_view part = mg_view_of(at, (size_t) (stop - at));
-        if (part.length > 0 && !mg_cookie_is_reserved(part)) {
-            if (used > 0)
-                used = append(room, used, "; ", 2);
-            used = append(room, used, part.bytes, part.length);
+        if (at < stop && !mg_cookie_is_reserved(mg_view_of(at, (size_t) (stop - at)))) {
+            if (used > 0) {
+                room[used++] = ';';
+                at = start;
+            }
+            used = append(room, used, at, (size_t) (stop - at));
         }
-        at = stop + 1;
+        start = stop + 1;
     }
     return used;
 }

@@ -108,7 +108,7 @@ reserved_cookies_do_not_go_on(void **state)
     (void) state;
     static const char *const pairs[][2] = {
         {"__Host-masugata=x", ""}, {"a=b; __Host-masugata=x; c=d", "a=b; c=d"}, {"__HOST-MASUGATA-start=x;a=b", "a=b"},
-        {"a=b", "a=b"}, {" ; a=b ;", "a=b "}, {"__Host-other=1", "__Host-other=1"}, {"__Host-masugata ; b", "b"},
+        {"a=b", "a=b"}, {" ; a=b ;", "a=b "}, {"__Host-other=1", "__Host-other=1"}, {"__Host-masugata ; b", "b"}, {"a;b;c;d;e", "a;b;c;d;e"}, {"a;__Host-masugata=1;  b", "a;  b"},
     };
     for (size_t i = 0; i < MG_COUNT(pairs); i++) {
         uint8_t room[128];
