@@ -178,7 +178,8 @@ portal_handle(void *context, const struct mg_web_request *request, struct mg_web
     if (mg_ok(status))
         status = follow(&visit);
     if (!mg_ok(status) && visit.arena != NULL) {
-        if (status.code != MG_MALFORMED)
+        /* What a visitor can cause at will is not worth a line each. */
+        if (status.code != MG_MALFORMED && status.code != MG_TOO_LARGE && status.code != MG_REFUSED)
             mg_log_status(MG_WARNING, "page", status);
         status = show_failure(&visit, status);
     }

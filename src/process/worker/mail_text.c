@@ -19,9 +19,8 @@ static const struct kind {
      true,
      {N_("Hello {name},"), N_("a new password was asked for your account. Open this link to choose one:"),
       "{link}", N_("The link works once, until {ends}."),
-      N_("The request came from the address {address} at {asked}. If it was not you, you need not do "
-         "anything: "
-         "your password stays as it is."),
+      N_("The request came from the address {address} at {asked}."),
+      N_("If it was not you, you need not do anything: your password stays as it is."),
       N_("This mail was sent by {label}. Replies are not read.")}},
     {"invite",
      N_("Set your password for {label}"),
@@ -35,9 +34,8 @@ static const struct kind {
      "/reset",
      false,
      {N_("Hello {name},"),
-      N_("the password of your account was changed at {asked} from the address {address}. All other sessions "
-         "have "
-         "ended."),
+      N_("the password of your account was changed at {asked} from the address {address}."),
+      N_("All other sessions have ended."),
       N_("If it was not you, reset your password at once and tell your administrator:"), "{link}",
       N_("This mail was sent by {label}. Replies are not read.")}},
 };
