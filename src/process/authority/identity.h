@@ -138,8 +138,11 @@ struct mg_new_family {
 };
 CHECKED struct mg_status mg_family_prepare(struct mg_new_family *family);
 void mg_new_family_drop(struct mg_new_family *family);
-/* *ret_started is false when the account changed meanwhile. */
-CHECKED struct mg_status mg_family_start(struct mg_database *database, struct mg_new_family *family, bool *ret_started);
+/* Writes the note and the rows at the same time, because both wait for the disk; the session is in the
+ * table, and its token can be given out, only when both are durable. Until then nobody knows the token
+ * that the rows are for. *ret_started is false when the account changed meanwhile. */
+CHECKED struct mg_status mg_family_start(struct mg_database *database, struct mg_new_family *family,
+                                         const struct mg_audit_note *note, bool *ret_started);
 
 /* Ends families: one, an account's (but one), a tenant's. Deleted and out of the table on return. */
 struct mg_family_match {

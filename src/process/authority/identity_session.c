@@ -1,6 +1,10 @@
 #include "process/authority/identity.h"
 
+#include "base/log.h"
 #include "base/secret.h"
+
+#include <pthread.h>
+#include <stdio.h>
 
 /* Ids are random, so that they tell nothing about how many there are; 63 bits, never 0. */
 static uint64_t
@@ -96,21 +100,15 @@ table_remove_listed(struct mg_view ids)
 
 /* ---- starting and ending families ----------------------------------------------------------------- */
 
-struct mg_status
-mg_family_start(struct mg_database *database, struct mg_new_family *family, bool *ret_started)
+/* The rows of a family. *ret_ended is what it ended; *ret_started false when nothing was written. */
+static CHECKED struct mg_status
+family_insert(struct mg_database *database, const struct mg_new_family *family, mg_instant expires_at,
+              struct mg_rows **ret_rows, bool *ret_started)
 {
     const struct mg_core_tenant *tenant = family->tenant;
     const struct mg_account *account = family->account;
-    const struct mg_view host = mg_view_text(tenant->sign_in_host);
-    const mg_instant expires_at = mg_session_end_of(&tenant->limits, family->now);
     const bool with_code = family->code_host.length != 0;
     OWN(rows) rows = NULL;
-    OWN_EFFECTS(false);
-    struct mg_core_tenant place; /* as it is now: it may have been suspended while the hash was computed */
-    TRY(mg_core_tenant(tenant->number, &place));
-    *ret_started = false;
-    if (!place.open)
-        return OK;
     TRY(mg_query(
         database, &rows,
         "SELECT family_begin($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::smallint, $14,"
@@ -118,16 +116,83 @@ mg_family_start(struct mg_database *database, struct mg_new_family *family, bool
         MG_I64(family->family), MG_I64(family->session), MG_I64(tenant->number), MG_I64(account->id),
         account->changed_at == 0 ? MG_NULL : MG_INSTANT(account->changed_at), MG_INSTANT(family->now),
         MG_INSTANT(expires_at), MG_I64(tenant->limits.idle_ms), MG_TEXT(family->address), MG_TEXT(family->user_agent),
-        MG_BYTES(mg_view_of(family->token_hash, 32)), MG_TEXT(host),
+        MG_BYTES(mg_view_of(family->token_hash, 32)), MG_TEXT(mg_view_text(tenant->sign_in_host)),
         MG_I64(tenant->number == 0 ? MG_ORIGIN_OPERATOR : MG_ORIGIN_SIGN_IN), MG_BYTES(family->previous),
         MG_I64(tenant->limits.families), MG_BYTES(with_code ? mg_view_of(family->code_hash, 32) : MG_VIEW_EMPTY),
         MG_TEXT(family->code_host), MG_BYTES(family->binding), MG_INSTANT(family->now + MG_CODE_LIFE_MS)));
     *ret_started = !mg_rows_null(rows, 0, 0);
+    *ret_rows = TAKE(rows);
+    return OK;
+}
+
+/* A note that is being written on a thread of its own. */
+struct writing {
+    const struct mg_audit_note *note;
+    struct mg_status status;
+    char detail[256]; /* the failing thread's text does not outlive it */
+    pthread_t thread;
+    bool threaded;
+};
+
+static void *
+note_thread(void *argument)
+{
+    struct writing *writing = argument;
+    writing->status = mg_identity_note(writing->note);
+    (void) snprintf(writing->detail, sizeof writing->detail, "%s",
+                    writing->status.detail != NULL ? writing->status.detail : "");
+    writing->status.detail = writing->detail;
+    return NULL;
+}
+
+static void
+note_begin(struct writing *writing)
+{
+    writing->threaded = pthread_create(&writing->thread, NULL, note_thread, writing) == 0;
+    if (!writing->threaded)
+        (void) note_thread(writing);
+}
+
+static CHECKED struct mg_status
+note_end(struct writing *writing)
+{
+    if (writing->threaded)
+        mg_must(pthread_join(writing->thread, NULL) == 0);
+    if (mg_ok(writing->status))
+        return OK;
+    return mg_fail_with(writing->status.code, writing->status.where, "%s", writing->detail);
+}
+
+struct mg_status
+mg_family_start(struct mg_database *database, struct mg_new_family *family, const struct mg_audit_note *note,
+                bool *ret_started)
+{
+    const struct mg_core_tenant *tenant = family->tenant;
+    const mg_instant expires_at = mg_session_end_of(&tenant->limits, family->now);
+    OWN(rows) rows = NULL;
+    OWN_EFFECTS(false);
+    struct mg_core_tenant place; /* as it is now: it may have been suspended while the hash was computed */
+    TRY(mg_core_tenant(tenant->number, &place));
+    *ret_started = false;
+    if (!place.open)
+        return OK;
+    struct writing writing = {.note = note};
+    note_begin(&writing);
+    const struct mg_status inserted = family_insert(database, family, expires_at, &rows, ret_started);
+    const struct mg_status noted = note_end(&writing);
+    if (mg_ok(inserted) && !mg_ok(noted) && *ret_started) {
+        const struct mg_status undone =
+            mg_query(database, NULL, "DELETE FROM session_family WHERE id = $1", MG_I64(family->family));
+        if (!mg_ok(undone)) /* it stays unusable: its token is forgotten here; idleness will end it */
+            mg_log_status(MG_WARNING, "a family without a record", undone);
+    }
+    TRY(inserted);
+    TRY(noted);
     if (!*ret_started)
         return OK;
     TRY(table_remove_listed(mg_rows_text(rows, 0, 0)));
-    return table_put(family->session, family->family, account, family->token_hash, host, family->now, expires_at,
-                     tenant->limits.idle_ms, family->now);
+    return table_put(family->session, family->family, family->account, family->token_hash,
+                     mg_view_text(tenant->sign_in_host), family->now, expires_at, tenant->limits.idle_ms, family->now);
 }
 
 struct mg_status

@@ -112,8 +112,14 @@ grant(struct sign_in *it, struct mg_database *database, bool *ret_answered)
     };
     bool started = false;
     TRY(mg_family_prepare(&family));
-    TRY(note(it, MG_EVENT_sign_in, MG_AUDIT_SUCCESS, "", family.family));
-    TRY(mg_family_start(database, &family, &started));
+    const struct mg_core_actor actor = mg_actor_account(&it->account);
+    const struct mg_audit_note record = {.event = MG_EVENT_sign_in,
+                                         .tenant = it->request->tenant,
+                                         .actor = &actor,
+                                         .outcome = MG_AUDIT_SUCCESS,
+                                         .address = it->request->address,
+                                         .family = family.family};
+    TRY(mg_family_start(database, &family, &record, &started));
     if (!started) /* disabled, locked or given another password while the hash was computed */
         return refuse(it, "CHANGED_MEANWHILE", ret_answered);
     const bool with_code = it->request->host.length != 0;
