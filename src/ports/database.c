@@ -310,8 +310,21 @@ parameter_set(struct parameters *parameters, size_t at, const struct mg_value *v
     return fail(INVALID);
 }
 
+struct prepared_name {
+    char text[16];
+};
+
+static struct prepared_name
+prepared_name(size_t at)
+{
+    struct prepared_name name;
+    (void) snprintf(name.text, sizeof name.text, "p%zu", at);
+    return name;
+}
+
+/* `prepared` is the number of the statement, or -1 when the server is to parse `sql` now. */
 static struct mg_status
-query_send(struct mg_database *database, const char *sql, const struct mg_value *values, size_t count)
+query_send(struct mg_database *database, const char *sql, int prepared, const struct mg_value *values, size_t count)
 {
     struct parameters parameters;
     OWN_BUFFER(texts, PARAMETER_BYTES_MOST);
@@ -320,8 +333,11 @@ query_send(struct mg_database *database, const char *sql, const struct mg_value 
     for (size_t i = 0; i < count; i++)
         if (values[i].kind == MG_VALUE_TEXT)
             parameters.values[i] = mg_buffer_text(&texts) + parameters.text_offsets[i];
-    const int sent = PQsendQueryParams(database->connection, sql, (int) count, parameters.types,
-                                       parameters.values, parameters.lengths, parameters.formats, 1);
+    const int sent =
+        prepared < 0 ? PQsendQueryParams(database->connection, sql, (int) count, parameters.types, parameters.values,
+                                         parameters.lengths, parameters.formats, 1)
+                     : PQsendQueryPrepared(database->connection, prepared_name((size_t) prepared).text, (int) count,
+                                           parameters.values, parameters.lengths, parameters.formats, 1);
     mg_wipe(&parameters.numbers, sizeof parameters.numbers);
     if (sent == 0)
         return connection_failure(database->connection);
@@ -332,16 +348,46 @@ struct mg_rows {
     PGresult *result;
 };
 
-struct mg_status
-mg_database_query(struct mg_database *database, struct mg_rows **ret_rows, const char *sql,
-                  const struct mg_value *values, size_t count)
+/* The number under which this connection has the statement, made now if there is room; -1 if not. */
+static struct mg_status
+prepared_find(struct mg_database *database, const char *sql, const struct mg_value *values, size_t count,
+              int64_t deadline_ms, int *ret_number)
+{
+    size_t at = 0;
+    while (at < database->prepared_count && database->prepared[at] != sql)
+        at++;
+    *ret_number = at < MG_PREPARED_MOST ? (int) at : -1;
+    if (at < database->prepared_count || at == MG_PREPARED_MOST)
+        return OK;
+    Oid types[MG_VALUES_MOST];
+    for (size_t i = 0; i < count; i++)
+        types[i] = values[i].kind == MG_VALUE_BYTES     ? OID_BYTEA
+                   : values[i].kind == MG_VALUE_FLAG    ? OID_BOOL
+                   : values[i].kind == MG_VALUE_I64     ? OID_I64
+                   : values[i].kind == MG_VALUE_INSTANT ? OID_INSTANT
+                                                        : 0;
+    if (PQsendPrepare(database->connection, prepared_name(at).text, sql, (int) count, types) == 0)
+        return connection_failure(database->connection);
+    PGresult *result = NULL;
+    TRY(answer_read(database, deadline_ms, &result));
+    PQclear(result);
+    database->prepared[database->prepared_count++] = sql;
+    return OK;
+}
+
+static struct mg_status
+query(struct mg_database *database, struct mg_rows **ret_rows, const char *sql, bool often, const struct mg_value *values,
+      size_t count)
 {
     mg_must(count <= MG_VALUES_MOST);
     if (!mg_database_good(database))
         return fail_with(UNAVAILABLE, "connection lost");
     /* The server's own limit comes first; ours is for a server or a network that hangs. */
     const int64_t deadline_ms = mg_monotonic_ms() + database->statement_ms + GRACE_MS;
-    TRY(query_send(database, sql, values, count));
+    int prepared = -1;
+    if (often)
+        TRY(prepared_find(database, sql, values, count, deadline_ms, &prepared));
+    TRY(query_send(database, sql, prepared, values, count));
     PGresult *result = NULL;
     TRY(answer_read(database, deadline_ms, &result));
     if (ret_rows == NULL) {
@@ -356,6 +402,20 @@ mg_database_query(struct mg_database *database, struct mg_rows **ret_rows, const
     rows->result = result;
     *ret_rows = rows;
     return OK;
+}
+
+struct mg_status
+mg_database_query(struct mg_database *database, struct mg_rows **ret_rows, const char *sql,
+                  const struct mg_value *values, size_t count)
+{
+    return query(database, ret_rows, sql, false, values, count);
+}
+
+struct mg_status
+mg_database_query_often(struct mg_database *database, struct mg_rows **ret_rows, const char *sql,
+                        const struct mg_value *values, size_t count)
+{
+    return query(database, ret_rows, sql, true, values, count);
 }
 
 struct mg_status

@@ -58,6 +58,16 @@ CHECKED struct mg_status mg_database_query(struct mg_database *database, struct 
     mg_database_query(database, ret_rows, sql, (const struct mg_value[]) {__VA_ARGS__}, \
                       sizeof((const struct mg_value[]) {__VA_ARGS__}) / sizeof(struct mg_value) - 1)
 
+/* The same for a statement that runs all the time: each connection keeps it parsed and planned, for
+ * the first 32 of them. `sql` is a string literal (it is known by its address) whose plan is good for
+ * every value of its parameters, and is used with the same kinds of values each time. */
+CHECKED struct mg_status mg_database_query_often(struct mg_database *database, struct mg_rows **ret_rows,
+                                                 const char *sql, const struct mg_value *values, size_t count);
+#define mg_query_often(database, ret_rows, ...) MG_QUERY_OFTEN_(database, ret_rows, __VA_ARGS__, MG_NULL)
+#define MG_QUERY_OFTEN_(database, ret_rows, sql, ...)                                     \
+    mg_database_query_often(database, ret_rows, sql, (const struct mg_value[]) {__VA_ARGS__}, \
+                            sizeof((const struct mg_value[]) {__VA_ARGS__}) / sizeof(struct mg_value) - 1)
+
 /* Several statements without parameters or results, as one transaction unless they say otherwise. */
 CHECKED struct mg_status mg_database_script(struct mg_database *database, const char *sql);
 

@@ -6,6 +6,8 @@
 
 #include <libpq-fe.h>
 
+#define MG_PREPARED_MOST 32
+
 struct mg_database {
     PGconn *connection;
     int statement_ms;
@@ -13,6 +15,8 @@ struct mg_database {
     struct mg_database_pool *pool; /* NULL: closed by its drop */
     uint64_t generation;           /* of the pool's credentials */
     struct mg_database *next_idle;
+    const char *prepared[MG_PREPARED_MOST]; /* statement p0, p1, …: the literal's address */
+    size_t prepared_count;
 };
 
 void mg_database_close(struct mg_database *database);

@@ -132,6 +132,7 @@ struct mg_new_family {
     struct mg_view address, user_agent;
     struct mg_view previous;       /* hash of the session the browser came with, or empty */
     struct mg_view code_host, binding; /* or empty */
+    const struct mg_attempt *attempt;  /* that the password was right in: forgotten with the start */
     mg_instant now;
     uint64_t family, session; /* random, set by mg_family_prepare */
     uint8_t token[MG_TOKEN_BYTES], token_hash[32], code[MG_TOKEN_BYTES], code_hash[32];

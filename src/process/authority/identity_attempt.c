@@ -73,7 +73,7 @@ mg_attempt_begin(struct mg_database *database, uint64_t tenant, struct mg_view f
     TRY(account_key(tenant, folded, attempt->account_key));
     TRY(mg_lockout_address_key(address, &attempt->address_key));
     OWN(rows) rows = NULL;
-    TRY(mg_query(database, &rows,
+    TRY(mg_query_often(database, &rows,
                  "SELECT " ATTEMPT_COLUMNS ", " MG_ACCOUNT_COLUMNS
                  " FROM attempt_begin($1, $2, $3::smallint, $4, $5, $6::int, $7, $8::int, $9::int, $10) a"
                  " LEFT JOIN account acc ON acc.tenant = $1 AND acc.login = $11",
@@ -105,7 +105,7 @@ mg_attempt_begin_address(struct mg_database *database, uint64_t tenant, enum mg_
 struct mg_status
 mg_attempt_forget(struct mg_database *database, const struct mg_attempt *attempt, bool succeeded)
 {
-    return mg_query(database, NULL, "SELECT attempt_forget($1, $2, $3::smallint, $4, $5, $6)", MG_I64(attempt->tenant),
+    return mg_query(database, NULL, "SELECT set_config('synchronous_commit', 'off', true), attempt_forget($1, $2, $3::smallint, $4, $5, $6)", MG_I64(attempt->tenant),
                     MG_BYTES(mg_view_of(attempt->account_key, 32)), MG_I64(attempt->address_kind),
                     MG_BYTES(mg_buffer_view(&attempt->address_key)), MG_I64(attempt->stamp), MG_FLAG(succeeded));
 }

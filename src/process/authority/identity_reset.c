@@ -177,11 +177,12 @@ reset_mail_add(struct mg_database *database, const struct mg_request_reset_reque
                mg_instant now)
 {
     return mg_query(database, NULL,
-                    "INSERT INTO mail (tenant, account, kind, language, address, asked_at, due_at)"
+                    "WITH acc AS (UPDATE account SET reset_asked_at = $5 WHERE tenant = $1 AND login = $2 AND email <> ''"
+                    " AND disabled_at IS NULL AND (reset_asked_at IS NULL OR reset_asked_at <= $6)"
+                    " RETURNING tenant, id, password_sealed)"
+                    " INSERT INTO mail (tenant, account, kind, language, address, asked_at, due_at)"
                     " SELECT acc.tenant, acc.id, CASE WHEN acc.password_sealed IS NULL THEN 'invite' ELSE 'reset' END,"
-                    " $3, $4, $5, $5 FROM account acc WHERE acc.tenant = $1 AND acc.login = $2 AND acc.email <> ''"
-                    " AND acc.disabled_at IS NULL AND NOT EXISTS (SELECT 1 FROM mail m WHERE m.account = acc.id"
-                    " AND m.kind IN ('reset', 'invite') AND m.asked_at > $6)",
+                    " $3, $4, $5, $5 FROM acc",
                     MG_I64(request->tenant), MG_TEXT(folded),
                     MG_STRING(mg_view_is(request->language, "en") ? "en" : "ja"), MG_TEXT(request->address),
                     MG_INSTANT(now), MG_INSTANT(now - 60000));

@@ -109,17 +109,20 @@ family_insert(struct mg_database *database, const struct mg_new_family *family, 
     const struct mg_account *account = family->account;
     const bool with_code = family->code_host.length != 0;
     OWN(rows) rows = NULL;
-    TRY(mg_query(
+    /* `changed_at` is 0 for never, which no account with a right password has. */
+    TRY(mg_query_often(
         database, &rows,
         "SELECT family_begin($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::smallint, $14,"
-        " $15::int, $16, $17, $18, $19)",
+        " $15::int, $16, $17, $18, $19, $20, $21::smallint, $22, $23)",
         MG_I64(family->family), MG_I64(family->session), MG_I64(tenant->number), MG_I64(account->id),
-        account->changed_at == 0 ? MG_NULL : MG_INSTANT(account->changed_at), MG_INSTANT(family->now),
+        MG_INSTANT(account->changed_at), MG_INSTANT(family->now),
         MG_INSTANT(expires_at), MG_I64(tenant->limits.idle_ms), MG_TEXT(family->address), MG_TEXT(family->user_agent),
         MG_BYTES(mg_view_of(family->token_hash, 32)), MG_TEXT(mg_view_text(tenant->sign_in_host)),
         MG_I64(tenant->number == 0 ? MG_ORIGIN_OPERATOR : MG_ORIGIN_SIGN_IN), MG_BYTES(family->previous),
         MG_I64(tenant->limits.families), MG_BYTES(with_code ? mg_view_of(family->code_hash, 32) : MG_VIEW_EMPTY),
-        MG_TEXT(family->code_host), MG_BYTES(family->binding), MG_INSTANT(family->now + MG_CODE_LIFE_MS)));
+        MG_TEXT(family->code_host), MG_BYTES(family->binding), MG_INSTANT(family->now + MG_CODE_LIFE_MS),
+        MG_BYTES(mg_view_of(family->attempt->account_key, 32)), MG_I64(family->attempt->address_kind),
+        MG_BYTES(mg_buffer_view(&family->attempt->address_key)), MG_I64(family->attempt->stamp)));
     *ret_started = !mg_rows_null(rows, 0, 0);
     *ret_rows = TAKE(rows);
     return OK;
@@ -227,7 +230,7 @@ find(struct mg_database *database, bool any_tenant, uint64_t tenant, struct mg_v
     if (hash.length != 32)
         return OK;
     OWN(rows) rows = NULL;
-    TRY(mg_query(database, &rows,
+    TRY(mg_query_often(database, &rows,
                  "SELECT " SESSION_COLUMNS " FROM session s JOIN session_family f ON f.id = s.family"
                  " JOIN account acc ON acc.id = f.account WHERE s.token_hash = $1",
                  MG_BYTES(hash)));

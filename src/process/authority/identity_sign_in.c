@@ -108,6 +108,7 @@ grant(struct sign_in *it, struct mg_database *database, bool *ret_answered)
         .previous = it->request->previous,
         .code_host = it->request->host,
         .binding = it->request->binding,
+        .attempt = &it->attempt,
         .now = it->now,
     };
     bool started = false;
@@ -183,9 +184,10 @@ decide(struct sign_in *it, struct mg_database **database, bool *ret_answered)
                                                  : "WRONG_PASSWORD",
                       ret_answered);
     TRY(mg_core_database(database));
-    TRY(mg_attempt_forget(*database, &it->attempt, true));
-    if (it->account.must_change)
+    if (it->account.must_change) {
+        TRY(mg_attempt_forget(*database, &it->attempt, true));
         return demand_change(it, *database, ret_answered);
+    }
     TRY(grant(it, *database, ret_answered));
     if (it->check.renew)
         TRY(renew(it, *database));

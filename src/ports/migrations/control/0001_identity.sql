@@ -19,6 +19,7 @@ CREATE TABLE account (
     locked_at timestamptz,   -- by an operator: no password sign-in
     created_at timestamptz NOT NULL,
     last_sign_in_at timestamptz,
+    reset_asked_at timestamptz, -- by the person: one mail a minute
     UNIQUE (tenant, login)
 );
 
@@ -161,7 +162,6 @@ CREATE FUNCTION attempt_forget(a_tenant bigint, account_key bytea, address_kind 
                                succeeded boolean)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM set_config('synchronous_commit', 'off', true);
     IF succeeded THEN
         UPDATE attempt a SET recent = ARRAY(SELECT t FROM unnest(a.recent) t WHERE t > a_stamp ORDER BY t),
                              in_a_row = (SELECT count(*) FROM unnest(a.recent) t WHERE t > a_stamp)
@@ -176,12 +176,13 @@ END $$;
 
 -- Starts a family with its session on the sign-in origin and, with a code_hash, a code for an app host.
 -- NULL, and nothing is done, when the account may not sign in any more or its password is no longer
--- the one that was checked (changed_at as it was read). Otherwise the families it ended: that of the
+-- the one that was checked (changed_at as it was read). Otherwise forgets the attempt and returns the families it ended: that of the
 -- session the browser came with, and the oldest ones beyond families_most - 1, each as family:account.
 CREATE FUNCTION family_begin(a_family bigint, a_session bigint, a_tenant bigint, a_account bigint, changed_at timestamptz,
                              a_now timestamptz, a_expires_at timestamptz, a_idle_ms bigint, a_address text, a_user_agent text,
                              a_token_hash bytea, a_host text, a_origin smallint, previous_hash bytea, families_most int,
-                             a_code_hash bytea, code_host text, a_binding bytea, code_expires_at timestamptz)
+                             a_code_hash bytea, code_host text, a_binding bytea, code_expires_at timestamptz,
+                             account_key bytea, address_kind smallint, address_key bytea, a_stamp bigint)
 RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     ended text;
@@ -192,6 +193,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
+    PERFORM attempt_forget(a_tenant, account_key, address_kind, address_key, a_stamp, true);
     WITH gone AS (
         DELETE FROM session_family f
             WHERE f.tenant = a_tenant
