@@ -3,11 +3,15 @@
 #include "base/io.h"
 #include "ports/log_tiles.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define LEVELS 8
 #define NO_INDEX UINT64_MAX
+#define AHEAD 64 /* bundles read and hashed together, by as many threads as there are cores */
+#define THREADS_MOST 8
 
 static const struct mg_log_finding_row rows[MG_LOG_FINDING_KIND_COUNT] = {
     [MG_LOG_SOUND] = {"sound", "", ""},
@@ -29,15 +33,27 @@ struct level {
     struct mg_hash hashes[MG_TILE_WIDTH];
 };
 
+/* A bundle as the reading threads leave it. */
+struct reading {
+    uint64_t index;
+    unsigned width, count; /* expected and found entries */
+    bool damaged, has_tile;
+    struct mg_status status;
+    struct mg_hash leaves[MG_TILE_WIDTH], tile[MG_TILE_WIDTH];
+};
+
 struct verifier {
     const char *directory;
+    struct reading *readings; /* AHEAD of them */
+    size_t reading_count;
+    unsigned threads;
     struct mg_log_report *report;
     struct mg_checkpoint checkpoint, remembered;
     bool remembers;
     struct mg_log_reader *reader; /* of the tiles as they lie there */
     struct level levels[LEVELS];
     struct mg_tree tree;
-    struct mg_buffer bundle, tile;
+    struct mg_buffer tile;
 };
 
 __attribute__((format(printf, 4, 5))) static void
@@ -245,50 +261,100 @@ tile_hashes(struct verifier *verifier, unsigned level, uint64_t index, unsigned 
 }
 
 static CHECKED struct mg_status
-bundle_read(struct verifier *verifier, uint64_t index, unsigned width)
+bundle_read(const char *directory, uint64_t index, unsigned width, struct mg_buffer *bundle)
 {
     struct mg_tile tile = {.entries = true, .index = index, .width = width};
     char name[MG_TILE_PATH], path[MG_PATH];
-    mg_buffer_clear(&verifier->bundle);
+    mg_buffer_clear(bundle);
     mg_tile_path(&tile, name);
-    TRY(mg_path_join(path, verifier->directory, name));
-    struct mg_status status = mg_file_read(path, &verifier->bundle);
+    TRY(mg_path_join(path, directory, name));
+    struct mg_status status = mg_file_read(path, bundle);
     if (status.code == MG_NOT_FOUND && width < MG_TILE_WIDTH) {
         tile.width = MG_TILE_WIDTH;
         mg_tile_path(&tile, name);
-        TRY(mg_path_join(path, verifier->directory, name));
-        status = mg_file_read(path, &verifier->bundle);
+        TRY(mg_path_join(path, directory, name));
+        status = mg_file_read(path, bundle);
     }
     return status.code == MG_NOT_FOUND ? OK : status;
 }
 
-/* One bundle and its tile. What is missing of the entries is taken from the tile, so that the rest of
- * the log can still be checked. */
-static CHECKED struct mg_status
-bundle_verify(struct verifier *verifier, uint64_t index, unsigned width)
+static void
+reading_fill(const char *directory, struct reading *reading, struct mg_buffer *bundle, struct mg_buffer *hashes)
 {
-    struct mg_hash *leaves = verifier->levels[0].hashes;
-    bool damaged = false;
-    TRY(bundle_read(verifier, index, width));
-    const unsigned count = leaves_hash(mg_buffer_view(&verifier->bundle), leaves, width, &damaged);
+    const struct mg_tile tile = {.index = reading->index, .width = reading->width};
+    reading->status = bundle_read(directory, reading->index, reading->width, bundle);
+    if (!mg_ok(reading->status))
+        return;
+    reading->count = leaves_hash(mg_buffer_view(bundle), reading->leaves, reading->width, &reading->damaged);
+    mg_buffer_clear(hashes);
+    reading->has_tile = mg_ok(mg_log_tile_read(directory, &tile, hashes));
+    if (reading->has_tile)
+        memcpy(reading->tile, hashes->bytes, reading->width * sizeof reading->tile[0]);
+}
+
+struct reader_thread {
+    const struct verifier *verifier;
+    size_t first;
+    pthread_t thread;
+    bool started;
+};
+
+/* Every n-th reading of the round; they share nothing. */
+static void *
+readings_fill(void *argument)
+{
+    const struct reader_thread *mine = argument;
+    const struct verifier *verifier = mine->verifier;
+    OWN_BUFFER(bundle, MG_BUNDLE_MOST);
+    OWN_BUFFER(hashes, (size_t) MG_TILE_WIDTH * MG_HASH);
+    for (size_t i = mine->first; i < verifier->reading_count; i += verifier->threads)
+        reading_fill(verifier->directory, &verifier->readings[i], &bundle, &hashes);
+    return NULL;
+}
+
+/* A thread that cannot be started is no error: its part is done here. */
+static void
+round_read(const struct verifier *verifier)
+{
+    struct reader_thread threads[THREADS_MOST] = {0};
+    for (unsigned i = 0; i < verifier->threads; i++) {
+        threads[i] = (struct reader_thread) {.verifier = verifier, .first = i};
+        threads[i].started = i > 0 && pthread_create(&threads[i].thread, NULL, readings_fill, &threads[i]) == 0;
+    }
+    for (unsigned i = 0; i < verifier->threads; i++)
+        if (!threads[i].started)
+            (void) readings_fill(&threads[i]);
+    for (unsigned i = 0; i < verifier->threads; i++)
+        if (threads[i].started)
+            (void) pthread_join(threads[i].thread, NULL);
+}
+
+/* One bundle and its tile. What is missing of the entries is taken from the tile, so that the rest of
+ * the log can still be checked. Leaves the leaves to go on with in the reading. */
+static CHECKED struct mg_status
+bundle_verify(struct verifier *verifier, struct reading *reading)
+{
+    struct mg_hash *leaves = reading->leaves;
+    const unsigned width = reading->width, count = reading->count;
+    const uint64_t first = reading->index * MG_TILE_WIDTH;
+    TRY(reading->status);
     verifier->report->checked += count;
-    const uint64_t first = index * MG_TILE_WIDTH;
-    const bool has_tile = tile_hashes(verifier, 0, index, width);
-    const struct mg_hash *hashes = (const struct mg_hash *) (const void *) verifier->tile.bytes;
+    if (!reading->has_tile)
+        (void) tile_hashes(verifier, 0, reading->index, width); /* names it */
     if (count < width) {
-        found(verifier, damaged ? MG_LOG_entry_changed : MG_LOG_truncated, first + count, "entries %llu to %llu%s",
-              (unsigned long long) (first + count), (unsigned long long) (first + width - 1),
-              damaged ? ": a length is damaged" : "");
-        if (has_tile)
-            memcpy(&leaves[count], &hashes[count], (width - count) * sizeof *leaves);
+        found(verifier, reading->damaged ? MG_LOG_entry_changed : MG_LOG_truncated, first + count,
+              "entries %llu to %llu%s", (unsigned long long) (first + count), (unsigned long long) (first + width - 1),
+              reading->damaged ? ": a length is damaged" : "");
+        if (reading->has_tile)
+            memcpy(&leaves[count], &reading->tile[count], (width - count) * sizeof *leaves);
         else
             memset(&leaves[count], 0, (width - count) * sizeof *leaves);
     }
-    if (has_tile && memcmp(leaves, hashes, width * sizeof *leaves) != 0) {
-        difference_name(verifier, index, leaves, hashes, width);
+    if (reading->has_tile && memcmp(leaves, reading->tile, width * sizeof *leaves) != 0) {
+        difference_name(verifier, reading->index, leaves, reading->tile, width);
         /* The tile stands for them from here on, so that one change is reported once. */
-        if (tile_fits_above(verifier, index, hashes, width))
-            memcpy(leaves, hashes, width * sizeof *leaves);
+        if (tile_fits_above(verifier, reading->index, reading->tile, width))
+            memcpy(leaves, reading->tile, width * sizeof *leaves);
     }
     return OK;
 }
@@ -317,13 +383,13 @@ level_push(struct verifier *verifier, unsigned level, const struct mg_hash *hash
 }
 
 static void
-leaves_push(struct verifier *verifier, unsigned width)
+leaves_push(struct verifier *verifier, const struct reading *reading)
 {
     struct mg_hash completed[8];
-    for (unsigned i = 0; i < width; i++) {
+    for (unsigned i = 0; i < reading->width; i++) {
         if (verifier->remembers && verifier->tree.size == verifier->remembered.size)
             remembered_compare(verifier);
-        const unsigned count = mg_tree_add_tiles(&verifier->tree, &verifier->levels[0].hashes[i], completed);
+        const unsigned count = mg_tree_add_tiles(&verifier->tree, &reading->leaves[i], completed);
         for (unsigned level = 0; level < count && level + 1 < LEVELS; level++)
             level_push(verifier, level + 1, &completed[level]);
     }
@@ -346,10 +412,16 @@ entries_verify(struct verifier *verifier)
 {
     unsigned last_width = 0;
     const uint64_t count = mg_tile_count(0, verifier->checkpoint.size, &last_width);
-    for (uint64_t index = 0; index < count; index++) {
-        const unsigned width = index + 1 == count ? last_width : MG_TILE_WIDTH;
-        TRY(bundle_verify(verifier, index, width));
-        leaves_push(verifier, width);
+    for (uint64_t index = 0; index < count; index += verifier->reading_count) {
+        verifier->reading_count = (size_t) (count - index < AHEAD ? count - index : AHEAD);
+        for (size_t i = 0; i < verifier->reading_count; i++)
+            verifier->readings[i] = (struct reading) {
+                .index = index + i, .width = index + i + 1 == count ? last_width : MG_TILE_WIDTH};
+        round_read(verifier);
+        for (size_t i = 0; i < verifier->reading_count; i++) {
+            TRY(bundle_verify(verifier, &verifier->readings[i]));
+            leaves_push(verifier, &verifier->readings[i]);
+        }
     }
     for (unsigned level = 1; level < LEVELS; level++)
         level_close(verifier, level);
@@ -369,14 +441,20 @@ entries_verify(struct verifier *verifier)
 struct mg_status
 mg_log_verify(const char *directory, const struct mg_log_trust *trust, struct mg_log_report *ret_report)
 {
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct verifier *verifier = calloc(1, sizeof *verifier);
-    if (verifier == NULL)
+    struct reading *readings = calloc(AHEAD, sizeof *readings);
+    if (verifier == NULL || readings == NULL) {
+        free(verifier);
+        free(readings);
         return fail(OUT_OF_MEMORY);
+    }
     OWN_BUFFER(note, MG_CHECKPOINT_MOST);
     *ret_report = (struct mg_log_report) {0};
     verifier->directory = directory;
     verifier->report = ret_report;
-    verifier->bundle = MG_BUFFER(MG_BUNDLE_MOST);
+    verifier->readings = readings;
+    verifier->threads = cores < 1 ? 1 : cores > THREADS_MOST ? THREADS_MOST : (unsigned) cores;
     verifier->tile = MG_BUFFER((size_t) MG_TILE_WIDTH * MG_HASH);
     struct mg_status status = OK;
     if (checkpoint_read(verifier, trust, &note)) {
@@ -386,8 +464,8 @@ mg_log_verify(const char *directory, const struct mg_log_trust *trust, struct mg
             status = entries_verify(verifier);
     }
     mg_log_reader_drop(&verifier->reader);
-    mg_buffer_drop(&verifier->bundle);
     mg_buffer_drop(&verifier->tile);
+    free(readings);
     free(verifier);
     return status;
 }

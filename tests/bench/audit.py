@@ -1,0 +1,89 @@
+"""The audit log: durable records a second and how long an acknowledgement takes, through a real sender process over
+its socket, entries of 600 bytes and more, signed by masugata-keys; then how fast `masugata audit verify` reads them.
+
+Budgets: at least 50,000 records/s with p99 at most 20 ms on this machine's disk; verify at least 1,000,000/s.
+Beside it the disk's own fdatasync of 4 KiB, since each group waits for two of them."""
+
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+
+BUILD = pathlib.Path(os.environ.get("MASUGATA_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
+RECORDS = int(os.environ.get("MASUGATA_BENCH_RECORDS", "500000"))
+ROUNDS = int(os.environ.get("MASUGATA_BENCH_ROUNDS", "3"))
+IN_FLIGHT = os.environ.get("MASUGATA_BENCH_IN_FLIGHT", "512")
+
+
+def flush_ms(directory):
+    """Median and 99th percentile of writing 4 KiB over written blocks and fdatasync."""
+    path, taken = pathlib.Path(directory) / "flush", []
+    path.write_bytes(bytes(1 << 20))
+    fd = os.open(path, os.O_RDWR)
+    os.fsync(fd)
+    for number in range(300):
+        begin = time.perf_counter()
+        os.pwrite(fd, bytes([number % 256]) * 4096, number % 256 * 4096)
+        os.fdatasync(fd)
+        taken.append((time.perf_counter() - begin) * 1000)
+    os.close(fd)
+    path.unlink()
+    taken.sort()
+    return taken[len(taken) // 2], taken[len(taken) * 99 // 100]
+
+
+def verify_per_second(directory):
+    """The faster of two readings: the first may wait for the disk."""
+    best = 0
+    for _ in range(2):
+        begin = time.perf_counter()
+        run = subprocess.run([BUILD / "masugata", "audit", "verify", "--json", "--log", directory / "audit/log", "--key",
+                              directory / "audit/log.vkey"], stdout=subprocess.PIPE, check=True)
+        report = json.loads(run.stdout)
+        assert report["ok"], report
+        best = max(best, report["entries_checked"] / (time.perf_counter() - begin))
+    return best
+
+
+def one_round(parent):
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="mg-bench-", dir=parent))
+    try:
+        run = subprocess.run([BUILD / "tests/bench/bench-audit", BUILD, directory, str(RECORDS), IN_FLIGHT],
+                             stdout=subprocess.PIPE, check=True)
+        rows = {row["measurement"]: row for row in map(json.loads, run.stdout.decode().splitlines())}
+        sizes = [path.stat().st_size for path in (directory / "audit/log/tile/entries").rglob("[0-9][0-9][0-9]")]
+        rows["bytes"] = statistics.mean(sizes) / 256 - 2
+        rows["verify"] = verify_per_second(directory)
+        rows["flush"] = flush_ms(directory)
+        return rows
+    finally:
+        shutil.rmtree(directory)
+
+
+def table(name, parent):
+    rounds = [one_round(parent) for _ in range(ROUNDS)]
+
+    def median(pick):
+        return statistics.median(pick(rows) for rows in rounds)
+
+    print(f"{name}: {ROUNDS} rounds of {RECORDS} records, {IN_FLIGHT} in flight, "
+          f"{median(lambda r: r['bytes']):.0f} bytes an entry; medians")
+    for what, title in (("group commit", "group commit"), ("one at a time", "one at a time")):
+        print(f"  {title:14} {median(lambda r: r[what]['per_second']):9.0f}/s   acknowledged p50 "
+              f"{median(lambda r: r[what]['p50_ms']):.2f} ms, p99 {median(lambda r: r[what]['p99_ms']):.2f} ms, "
+              f"most {median(lambda r: r[what]['most_ms']):.1f} ms")
+    print(f"  {'verify':14} {median(lambda r: r['verify']):9.0f}/s")
+    print(f"  {'CPU a record':14} sender {median(lambda r: r['CPU a record']['sender_us']):.1f} us, audit and keys "
+          f"{median(lambda r: r['CPU a record']['audit_and_keys_us']):.1f} us")
+    print(f"  {'fdatasync':14} p50 {median(lambda r: r['flush'][0]):.2f} ms, p99 {median(lambda r: r['flush'][1]):.2f} ms "
+          "(4 KiB, the disk alone)")
+
+
+if __name__ == "__main__":
+    print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    table("disk", tempfile.gettempdir())
+    table("memory (tmpfs)", "/dev/shm")
