@@ -53,6 +53,20 @@ mg_core_role_bits(uint64_t tenant, struct mg_view roles)
 
 /* ---- who acts ---- */
 
+/* A session that lives, but not as an operator's, was used for an operator's request. */
+static CHECKED struct mg_status
+intrusion_record(const struct mg_session *session)
+{
+    struct mg_core_actor actor = {.kind = MG_ACTOR_USER};
+    (void) snprintf(actor.id, sizeof actor.id, "%llu", (unsigned long long) session->user_id);
+    return mg_core_record(&(struct mg_core_record) {.event = MG_EVENT_request_refused,
+                                                    .tenant = session->tenant_id,
+                                                    .actor = &actor,
+                                                    .target = mg_view_text("console"),
+                                                    .reason = mg_view_text("not an operator"),
+                                                    .outcome = MG_AUDIT_REFUSED});
+}
+
 static CHECKED struct mg_status
 operator_of_session(struct mg_view session, struct mg_core_actor *ret_actor, bool *ret_allowed)
 {
@@ -67,8 +81,10 @@ operator_of_session(struct mg_view session, struct mg_core_actor *ret_actor, boo
         return OK;
     TRY(status);
     const mg_instant now = mg_now();
-    if (found.origin != MG_ORIGIN_OPERATOR || found.tenant_id != 0 || found.expires_at <= now)
+    if (found.expires_at <= now)
         return OK;
+    if (found.origin != MG_ORIGIN_OPERATOR || found.tenant_id != 0)
+        return intrusion_record(&found);
     TRY(mg_core_database(&database));
     TRY(mg_query(database, &rows, "SELECT login, name FROM account WHERE id = $1 AND tenant = 0 AND disabled_at IS NULL",
                  MG_I64(found.user_id)));

@@ -454,10 +454,33 @@ MG_HANDLER_PUBLIC(mail_next)
     return mg_answer_mail_next(call, &reply);
 }
 
+/* To whom and of what kind; the text and its link are in no log. A try that will be repeated is not an end. */
+static CHECKED struct mg_status
+mail_record(struct mg_database *database, const struct mg_request_mail_done *request)
+{
+    OWN(rows) rows = NULL;
+    if (!request->sent && !request->permanent)
+        return OK;
+    TRY(mg_query(database, &rows,
+                 "SELECT m.tenant, m.kind, a.login FROM mail m JOIN account a ON a.id = m.account WHERE m.id = $1",
+                 MG_I64(request->mail)));
+    if (mg_rows_count(rows) == 0)
+        return OK;
+    const struct mg_core_detail kind = {.key = "kind", .value = mg_rows_text(rows, 0, 1)};
+    return mg_core_record(&(struct mg_core_record) {.event = MG_EVENT_mail_send,
+                                                    .tenant = (uint64_t) mg_rows_i64(rows, 0, 0),
+                                                    .target = mg_rows_text(rows, 0, 2),
+                                                    .reason = request->sent ? MG_VIEW_EMPTY : request->reason,
+                                                    .outcome = request->sent ? MG_AUDIT_SUCCESS : MG_AUDIT_FAILURE,
+                                                    .details = &kind,
+                                                    .detail_count = 1});
+}
+
 MG_HANDLER_PUBLIC(mail_done)
 {
     OWN(database) database = NULL;
     TRY(mg_core_database(&database));
+    TRY(mail_record(database, request));
     if (!request->sent)
         mg_log(MG_WARNING, "mail %llu not sent: %.*s", (unsigned long long) request->mail, (int) request->reason.length,
                (const char *) request->reason.bytes);
