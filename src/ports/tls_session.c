@@ -40,12 +40,19 @@ context_make(const struct mg_tls_target *target, int newest, SSL_CTX **ret_conte
     return OK;
 }
 
+/* SSL_set_tlsext_host_name() without its cast that drops const. */
+static long
+server_name_set(SSL *ssl, const char *name)
+{
+    return SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, (void *) (uintptr_t) name);
+}
+
 /* `fd` must outlive the session. */
 static struct mg_status
 session_open(const struct mg_tls_target *target, SSL_CTX *context, int fd, SSL **ret_ssl)
 {
     OWN_SSL ssl = SSL_new(context);
-    if (ssl == NULL || SSL_set_tlsext_host_name(ssl, target->server_name) != 1 || SSL_set_fd(ssl, fd) != 1)
+    if (ssl == NULL || server_name_set(ssl, target->server_name) != 1 || SSL_set_fd(ssl, fd) != 1)
         return fail_openssl("TLS client");
     if (SSL_connect(ssl) != 1)
         return fail_openssl("TLS handshake");

@@ -119,7 +119,8 @@ static void
 two_at_once_wait_for_each_other(void **state)
 {
     (void) state;
-    OWN(database) database = database_make("together");
+    OWN(database) database = database_make("together"); /* the threads open it by its name */
+    assert_non_null(database);
     pthread_t threads[4];
     int applied[4] = {0};
     int sum = 0;

@@ -227,8 +227,6 @@ static void
 a_root_rotation_survives_a_crash_between_its_steps(void **state)
 {
     (void) state;
-    OWN_BUFFER(old_root, 65536);
-    OWN_BUFFER(old_keys, 65536);
     uint8_t before[MG_KEY_BYTES], again[MG_KEY_BYTES];
     struct mg_key_record record;
     {
