@@ -65,6 +65,7 @@ static const struct setting settings[] = {
     {"max_wal_senders", "4", NULL},
     {"max_replication_slots", "4", NULL},
     {"restart_after_crash", "on", NULL},
+    {"recovery_init_sync_method", "syncfs", NULL}, /* one call, not one a file: sooner back after a crash */
     {"checkpoint_completion_target", "0.9", NULL},
     {"max_wal_size", "256MB", "64MB"},
     {"min_wal_size", "32MB", "8MB"},
@@ -74,6 +75,7 @@ static const struct setting settings[] = {
     {"maintenance_work_mem", "32MB", "16MB"},
     {"max_worker_processes", "2", NULL},
     {"max_parallel_workers", "0", NULL},
+    {"max_logical_replication_workers", "0", NULL},
     {"max_parallel_workers_per_gather", "0", NULL},
     {"autovacuum_max_workers", "2", "1"},
     {"jit", "off", NULL},
