@@ -170,7 +170,7 @@ def test_everything_ends_and_starts_again(deployment):
     before = ask(deployment, 1, "SELECT count(*) FROM kept")
     pids = [postmaster(deployment, name) for name in ("control", "tenant-1", "tenant-2")]
     deployment.masugata("down")
-    assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), 5, what="end of every server")
     deployment.up()
     wait_until(lambda: serves(deployment, 1) and serves(deployment, 2), 30, what="second start")
     assert ask(deployment, 1, "SELECT count(*) FROM kept") == before

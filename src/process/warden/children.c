@@ -483,6 +483,7 @@ static void
 child_stop_wait(const struct warden *warden, struct child *child, int64_t deadline_ms)
 {
     while (child->pid > 0) {
+        orphans_reap();
         child_ended(warden, child);
         if (child->pid > 0 && mg_monotonic_ms() > deadline_ms) {
             mg_log(MG_WARNING, "%s does not stop; killing it", mg_process_name(child->process));
@@ -514,6 +515,7 @@ children_stop(struct warden *warden)
             (void) kill(child->pid, SIGTERM);
         child_stop_wait(warden, child, mg_monotonic_ms() + (last[i] == MG_LAUNCHER ? 30000 : 5000));
     }
+    orphans_reap(); /* what the launcher stopped, but an earlier launcher had started */
 }
 
 struct mg_status
