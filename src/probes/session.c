@@ -310,7 +310,7 @@ forgery_is_idle(struct mg_observer *observer, const struct mg_observed_tenant *o
     settled_text(&forged, &forged_text);
     if (honest.status != forged.status || !mg_view_equal(mg_buffer_view(&honest_text), mg_buffer_view(&forged_text)))
         mg_finding_break(finding, own->app_host, "a forged tenant number changed the answer", "偽のテナント番号で応答が変わりました");
-    if (strstr(mg_buffer_text(&forged.body), victim->name) != NULL)
+    if (strstr(mg_buffer_text(&forged.body), victim->app_host) != NULL)
         mg_finding_break(finding, own->app_host, "the answer names the other tenant", "応答に別テナントの名前が現れました");
     mg_finding_cover(finding);
     return OK;
