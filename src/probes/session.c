@@ -283,6 +283,35 @@ forged_headers(const struct mg_observed_tenant *victim, struct mg_buffer *header
                                        "X-Forwarded-Groups: admin\r\nX_Forwarded_User: root\r\n");
 }
 
+static CHECKED struct mg_status
+title_of(struct mg_observer *observer, const char *host, uint64_t number, const char *headers, char title[512])
+{
+    char path[128];
+    OWN_FETCHED(answer);
+    (void) snprintf(path, sizeof path, "/sign-in?tenant=%ju", (uintmax_t) number);
+    const struct mg_fetch request = {.host = host, .path = path, .headers = headers};
+    TRY(observer->ops->fetch(observer, &request, &answer));
+    const char *start = strstr(mg_buffer_text(&answer.body), "<title>");
+    const char *end = start == NULL ? NULL : strstr(start, "</title>");
+    if (end == NULL)
+        return fail_with(MALFORMED, "the sign-in page of %s has no title (status %u)", host, answer.status);
+    return mg_view_copy(mg_view_of(start, (size_t) (end - start)), title, 512);
+}
+
+/* The sign-in pages name the service of their own tenant, whatever the request says. */
+static CHECKED struct mg_status
+pages_ignore_forgery(struct mg_observer *observer, const struct mg_observed_tenant *own,
+                     const struct mg_observed_tenant *victim, const char *headers, struct mg_finding *finding)
+{
+    char honest[512], forged[512];
+    TRY(title_of(observer, own->sign_in_host, own->number, NULL, honest));
+    TRY(title_of(observer, own->sign_in_host, victim->number, headers, forged));
+    if (strcmp(honest, forged) != 0)
+        mg_finding_break(finding, own->sign_in_host, "a forged tenant number changed the sign-in page",
+                         "偽のテナント番号でサインイン画面が変わりました");
+    return OK;
+}
+
 /* A session of one tenant with another's number in every place a request has. */
 static CHECKED struct mg_status
 forgery_is_idle(struct mg_observer *observer, const struct mg_observed_tenant *own, const struct mg_observed_tenant *victim,
@@ -301,7 +330,8 @@ forgery_is_idle(struct mg_observer *observer, const struct mg_observed_tenant *o
     TRY(mg_visitor_sign_in(&visitor, own->app_host, &account, &honest, &inside));
     if (!inside)
         return fail_with(REFUSED, "no session on %s", own->app_host);
-    TRY(mg_visitor_get(&visitor, own->app_host, "/", &honest));
+    (void) snprintf(path, sizeof path, "/?tenant=%ju&tenant_id=%ju", (uintmax_t) own->number, (uintmax_t) own->number);
+    TRY(mg_visitor_get(&visitor, own->app_host, path, &honest));
     TRY(forged_headers(victim, &headers));
     visitor.headers = mg_buffer_text(&headers);
     (void) snprintf(path, sizeof path, "/?tenant=%ju&tenant_id=%ju", (uintmax_t) victim->number, (uintmax_t) victim->number);
@@ -312,6 +342,7 @@ forgery_is_idle(struct mg_observer *observer, const struct mg_observed_tenant *o
         mg_finding_break(finding, own->app_host, "a forged tenant number changed the answer", "偽のテナント番号で応答が変わりました");
     if (strstr(mg_buffer_text(&forged.body), victim->app_host) != NULL)
         mg_finding_break(finding, own->app_host, "the answer names the other tenant", "応答に別テナントの名前が現れました");
+    TRY(pages_ignore_forgery(observer, own, victim, mg_buffer_text(&headers), finding));
     mg_finding_cover(finding);
     return OK;
 }

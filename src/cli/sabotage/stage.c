@@ -49,6 +49,8 @@ configuration(const struct mg_options *policy, struct mg_buffer *text)
                          "# A synthetic deployment of `masugata prove --sabotage`; it is removed afterwards.\n"
                          "gate.https_port = %u\ngate.http_port = %u\nmail.url = \"smtp://127.0.0.1:%u\"\n",
                          (unsigned) https, (unsigned) http, (unsigned) smtp));
+    if (policy == NULL) /* nobody's policy: the demo's */
+        TRY(mg_buffer_add_text(text, "tls.profile = \"aes256\"\n"));
     for (size_t i = 0; policy != NULL && i < mg_option_count; i++) {
         const struct mg_option_row *row = &mg_option_rows[i];
         OWN_BUFFER(value, 4096);

@@ -1,0 +1,210 @@
+/* Breaks of sign-in, console, sessions and of what a request may say about its tenant. */
+#include "cli/sabotage/sabotage.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { RESTART_US = 2500000 };
+
+#define NGINX_BREAK(name, ...)                     \
+    struct mg_status                               \
+    break_##name(struct mg_stage *stage)           \
+    {                                              \
+        return mg_stage_nginx(stage, __VA_ARGS__); \
+    }                                              \
+    struct mg_status                               \
+    repair_##name(struct mg_stage *stage)          \
+    {                                              \
+        return mg_stage_nginx_restore(stage);      \
+    }
+
+/* In one edit: `map` goes into the http block, and the first `from` after `server` becomes `to`. */
+static CHECKED struct mg_status
+server_edit(struct mg_stage *stage, const char *map, const char *server, const char *from, const char *to)
+{
+    char path[MG_PATH];
+    TRY(mg_stage_path(stage, "nginx/nginx.conf", path));
+    TRY(mg_stage_keep(stage, path));
+    const char *text = mg_buffer_text(&stage->saved);
+    const char *at_server = strstr(text, server);
+    const char *at = at_server == NULL ? NULL : strstr(at_server, from);
+    const char *at_map = strstr(text, "    ssl_protocols ");
+    if (at == NULL || at_map == NULL || at_map > at)
+        return fail_with(NOT_FOUND, "%s in nginx.conf", server);
+    OWN_BUFFER(changed, 32 << 20);
+    TRY(mg_buffer_add(&changed, mg_view_of(text, (size_t) (at_map - text))));
+    TRY(mg_buffer_add_text(&changed, map));
+    TRY(mg_buffer_add(&changed, mg_view_of(at_map, (size_t) (at - at_map))));
+    TRY(mg_buffer_add_text(&changed, to));
+    TRY(mg_buffer_add_text(&changed, at + strlen(from)));
+    TRY(mg_file_replace_owned(path, mg_buffer_view(&changed), stage->saved_stat.st_mode & 07777, stage->saved_stat.st_uid,
+                              stage->saved_stat.st_gid));
+    TRY(mg_stage_signal(stage, "nginx", SIGHUP));
+    (void) usleep(300000);
+    return OK;
+}
+
+/* SQL in the control database, there and back. */
+static CHECKED struct mg_status
+control_sql(struct mg_stage *stage, const char *sql)
+{
+    OWN_BUFFER(output, 65536);
+    return mg_stage_sql(stage, "control", "masugata", sql, &output);
+}
+
+/* The first lines of the first application's server; every edit below begins there. */
+#define APP_SERVER "        masugata on;\n        error_page 497"
+
+/* ---- IDENTITY_01 ---- */
+
+static CHECKED struct mg_status
+authority_restart(struct mg_stage *stage)
+{
+    TRY(mg_stage_signal(stage, "authority", SIGKILL)); /* it builds the session table anew from the database */
+    (void) usleep(RESTART_US);
+    return OK;
+}
+
+/* The token is 32 zero bytes: the cookie that the probe shows as an obviously invented one. */
+struct mg_status
+break_planted_session(struct mg_stage *stage)
+{
+    TRY(control_sql(stage,
+                    "INSERT INTO session_family (id, tenant, account, authenticated_at, last_seen_at, expires_at, idle_ms)"
+                    " SELECT 4242, a.tenant, a.id, now(), now(), now() + interval '10 years', 315360000000"
+                    " FROM account a WHERE a.tenant > 0 AND a.login NOT LIKE 'masugata-%' ORDER BY a.id LIMIT 1;"
+                    "INSERT INTO session (id, family, token_hash, host, origin, created_at, last_seen_at)"
+                    " SELECT 4243, 4242, sha256(decode(repeat('00', 32), 'hex')), h.host, 1, now(), now()"
+                    " FROM tenant_host h JOIN session_family f ON f.id = 4242 AND h.tenant = f.tenant WHERE h.origin = 1"
+                    " ORDER BY h.host LIMIT 1"));
+    return authority_restart(stage);
+}
+
+struct mg_status
+repair_planted_session(struct mg_stage *stage)
+{
+    TRY(control_sql(stage, "DELETE FROM session_family WHERE id = 4242"));
+    return authority_restart(stage);
+}
+
+NGINX_BREAK(gate_off, APP_SERVER, "        masugata off;\n        error_page 497")
+
+/* ---- IDENTITY_02 ---- */
+
+struct mg_status
+break_readable_password(struct mg_stage *stage)
+{
+    return control_sql(stage, "CREATE TABLE sabotage AS SELECT id, password_sealed FROM account"
+                              " WHERE password_sealed IS NOT NULL AND login NOT LIKE 'masugata-%' ORDER BY id LIMIT 1;"
+                              "UPDATE account SET password_sealed = 'correct horse battery staple'::bytea"
+                              " WHERE id IN (SELECT id FROM sabotage)");
+}
+
+struct mg_status
+repair_readable_password(struct mg_stage *stage)
+{
+    return control_sql(stage, "UPDATE account a SET password_sealed = s.password_sealed FROM sabotage s WHERE a.id = s.id;"
+                              "DROP TABLE sabotage");
+}
+
+/* The body is in memory only while nginx buffers it, so that is switched on as well. */
+NGINX_BREAK(password_logged, "'{\"at\":\"$time_iso8601\",", "'{\"body\":\"$request_body\",\"at\":\"$time_iso8601\",")
+
+/* ---- IDENTITY_06 ---- */
+
+NGINX_BREAK(address_believed, "    ssl_protocols ",
+            "    set_real_ip_from 0.0.0.0/0;\n    real_ip_header X-Forwarded-For;\n    ssl_protocols ")
+
+struct mg_status
+break_console_beside_gate(struct mg_stage *stage)
+{
+    char server[512];
+    (void) snprintf(server, sizeof server, "server_name %s;\n        ssl_certificate", stage->options->console_host);
+    return server_edit(stage, "", server, "masugata on;", "masugata off;");
+}
+
+struct mg_status
+repair_console_beside_gate(struct mg_stage *stage)
+{
+    return mg_stage_nginx_restore(stage);
+}
+
+/* ---- IDENTITY_09 ---- */
+
+struct mg_status
+break_attempts_forgotten(struct mg_stage *stage)
+{
+    return control_sql(stage, "CREATE FUNCTION sabotage() RETURNS trigger LANGUAGE plpgsql AS"
+                              " $$BEGIN NEW.recent = '{}'; NEW.in_a_row = 0; RETURN NEW; END$$;"
+                              "CREATE TRIGGER sabotage BEFORE INSERT OR UPDATE ON attempt"
+                              " FOR EACH ROW EXECUTE FUNCTION sabotage()");
+}
+
+struct mg_status
+repair_attempts_forgotten(struct mg_stage *stage)
+{
+    return control_sql(stage, "DROP TRIGGER sabotage ON attempt; DROP FUNCTION sabotage()");
+}
+
+struct mg_status
+break_attempts_not_looked_at(struct mg_stage *stage)
+{
+    return control_sql(stage, "CREATE TABLE sabotage AS SELECT pg_get_functiondef('attempt_look'::regproc) AS definition;"
+                              "CREATE OR REPLACE FUNCTION attempt_look(a_tenant bigint, a_kind smallint, a_key bytea,"
+                              " a_now bigint, a_window bigint, OUT recent bigint[], OUT in_a_row int)"
+                              " LANGUAGE sql AS $$SELECT '{}'::bigint[], 0$$");
+}
+
+struct mg_status
+repair_attempts_not_looked_at(struct mg_stage *stage)
+{
+    return control_sql(stage, "DO $$DECLARE d text; BEGIN SELECT definition INTO d FROM sabotage; EXECUTE d; END$$;"
+                              "DROP TABLE sabotage");
+}
+
+/* ---- SESSION_01, SESSION_02: cookies that somebody adds ---- */
+
+#define WITH_COOKIE(cookie) APP_SERVER, "        add_header Set-Cookie \"" cookie "\" always;\n" APP_SERVER
+
+NGINX_BREAK(cookie_names_customer, WITH_COOKIE("customer=$host; Path=/; Secure; HttpOnly; SameSite=Lax"))
+/* base64 of "acme corporation": acme is the first synthetic tenant. */
+NGINX_BREAK(cookie_hides_customer, WITH_COOKIE("hint=YWNtZSBjb3Jwb3JhdGlvbg==; Path=/; Secure; HttpOnly; SameSite=Lax"))
+NGINX_BREAK(cookie_bare, WITH_COOKIE("bare=1; Path=/"))
+NGINX_BREAK(cookie_wide, WITH_COOKIE("wide=1; Path=/; Secure; HttpOnly; SameSite=Lax; Domain=localhost"))
+
+/* ---- TENANCY_02 ---- */
+
+/* Tenant 1's sign-in pages believe ?tenant=. */
+struct mg_status
+break_tenant_from_query(struct mg_stage *stage)
+{
+    char map[256];
+    (void) snprintf(map, sizeof map, "    map $arg_tenant $sabotage {\n        default $arg_tenant;\n        '' %ju;\n    }\n",
+                    (uintmax_t) stage->tenants[0]);
+    return server_edit(stage, map, "server_name id.acme.localhost;\n        ssl_certificate", "        location / {\n",
+                       "        location / {\n            proxy_set_header X-Masugata-Tenant $sabotage;\n");
+}
+
+struct mg_status
+repair_tenant_from_query(struct mg_stage *stage)
+{
+    return mg_stage_nginx_restore(stage);
+}
+
+struct mg_status
+break_assertion_from_query(struct mg_stage *stage)
+{
+    char map[256];
+    (void) snprintf(map, sizeof map,
+                    "    map $arg_tenant $sabotage {\n        default $http_x_masugata_assertion;\n        %ju forged;\n    }\n",
+                    (uintmax_t) stage->tenants[1]);
+    return server_edit(stage, map, "server_name acme.localhost;\n        ssl_certificate", "        location / {\n",
+                       "        location / {\n            proxy_set_header X-Masugata-Assertion $sabotage;\n");
+}
+
+struct mg_status
+repair_assertion_from_query(struct mg_stage *stage)
+{
+    return mg_stage_nginx_restore(stage);
+}
