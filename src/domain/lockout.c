@@ -13,6 +13,7 @@ wait_for(mg_instant oldest, int64_t window_ms, mg_instant now)
     return wait > window_ms ? window_ms : wait;
 }
 
+/* Control: IDENTITY_09 */
 struct mg_lockout_decision
 mg_lockout_judge(const struct mg_lockout_facts *facts, const struct mg_lockout_limits *limits, mg_instant now)
 {

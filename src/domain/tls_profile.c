@@ -61,7 +61,8 @@ add_versions(unsigned versions, struct mg_buffer *buffer)
 }
 
 /* Tickets are off: a ticket key that lives as long as the worker would undo forward secrecy.
- * Resumption goes through the shared cache, whose entries die with the hour. */
+ * Resumption goes through the shared cache, whose entries die with the hour.
+ * Control: EDGE_01, EDGE_03, EDGE_04, EDGE_05, EDGE_06 */
 struct mg_status
 mg_tls_profile_nginx(enum mg_tls_profile profile, struct mg_buffer *buffer)
 {

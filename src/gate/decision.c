@@ -87,6 +87,7 @@ judge_path(const struct mg_gate_request *request, struct mg_gate_verdict *verdic
     return MG_REFUSAL_NONE;
 }
 
+/* Control: IDENTITY_06 */
 static enum mg_refusal
 judge_network(const struct mg_gate_request *request, const struct mg_gate_verdict *verdict)
 {
@@ -191,6 +192,7 @@ try_token(struct mg_session_reader *sessions, const struct mg_gate_request *requ
     return judge_limits(&verdict->session, verdict->host->tenant, (uint32_t) (request->now / 1000));
 }
 
+/* Control: IDENTITY_01 */
 static enum mg_refusal
 find_session(const struct mg_gate_policy *policy, struct mg_session_reader *sessions,
              const struct mg_gate_request *request, struct mg_gate_verdict *verdict)

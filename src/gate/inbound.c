@@ -80,7 +80,8 @@ may_be_plain_name(const ngx_table_elt_t *header)
     }
 }
 
-/* True if the header must not reach the app or the portal. */
+/* True if the header must not reach the app or the portal.
+ * Control: TENANCY_02 */
 static bool
 is_stripped(const ngx_table_elt_t *header)
 {

@@ -104,7 +104,8 @@ add(ngx_http_request_t *r, ngx_str_t name, ngx_str_t value)
 
 /* ---- blocks -------------------------------------------------------------------------------------- */
 
-/* The policy stands first, so that it can be left out. */
+/* The policy stands first, so that it can be left out.
+ * Control: EDGE_09, EDGE_10, EDGE_11, EDGE_13 */
 static void
 make_block(ngx_http_request_t *r, const gate_context_t *context, gate_block_t *block)
 {
@@ -184,6 +185,7 @@ typedef struct {
     bool has_csp;
 } outbound_t;
 
+/* Control: SESSION_02 */
 static ngx_int_t
 harden_cookie(ngx_http_request_t *r, const outbound_t *outbound, ngx_table_elt_t *header)
 {

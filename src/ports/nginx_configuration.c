@@ -327,6 +327,7 @@ add_redirect_target(const struct mg_nginx_configuration *c, struct mg_buffer *ou
     return mg_buffer_format(out, "https://$host:%u$request_uri", (unsigned) c->https_port);
 }
 
+/* Control: EDGE_02, NETWORK_02 */
 static struct mg_status
 add_plain_server(const struct mg_nginx_configuration *c, const struct mg_site *site, struct mg_buffer *out)
 {

@@ -304,8 +304,11 @@ pages_ignore_forgery(struct mg_observer *observer, const struct mg_observed_tena
                      const struct mg_observed_tenant *victim, const char *headers, struct mg_finding *finding)
 {
     char honest[512], forged[512];
+    OWN_BUFFER(all, 8192);
+    TRY(mg_buffer_format(&all, "%sCookie: tenant=%ju; tenant_id=%ju\r\n", headers, (uintmax_t) victim->number,
+                         (uintmax_t) victim->number));
     TRY(title_of(observer, own->sign_in_host, own->number, NULL, honest));
-    TRY(title_of(observer, own->sign_in_host, victim->number, headers, forged));
+    TRY(title_of(observer, own->sign_in_host, victim->number, mg_buffer_text(&all), forged));
     if (strcmp(honest, forged) != 0)
         mg_finding_break(finding, own->sign_in_host, "a forged tenant number changed the sign-in page",
                          "偽のテナント番号でサインイン画面が変わりました");

@@ -1,6 +1,7 @@
 /* Breaks of sign-in, console, sessions and of what a request may say about its tenant. */
 #include "cli/sabotage/sabotage.h"
 
+#include <openssl/evp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -72,7 +73,7 @@ break_planted_session(struct mg_stage *stage)
 {
     TRY(control_sql(stage,
                     "INSERT INTO session_family (id, tenant, account, authenticated_at, last_seen_at, expires_at, idle_ms)"
-                    " SELECT 4242, a.tenant, a.id, now(), now(), now() + interval '10 years', 315360000000"
+                    " SELECT 4242, a.tenant, a.id, now(), now(), now() + interval '11 hours', 1800000"
                     " FROM account a WHERE a.tenant > 0 AND a.login NOT LIKE 'masugata-%' ORDER BY a.id LIMIT 1;"
                     "INSERT INTO session (id, family, token_hash, host, origin, created_at, last_seen_at)"
                     " SELECT 4243, 4242, sha256(decode(repeat('00', 32), 'hex')), h.host, 1, now(), now()"
@@ -108,13 +109,67 @@ repair_readable_password(struct mg_stage *stage)
                               "DROP TABLE sabotage");
 }
 
-/* The body is in memory only while nginx buffers it, so that is switched on as well. */
-NGINX_BREAK(password_logged, "'{\"at\":\"$time_iso8601\",", "'{\"body\":\"$request_body\",\"at\":\"$time_iso8601\",")
+/* A second log with the bodies, for the first sign-in host; nginx has a body only where it buffers it. */
+struct mg_status
+break_password_logged(struct mg_stage *stage)
+{
+    char log[MG_PATH], lines[2048];
+    TRY(mg_stage_path(stage, "log/nginx-sabotage.log", log));
+    (void) snprintf(lines, sizeof lines, "    log_format sabotage '$request_body';\n    access_log \"%s\" sabotage;\n", log);
+    return server_edit(stage, lines, "server_name id.acme.localhost;\n        ssl_certificate", "        location / {\n",
+                       "        location / {\n            proxy_request_buffering on;\n"
+                       "            client_body_in_single_buffer on;\n");
+}
+
+struct mg_status
+repair_password_logged(struct mg_stage *stage)
+{
+    char log[MG_PATH];
+    TRY(mg_stage_path(stage, "log/nginx-sabotage.log", log));
+    TRY(mg_stage_nginx_restore(stage));
+    return unlink(log) == 0 ? OK : fail_errno("remove %s", log);
+}
 
 /* ---- IDENTITY_06 ---- */
 
-NGINX_BREAK(address_believed, "    ssl_protocols ",
-            "    set_real_ip_from 0.0.0.0/0;\n    real_ip_header X-Forwarded-For;\n    ssl_protocols ")
+/* The policy that the gate reads (wire/policy_layout.h): 127.0.0.1/32 becomes 127.0.0.0/8 wherever it
+ * stands, under a digest that fits. */
+struct mg_status
+break_policy_widened(struct mg_stage *stage)
+{
+    enum { HEAD = 32, DIGEST = 32, NETWORK = 24 };
+    static const uint8_t narrow[NETWORK] = {[8] = 1, [11] = 127, [12] = 0xff, [13] = 0xff, [16] = 128};
+    static const uint8_t wide[NETWORK] = {[11] = 127, [12] = 0xff, [13] = 0xff, [16] = 104};
+    char path[MG_PATH];
+    TRY(mg_stage_run_path(stage, "gate/policy", path));
+    TRY(mg_stage_keep(stage, path));
+    OWN_BUFFER(changed, 64 << 20);
+    OWN_BUFFER(hashed, 64 << 20);
+    TRY(mg_buffer_add(&changed, mg_buffer_view(&stage->saved)));
+    if (changed.length < HEAD + DIGEST)
+        return fail_with(MALFORMED, "%s", path);
+    size_t found = 0;
+    for (size_t i = HEAD + DIGEST; i + NETWORK <= changed.length; i++)
+        if (memcmp(changed.bytes + i, narrow, NETWORK) == 0) {
+            memcpy(changed.bytes + i, wide, NETWORK);
+            found++;
+        }
+    if (found == 0)
+        return fail_with(NOT_FOUND, "127.0.0.1/32 in %s", path);
+    TRY(mg_buffer_add(&hashed, mg_view_of(changed.bytes, HEAD)));
+    TRY(mg_buffer_add(&hashed, mg_view_of(changed.bytes + HEAD + DIGEST, changed.length - HEAD - DIGEST)));
+    if (EVP_Digest(hashed.bytes, hashed.length, changed.bytes + HEAD, NULL, EVP_sha256(), NULL) != 1)
+        return fail(CRYPTO);
+    TRY(mg_file_replace_owned(path, mg_buffer_view(&changed), stage->saved_stat.st_mode & 07777, stage->saved_stat.st_uid,
+                              stage->saved_stat.st_gid));
+    return mg_stage_signal(stage, "nginx", SIGHUP); /* new workers read the file anew */
+}
+
+struct mg_status
+repair_policy_widened(struct mg_stage *stage)
+{
+    return mg_stage_nginx_restore(stage);
+}
 
 struct mg_status
 break_console_beside_gate(struct mg_stage *stage)
@@ -193,18 +248,17 @@ repair_tenant_from_query(struct mg_stage *stage)
 }
 
 struct mg_status
-break_assertion_from_query(struct mg_stage *stage)
+break_tenant_from_cookie(struct mg_stage *stage)
 {
     char map[256];
-    (void) snprintf(map, sizeof map,
-                    "    map $arg_tenant $sabotage {\n        default $http_x_masugata_assertion;\n        %ju forged;\n    }\n",
-                    (uintmax_t) stage->tenants[1]);
-    return server_edit(stage, map, "server_name acme.localhost;\n        ssl_certificate", "        location / {\n",
-                       "        location / {\n            proxy_set_header X-Masugata-Assertion $sabotage;\n");
+    (void) snprintf(map, sizeof map, "    map $cookie_tenant $sabotage {\n        default $cookie_tenant;\n        '' %ju;\n    }\n",
+                    (uintmax_t) stage->tenants[0]);
+    return server_edit(stage, map, "server_name id.acme.localhost;\n        ssl_certificate", "        location / {\n",
+                       "        location / {\n            proxy_set_header X-Masugata-Tenant $sabotage;\n");
 }
 
 struct mg_status
-repair_assertion_from_query(struct mg_stage *stage)
+repair_tenant_from_cookie(struct mg_stage *stage)
 {
     return mg_stage_nginx_restore(stage);
 }

@@ -93,6 +93,7 @@ mg_sequencer_note(enum mg_event event, enum mg_audit_outcome outcome, const char
         mg_log_status(MG_WARNING, "an event of audit's own", status);
 }
 
+/* Control: AUDIT_01 */
 struct mg_status
 mg_sequencer_put(const struct mg_request_audit_append *request, struct mg_call *call)
 {

@@ -53,6 +53,7 @@ mg_password_seal_hash(uint64_t tenant, uint64_t account, struct mg_view hash, st
     return mg_buffer_add(sealed, reply.sealed);
 }
 
+/* Control: IDENTITY_02 */
 struct mg_status
 mg_password_seal(uint64_t tenant, uint64_t account, struct mg_view normalised, struct mg_buffer *sealed)
 {

@@ -22,6 +22,7 @@ mg_new_family_drop(struct mg_new_family *family)
     mg_wipe(family->code, sizeof family->code);
 }
 
+/* Control: SESSION_01 */
 struct mg_status
 mg_family_prepare(struct mg_new_family *family)
 {

@@ -304,6 +304,7 @@ backoff_ms(struct child *child, int64_t now_ms)
     return wait_ms < BACKOFF_MOST_MS ? wait_ms : BACKOFF_MOST_MS;
 }
 
+/* Control: MONITORING_07 */
 static void
 child_ended(const struct warden *warden, struct child *child)
 {
