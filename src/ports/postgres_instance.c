@@ -152,6 +152,7 @@ role_add(const struct mg_instance *instance, const struct mg_instance_role *role
                             quote, role->role);
 }
 
+/* Control: NETWORK_04 */
 struct mg_status
 mg_instance_authentication(const struct mg_instance *instance, struct mg_buffer *text)
 {

@@ -80,7 +80,6 @@ NGINX_BREAK(tls12_chacha, "ssl_ciphers ", "ssl_ciphers ECDHE-ECDSA-CHACHA20-POLY
 NGINX_BREAK(tls11_on, OLD_VERSION("TLSv1.1"))
 NGINX_BREAK(tls10_on, OLD_VERSION("TLSv1"))
 NGINX_BREAK(unchosen_legacy, OLD_VERSION("TLSv1 TLSv1.1"))
-NGINX_BREAK(unchosen_tls10, OLD_VERSION("TLSv1"))
 
 NGINX_BREAK(cbc_suite, "ssl_ciphers ", "ssl_ciphers ECDHE-ECDSA-AES256-SHA384:")
 NGINX_BREAK(weak_curve, "ssl_ecdh_curve X25519", "ssl_ecdh_curve secp224r1:X25519")

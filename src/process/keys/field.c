@@ -4,6 +4,7 @@
 
 enum { FIELD_MOST = 65600 };
 
+/* Control: DATA_02 */
 static CHECKED struct mg_status
 seal_under_newest(const struct mg_field_place *place, struct mg_view plaintext, struct mg_buffer *buffer)
 {

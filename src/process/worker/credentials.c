@@ -12,6 +12,7 @@ enum { LAUNCHER_MS = 15000, JOB_MS = 1000, RETRY_MS = 5000 };
 /* However rotation is set, and also if it stops: a password ends by itself after this time. */
 static const int64_t password_life_ms = INT64_C(60) * 24 * 3600 * 1000;
 
+/* Control: TENANCY_01 */
 static struct mg_status
 credentials_publish(const struct record *record, const char *role, const char *password, mg_instant until)
 {

@@ -162,6 +162,7 @@ identifier_read(struct record *record)
     return mg_view_copy(mg_rows_text(rows, 0, 0), record->system_identifier, sizeof record->system_identifier);
 }
 
+/* Control: TENANCY_04 */
 struct mg_status
 instance_ensure(struct record *record)
 {

@@ -52,6 +52,7 @@ role_make(struct mg_database *database, const char *role)
     return mg_database_script(database, mg_buffer_text(&sql));
 }
 
+/* Control: TENANCY_03 */
 static struct mg_status
 database_make(struct mg_database *database, const char *name, const char *owner)
 {
@@ -98,6 +99,7 @@ roles_ensure_control(const struct record *record)
                   control_database_sql);
 }
 
+/* Control: PRIVILEGED_16 */
 struct mg_status
 role_open(struct mg_database *database, const char *role, const char *password, mg_instant until)
 {
