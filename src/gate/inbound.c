@@ -88,7 +88,7 @@ is_stripped(const ngx_table_elt_t *header)
     const u_char first = header->lowcase_key[0];
     if (first != 'x' && !may_be_plain_name(header))
         return false;
-    u_char name[NAME_MOST];
+    GATE_COUNTED u_char name[NAME_MOST];
     const size_t length = header->key.len < NAME_MOST ? header->key.len : NAME_MOST;
     for (size_t i = 0; i < length; i++) {
         const u_char c = ngx_tolower(header->key.data[i]);

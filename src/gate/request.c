@@ -258,10 +258,10 @@ gate_handler(ngx_http_request_t *r)
     context = new_context(r);
     if (context == NULL)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    gate_inbound_t inbound;
+    GATE_COUNTED gate_inbound_t inbound;
     gate_inbound_scan(r, &inbound);
     struct mg_gate_request request;
-    u_char name_room[NAME_MOST];
+    GATE_COUNTED u_char name_room[NAME_MOST];
     gather(r, context, &inbound, name_room, &request);
     mg_gate_decide(context->policy == NULL ? NULL : context->policy->policy, gate_worker.sessions, &request,
                    &context->verdict);

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define MAP_MAGIC 0x313054525341474DULL /* "MGASRT01" */
-#define MAP_VERSION 1U
+#define MAP_VERSION 2U
 #define MAP_HEADER 4096U
 #define WAYS 8U
 #define SESSIONS_MOST (1U << 20)
@@ -36,8 +36,15 @@ struct map_entry {
     uint8_t text[MG_ASSERTION_BYTES];
 };
 
+/* Which session is in which way: one cache line a bucket, so that looking for an entry does not
+ * touch the entries of others. Only a hint; the entry's own number is the one under its guard. */
+struct map_bucket {
+    _Atomic uint64_t ids[WAYS];
+};
+
 struct map_view {
     struct map_header *header;
+    struct map_bucket *index;
     struct map_entry *entries;
     uint32_t buckets;
     uint64_t bytes;
@@ -58,7 +65,7 @@ struct mg_assertion_reader {
 static uint64_t
 map_bytes(uint32_t buckets)
 {
-    return MAP_HEADER + (uint64_t) buckets * WAYS * sizeof(struct map_entry);
+    return MAP_HEADER + (uint64_t) buckets * (sizeof(struct map_bucket) + WAYS * sizeof(struct map_entry));
 }
 
 static uint64_t
@@ -109,7 +116,8 @@ view_open(const char *directory, bool writable, struct map_view *ret_view)
     }
     *ret_view = (struct map_view) {
         .header = header,
-        .entries = (void *) ((uint8_t *) base + MAP_HEADER),
+        .index = (void *) ((uint8_t *) base + MAP_HEADER),
+        .entries = (void *) ((uint8_t *) base + MAP_HEADER + (uint64_t) header->buckets * sizeof(struct map_bucket)),
         .buckets = header->buckets,
         .bytes = (uint64_t) found.st_size,
         .inode = found.st_ino,
@@ -117,11 +125,18 @@ view_open(const char *directory, bool writable, struct map_view *ret_view)
     return OK;
 }
 
-static struct map_entry *
+static uint64_t
 bucket_of(const struct map_view *view, uint64_t session_id)
 {
     const uint64_t mixed = session_id * 0x9E3779B97F4A7C15ULL;
-    return view->entries + (uint64_t) (((unsigned __int128) mixed * view->buckets) >> 64) * WAYS;
+    return (uint64_t) (((unsigned __int128) mixed * view->buckets) >> 64);
+}
+
+static void
+index_set(const struct map_view *view, const struct map_entry *entry, uint64_t session_id)
+{
+    const uint64_t number = (uint64_t) (entry - view->entries);
+    atomic_store_explicit(&view->index[number / WAYS].ids[number % WAYS], session_id, memory_order_release);
 }
 
 /* ---- writer ---------------------------------------------------------------------------------- */
@@ -165,6 +180,7 @@ repair(const struct map_view *view)
             atomic_store(&entry->session_id, 0);
             atomic_store(&entry->guard, guard + 1);
         }
+        index_set(view, entry, atomic_load(&entry->session_id));
     }
 }
 
@@ -212,7 +228,7 @@ entry_until_s(const struct map_entry *entry)
 static struct map_entry *
 entry_of(const struct map_view *view, uint64_t session_id)
 {
-    struct map_entry *bucket = bucket_of(view, session_id);
+    struct map_entry *bucket = view->entries + bucket_of(view, session_id) * WAYS;
     for (unsigned way = 0; way < WAYS; way++)
         if (atomic_load(&bucket[way].session_id) == session_id)
             return &bucket[way];
@@ -223,7 +239,8 @@ entry_of(const struct map_view *view, uint64_t session_id)
 static struct map_entry *
 entry_to_write(const struct map_view *view, uint64_t session_id, uint32_t now_s)
 {
-    struct map_entry *bucket = bucket_of(view, session_id), *best = entry_of(view, session_id);
+    struct map_entry *bucket = view->entries + bucket_of(view, session_id) * WAYS;
+    struct map_entry *best = entry_of(view, session_id);
     if (best != NULL)
         return best;
     uint32_t earliest_s = UINT32_MAX;
@@ -282,13 +299,15 @@ mg_assertion_put(struct mg_assertion_writer *writer, uint64_t session_id, const 
     }
     atomic_store_explicit(&entry->session_id, session_id, memory_order_relaxed);
     entry_close(entry);
+    index_set(&writer->map, entry, session_id);
     (void) pthread_mutex_unlock(&writer->lock);
     return OK;
 }
 
 static void
-entry_empty(struct map_entry *entry)
+entry_empty(const struct map_view *view, struct map_entry *entry)
 {
+    index_set(view, entry, 0);
     entry_open(entry);
     atomic_store_explicit(&entry->session_id, 0, memory_order_relaxed);
     memset(entry->rows, 0, sizeof entry->rows);
@@ -301,7 +320,7 @@ mg_assertion_remove(struct mg_assertion_writer *writer, uint64_t session_id)
     mg_must(pthread_mutex_lock(&writer->lock) == 0);
     struct map_entry *entry = session_id == 0 ? NULL : entry_of(&writer->map, session_id);
     if (entry != NULL)
-        entry_empty(entry);
+        entry_empty(&writer->map, entry);
     (void) pthread_mutex_unlock(&writer->lock);
 }
 
@@ -311,7 +330,7 @@ mg_assertion_clear(struct mg_assertion_writer *writer)
     mg_must(pthread_mutex_lock(&writer->lock) == 0);
     for (uint64_t i = 0; i < (uint64_t) writer->map.buckets * WAYS; i++)
         if (atomic_load(&writer->map.entries[i].session_id) != 0)
-            entry_empty(&writer->map.entries[i]);
+            entry_empty(&writer->map, &writer->map.entries[i]);
     (void) pthread_mutex_unlock(&writer->lock);
 }
 
@@ -405,9 +424,9 @@ mg_assertion_find(struct mg_assertion_reader *reader, uint64_t session_id, mg_in
 {
     if (reader->map.header == NULL || session_id == 0)
         return false;
-    const struct map_entry *bucket = bucket_of(&reader->map, session_id);
+    const uint64_t bucket = bucket_of(&reader->map, session_id);
     for (unsigned way = 0; way < WAYS; way++)
-        if (atomic_load_explicit(&bucket[way].session_id, memory_order_relaxed) == session_id)
-            return copy_token(&bucket[way], session_id, seconds(now), text, ret_length);
+        if (atomic_load_explicit(&reader->map.index[bucket].ids[way], memory_order_acquire) == session_id)
+            return copy_token(&reader->map.entries[bucket * WAYS + way], session_id, seconds(now), text, ret_length);
     return false;
 }

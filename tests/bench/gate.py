@@ -2,7 +2,8 @@
 """make bench, gate: what the gate costs beside bare nginx, as ratios of one run.
 
 Worker CPU a request (from /proc/PID/schedstat, so other processes do not count), paired and alternating:
-bare proxy_pass with the same static headers, the gate, auth_request to a 204 backend. One worker, pinned to
+bare proxy_pass with the same static headers, the same with an assertion's bytes added, the gate,
+auth_request to a 204 backend. One worker, pinned to
 one core; load and upstream on another. User instructions a request by callgrind. Then revocation: the time
 from the command's return to the first refusal, and whether any request passed after it.
 
@@ -127,6 +128,8 @@ class Rig:
         made = {}
         for name, server, module in (
                 ("bare", f"{headers} location / {{ {PROXY} {FORWARDED} proxy_pass http://app; }}", False),
+                ("same payload", f"""{headers} location / {{ {PROXY} {FORWARDED} proxy_set_header X-Masugata-Assertion "{JWT}";
+                    proxy_pass http://app; }}""", False),
                 ("gate", f"masugata on; location / {{ {PROXY} proxy_pass http://app; }}", True),
                 ("auth_request", f"""{headers} location / {{ auth_request /auth; {PROXY} {FORWARDED} proxy_pass http://app; }}
                     location = /auth {{ internal; {PROXY} proxy_pass_request_body off; proxy_set_header Content-Length "";
@@ -135,15 +138,16 @@ class Rig:
             http = f"server {{ listen 127.0.0.1:{plain}; listen 127.0.0.1:{tls} ssl; {server} }}"
             if module:
                 http = f"masugata_directory {self.gate}; {http}"
-            made[name] = (self.start(name, http, module=module)[0], plain, tls)
+            made[name] = (self.start(name.replace(" ", "-"), http, module=module)[0], plain, tls)
         return made
 
     def load(self, url, seconds, connections=16):
         out = subprocess.run(["taskset", "-c", str(self.cores[-1]), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s",
                               "-s", self.directory / "load.lua", url], capture_output=True, text=True, check=True).stdout
         words = dict(w.split("=") for w in out.split() if w.startswith(("requests=", "errors=")))
-        assert int(words["errors"]) == 0 and int(words["requests"]) > 0, out
-        return int(words["requests"])
+        assert int(words["errors"]) == 0, out
+        # On a crowded machine a whole second can pass without a turn.
+        return int(words["requests"]) or self.load(url, seconds, connections)
 
     def stop(self):
         for process in self.processes:
@@ -171,7 +175,7 @@ def instructions(rig, name, count):
     """User instructions a request of one worker under callgrind, start-up subtracted by two lengths."""
     totals = []
     for requests in (count, 3 * count):
-        home = rig.directory / name
+        home = rig.directory / name.replace(" ", "-")
         port = rig.sides_made[name][1]
         text = (home / "nginx.conf").read_text()
         other = free_port()
@@ -274,7 +278,7 @@ def main():
     parser.add_argument("--no-callgrind", action="store_true")
     parser.add_argument("--only")
     options = parser.parse_args()
-    pairs, seconds, trials = (3, 1, 200) if options.quick else (9, 2, 1000)
+    pairs, seconds, trials = (3, 1, 200) if options.quick else (9, 1, 1000)
     if options.only in (None, "plain", "tls"):
         gate_costs([options.only] if options.only else ["plain", "tls"], pairs, seconds, not options.no_callgrind)
     if options.only in (None, "revocation"):
