@@ -1,6 +1,5 @@
 #include "ports/crypto.h"
 
-#include <argon2.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -106,16 +105,6 @@ mg_hkdf(struct mg_view secret, struct mg_view salt, struct mg_view info, uint8_t
     MG_CLEANUP(kdf_drop) EVP_KDF_CTX *context = EVP_KDF_CTX_new(fetched.hkdf);
     if (context == NULL || EVP_KDF_derive(context, ret_key, length, options) != 1)
         return fail_with(CRYPTO, "HKDF");
-    return OK;
-}
-
-struct mg_status
-mg_passphrase_key(struct mg_view passphrase, const uint8_t salt[16], uint8_t ret_key[MG_KEY_BYTES])
-{
-    const int result =
-        argon2id_hash_raw(3, 65536, 1, passphrase.bytes, passphrase.length, salt, 16, ret_key, MG_KEY_BYTES);
-    if (result != ARGON2_OK)
-        return fail_with(CRYPTO, "argon2id: %s", argon2_error_message(result));
     return OK;
 }
 

@@ -27,10 +27,6 @@ CHECKED struct mg_status mg_hmac_sha256(struct mg_view key, struct mg_view bytes
 /* RFC 5869 with SHA-256; at most 8160 bytes. */
 CHECKED struct mg_status mg_hkdf(struct mg_view secret, struct mg_view salt, struct mg_view info,
                                  uint8_t *ret_key, size_t length);
-/* RFC 9106 Argon2id with m=64 MiB, t=3, p=1: for a passphrase typed at start, not for sign-in. */
-CHECKED struct mg_status mg_passphrase_key(struct mg_view passphrase, const uint8_t salt[16],
-                                           uint8_t ret_key[MG_KEY_BYTES]);
-
 /* Appends nonce, ciphertext and tag. */
 CHECKED struct mg_status mg_seal(const uint8_t key[MG_KEY_BYTES], struct mg_view associated,
                                  struct mg_view plaintext, struct mg_buffer *buffer);

@@ -2,6 +2,7 @@
 
 #include "base/io.h"
 
+#include <argon2.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -78,6 +79,17 @@ root_alloc(struct mg_root **ret_root)
     return OK;
 }
 
+/* RFC 9106 Argon2id with m=64 MiB, t=3, p=1: once at a start, unlike the hashes of sign-in. */
+static CHECKED struct mg_status
+passphrase_key(struct mg_view passphrase, const uint8_t salt[16], uint8_t ret_key[MG_KEY_BYTES])
+{
+    const int result =
+        argon2id_hash_raw(3, 65536, 1, passphrase.bytes, passphrase.length, salt, 16, ret_key, MG_KEY_BYTES);
+    if (result != ARGON2_OK)
+        return fail_with(CRYPTO, "argon2id: %s", argon2_error_message(result));
+    return OK;
+}
+
 /* The first line of the file, without its end. */
 static CHECKED struct mg_status
 passphrase_read(const struct mg_root_place *place, struct mg_root *root)
@@ -88,8 +100,8 @@ passphrase_read(const struct mg_root_place *place, struct mg_root *root)
     const size_t length = end == NULL ? text.length : (size_t) (end - text.bytes);
     if (length < 15)
         return fail_with(INVALID, "%s: the passphrase needs 15 bytes or more", place->passphrase_path);
-    return mg_passphrase_key(mg_view_of(text.bytes, length), root->salt,
-                             mg_secret_bytes(root->keys) + PASSPHRASE_KEY);
+    return passphrase_key(mg_view_of(text.bytes, length), root->salt,
+                          mg_secret_bytes(root->keys) + PASSPHRASE_KEY);
 }
 
 struct mg_status

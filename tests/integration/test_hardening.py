@@ -8,7 +8,8 @@ import subprocess
 import pytest
 
 BUILD = pathlib.Path(os.environ.get("MASUGATA_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
-PROGRAMS = sorted(path for path in BUILD.glob("masugata*") if path.is_file() and os.access(path, os.X_OK))
+PROGRAMS = sorted(path for path in BUILD.glob("masugata*")
+                  if path.is_file() and os.access(path, os.X_OK) and path.read_bytes()[:4] == b"\x7fELF")
 MODULES = sorted(BUILD.glob("**/ngx_http_masugata*.so"))
 NAMES = [path.name for path in PROGRAMS + MODULES]
 
@@ -96,6 +97,8 @@ def libraries(path):
 @pytest.mark.parametrize("path", PROGRAMS, ids=[path.name for path in PROGRAMS])
 def test_linked_libraries_show_the_boundary(path):
     process = path.name.removeprefix("masugata-")
+    if process == "notes":
+        pytest.skip("the example app is not part of Masugata")
     linked = libraries(path)
     for library, processes in LIBRARIES.items():
         if library in linked:
