@@ -55,7 +55,6 @@ mg_instant mg_ledger_due(enum mg_control control);
 /* ---- publish.c: RUN/proof/trust.json, controls.json and responsibility.json, for the pages ---- */
 CHECKED struct mg_status mg_trust_publish(const char *runtime_directory, mg_instant now);
 CHECKED struct mg_status mg_responsibility_publish(const char *runtime_directory);
-CHECKED struct mg_status mg_responsibility_json(struct mg_buffer *json);
 
 /* ---- round.c ---- */
 /* Looks at the controls, a few at a time, and records what was found. One round at a time. */
