@@ -188,6 +188,8 @@ pending_write(struct mg_log_store *store)
         mg_buffer_drop(&pending->bytes);
         done++;
     }
+    if (done == 0)
+        return status;
     store->pending_count -= done;
     memmove(store->pending, store->pending + done, store->pending_count * sizeof *store->pending);
     return status;
