@@ -247,18 +247,22 @@ repair_tenant_from_query(struct mg_stage *stage)
     return mg_stage_nginx_restore(stage);
 }
 
+/* Tenant 1's application shows tenant 2's page to whoever asks with ?tenant=2. */
 struct mg_status
-break_tenant_from_cookie(struct mg_stage *stage)
+break_application_obeys_query(struct mg_stage *stage)
 {
-    char map[256];
-    (void) snprintf(map, sizeof map, "    map $cookie_tenant $sabotage {\n        default $cookie_tenant;\n        '' %ju;\n    }\n",
-                    (uintmax_t) stage->tenants[0]);
-    return server_edit(stage, map, "server_name id.acme.localhost;\n        ssl_certificate", "        location / {\n",
-                       "        location / {\n            proxy_set_header X-Masugata-Tenant $sabotage;\n");
+    char to[512];
+    (void) snprintf(to, sizeof to,
+                    "        location / {\n"
+                    "            if ($arg_tenant = %ju) {\n"
+                    "                return 200 \"notes of another customer\\n\";\n"
+                    "            }\n",
+                    (uintmax_t) stage->tenants[1]);
+    return server_edit(stage, "", "server_name acme.localhost;\n        ssl_certificate", "        location / {\n", to);
 }
 
 struct mg_status
-repair_tenant_from_cookie(struct mg_stage *stage)
+repair_application_obeys_query(struct mg_stage *stage)
 {
     return mg_stage_nginx_restore(stage);
 }
