@@ -1,10 +1,12 @@
 """The systemd unit: what systemd itself says of it, offline."""
 
+import json
 import os
 import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -32,3 +34,29 @@ def test_the_example_configuration_holds_only_presets():
     lines = (BUILD / "packaging/masugata.conf").read_text().splitlines()
     assert len(lines) > 50
     assert all(line == "" or line.startswith("#") for line in lines)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs a mount namespace")
+def test_what_make_install_installs_runs(tmp_path):
+    """The installed tree, seen under its real prefix in a mount namespace of our own."""
+    from harness import free_port
+    options = json.loads((BUILD / "meson-info/intro-buildoptions.json").read_text())
+    prefix = next(row["value"] for row in options if row["name"] == "prefix")
+    subprocess.run(["meson", "install", "-C", str(BUILD), "--no-rebuild"], check=True, capture_output=True,
+                   env=os.environ | {"DESTDIR": str(tmp_path)})
+    directory = tempfile.mkdtemp(prefix="mgi", dir="/tmp")
+    os.chmod(directory, 0o711)
+    https_port = free_port()
+    pathlib.Path(directory, "masugata.conf").write_text(
+        f'gate.https_port = "{https_port}"\ngate.http_port = "{free_port()}"\n')
+    script = f"""set -e
+        mount --bind {tmp_path}{prefix} {prefix}
+        trap '{prefix}/bin/masugata down --dir {directory} >/dev/null' EXIT
+        {prefix}/bin/masugata up --dir {directory} --detach --lang en
+        curl -sk -o /dev/null -w 'answer %{{http_code}}' --resolve console.localhost:{https_port}:127.0.0.1 \\
+            https://console.localhost:{https_port}/"""
+    try:
+        done = subprocess.run(["unshare", "-m", "bash", "-c", script], capture_output=True, text=True, timeout=200, cwd="/")
+        assert "answer 303" in done.stdout, done.stdout + done.stderr
+    finally:
+        shutil.rmtree(directory)

@@ -271,7 +271,9 @@ sites_fill(struct origins *origins, const struct pair *pair)
 static const char *
 module_find(char path[MG_PATH])
 {
-    static const char *const names[] = {"ngx_http_masugata_module.so", "src/gate/ngx_http_masugata_module.so"};
+    /* Beside the programs in a build tree; PREFIX/lib/nginx/modules when they are in PREFIX/libexec/masugata. */
+    static const char *const names[] = {"ngx_http_masugata_module.so", "src/gate/ngx_http_masugata_module.so",
+                                        "../../lib/nginx/modules/ngx_http_masugata_module.so"};
     for (size_t i = 0; i < MG_COUNT(names); i++)
         if (mg_ok(mg_path_join(path, places.programs, names[i])) && access(path, R_OK) == 0)
             return path;
