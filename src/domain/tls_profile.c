@@ -42,7 +42,7 @@ mg_tls_profile_parse(struct mg_view name, bool weak_allowed, enum mg_tls_profile
         if (!mg_view_is(name, profile_rows[i].name))
             continue;
         if (profile_rows[i].weak && !weak_allowed)
-            return fail_with(REFUSED, "TLS profile %s is weak; set tls.legacy = true to accept that",
+            return fail_with(REFUSED, "TLS profile %s is weak; set tls.legacy = yes to accept that",
                              profile_rows[i].name);
         *ret_profile = (enum mg_tls_profile) i;
         return OK;

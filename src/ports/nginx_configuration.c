@@ -391,7 +391,7 @@ add_site(const struct mg_nginx_configuration *c, size_t number, struct mg_buffer
     TRY(mg_buffer_format(out, "        ssl_certificate \"%s\";\n        ssl_certificate_key \"%s\";\n",
                          site->certificate, site->private_key));
     TRY(add_gate_on(c, out));
-    if (site->stapling_trust != NULL && c->resolver != NULL)
+    if (site->stapling_trust != NULL)
         TRY(mg_buffer_format(out,
                              "        ssl_stapling on;\n"
                              "        ssl_stapling_verify on;\n"

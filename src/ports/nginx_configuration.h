@@ -36,7 +36,7 @@ struct mg_nginx_configuration {
     unsigned worker_count; /* 0: one a core */
     unsigned open_files;   /* descriptors a worker may hold; 0: what it inherits, 1024 connections */
     enum mg_tls_profile tls_profile;
-    const char *resolver;  /* for OCSP stapling: "127.0.0.53"; NULL: stapling stays off */
+    const char *resolver;  /* for OCSP stapling: "127.0.0.53"; NULL: responders are resolved at start */
     uint64_t upload_most_bytes;      /* 0: no limit beside the app's own */
     unsigned connections_per_address; /* requests at a time from one address; 0: no limit */
     unsigned upstream_idle_s;         /* silence allowed on a stream or WebSocket; 0: 3600 */

@@ -89,13 +89,12 @@ const struct child_kind nginx_kind = {
 
 /* ---- certificates ------------------------------------------------------------------------------ */
 
-/* The demo authority's key lies on disk only as keys sealed it. */
+/* A private key lies on disk only as keys sealed it. The context is the name of the row. */
 static struct mg_status
 sealer_seal(void *context, struct mg_view clear, struct mg_buffer *sealed)
 {
-    (void) context;
     const struct mg_request_seal request = {
-        .table = mg_view_text("tls"), .column = mg_view_text("private_key"), .row = mg_view_text("demo-authority"),
+        .table = mg_view_text("tls"), .column = mg_view_text("private_key"), .row = mg_view_text(context),
         .plaintext = clear,
     };
     struct mg_reply_seal reply;
@@ -107,9 +106,8 @@ sealer_seal(void *context, struct mg_view clear, struct mg_buffer *sealed)
 static struct mg_status
 sealer_unseal(void *context, struct mg_view sealed, struct mg_secret **ret_clear)
 {
-    (void) context;
     const struct mg_request_unseal request = {
-        .table = mg_view_text("tls"), .column = mg_view_text("private_key"), .row = mg_view_text("demo-authority"),
+        .table = mg_view_text("tls"), .column = mg_view_text("private_key"), .row = mg_view_text(context),
         .purpose = mg_view_text("tls-certificate"), .sealed = sealed,
     };
     struct mg_reply_unseal reply;
@@ -121,18 +119,39 @@ sealer_unseal(void *context, struct mg_view sealed, struct mg_secret **ret_clear
 /* Paths of the one certificate all origins share. */
 struct pair {
     char certificate[MG_PATH], private_key[MG_PATH];
+    const char *stapling_trust; /* NULL: the certificate names no OCSP responder */
 };
+
+/* The operator's key, from its file or, once that is gone, from the sealed copy. */
+static struct mg_status
+operator_key(const struct mg_options *options, struct mg_secret **ret_key)
+{
+    char path[MG_PATH], row[] = "site";
+    OWN_BUFFER(bytes, MG_CERTIFICATE_KEY_MOST);
+    OWN_BUFFER(sealed, MG_CERTIFICATE_KEY_MOST);
+    TRY(mg_path_join(path, mg_environment()->directory, "tls/site.key.sealed"));
+    const struct mg_status found = mg_file_read(options->tls_key, &bytes);
+    if (mg_ok(found)) {
+        TRY(sealer_seal(row, mg_buffer_view(&bytes), &sealed));
+        TRY(mg_file_replace(path, mg_buffer_view(&sealed), 0600));
+        return mg_secret_copy(mg_buffer_view(&bytes), ret_key);
+    }
+    if (found.code != MG_NOT_FOUND || !mg_ok(mg_file_read(path, &sealed)))
+        return found;
+    return sealer_unseal(row, mg_buffer_view(&sealed), ret_key);
+}
 
 static struct mg_status
 operator_pair(const struct mg_options *options, const char *const *hosts, size_t count, struct pair *pair)
 {
     OWN_BUFFER(chain, MG_CERTIFICATE_CHAIN_MOST);
-    OWN_BUFFER(key, MG_CERTIFICATE_KEY_MOST);
+    OWN(secret) key = NULL;
     struct mg_certificate_facts facts;
     TRY(mg_file_read(options->tls_certificate, &chain));
-    TRY(mg_file_read(options->tls_key, &key));
-    TRY(mg_certificate_check(mg_buffer_view(&chain), mg_buffer_view(&key), hosts, count, mg_now(), &facts));
-    return mg_certificate_install(mg_buffer_view(&chain), mg_buffer_view(&key), hosts, count, mg_now(), pair->certificate,
+    TRY(operator_key(options, &key));
+    TRY(mg_certificate_check(mg_buffer_view(&chain), mg_secret_view(key), hosts, count, mg_now(), &facts));
+    pair->stapling_trust = facts.has_ocsp ? "/etc/ssl/certs/ca-certificates.crt" : NULL;
+    return mg_certificate_install(mg_buffer_view(&chain), mg_secret_view(key), hosts, count, mg_now(), pair->certificate,
                                   pair->private_key, (uid_t) -1);
 }
 
@@ -143,6 +162,7 @@ certificate_ensure(const char *const *hosts, size_t count, struct pair *pair, bo
     const struct mg_options *options = environment->options;
     const bool own = options->tls_certificate == NULL || options->tls_certificate[0] == '\0';
     char tls[MG_PATH], keys[MG_PATH];
+    pair->stapling_trust = NULL;
     TRY(mg_path_join(tls, environment->directory, "tls"));
     TRY(mg_path_join(keys, environment->runtime_directory, "tls"));
     TRY(mg_path_join(pair->certificate, tls, own ? "demo.pem" : "site.pem"));
@@ -151,7 +171,8 @@ certificate_ensure(const char *const *hosts, size_t count, struct pair *pair, bo
         *ret_changed = true;
         return operator_pair(options, hosts, count, pair);
     }
-    const struct mg_sealer sealer = {.seal = sealer_seal, .unseal = sealer_unseal};
+    char row[] = "demo-authority";
+    const struct mg_sealer sealer = {.context = row, .seal = sealer_seal, .unseal = sealer_unseal};
     const struct mg_demo_tls demo = {
         .tls_directory = tls, .runtime_directory = keys, .hosts = hosts, .host_count = count, .now = mg_now(),
         .sealer = &sealer, .key_uid = (uid_t) -1,
@@ -261,6 +282,7 @@ sites_fill(struct origins *origins, const struct pair *pair)
             .kind = origin->kind, .tenant = origin->tenant, .hosts = &origins->hosts[i], .host_count = 1,
             .upstream = origin->kind == MG_SITE_APP ? origin->upstream : NULL,
             .certificate = pair->certificate, .private_key = pair->private_key,
+            .stapling_trust = pair->stapling_trust,
         };
     }
     return OK;
@@ -300,11 +322,16 @@ configuration_install(const struct origins *origins, bool *ret_changed)
 {
     const struct mg_environment *environment = mg_environment();
     const struct mg_options *options = environment->options;
-    char module[MG_PATH], words[8][64];
+    char module[MG_PATH], acme[MG_PATH], words[8][64];
     const char *addresses[8];
     enum mg_tls_profile profile;
-    /* A weak profile is somebody's decision in masugata.conf; its controls then say broken. */
-    TRY(mg_tls_profile_parse(mg_view_text(options->tls_profile), true, &profile));
+    /* A weak profile is somebody's decision, said twice in masugata.conf; its controls then say broken. */
+    TRY(mg_tls_profile_parse(mg_view_text(options->tls_profile), options->tls_legacy, &profile));
+    TRY(mg_path_join(acme, environment->directory, "nginx/acme"));
+    if (options->tls_acme)
+        TRY(mg_directory_make(acme, 0755));
+    if (options->tls_acme && chmod(acme, 0755) != 0) /* the workers read it, whatever the umask */
+        return fail_errno("chmod %s", acme);
     const struct mg_nginx_configuration configuration = {
         .directory = environment->directory,
         .runtime_directory = environment->runtime_directory,
@@ -317,6 +344,7 @@ configuration_install(const struct origins *origins, bool *ret_changed)
         .worker_count = (unsigned) options->gate_workers,
         .open_files = mg_nginx_open_files(),
         .tls_profile = profile,
+        .acme_directory = options->tls_acme ? acme : NULL,
         .sites = origins->sites,
         .site_count = origins->site_count,
     };
