@@ -32,11 +32,12 @@ static const struct {
 struct mg_status
 mg_cli_demo_make(const struct mg_cli *cli)
 {
-    return mg_cli_directory_make(cli->directory, mg_view_text("# The demo's configuration; see masugata.conf(5).\n"
-                                                              "tls.profile = \"aes256\"\n"
-                                                              "mail.url = \"smtp://127.0.0.1:2525\"\n"
-                                                              "mail.tls = \"off\"\n"
-                                                              "mail.from = \"no-reply@masugata.localhost\"\n"));
+    return mg_cli_directory_make(cli->directory,
+                                 mg_view_text("# The demo's configuration; see masugata.conf(5).\n"
+                                              "tls.profile = \"aes256\"\n"
+                                              "mail.url = \"smtp://127.0.0.1:2525\"\n"
+                                              "mail.tls = \"off\"\n"
+                                              "mail.from = \"no-reply@masugata.localhost\"\n"));
 }
 
 /* Without characters that look alike; 32 of them, so that a byte's low bits choose evenly. */
@@ -66,8 +67,9 @@ tenant_add(struct mg_admin *admin, size_t at)
     };
     TRY(mg_admin_tenant_add(admin, &request, &reply, &storage));
     if (reply.outcome != MG_GRANTED && reply.outcome != MG_TAKEN)
-        return fail_with(REFUSED, "tenant %s: %s %.*s", demo_tenants[at].name, mg_outcome_text(reply.outcome, 0),
-                         (int) reply.reason.length, (const char *) reply.reason.bytes);
+        return fail_with(REFUSED, "tenant %s: %s %.*s", demo_tenants[at].name,
+                         mg_outcome_text(reply.outcome, 0), (int) reply.reason.length,
+                         (const char *) reply.reason.bytes);
     return OK;
 }
 
@@ -79,7 +81,7 @@ tenants_look(struct mg_admin *admin, size_t *ret_count, bool *ret_ready)
     struct mg_reply_tenant_list reply;
     *ret_count = 0;
     *ret_ready = true;
-    TRY(mg_admin_tenant_list(admin, &(struct mg_request_tenant_list) {0}, &reply, &storage));
+    TRY(mg_admin_tenant_list(admin, &(struct mg_request_tenant_list){0}, &reply, &storage));
     for (;;) {
         struct mg_record_tenant_row row;
         bool more;
@@ -103,8 +105,8 @@ tenants_wait(const struct mg_cli *cli, struct mg_admin *admin)
             return OK;
         (void) usleep(100000);
     }
-    return fail_with(TIMEOUT, "the tenants' databases are not ready after %d s; see %s/log", TENANT_WAIT_MS / 1000,
-                     cli->directory);
+    return fail_with(TIMEOUT, "the tenants' databases are not ready after %d s; see %s/log",
+                     TENANT_WAIT_MS / 1000, cli->directory);
 }
 
 /* The password is empty when the user existed already: it was printed then. */
@@ -144,13 +146,17 @@ addresses_print(const struct mg_cli *cli, const struct mg_options *options)
                   mg_cli_say(cli, "operators' console", "運用者用コンソール"));
     (void) printf("  https://acme.localhost:%lld/.well-known/masugata/trust  %s\n", port,
                   mg_cli_say(cli, "public trust page", "公開トラストページ"));
-    (void) printf("\n%s\n  %s/tls/demo-ca.pem\n",
-                  mg_cli_say(cli, "The certificates are signed by the demo's own authority. To trust it, import this file into\n"
-                                  "the browser, or give it to curl with --cacert:",
-                             "証明書はデモ専用の認証局が署名しています。信頼するには次のファイルをブラウザに読み込むか、\n"
-                             "curl に --cacert で渡してください:"),
+    (void) printf(
+        "\n%s\n  %s/tls/demo-ca.pem\n",
+        mg_cli_say(
+            cli,
+            "The certificates are signed by the demo's own authority. To trust it, import this file into\n"
+            "the browser, or give it to curl with --cacert:",
+            "証明書はデモ専用の認証局が署名しています。信頼するには次のファイルをブラウザに読み込むか、\n"
+            "curl に --cacert で渡してください:"),
+        cli->directory);
+    (void) printf("%s\n  %s/demo/mail/\n", mg_cli_say(cli, "Mails that were sent:", "送信されたメール:"),
                   cli->directory);
-    (void) printf("%s\n  %s/demo/mail/\n", mg_cli_say(cli, "Mails that were sent:", "送信されたメール:"), cli->directory);
 }
 
 struct mg_status
@@ -159,7 +165,7 @@ mg_cli_demo_fill(const struct mg_cli *cli, const struct mg_options *options)
     OWN(admin) admin = NULL;
     OWN(cli_table) table = NULL;
     const char *const titles_en[] = {"TENANT", "LOGIN", "PASSWORD"};
-    const char *const titles_ja[] = {"テナント", "ログイン名", "パスワード"};
+    const char *const titles_ja[] = {"テナント", "サインイン名", "パスワード"};
     bool printed = true;
     TRY(mg_admin_open(cli, &admin));
     TRY(mg_cli_table_new(MG_COUNT(titles_en), cli->japanese ? titles_ja : titles_en, &table));
@@ -173,14 +179,20 @@ mg_cli_demo_fill(const struct mg_cli *cli, const struct mg_options *options)
         OWN_KEY(password, PASSWORD_CHARACTERS + 1);
         TRY(user_add(admin, i, (char *) password));
         printed = printed && password[0] == '\0';
-        TRY(mg_cli_table_cell(table, mg_view_text(demo_users[i].tenant[0] != '\0' ? demo_users[i].tenant : "-")));
+        TRY(mg_cli_table_cell(table,
+                              mg_view_text(demo_users[i].tenant[0] != '\0' ? demo_users[i].tenant : "-")));
         TRY(mg_cli_table_cell(table, mg_view_text(demo_users[i].login)));
         TRY(mg_cli_table_cell(table, mg_view_text(password[0] != '\0' ? (const char *) password : "…")));
     }
     addresses_print(cli, options);
-    (void) printf("\n%s\n", printed ? mg_cli_say(cli, "Logins (the passwords were printed at the first start; remove the directory to begin anew)",
-                                                 "ログイン (パスワードは初回起動時に表示済み。最初からやり直すにはディレクトリを削除)")
-                                    : mg_cli_say(cli, "Logins (random, printed this once)", "ログイン (乱数。表示は今回限り)"));
+    (void) printf(
+        "\n%s\n",
+        printed ? mg_cli_say(
+                      cli,
+                      "Logins (the passwords were printed at the first start; remove the directory to begin "
+                      "anew)",
+                      "サインイン (パスワードは初回起動時に表示済み。最初からやり直すにはディレクトリを削除)")
+                : mg_cli_say(cli, "Logins (random, printed this once)", "サインイン (乱数。表示は今回限り)"));
     mg_cli_table_print(table, stdout);
     (void) putchar('\n');
     return OK;

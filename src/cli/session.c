@@ -26,13 +26,14 @@ row_print(struct mg_cli_list *list, const struct mg_record_session_row *row)
 }
 
 static CHECKED struct mg_status
-page_print(const struct mg_cli *cli, struct mg_admin *admin, struct mg_cli_list *list, uint8_t after[FAMILY_BYTES],
-           size_t *after_length, bool *ret_more)
+page_print(const struct mg_cli *cli, struct mg_admin *admin, struct mg_cli_list *list,
+           uint8_t after[FAMILY_BYTES], size_t *after_length, bool *ret_more)
 {
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_session_list reply;
-    const struct mg_request_session_list request = {
-        .tenant = mg_view_text(tenant), .login = mg_view_text(login), .after = mg_view_of(after, *after_length)};
+    const struct mg_request_session_list request = {.tenant = mg_view_text(tenant),
+                                                    .login = mg_view_text(login),
+                                                    .after = mg_view_of(after, *after_length)};
     TRY(mg_admin_session_list(admin, &request, &reply, &storage));
     TRY(mg_cli_outcome(cli, reply.outcome, MG_VIEW_EMPTY));
     *ret_more = reply.more;
@@ -54,10 +55,14 @@ static CHECKED struct mg_status
 session_list(const struct mg_cli *cli, struct mg_admin *admin)
 {
     static const struct mg_cli_column columns[] = {
-        {"family", "FAMILY", "識別子", false},       {"tenant", "TENANT", "テナント", false},
-        {"login", "LOGIN", "ログイン名", false},     {"hosts", "HOSTS", "ホスト", false},
-        {"address", "ADDRESS", "アドレス", false},   {"signed_in_at", "SIGNED IN", "サインイン", false},
-        {"last_used_at", "LAST USED", "最終利用", false}, {"expires_at", "ENDS", "期限", false},
+        {"family", "FAMILY", "識別子", false},
+        {"tenant", "TENANT", "テナント", false},
+        {"login", "LOGIN", "サインイン名", false},
+        {"hosts", "HOSTS", "ホスト", false},
+        {"address", "ADDRESS", "アドレス", false},
+        {"signed_in_at", "SIGNED IN", "サインイン", false},
+        {"last_used_at", "LAST USED", "最終利用", false},
+        {"expires_at", "ENDS", "期限", false},
         {"user_agent", "DEVICE", "端末", false},
     };
     uint8_t after[FAMILY_BYTES] = {0};
@@ -80,7 +85,8 @@ session_revoke(const struct mg_cli *cli, struct mg_admin *admin)
     struct mg_request_session_end request = {.tenant = mg_view_text(tenant), .login = mg_view_text(login)};
     const bool one = cli->argc == 3;
     if (one + (login != NULL) + everybody != 1 || (everybody && tenant == NULL))
-        return fail_with(USAGE, "session revoke FAMILY, or --user LOGIN [--tenant NAME], or --tenant NAME --all");
+        return fail_with(USAGE,
+                         "session revoke FAMILY, or --user LOGIN [--tenant NAME], or --tenant NAME --all");
     if (one) {
         TRY(mg_unhex(mg_view_text(cli->argv[2]), family, sizeof family));
         request.scope = MG_SCOPE_ONE;
@@ -92,8 +98,9 @@ session_revoke(const struct mg_cli *cli, struct mg_admin *admin)
     if (one && reply.ended == 0)
         return fail_with(NOT_FOUND, "session %s", cli->argv[2]);
     if (!cli->json)
-        (void) printf(mg_cli_say(cli, "%" PRIu64 " sign-ins ended.\n", "%" PRIu64 " 件のサインインを終了しました。\n"),
-                      reply.ended);
+        (void) printf(
+            mg_cli_say(cli, "%" PRIu64 " sign-ins ended.\n", "%" PRIu64 " 件のサインインを終了しました。\n"),
+            reply.ended);
     else
         mg_cli_done(cli, "", "", "ended", reply.ended);
     return OK;
@@ -102,11 +109,14 @@ session_revoke(const struct mg_cli *cli, struct mg_admin *admin)
 int
 mg_cli_session(int argc, char **argv)
 {
-    static const struct mg_cli_verb verbs[] = {{"list", session_list, 0, 0}, {"revoke", session_revoke, 0, 1}};
-    static const struct mg_cli_option options[] = {
-        {"--tenant", &tenant, NULL}, {"--user", &login, NULL}, {"--all", NULL, &everybody}, {NULL, NULL, NULL}};
+    static const struct mg_cli_verb verbs[] = {{"list", session_list, 0, 0},
+                                               {"revoke", session_revoke, 0, 1}};
+    static const struct mg_cli_option options[] = {{"--tenant", &tenant, NULL},
+                                                   {"--user", &login, NULL},
+                                                   {"--all", NULL, &everybody},
+                                                   {NULL, NULL, NULL}};
     return mg_cli_verb_run(
-        &(struct mg_cli_verbs) {
+        &(struct mg_cli_verbs){
             .rows = verbs,
             .count = MG_COUNT(verbs),
             .options = options,
@@ -114,11 +124,14 @@ mg_cli_session(int argc, char **argv)
                      "       masugata session revoke FAMILY\n"
                      "       masugata session revoke --user LOGIN [--tenant NAME]\n"
                      "       masugata session revoke --tenant NAME --all",
-            .en = "One sign-in is one line: a family of sessions on the sign-in page and on each application.\n"
-                  "A revoked session is refused at its next request, on every worker, once the command returns.\n"
-                  "Without --tenant, --user means an operator.",
+            .en =
+                "One sign-in is one line: a family of sessions on the sign-in page and on each application.\n"
+                "A revoked session is refused at its next request, on every worker, once the command "
+                "returns.\n"
+                "Without --tenant, --user means an operator.",
             .ja = "1 行が 1 回のサインインです。サインイン画面と各アプリのセッションをまとめて表します。\n"
-                  "失効させたセッションは、コマンドが終わった時点から、どのワーカーでも次の要求で拒否されます。\n"
+                  "失効させたセッションは、コマンドが終わった時点から、どのワーカーでも次の要求で拒否されます"
+                  "。\n"
                   "--tenant なしの --user は運用者を指します。",
         },
         argc, argv);

@@ -6,7 +6,8 @@
 static const char *tenant, *name, *email, *roles, *language, *search, *after_login;
 static bool password_stdin, must_change, link_only;
 
-/* ---- lists ---------------------------------------------------------------------------------------------- */
+/* ---- lists ----------------------------------------------------------------------------------------------
+ */
 
 static CHECKED struct mg_status
 row_print(struct mg_cli_list *list, const struct mg_record_user_row *row)
@@ -24,16 +25,22 @@ row_print(struct mg_cli_list *list, const struct mg_record_user_row *row)
 }
 
 static const struct mg_cli_column columns[] = {
-    {"login", "LOGIN", "ログイン名", false},      {"name", "NAME", "氏名", false},
-    {"email", "E-MAIL", "メール", false},         {"roles", "ROLES", "ロール", false},
-    {"state", "STATE", "状態", false},            {"locked_until", "LOCKED UNTIL", "ロック期限", false},
-    {"sessions", "SESSIONS", "セッション", true}, {"last_sign_in_at", "LAST SIGN-IN", "最終サインイン", false},
-    {"created_at", "SINCE", "作成", false},       {"id", "ID", "番号", true},
+    {"login", "LOGIN", "サインイン名", false},
+    {"name", "NAME", "氏名", false},
+    {"email", "E-MAIL", "メール", false},
+    {"roles", "ROLES", "ロール", false},
+    {"state", "STATE", "状態", false},
+    {"locked_until", "LOCKED UNTIL", "ロック期限", false},
+    {"sessions", "SESSIONS", "セッション", true},
+    {"last_sign_in_at", "LAST SIGN-IN", "最終サインイン", false},
+    {"created_at", "SINCE", "作成", false},
+    {"id", "ID", "番号", true},
 };
 
 /* Prints the users of one page; with `only` just the one of that exact (folded) login. */
 static CHECKED struct mg_status
-page_print(const struct mg_cli *cli, struct mg_admin *admin, struct mg_cli_list *list, char after[256], bool *ret_more)
+page_print(const struct mg_cli *cli, struct mg_admin *admin, struct mg_cli_list *list, char after[256],
+           bool *ret_more)
 {
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_user_list reply;
@@ -76,7 +83,8 @@ user_show(const struct mg_cli *cli, struct mg_admin *admin)
     struct mg_record_user_row row;
     bool found = false;
     TRY(mg_login_fold(mg_view_text(cli->argv[2]), &login));
-    const struct mg_request_user_list request = {.tenant = mg_view_text(tenant), .search = mg_buffer_view(&login)};
+    const struct mg_request_user_list request = {.tenant = mg_view_text(tenant),
+                                                 .search = mg_buffer_view(&login)};
     TRY(mg_admin_user_list(admin, &request, &reply, &storage));
     TRY(mg_cli_outcome(cli, reply.outcome, MG_VIEW_EMPTY));
     /* The search also finds names and longer logins that begin so; logins come in order. */
@@ -92,7 +100,8 @@ user_show(const struct mg_cli *cli, struct mg_admin *admin)
     return OK;
 }
 
-/* ---- changes --------------------------------------------------------------------------------------------- */
+/* ---- changes ---------------------------------------------------------------------------------------------
+ */
 
 static CHECKED struct mg_status
 user_add(const struct mg_cli *cli, struct mg_admin *admin)
@@ -109,7 +118,9 @@ user_add(const struct mg_cli *cli, struct mg_admin *admin)
         .tenant = mg_view_text(tenant),
         .login = mg_view_text(login),
         .name = mg_view_text(name),
-        .email = mg_view_text(email != NULL ? email : strchr(login, '@') != NULL ? login : ""),
+        .email = mg_view_text(email != NULL                ? email
+                              : strchr(login, '@') != NULL ? login
+                                                           : ""),
         .roles = mg_view_text(roles),
         .language = mg_view_text(language),
         .password = mg_buffer_view(&password),
@@ -118,7 +129,8 @@ user_add(const struct mg_cli *cli, struct mg_admin *admin)
     TRY(mg_admin_user_add(admin, &request, &reply, &storage));
     TRY(mg_cli_outcome(cli, reply.outcome, reply.reason));
     mg_cli_done(cli, password_stdin ? "Added." : "Added; the invitation is on its way.",
-                password_stdin ? "追加しました。" : "追加しました。招待メールを送信します。", "user", reply.user);
+                password_stdin ? "追加しました。" : "追加しました。招待メールを送信します。", "user",
+                reply.user);
     return OK;
 }
 
@@ -132,7 +144,8 @@ disable(const struct mg_cli *cli, struct mg_admin *admin, bool disabled)
     TRY(mg_admin_user_disable(admin, &request, &reply, &storage));
     TRY(mg_cli_outcome(cli, reply.outcome, MG_VIEW_EMPTY));
     mg_cli_done(cli, disabled ? "Disabled; all sessions have ended." : "Enabled.",
-                disabled ? "無効にしました。セッションはすべて終了しました。" : "有効にしました。", "ended", reply.ended);
+                disabled ? "無効にしました。セッションはすべて終了しました。" : "有効にしました。", "ended",
+                reply.ended);
     return OK;
 }
 
@@ -158,7 +171,8 @@ lock(const struct mg_cli *cli, struct mg_admin *admin, bool locked)
     TRY(mg_admin_user_lock(admin, &request, &reply, &storage));
     TRY(mg_cli_outcome(cli, reply.outcome, MG_VIEW_EMPTY));
     mg_cli_done(cli, locked ? "Locked: no sign-in by password." : "Unlocked; failures are forgotten.",
-                locked ? "ロックしました。パスワードではサインインできません。" : "ロックを解除し、失敗の記録を消しました。",
+                locked ? "ロックしました。パスワードではサインインできません。"
+                       : "ロックを解除し、失敗の記録を消しました。",
                 NULL, 0);
     return OK;
 }
@@ -175,7 +189,8 @@ user_unlock(const struct mg_cli *cli, struct mg_admin *admin)
     return lock(cli, admin, false);
 }
 
-/* ---- passwords -------------------------------------------------------------------------------------------- */
+/* ---- passwords --------------------------------------------------------------------------------------------
+ */
 
 static CHECKED struct mg_status
 link_print(const struct mg_cli *cli, struct mg_admin *admin)
@@ -184,7 +199,8 @@ link_print(const struct mg_cli *cli, struct mg_admin *admin)
     OWN_BUFFER(ticket, 64);
     struct mg_reply_user_ticket reply;
     char ends_at[MG_INSTANT_TEXT];
-    const struct mg_request_user_ticket request = {.tenant = mg_view_text(tenant), .login = mg_view_text(cli->argv[2])};
+    const struct mg_request_user_ticket request = {.tenant = mg_view_text(tenant),
+                                                   .login = mg_view_text(cli->argv[2])};
     TRY(mg_admin_user_ticket(admin, &request, &reply, &storage));
     TRY(mg_cli_outcome(cli, reply.outcome, MG_VIEW_EMPTY));
     TRY(mg_base64url(reply.ticket, &ticket));
@@ -195,8 +211,9 @@ link_print(const struct mg_cli *cli, struct mg_admin *admin)
                       (const char *) reply.sign_in_origin.bytes, mg_buffer_text(&ticket), ends_at);
     else
         (void) printf("%s\n%.*s/reset/new?ticket=%s\n",
-                      mg_cli_say(cli, "Hand this over in person; it works once:", "直接お渡しください。1 回だけ使えます:"), origin,
-                      (const char *) reply.sign_in_origin.bytes, mg_buffer_text(&ticket));
+                      mg_cli_say(cli, "Hand this over in person; it works once:",
+                                 "直接お渡しください。1 回だけ使えます:"),
+                      origin, (const char *) reply.sign_in_origin.bytes, mg_buffer_text(&ticket));
     return OK;
 }
 
@@ -207,11 +224,13 @@ user_password_reset(const struct mg_cli *cli, struct mg_admin *admin)
     struct mg_reply_user_invite reply;
     if (link_only)
         return link_print(cli, admin);
-    const struct mg_request_user_invite request = {.tenant = mg_view_text(tenant), .login = mg_view_text(cli->argv[2])};
+    const struct mg_request_user_invite request = {.tenant = mg_view_text(tenant),
+                                                   .login = mg_view_text(cli->argv[2])};
     TRY(mg_admin_user_invite(admin, &request, &reply, &storage));
     if (reply.outcome == MG_NOT_VALID)
-        return fail_with(REFUSED, "%s", mg_cli_say(cli, "no e-mail address, or disabled; see --link",
-                                                   "メールアドレスがないか、無効な利用者です。--link を参照"));
+        return fail_with(REFUSED, "%s",
+                         mg_cli_say(cli, "no e-mail address, or disabled; see --link",
+                                    "メールアドレスがないか、無効な利用者です。--link を参照"));
     TRY(mg_cli_outcome(cli, reply.outcome, MG_VIEW_EMPTY));
     mg_cli_done(cli, "The mail is on its way.", "メールを送信します。", NULL, 0);
     return OK;
@@ -227,9 +246,15 @@ int
 mg_cli_user(int argc, char **argv)
 {
     static const struct mg_cli_verb verbs[] = {
-        {"add", user_add, 1, 1},         {"list", user_list, 0, 0},     {"show", user_show, 1, 1},
-        {"lock", user_lock, 1, 1},       {"unlock", user_unlock, 1, 1}, {"disable", user_disable, 1, 1},
-        {"enable", user_enable, 1, 1},   {"import", user_import, 1, 1}, {"password-reset", user_password_reset, 1, 1},
+        {"add", user_add, 1, 1},
+        {"list", user_list, 0, 0},
+        {"show", user_show, 1, 1},
+        {"lock", user_lock, 1, 1},
+        {"unlock", user_unlock, 1, 1},
+        {"disable", user_disable, 1, 1},
+        {"enable", user_enable, 1, 1},
+        {"import", user_import, 1, 1},
+        {"password-reset", user_password_reset, 1, 1},
     };
     static const struct mg_cli_option options[] = {
         {"--tenant", &tenant, NULL},
@@ -245,24 +270,28 @@ mg_cli_user(int argc, char **argv)
         {NULL, NULL, NULL},
     };
     return mg_cli_verb_run(
-        &(struct mg_cli_verbs) {
+        &(struct mg_cli_verbs){
             .rows = verbs,
             .count = MG_COUNT(verbs),
             .options = options,
-            .usage = "masugata user add LOGIN [--tenant NAME] [--name TEXT] [--email ADDRESS] [--roles \"ROLE …\"]\n"
+            .usage = "masugata user add LOGIN [--tenant NAME] [--name TEXT] [--email ADDRESS] [--roles "
+                     "\"ROLE …\"]\n"
                      "                          [--language ja|en] [--password-stdin [--must-change]]\n"
                      "       masugata user list [--tenant NAME] [--search TEXT] [--after LOGIN]\n"
                      "       masugata user show|lock|unlock|disable|enable LOGIN [--tenant NAME]\n"
                      "       masugata user password-reset LOGIN [--tenant NAME] [--link]\n"
                      "       masugata user import FILE.csv --tenant NAME",
-            .en = "Without --tenant the users are the operators. Without --password-stdin a new user gets a mail\n"
+            .en = "Without --tenant the users are the operators. Without --password-stdin a new user gets a "
+                  "mail\n"
                   "with a link to choose a password (at least 15 characters, none of the common ones).\n"
                   "  lock            no sign-in by password; sessions go on\n"
                   "  unlock          lifts that, and a lock after wrong passwords\n"
                   "  disable         no sign-in at all; every session has ended when the command returns\n"
                   "  password-reset  sends a link to choose a new password; --link prints it instead\n"
-                  "  import          CSV with a first line of names: login,name,email,roles,language,password_hash;\n"
-                  "                  hashes are argon2id, bcrypt, yescrypt or sha512crypt, and are replaced by\n"
+                  "  import          CSV with a first line of names: "
+                  "login,name,email,roles,language,password_hash;\n"
+                  "                  hashes are argon2id, bcrypt, yescrypt or sha512crypt, and are replaced "
+                  "by\n"
                   "                  argon2id when the user signs in",
             .ja = "--tenant がなければ運用者を対象とします。--password-stdin がなければ、新しい利用者には\n"
                   "パスワードを設定するためのリンクをメールで送ります (15 文字以上、よくあるものは不可)。\n"
@@ -270,8 +299,10 @@ mg_cli_user(int argc, char **argv)
                   "  unlock          その解除と、誤りによるロックの解除\n"
                   "  disable         サインインをすべて止める。コマンド終了時に全セッションが終了している\n"
                   "  password-reset  新しいパスワードを設定するリンクを送る。--link なら画面に表示\n"
-                  "  import          1 行目が列名の CSV: login,name,email,roles,language,password_hash。ハッシュは\n"
-                  "                  argon2id・bcrypt・yescrypt・sha512crypt。サインイン時に argon2id へ置き換える",
+                  "  import          1 行目が列名の CSV: "
+                  "login,name,email,roles,language,password_hash。ハッシュは\n"
+                  "                  argon2id・bcrypt・yescrypt・sha512crypt。サインイン時に argon2id "
+                  "へ置き換える",
         },
         argc, argv);
 }

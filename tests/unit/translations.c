@@ -59,7 +59,7 @@ a_damaged_catalogue_gives_the_original(void **state)
     struct mg_view file, translation;
     assert_true(mg_embedded_find(mg_embedded_translations, mg_view_text("ja.mo"), &file));
     assert_true(mg_mo_find(file, mg_view_text("Sign in"), &translation));
-    assert_true(mg_view_is(translation, "ログイン"));
+    assert_true(mg_view_is(translation, "サインイン"));
     assert_false(mg_mo_find(file, mg_view_text("no such text"), &translation));
     OWN_BUFFER(copy, 1 << 20);
     for (size_t length = 0; length < file.length; length += 97) {
