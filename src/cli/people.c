@@ -60,6 +60,8 @@ mg_cli_outcome(const struct mg_cli *cli, uint64_t outcome, struct mg_view reason
 {
     if (outcome == MG_GRANTED)
         return OK;
+    if (code_of(outcome) != MG_REFUSED) /* the error's own text says it; what remains is which */
+        return mg_fail_with(code_of(outcome), MG_HERE, "%.*s", (int) reason.length, (const char *) reason.bytes);
     return mg_fail_with(code_of(outcome), MG_HERE, "%s%s%.*s", mg_outcome_text(outcome, cli->japanese),
                         reason.length != 0 ? " " : "", (int) reason.length, (const char *) reason.bytes);
 }

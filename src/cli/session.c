@@ -35,7 +35,7 @@ page_print(const struct mg_cli *cli, struct mg_admin *admin, struct mg_cli_list 
                                                     .login = mg_view_text(login),
                                                     .after = mg_view_of(after, *after_length)};
     TRY(mg_admin_session_list(admin, &request, &reply, &storage));
-    TRY(mg_cli_outcome(cli, reply.outcome, MG_VIEW_EMPTY));
+    TRY(mg_cli_outcome(cli, reply.outcome, mg_view_text(login != NULL ? login : tenant)));
     *ret_more = reply.more;
     for (;;) {
         struct mg_record_session_row row;
@@ -88,13 +88,14 @@ session_revoke(const struct mg_cli *cli, struct mg_admin *admin)
         return fail_with(USAGE,
                          "session revoke FAMILY, or --user LOGIN [--tenant NAME], or --tenant NAME --all");
     if (one) {
-        TRY(mg_unhex(mg_view_text(cli->argv[2]), family, sizeof family));
+        if (!mg_ok(mg_unhex(mg_view_text(cli->argv[2]), family, sizeof family)))
+            return fail_with(USAGE, "%s is no identifier of `session list`", cli->argv[2]);
         request.scope = MG_SCOPE_ONE;
         request.family = mg_view_of(family, sizeof family);
     } else
         request.scope = login != NULL ? MG_SCOPE_USER : MG_SCOPE_TENANT;
     TRY(mg_admin_session_end(admin, &request, &reply, &storage));
-    TRY(mg_cli_outcome(cli, reply.outcome, MG_VIEW_EMPTY));
+    TRY(mg_cli_outcome(cli, reply.outcome, mg_view_text(login != NULL ? login : tenant)));
     if (one && reply.ended == 0)
         return fail_with(NOT_FOUND, "session %s", cli->argv[2]);
     if (!cli->json)

@@ -139,7 +139,7 @@ suspend(const struct mg_cli *cli, struct mg_admin *admin, bool suspended)
     struct mg_reply_tenant_suspend reply;
     const struct mg_request_tenant_suspend request = {.tenant = mg_view_text(cli->argv[2]), .suspended = suspended};
     TRY(mg_admin_tenant_suspend(admin, &request, &reply, &storage));
-    TRY(mg_cli_outcome(cli, reply.outcome, MG_VIEW_EMPTY));
+    TRY(mg_cli_outcome(cli, reply.outcome, mg_view_text(cli->argv[2])));
     mg_cli_done(cli, suspended ? "Suspended; its sessions have ended." : "Open again.",
                 suspended ? "停止しました。セッションはすべて終了しました。" : "再開しました。", "ended", reply.ended);
     return OK;

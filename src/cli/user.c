@@ -47,7 +47,7 @@ page_print(const struct mg_cli *cli, struct mg_admin *admin, struct mg_cli_list 
     const struct mg_request_user_list request = {
         .tenant = mg_view_text(tenant), .search = mg_view_text(search), .after = mg_view_text(after)};
     TRY(mg_admin_user_list(admin, &request, &reply, &storage));
-    TRY(mg_cli_outcome(cli, reply.outcome, MG_VIEW_EMPTY));
+    TRY(mg_cli_outcome(cli, reply.outcome, mg_view_text(tenant)));
     *ret_more = reply.more;
     for (;;) {
         struct mg_record_user_row row;
@@ -86,7 +86,7 @@ user_show(const struct mg_cli *cli, struct mg_admin *admin)
     const struct mg_request_user_list request = {.tenant = mg_view_text(tenant),
                                                  .search = mg_buffer_view(&login)};
     TRY(mg_admin_user_list(admin, &request, &reply, &storage));
-    TRY(mg_cli_outcome(cli, reply.outcome, MG_VIEW_EMPTY));
+    TRY(mg_cli_outcome(cli, reply.outcome, mg_view_text(tenant)));
     /* The search also finds names and longer logins that begin so; logins come in order. */
     TRY(mg_list_next_user_row(&reply.users, &row, &found));
     while (found && !mg_view_equal(row.login, mg_buffer_view(&login)))
@@ -142,7 +142,7 @@ disable(const struct mg_cli *cli, struct mg_admin *admin, bool disabled)
     const struct mg_request_user_disable request = {
         .tenant = mg_view_text(tenant), .login = mg_view_text(cli->argv[2]), .disabled = disabled};
     TRY(mg_admin_user_disable(admin, &request, &reply, &storage));
-    TRY(mg_cli_outcome(cli, reply.outcome, MG_VIEW_EMPTY));
+    TRY(mg_cli_outcome(cli, reply.outcome, mg_view_text(cli->argv[2])));
     mg_cli_done(cli, disabled ? "Disabled; all sessions have ended." : "Enabled.",
                 disabled ? "無効にしました。セッションはすべて終了しました。" : "有効にしました。", "ended",
                 reply.ended);
@@ -169,7 +169,7 @@ lock(const struct mg_cli *cli, struct mg_admin *admin, bool locked)
     const struct mg_request_user_lock request = {
         .tenant = mg_view_text(tenant), .login = mg_view_text(cli->argv[2]), .locked = locked};
     TRY(mg_admin_user_lock(admin, &request, &reply, &storage));
-    TRY(mg_cli_outcome(cli, reply.outcome, MG_VIEW_EMPTY));
+    TRY(mg_cli_outcome(cli, reply.outcome, mg_view_text(cli->argv[2])));
     mg_cli_done(cli, locked ? "Locked: no sign-in by password." : "Unlocked; failures are forgotten.",
                 locked ? "ロックしました。パスワードではサインインできません。"
                        : "ロックを解除し、失敗の記録を消しました。",
@@ -202,7 +202,7 @@ link_print(const struct mg_cli *cli, struct mg_admin *admin)
     const struct mg_request_user_ticket request = {.tenant = mg_view_text(tenant),
                                                    .login = mg_view_text(cli->argv[2])};
     TRY(mg_admin_user_ticket(admin, &request, &reply, &storage));
-    TRY(mg_cli_outcome(cli, reply.outcome, MG_VIEW_EMPTY));
+    TRY(mg_cli_outcome(cli, reply.outcome, mg_view_text(cli->argv[2])));
     TRY(mg_base64url(reply.ticket, &ticket));
     mg_instant_text(reply.ends_at, ends_at);
     const int origin = (int) reply.sign_in_origin.length;
@@ -231,7 +231,7 @@ user_password_reset(const struct mg_cli *cli, struct mg_admin *admin)
         return fail_with(REFUSED, "%s",
                          mg_cli_say(cli, "no e-mail address, or disabled; see --link",
                                     "メールアドレスがないか、無効な利用者です。--link を参照"));
-    TRY(mg_cli_outcome(cli, reply.outcome, MG_VIEW_EMPTY));
+    TRY(mg_cli_outcome(cli, reply.outcome, mg_view_text(cli->argv[2])));
     mg_cli_done(cli, "The mail is on its way.", "メールを送信します。", NULL, 0);
     return OK;
 }
