@@ -200,6 +200,10 @@ static CHECKED struct mg_status
 log_contains(int directory, const char *name, const char *text, bool *ret_contains)
 {
     OWN_FD fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT) { /* rotated away between the list and here */
+        *ret_contains = false;
+        return OK;
+    }
     if (fd < 0)
         return fail_errno("log %s", name);
     const off_t size = lseek(fd, 0, SEEK_END);
