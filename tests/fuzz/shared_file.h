@@ -7,15 +7,23 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+static char shared_path[] = "/dev/shm/mg-fuzz-XXXXXX";
+
+static void
+shared_remove(void)
+{
+    if (!mg_ok(mg_tree_remove(shared_path)))
+        (void) fprintf(stderr, "%s is left behind\n", shared_path);
+}
+
 static inline const char *
 shared_directory(void)
 {
-    static char directory[] = "/dev/shm/mg-fuzz-XXXXXX";
     static bool made;
     if (!made)
-        mg_must(mkdtemp(directory) != NULL);
+        mg_must(mkdtemp(shared_path) != NULL && atexit(shared_remove) == 0);
     made = true;
-    return directory;
+    return shared_path;
 }
 
 static inline void
