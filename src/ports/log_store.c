@@ -331,7 +331,9 @@ mg_log_add(struct mg_log_store *store, struct mg_view leaf, uint64_t *ret_index)
 static const uint8_t *
 tile_in_memory(const struct mg_log_store *store, unsigned level, uint64_t index)
 {
-    if (level < MG_LOG_LEVELS && index == store->state.tree.size >> (MG_TILE_HEIGHT * (level + 1)))
+    /* The highest level covers every size; a shift by 64 would be undefined. */
+    const unsigned shift = MG_TILE_HEIGHT * (level + 1);
+    if (level < MG_LOG_LEVELS && index == (shift < 64 ? store->state.tree.size >> shift : 0))
         return store->state.hashes[level][0].bytes;
     for (size_t i = 0; i < store->pending_count; i++) {
         const struct mg_tile *tile = &store->pending[i].tile;
