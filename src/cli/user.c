@@ -121,7 +121,9 @@ user_add(const struct mg_cli *cli, struct mg_admin *admin)
         .email = mg_view_text(email != NULL                ? email
                               : strchr(login, '@') != NULL ? login
                                                            : ""),
-        .roles = mg_view_text(roles),
+        .roles = mg_view_text(roles != NULL    ? roles
+                              : tenant != NULL ? "user"
+                                               : "operator"),
         .language = mg_view_text(language),
         .password = mg_buffer_view(&password),
         .must_change = must_change,
@@ -284,6 +286,7 @@ mg_cli_user(int argc, char **argv)
             .en = "Without --tenant the users are the operators. Without --password-stdin a new user gets a "
                   "mail\n"
                   "with a link to choose a password (at least 15 characters, none of the common ones).\n"
+                  "Without --roles a tenant's user is `user`, an operator `operator`.\n"
                   "  lock            no sign-in by password; sessions go on\n"
                   "  unlock          lifts that, and a lock after wrong passwords\n"
                   "  disable         no sign-in at all; every session has ended when the command returns\n"
@@ -295,6 +298,7 @@ mg_cli_user(int argc, char **argv)
                   "                  argon2id when the user signs in",
             .ja = "--tenant がなければ運用者を対象とします。--password-stdin がなければ、新しい利用者には\n"
                   "パスワードを設定するためのリンクをメールで送ります (15 文字以上、よくあるものは不可)。\n"
+                  "--roles がなければ、テナントの利用者は user、運用者は operator になります。\n"
                   "  lock            パスワードでのサインインを止める。セッションは続く\n"
                   "  unlock          その解除と、誤りによるロックの解除\n"
                   "  disable         サインインをすべて止める。コマンド終了時に全セッションが終了している\n"

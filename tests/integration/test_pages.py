@@ -231,3 +231,13 @@ def reaches(browser, url):
         return browser.get(url, follow=False).status in (200, 302)
     except OSError:
         return False
+
+
+def test_an_account_among_the_operators_needs_the_role(deployment):
+    """The probes' canary accounts are tenant 0's too: without the role `operator` they see and change nothing."""
+    deployment.masugata("user", "add", "watcher", "--name", "Watcher", "--roles", "auditor", "--email", "watcher@example.com",
+                        "--password-stdin", input=PASSWORD)
+    browser = Browser(deployment)
+    browser.sign_in(at_console(deployment, "/sign-in"), "watcher", PASSWORD)
+    page = browser.get(at_console(deployment))
+    assert "株式会社アクメ" not in page.text and "acme.localhost" not in page.text

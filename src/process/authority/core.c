@@ -86,9 +86,10 @@ operator_of_session(struct mg_view session, struct mg_core_actor *ret_actor, boo
     if (found.origin != MG_ORIGIN_OPERATOR || found.tenant_id != 0)
         return intrusion_record(&found);
     TRY(mg_core_database(&database));
-    TRY(mg_query(database, &rows, "SELECT login, name FROM account WHERE id = $1 AND tenant = 0 AND disabled_at IS NULL",
+    TRY(mg_query(database, &rows, "SELECT login, name, roles FROM account WHERE id = $1 AND tenant = 0 AND disabled_at IS NULL",
                  MG_I64(found.user_id)));
-    if (mg_rows_count(rows) != 1)
+    /* An account among the operators' is not enough: the probes' canaries are there too. */
+    if (mg_rows_count(rows) != 1 || (mg_core_role_bits(0, mg_rows_text(rows, 0, 2)) & MG_CORE_ROLE_OPERATOR) == 0)
         return OK;
     ret_actor->kind = MG_ACTOR_OPERATOR;
     TRY(mg_view_copy(mg_rows_text(rows, 0, 0), ret_actor->id, sizeof ret_actor->id));

@@ -40,6 +40,7 @@ CHECKED struct mg_status mg_core_host(struct mg_view host, struct mg_core_host *
 
 /* Role names (separated by spaces) as the bits of the policy snapshot; unknown names give no bit. */
 uint32_t mg_core_role_bits(uint64_t tenant, struct mg_view roles);
+#define MG_CORE_ROLE_OPERATOR (1U << 4) /* may do what the console and its requests offer */
 
 /* Who asks for something, for decisions and records. */
 struct mg_core_actor {
