@@ -194,3 +194,11 @@ def test_random_kills_lose_nothing(deployment, signed_in):
                              str(deployment.directory / "audit/log.vkey")], capture_output=True, text=True)
     assert verify.returncode == 0, verify.stdout + verify.stderr
     print(f"{KILLS} kills, {len(added)} users added, {len(revoked)} sign-outs acknowledged")
+
+
+def test_an_orderly_stop_leaves_no_key_on_tmpfs_and_loses_no_session(deployment, signed_in):
+    run_directory = deployment.run_directory
+    deployment.stop()
+    assert not run_directory.exists()
+    deployment.up()
+    wait_until(lambda: signed_in.send(home(deployment)).status == 200, 20, what="the session of before the stop")

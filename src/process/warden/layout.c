@@ -1,6 +1,7 @@
 #include "base/io.h"
 #include "process/warden/warden.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -152,4 +153,25 @@ warden_layout(const struct warden *warden)
     for (size_t i = 0; i < MG_COUNT(rows); i++)
         TRY(directory_put(bases[rows[i].base], rows[i].relative, rows[i].owner, rows[i].group, rows[i].mode));
     return own_log_open_to_prober();
+}
+
+struct mg_status
+warden_layout_clear(const struct warden *warden)
+{
+    DIR *directory = opendir(warden->deployment.run);
+    struct mg_status status = OK;
+    if (directory == NULL)
+        return fail_errno("runtime directory %s", warden->deployment.run);
+    for (const struct dirent *entry; mg_ok(status) && (entry = readdir(directory)) != NULL;) {
+        char path[MG_PATH];
+        /* The socket goes last: `masugata down` waits for its end. */
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+            strcmp(entry->d_name, "warden.sock") == 0)
+            continue;
+        status = mg_path_join(path, warden->deployment.run, entry->d_name);
+        if (mg_ok(status))
+            status = mg_tree_remove(path);
+    }
+    (void) closedir(directory);
+    return status;
 }

@@ -140,8 +140,12 @@ run(const char *state)
     loop_run(&warden);
     mg_log(MG_INFO, "stopping");
     children_stop(&warden);
+    const struct mg_status cleared = warden_layout_clear(&warden);
+    if (!mg_ok(cleared))
+        mg_log_status(MG_WARNING, "runtime directory", cleared);
     (void) mg_path_join(path, warden.deployment.run, "warden.sock").code;
     (void) unlink(path);
+    (void) rmdir(warden.deployment.run);
     mg_log(MG_INFO, "stopped");
     mg_options_drop(&warden.options);
     return OK;

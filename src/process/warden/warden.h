@@ -24,6 +24,9 @@ CHECKED struct mg_status warden_identity(enum mg_process process, uid_t *ret_uid
 #define WARDEN_GROUPS 2
 CHECKED struct mg_status warden_groups(enum mg_process process, gid_t groups[WARDEN_GROUPS], size_t *ret_count);
 CHECKED struct mg_status warden_layout(const struct warden *warden);
+/* After an orderly stop: keys, credentials and tables in clear on tmpfs must not outlive us. All of
+ * it is made anew at the next start, as after a reboot. */
+CHECKED struct mg_status warden_layout_clear(const struct warden *warden);
 
 /* children.c */
 CHECKED struct mg_status children_start(struct warden *warden);
