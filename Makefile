@@ -34,7 +34,7 @@ fuzz:
 	@tests/fuzz/run
 
 format:
-	@git ls-files 'src/*.c' 'src/*.h' 'tests/*.c' 'tests/*.h' 'examples/*.c' 'examples/*.h' | xargs clang-format -i
+	@git ls-files 'src/*.c' 'src/*.h' 'tests/*.c' 'tests/*.h' 'examples/*.c' 'examples/*.h' 'tools/*.c' | xargs clang-format -i
 
 lint: all
 	@tests/lint $(BUILD)

@@ -1,5 +1,5 @@
-/* Included first by clang-tidy (tests/lint). The analyzer sees one file at a time and would think that a failure
- * made elsewhere may be OK; a failure is said to be one here. */
+/* Included first by clang-tidy (tests/lint). The analyzer sees one file at a time and would think that a
+ * failure made elsewhere may be OK; a failure is said to be one here. */
 #include "base/status.h"
 #undef fail_with
 #undef fail_errno

@@ -29,7 +29,7 @@ token_split(struct mg_view token, struct parts *ret_parts)
     const uint8_t *second = first == NULL ? NULL : memchr(first + 1, '.', (size_t) (end - first - 1));
     if (second == NULL || memchr(second + 1, '.', (size_t) (end - second - 1)) != NULL)
         return fail_with(REFUSED, "the assertion has not three parts");
-    *ret_parts = (struct parts) {
+    *ret_parts = (struct parts){
         .header = mg_view_of(token.bytes, (size_t) (first - token.bytes)),
         .payload = mg_view_of(first + 1, (size_t) (second - first - 1)),
         .signature = mg_view_of(second + 1, (size_t) (end - second - 1)),
@@ -67,7 +67,8 @@ signature_check(const struct parts *parts)
     if (!mg_ok(mg_base64url_decode(parts->signature, &signature)) || signature.length != 64)
         return fail_with(REFUSED, "the signature is not one");
     TRY(key_find(mg_view_text(kid), key));
-    if (!mg_ok(mg_verify(MG_ES256, mg_view_of(key, sizeof key), parts->signed_text, mg_buffer_view(&signature))))
+    if (!mg_ok(
+            mg_verify(MG_ES256, mg_view_of(key, sizeof key), parts->signed_text, mg_buffer_view(&signature))))
         return fail_with(REFUSED, "the signature does not match");
     return OK;
 }

@@ -68,13 +68,15 @@ key_read(const json_t *jwk, struct key *key)
     const char *kid = json_string_value(json_object_get(jwk, "kid"));
     const char *type = json_string_value(json_object_get(jwk, "kty"));
     const char *curve = json_string_value(json_object_get(jwk, "crv"));
-    const char *parts[2] = {json_string_value(json_object_get(jwk, "x")), json_string_value(json_object_get(jwk, "y"))};
-    if (kid == NULL || type == NULL || curve == NULL || strcmp(type, "EC") != 0 || strcmp(curve, "P-256") != 0 ||
-        !mg_ok(mg_view_copy(mg_view_text(kid), key->kid, sizeof key->kid)))
+    const char *parts[2] = {json_string_value(json_object_get(jwk, "x")),
+                            json_string_value(json_object_get(jwk, "y"))};
+    if (kid == NULL || type == NULL || curve == NULL || strcmp(type, "EC") != 0 ||
+        strcmp(curve, "P-256") != 0 || !mg_ok(mg_view_copy(mg_view_text(kid), key->kid, sizeof key->kid)))
         return false;
     for (size_t i = 0; i < 2; i++) {
         OWN_BUFFER(number, 64);
-        if (parts[i] == NULL || !mg_ok(mg_base64url_decode(mg_view_text(parts[i]), &number)) || number.length != 32)
+        if (parts[i] == NULL || !mg_ok(mg_base64url_decode(mg_view_text(parts[i]), &number)) ||
+            number.length != 32)
             return false;
         memcpy(key->point + 32 * i, number.bytes, 32);
     }
@@ -90,7 +92,8 @@ refresh(int64_t now_ms)
     size_t count = 0;
     set.tried_ms = now_ms;
     TRY(fetch(&text));
-    MG_CLEANUP(json_drop) json_t *json = json_loadb(mg_buffer_text(&text), text.length, JSON_REJECT_DUPLICATES, NULL);
+    MG_CLEANUP(json_drop)
+    json_t *json = json_loadb(mg_buffer_text(&text), text.length, JSON_REJECT_DUPLICATES, NULL);
     const json_t *list = json_object_get(json, "keys");
     if (!json_is_array(list))
         return fail_with(UNAVAILABLE, "the key set is not one");
@@ -126,7 +129,8 @@ find_locked(struct mg_view kid, uint8_t ret_key[64])
     }
     const struct key *key = lookup(kid);
     if (key == NULL)
-        return set.fetched_ms == 0 ? fail_with(UNAVAILABLE, "no key set yet") : fail_with(NOT_FOUND, "unknown key");
+        return set.fetched_ms == 0 ? fail_with(UNAVAILABLE, "no key set yet")
+                                   : fail_with(NOT_FOUND, "unknown key");
     memcpy(ret_key, key->point, 64);
     return OK;
 }

@@ -24,7 +24,8 @@ away(const struct visit *visit, struct mg_status status, struct mg_web_answer *a
     mg_log_status(MG_WARNING, "database", status);
     mg_web_answer_clear(answer);
     return page_message(visit->language, 503, "The database is not available",
-                        "Your notes are safe. Please try again in a moment; this page works again by itself.", answer);
+                        "Your notes are safe. Please try again in a moment; this page works again by itself.",
+                        answer);
 }
 
 static struct mg_status
@@ -55,10 +56,12 @@ post_note(const struct visit *visit, struct mg_web_answer *answer)
 {
     OWN_FORM(form);
     if (!mg_ok(mg_form_decode(visit->request->body, &form)))
-        return page_message(visit->language, 400, "Not possible", "A note has 1 to 2000 bytes of text.", answer);
+        return page_message(visit->language, 400, "Not possible", "A note has 1 to 2000 bytes of text.",
+                            answer);
     const struct mg_view text = mg_form_value(&form, "text");
     if (text.length == 0 || text.length > NOTE_BYTES)
-        return page_message(visit->language, 400, "Not possible", "A note has 1 to 2000 bytes of text.", answer);
+        return page_message(visit->language, 400, "Not possible", "A note has 1 to 2000 bytes of text.",
+                            answer);
     const struct mg_status status = store_add(&visit->identity, text);
     return mg_ok(status) ? redirect_home(answer) : away(visit, status, answer);
 }
@@ -93,12 +96,13 @@ handle(void *context, const struct mg_web_request *request, struct mg_web_answer
     struct mg_view languages = MG_VIEW_EMPTY, token = MG_VIEW_EMPTY;
     unsigned count = 0, tokens = 0;
     (void) mg_web_header(request, "Accept-Language", &languages, &count);
-    struct visit visit = {.request = request, .language = mg_prefers_japanese(languages) ? MG_JAPANESE : MG_ENGLISH};
+    struct visit visit = {.request = request,
+                          .language = mg_prefers_japanese(languages) ? MG_JAPANESE : MG_ENGLISH};
     if (mg_view_is(request->path, "/notes.css"))
         return page_style(answer);
     (void) mg_web_header(request, "X-Masugata-Assertion", &token, &tokens);
-    const struct mg_status known =
-        tokens == 1 ? identity_of(token, mg_now(), &visit.identity) : fail_with(REFUSED, "%u assertions", tokens);
+    const struct mg_status known = tokens == 1 ? identity_of(token, mg_now(), &visit.identity)
+                                               : fail_with(REFUSED, "%u assertions", tokens);
     if (!mg_ok(known)) {
         if (tokens != 0) /* none at all is the watch, which only wants to know that we answer */
             mg_log_status(MG_WARNING, "request refused", known);
@@ -122,8 +126,8 @@ static bool
 arguments_read(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"socket", required_argument, NULL, 's'},   {"credentials", required_argument, NULL, 'c'},
-        {"issuer", required_argument, NULL, 'i'},   {"audience", required_argument, NULL, 'a'},
+        {"socket", required_argument, NULL, 's'},    {"credentials", required_argument, NULL, 'c'},
+        {"issuer", required_argument, NULL, 'i'},    {"audience", required_argument, NULL, 'a'},
         {"authority", required_argument, NULL, 't'}, {NULL, 0, NULL, 0},
     };
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -161,8 +165,10 @@ main(int argc, char **argv)
     int number = 0;
     mg_log_open("notes", MG_INFO);
     if (!arguments_read(argc, argv)) {
-        (void) fprintf(stderr, "usage: %s --socket PATH --credentials FILE --issuer ORIGIN --audience \"HOST ...\""
-                               " [--authority PEM]\n", argv[0]);
+        (void) fprintf(stderr,
+                       "usage: %s --socket PATH --credentials FILE --issuer ORIGIN --audience \"HOST ...\""
+                       " [--authority PEM]\n",
+                       argv[0]);
         return 2;
     }
     /* Before any thread exists, so that all of them have it blocked. */

@@ -20,7 +20,7 @@ struct settings {
     const char *credentials; /* database.json */
     const char *issuer;      /* who signs assertions: "https://id.acme.localhost:8443" */
     const char *audience;    /* for whom: our hosts, with spaces between */
-    const char *authority;   /* PEM file of the CA that the issuer's certificate is from; NULL: the system's */
+    const char *authority; /* PEM file of the CA that the issuer's certificate is from; NULL: the system's */
 };
 extern struct settings settings;
 
@@ -48,7 +48,8 @@ struct note {
 #define NOTE_BYTES 2000
 
 CHECKED struct mg_status store_open(const char *credentials_path);
-CHECKED struct mg_status store_list(const struct identity *reader, struct note notes[NOTES_SHOWN], size_t *ret_count);
+CHECKED struct mg_status store_list(const struct identity *reader, struct note notes[NOTES_SHOWN],
+                                    size_t *ret_count);
 CHECKED struct mg_status store_add(const struct identity *author, struct mg_view text);
 /* Only one's own; somebody else's stays. */
 CHECKED struct mg_status store_remove(const struct identity *author, int64_t number);
@@ -57,11 +58,12 @@ CHECKED struct mg_status store_role(char role[64]);
 
 /* ---- page.c ---- */
 CHECKED struct mg_status pages_open(void);
-CHECKED struct mg_status page_notes(enum mg_language language, const struct identity *identity, const struct note *notes,
-                                    size_t count, const char *role, struct mg_web_answer *answer);
+CHECKED struct mg_status page_notes(enum mg_language language, const struct identity *identity,
+                                    const struct note *notes, size_t count, const char *role,
+                                    struct mg_web_answer *answer);
 /* A page with one message; `title` and `text` are English keys. */
-CHECKED struct mg_status page_message(enum mg_language language, unsigned status, const char *title, const char *text,
-                                      struct mg_web_answer *answer);
+CHECKED struct mg_status page_message(enum mg_language language, unsigned status, const char *title,
+                                      const char *text, struct mg_web_answer *answer);
 CHECKED struct mg_status page_style(struct mg_web_answer *answer);
 
 #endif

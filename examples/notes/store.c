@@ -11,13 +11,12 @@
 
 enum { CONNECTIONS_MOST = 8, WAIT_MS = 3000, CONNECT_MS = 2000, STATEMENT_MS = 5000, FILE_MOST = 4096 };
 
-static const char schema_sql[] =
-    "CREATE TABLE IF NOT EXISTS note ("
-    " number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
-    " author text NOT NULL,"
-    " author_name text NOT NULL,"
-    " body text NOT NULL CHECK (octet_length(body) BETWEEN 1 AND 2000),"
-    " at timestamptz NOT NULL)";
+static const char schema_sql[] = "CREATE TABLE IF NOT EXISTS note ("
+                                 " number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
+                                 " author text NOT NULL,"
+                                 " author_name text NOT NULL,"
+                                 " body text NOT NULL CHECK (octet_length(body) BETWEEN 1 AND 2000),"
+                                 " at timestamptz NOT NULL)";
 
 static struct {
     pthread_mutex_t lock;
@@ -41,14 +40,19 @@ credentials_use(const struct mg_buffer *text)
     const char *host = NULL, *name = NULL, *user = NULL, *password = NULL;
     json_int_t port = 0;
     MG_CLEANUP(json_drop) json_t *json = json_loadb(mg_buffer_text(text), text->length, 0, NULL);
-    if (json == NULL || json_unpack(json, "{s:s, s:I, s:s, s:s, s:s}", "host", &host, "port", &port, "dbname", &name,
-                                    "user", &user, "password", &password) != 0)
+    if (json == NULL || json_unpack(json, "{s:s, s:I, s:s, s:s, s:s}", "host", &host, "port", &port, "dbname",
+                                    &name, "user", &user, "password", &password) != 0)
         return fail_with(MALFORMED, "%s", store.path);
     if (store.pool != NULL)
         return mg_database_pool_credentials(store.pool, user, mg_view_text(password));
     const struct mg_database_address address = {
-        .host = host, .port = (unsigned) port, .database = name, .user = user, .password = mg_view_text(password),
-        .connect_ms = CONNECT_MS, .statement_ms = STATEMENT_MS,
+        .host = host,
+        .port = (unsigned) port,
+        .database = name,
+        .user = user,
+        .password = mg_view_text(password),
+        .connect_ms = CONNECT_MS,
+        .statement_ms = STATEMENT_MS,
     };
     return mg_database_pool_new(&address, CONNECTIONS_MOST, &store.pool);
 }
@@ -76,7 +80,7 @@ pool_now(bool look_again)
 {
     (void) pthread_mutex_lock(&store.lock);
     if (look_again)
-        store.changed = (struct timespec) {0};
+        store.changed = (struct timespec){0};
     const struct mg_status status = credentials_follow();
     (void) pthread_mutex_unlock(&store.lock);
     return status;
@@ -126,8 +130,9 @@ store_list(const struct identity *reader, struct note notes[NOTES_SHOWN], size_t
     OWN(database) database = NULL;
     OWN(rows) rows = NULL;
     TRY(connect_ready(&database));
-    TRY(mg_query(database, &rows, "SELECT number, at, author = $1, author_name, body FROM note"
-                                  " ORDER BY number DESC LIMIT $2",
+    TRY(mg_query(database, &rows,
+                 "SELECT number, at, author = $1, author_name, body FROM note"
+                 " ORDER BY number DESC LIMIT $2",
                  MG_STRING(reader->subject), MG_I64(NOTES_SHOWN)));
     const size_t count = mg_rows_count(rows);
     for (size_t i = 0; i < count && i < NOTES_SHOWN; i++) {
@@ -146,7 +151,8 @@ store_add(const struct identity *author, struct mg_view text)
 {
     OWN(database) database = NULL;
     TRY(connect_ready(&database));
-    return mg_query(database, NULL, "INSERT INTO note (author, author_name, body, at) VALUES ($1, $2, $3, $4)",
+    return mg_query(database, NULL,
+                    "INSERT INTO note (author, author_name, body, at) VALUES ($1, $2, $3, $4)",
                     MG_STRING(author->subject), MG_STRING(author->name), MG_TEXT(text), MG_INSTANT(mg_now()));
 }
 

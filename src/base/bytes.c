@@ -231,8 +231,7 @@ mg_unhex(struct mg_view text, uint8_t *bytes, size_t length)
 }
 
 static const char alphabet_url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-static const char alphabet_standard[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char alphabet_standard[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 static struct mg_status
 base64_encode(struct mg_view view, const char *alphabet, bool padding, struct mg_buffer *buffer)

@@ -16,12 +16,12 @@ struct mg_view {
     size_t length;
 };
 
-#define MG_VIEW_EMPTY ((struct mg_view) {.bytes = (const uint8_t *) "", .length = 0})
+#define MG_VIEW_EMPTY ((struct mg_view){.bytes = (const uint8_t *) "", .length = 0})
 
 static inline struct mg_view
 mg_view_of(const void *bytes, size_t length)
 {
-    return (struct mg_view) {.bytes = bytes, .length = length};
+    return (struct mg_view){.bytes = bytes, .length = length};
 }
 
 /* NULL gives the empty view. */
@@ -61,7 +61,7 @@ struct mg_buffer {
     size_t length, capacity, maximum;
 };
 
-#define MG_BUFFER(most) ((struct mg_buffer) {.maximum = (most)})
+#define MG_BUFFER(most) ((struct mg_buffer){.maximum = (most)})
 /* OWN_BUFFER(name, maximum): an empty buffer freed at scope end. */
 #define OWN_BUFFER(name, most) MG_CLEANUP(mg_buffer_drop) struct mg_buffer name = MG_BUFFER(most)
 

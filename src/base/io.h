@@ -16,8 +16,8 @@ CHECKED struct mg_status mg_fd_write_all(int fd, struct mg_view bytes);
 CHECKED struct mg_status mg_file_replace(const char *path, struct mg_view bytes, mode_t mode);
 
 /* The same with an owner, set before the name appears; (uid_t) -1 leaves it. */
-CHECKED struct mg_status mg_file_replace_owned(const char *path, struct mg_view bytes, mode_t mode,
-                                               uid_t uid, gid_t gid);
+CHECKED struct mg_status mg_file_replace_owned(const char *path, struct mg_view bytes, mode_t mode, uid_t uid,
+                                               gid_t gid);
 
 CHECKED struct mg_status mg_directory_sync(const char *path);
 /* Makes the directory and its missing parents; an existing one keeps its mode and owner. */

@@ -14,11 +14,11 @@
 #define OWN(type) MG_CLEANUP(mg_##type##_drop) struct mg_##type *
 
 /* Evaluates to the pointer and leaves NULL behind. */
-#define TAKE(pointer)                            \
-    __extension__({                              \
+#define TAKE(pointer)                             \
+    __extension__({                               \
         __typeof__(pointer) mg_taken = (pointer); \
-        (pointer) = NULL;                        \
-        mg_taken;                                \
+        (pointer) = NULL;                         \
+        mg_taken;                                 \
     })
 
 /* Closes a file descriptor at scope end; -1 means none. */

@@ -28,9 +28,9 @@ struct mg_wiper {
     size_t length;
 };
 void mg_wiper_drop(struct mg_wiper *wiper);
-#define OWN_KEY(name, size)                            \
-    uint8_t name[size];                                \
-    MG_CLEANUP(mg_wiper_drop)                          \
+#define OWN_KEY(name, size)                                                      \
+    uint8_t name[size];                                                          \
+    MG_CLEANUP(mg_wiper_drop)                                                    \
     struct mg_wiper mg_wiper_##name = {.bytes = (name), .length = sizeof(name)}; \
     (void) mg_wiper_##name
 

@@ -29,7 +29,7 @@ fail_v(enum mg_code code, const char *where, const char *suffix, const char *for
         (void) snprintf(text + used, sizeof text - used, ": %s", suffix);
     }
     memcpy(detail_text, text, sizeof text);
-    return (struct mg_status) {.code = code, .where = where, .detail = detail_text};
+    return (struct mg_status){.code = code, .where = where, .detail = detail_text};
 }
 
 struct mg_status

@@ -28,7 +28,7 @@ struct mg_status {
 
 #define CHECKED __attribute__((warn_unused_result))
 
-#define OK ((struct mg_status) {.code = MG_OK, .where = NULL, .detail = ""})
+#define OK ((struct mg_status){.code = MG_OK, .where = NULL, .detail = ""})
 
 #define MG_TEXT_OF_(x) #x
 #define MG_TEXT_OF(x) MG_TEXT_OF_(x)
@@ -38,7 +38,7 @@ struct mg_status {
 #endif
 
 /* fail(NOT_FOUND): a status with that code. */
-#define fail(name) ((struct mg_status) {.code = MG_##name, .where = MG_HERE, .detail = ""})
+#define fail(name) ((struct mg_status){.code = MG_##name, .where = MG_HERE, .detail = ""})
 
 /* fail_with(INVALID, "port %u", port): the same with a detail; the text must hold no secret. */
 #define fail_with(name, ...) mg_fail_with(MG_##name, MG_HERE, __VA_ARGS__)
@@ -76,9 +76,9 @@ const struct mg_error_row *mg_error_row(enum mg_code code);
 
 /* A bug: says where and aborts, in production too. A stopped process is restarted, a wrong one
  * lies. Not for input, and not in the gate, which refuses the request instead. */
-#define mg_must(condition)                      \
-    do {                                        \
-        if (__builtin_expect(!(condition), 0))  \
+#define mg_must(condition)                       \
+    do {                                         \
+        if (__builtin_expect(!(condition), 0))   \
             mg_must_failed(#condition, MG_HERE); \
     } while (0)
 __attribute__((noreturn)) void mg_must_failed(const char *condition, const char *where);

@@ -38,8 +38,7 @@ mg_instant_text(mg_instant instant, char text[MG_INSTANT_TEXT])
     (void) snprintf(text, MG_INSTANT_TEXT, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
                     (unsigned) (broken.tm_year + 1900) % 10000U, (unsigned) (broken.tm_mon + 1) % 100U,
                     (unsigned) broken.tm_mday % 100U, (unsigned) broken.tm_hour % 100U,
-                    (unsigned) broken.tm_min % 100U, (unsigned) broken.tm_sec % 100U,
-                    (unsigned) ms % 1000U);
+                    (unsigned) broken.tm_min % 100U, (unsigned) broken.tm_sec % 100U, (unsigned) ms % 1000U);
 }
 
 /* Reads exactly `count` digits. */

@@ -7,8 +7,8 @@
 /* Milliseconds since 1970-01-01T00:00:00Z. */
 typedef int64_t mg_instant;
 
-mg_instant mg_now(void);           /* wall clock */
-int64_t mg_monotonic_ms(void);     /* for waits and ages inside one process */
+mg_instant mg_now(void);       /* wall clock */
+int64_t mg_monotonic_ms(void); /* for waits and ages inside one process */
 
 /* RFC 3339 in UTC with milliseconds, e.g. 2026-11-22T05:19:00.000Z. */
 #define MG_INSTANT_TEXT 32

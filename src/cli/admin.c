@@ -67,13 +67,13 @@ answer_take(const struct mg_packet *answer, enum mg_kind expected, struct mg_buf
     if (answer->kind != MG_REPLY_failed || !mg_ok(mg_decode_reply_failed(answer->fields, &failed)))
         return fail_with(MALFORMED, "an answer of the wrong kind");
     const bool known = failed.code > 0 && failed.code < MG_CODE_COUNT;
-    return mg_fail_with(known ? (enum mg_code) failed.code : MG_SYSTEM, MG_HERE, "%.*s", (int) failed.detail.length,
-                        (const char *) failed.detail.bytes);
+    return mg_fail_with(known ? (enum mg_code) failed.code : MG_SYSTEM, MG_HERE, "%.*s",
+                        (int) failed.detail.length, (const char *) failed.detail.bytes);
 }
 
 static CHECKED struct mg_status
-exchange(struct mg_admin *admin, enum mg_process receiver, const struct mg_buffer *packet, enum mg_kind expected,
-         struct mg_buffer *storage)
+exchange(struct mg_admin *admin, enum mg_process receiver, const struct mg_buffer *packet,
+         enum mg_kind expected, struct mg_buffer *storage)
 {
     const char *name = "admin/admin.sock";
     int *fd = &admin->authority_fd;
@@ -95,8 +95,9 @@ exchange(struct mg_admin *admin, enum mg_process receiver, const struct mg_buffe
     if (receiver == MG_WARDEN || !mg_ok(status))
         mg_fd_drop(fd); /* the warden serves one request a connection */
     if (status.code == MG_UNAVAILABLE)
-        return fail_with(REFUSED, "the process closed the connection: this user is not an operator here, or it is "
-                                  "being restarted");
+        return fail_with(REFUSED,
+                         "the process closed the connection: this user is not an operator here, or it is "
+                         "being restarted");
     if (status.code == MG_TIMEOUT)
         return fail_with(TIMEOUT, "no answer in %d s", ANSWER_SECONDS);
     TRY(status);
@@ -107,15 +108,15 @@ exchange(struct mg_admin *admin, enum mg_process receiver, const struct mg_buffe
 
 #define RECORD(name, fields)
 #define REPLY(name, maximum, fields)
-#define MESSAGE(name, senders, receiver, maximum, fields)                                                     \
-    struct mg_status mg_admin_##name(struct mg_admin *admin, const struct mg_request_##name *request,         \
-                                     struct mg_reply_##name *ret_reply, struct mg_buffer *storage)            \
-    {                                                                                                         \
-        OWN_BUFFER(packet, MG_PACKET_HEADER + (maximum));                                                     \
-        TRY(mg_packet_begin(&packet, MG_REQUEST_##name, 1));                                                  \
-        TRY(mg_encode_request_##name(request, &packet));                                                      \
-        TRY(exchange(admin, (enum mg_process) MG_##receiver, &packet, MG_REPLY_##name, storage));             \
-        return mg_decode_reply_##name(mg_buffer_view(storage), ret_reply);                                    \
+#define MESSAGE(name, senders, receiver, maximum, fields)                                             \
+    struct mg_status mg_admin_##name(struct mg_admin *admin, const struct mg_request_##name *request, \
+                                     struct mg_reply_##name *ret_reply, struct mg_buffer *storage)    \
+    {                                                                                                 \
+        OWN_BUFFER(packet, MG_PACKET_HEADER + (maximum));                                             \
+        TRY(mg_packet_begin(&packet, MG_REQUEST_##name, 1));                                          \
+        TRY(mg_encode_request_##name(request, &packet));                                              \
+        TRY(exchange(admin, (enum mg_process) MG_##receiver, &packet, MG_REPLY_##name, storage));     \
+        return mg_decode_reply_##name(mg_buffer_view(storage), ret_reply);                            \
     }
 #include "../../catalogue/messages.def"
 #undef MESSAGE

@@ -43,9 +43,11 @@ help_all(const struct mg_cli *cli)
 {
     OWN_BUFFER(text, 8192);
     for (size_t i = 0; i < MG_COUNT(words); i++)
-        if (!mg_ok(mg_buffer_format(&text, "%s\n%s\n\n", words[i].usage, mg_cli_say(cli, words[i].en, words[i].ja))))
+        if (!mg_ok(mg_buffer_format(&text, "%s\n%s\n\n", words[i].usage,
+                                    mg_cli_say(cli, words[i].en, words[i].ja))))
             break;
-    return mg_cli_help(cli, "masugata audit search|tail|verify|witness|proof|export", mg_buffer_text(&text), mg_buffer_text(&text));
+    return mg_cli_help(cli, "masugata audit search|tail|verify|witness|proof|export", mg_buffer_text(&text),
+                       mg_buffer_text(&text));
 }
 
 int
@@ -78,8 +80,10 @@ mg_cli_audit(int argc, char **argv)
     const char *word = cli.argc > 1 ? cli.argv[1] : "";
     for (size_t i = 0; i < MG_COUNT(words); i++)
         if (strcmp(word, words[i].word) == 0)
-            return cli.help ? mg_cli_help(&cli, words[i].usage, words[i].en, words[i].ja) : words[i].run(&cli, &values);
+            return cli.help ? mg_cli_help(&cli, words[i].usage, words[i].en, words[i].ja)
+                            : words[i].run(&cli, &values);
     if (cli.help)
         return help_all(&cli);
-    return mg_cli_fail(&cli, fail_with(USAGE, "audit %s; the words are search, tail, verify, witness, proof, export", word));
+    return mg_cli_fail(
+        &cli, fail_with(USAGE, "audit %s; the words are search, tail, verify, witness, proof, export", word));
 }

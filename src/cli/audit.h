@@ -6,7 +6,7 @@
 
 /* All options of all words; a word ignores none silently, see audit.c. */
 struct mg_audit_options {
-    const char *log, *key, *checkpoint, *remember, *witness;         /* verify */
+    const char *log, *key, *checkpoint, *remember, *witness;        /* verify */
     const char *tenant, *actor, *event, *class_uid, *since, *until; /* search, tail, export */
     const char *limit, *format, *output;
     const char *state; /* witness */

@@ -44,15 +44,17 @@ either(const char *a, const char *b)
 static const char *
 actor_of(const json_t *event)
 {
-    const char *user = either(text_at(event, "actor", "user", "name"), text_at(event, "actor", "user", "uid"));
-    return either(user, either(text_at(event, "actor", "process", "name"), text_at(event, "actor", "process", "uid")));
+    const char *user =
+        either(text_at(event, "actor", "user", "name"), text_at(event, "actor", "user", "uid"));
+    return either(
+        user, either(text_at(event, "actor", "process", "name"), text_at(event, "actor", "process", "uid")));
 }
 
 static const char *
 target_of(const json_t *event)
 {
-    const char *resource = json_string_value(
-        json_object_get(json_array_get(json_object_get(event, "resources"), 0), "name"));
+    const char *resource =
+        json_string_value(json_object_get(json_array_get(json_object_get(event, "resources"), 0), "name"));
     const char *named = either(text_at(event, "user", "name", NULL), text_at(event, "entity", "name", NULL));
     return either(either(named, text_at(event, "database", "name", NULL)),
                   either(text_at(event, "finding_info", "title", NULL), resource != NULL ? resource : ""));
@@ -101,7 +103,8 @@ cef_add(const json_t *event, uint64_t index, struct mg_buffer *line)
     TRY(mg_buffer_add_byte(line, '|'));
     TRY(escaped_add(line, text_at(event, "message", NULL, NULL), header));
     TRY(mg_buffer_format(line, "|%d|rt=%" JSON_INTEGER_FORMAT " cn1=%" PRIu64 " cn1Label=entry",
-                         severities[severity_of(event)], json_integer_value(json_object_get(event, "time")), index));
+                         severities[severity_of(event)], json_integer_value(json_object_get(event, "time")),
+                         index));
     TRY(pair_add(line, " suser=", actor_of(event), value, ""));
     TRY(pair_add(line, " suid=", text_at(event, "actor", "user", "uid"), value, ""));
     TRY(pair_add(line, " src=", text_at(event, "src_endpoint", "ip", NULL), value, ""));
@@ -179,11 +182,14 @@ mg_audit_summary_read(struct mg_view json, struct mg_audit_summary *ret_summary)
         (void) snprintf(summary->time, sizeof summary->time, "-");
     (void) snprintf(summary->event, sizeof summary->event, "%s",
                     erased ? "(erased)" : text_at(event, "metadata", "event_code", NULL));
-    (void) snprintf(summary->tenant, sizeof summary->tenant, "%s", text_at(event, "metadata", "tenant_uid", NULL));
+    (void) snprintf(summary->tenant, sizeof summary->tenant, "%s",
+                    text_at(event, "metadata", "tenant_uid", NULL));
     (void) snprintf(summary->actor, sizeof summary->actor, "%s", actor_of(event));
     (void) snprintf(summary->target, sizeof summary->target, "%s", target_of(event));
-    (void) snprintf(summary->outcome, sizeof summary->outcome, "%s", text_at(event, "unmapped", "outcome", NULL));
-    (void) snprintf(summary->address, sizeof summary->address, "%s", text_at(event, "src_endpoint", "ip", NULL));
+    (void) snprintf(summary->outcome, sizeof summary->outcome, "%s",
+                    text_at(event, "unmapped", "outcome", NULL));
+    (void) snprintf(summary->address, sizeof summary->address, "%s",
+                    text_at(event, "src_endpoint", "ip", NULL));
     json_decref(event);
     return OK;
 }

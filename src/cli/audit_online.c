@@ -28,11 +28,12 @@ time_read(const char *text, int64_t *ret_time)
 }
 
 static CHECKED struct mg_status
-request_make(const struct mg_cli *cli, const struct mg_audit_options *options, struct mg_request_audit_events *request)
+request_make(const struct mg_cli *cli, const struct mg_audit_options *options,
+             struct mg_request_audit_events *request)
 {
     if (cli->argc > 3)
         return fail_with(USAGE, "one TEXT at most; quote it if it has spaces");
-    *request = (struct mg_request_audit_events) {
+    *request = (struct mg_request_audit_events){
         .all_tenants = options->tenant == NULL,
         .tenant = mg_view_text(options->tenant),
         .event = mg_view_text(options->event),
@@ -50,8 +51,8 @@ request_make(const struct mg_cli *cli, const struct mg_audit_options *options, s
 }
 
 static CHECKED struct mg_status
-ask(struct mg_admin *admin, const struct mg_request_audit_events *request, struct mg_reply_audit_events *reply,
-    struct mg_buffer *storage)
+ask(struct mg_admin *admin, const struct mg_request_audit_events *request,
+    struct mg_reply_audit_events *reply, struct mg_buffer *storage)
 {
     TRY(mg_admin_audit_events(admin, request, reply, storage));
     if (reply->outcome != MG_GRANTED)
@@ -68,15 +69,17 @@ row_add(struct mg_cli_table *table, const struct mg_record_audit_entry *entry)
     struct mg_audit_summary summary;
     TRY(mg_audit_summary_read(entry->event, &summary));
     (void) snprintf(number, sizeof number, "%" PRIu64, entry->index);
-    const char *cells[] = {number,        summary.time,    summary.event,   summary.outcome,
+    const char *cells[] = {number,        summary.time,    summary.event,  summary.outcome,
                            summary.actor, summary.address, summary.tenant, summary.target};
     for (size_t i = 0; i < MG_COUNT(cells); i++)
         TRY(mg_cli_table_cell(table, mg_view_text(cells[i])));
     return OK;
 }
 
-static const char *const titles_en[] = {"ENTRY", "TIME", "EVENT", "OUTCOME", "ACTOR", "ADDRESS", "TENANT", "TARGET"};
-static const char *const titles_ja[] = {"番号", "時刻", "事象", "結果", "実行者", "アドレス", "テナント", "対象"};
+static const char *const titles_en[] = {"ENTRY", "TIME",    "EVENT",  "OUTCOME",
+                                        "ACTOR", "ADDRESS", "TENANT", "TARGET"};
+static const char *const titles_ja[] = {"番号",   "時刻",     "事象",     "結果",
+                                        "実行者", "アドレス", "テナント", "対象"};
 
 /* Shows what a request finds, page by page, until `limit` entries; leaves where it stopped in
  * request->from. */

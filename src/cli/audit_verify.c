@@ -24,7 +24,8 @@ vkey_read(const char *path, enum mg_note_key_type type, struct mg_vkey *ret_key)
 
 /* --log and --key, or those of --dir. */
 static CHECKED struct mg_status
-paths_find(const struct mg_cli *cli, const struct mg_audit_options *options, char log[MG_PATH], char key[MG_PATH])
+paths_find(const struct mg_cli *cli, const struct mg_audit_options *options, char log[MG_PATH],
+           char key[MG_PATH])
 {
     if (cli->argc > 2)
         return fail_with(USAGE, "audit verify takes no %s", cli->argv[2]);
@@ -60,7 +61,8 @@ json_print(const struct mg_log_report *report)
                          ",\"rollback\":\"%s\",\"remembered_size\":%" PRIu64 ",\"witnessed_at\":%" PRIu64
                          ",\"findings_not_listed\":%zu,\"findings\":[",
                          report->count == 0 ? "true" : "false", report->size, root, report->checked,
-                         rollback_name(report->rollback), report->remembered, report->witnessed_s, report->not_listed));
+                         rollback_name(report->rollback), report->remembered, report->witnessed_s,
+                         report->not_listed));
     for (size_t i = 0; i < report->count; i++) {
         const struct mg_log_finding *finding = &report->findings[i];
         const struct mg_log_finding_row *row = mg_log_finding_row(finding->kind);
@@ -81,10 +83,13 @@ static void
 rollback_print(const struct mg_cli *cli, const struct mg_log_report *report)
 {
     if (report->rollback == MG_ROLLBACK_NOT_EXCLUDED)
-        (void) puts(mg_cli_say(cli, "roll-back not excluded: give a --checkpoint kept from earlier or from a witness",
-                               "roll-back not excluded (巻き戻しは否定できません): --checkpoint に以前の控えか立会人のものを指定してください"));
+        (void) puts(mg_cli_say(
+            cli, "roll-back not excluded: give a --checkpoint kept from earlier or from a witness",
+            "roll-back not excluded (巻き戻しは否定できません): --checkpoint に以前の控えか立会人のものを指定してください"));
     else if (report->rollback == MG_ROLLBACK_EXCLUDED)
-        (void) printf(mg_cli_say(cli, "no roll-back: the log continues the remembered checkpoint of %" PRIu64 " entries\n",
+        (void) printf(mg_cli_say(cli,
+                                 "no roll-back: the log continues the remembered checkpoint of %" PRIu64
+                                 " entries\n",
                                  "巻き戻しなし: 控えのチェックポイント(%" PRIu64 " 件)に続くログです\n"),
                       report->remembered);
     if (report->witnessed_s != 0) {
@@ -162,7 +167,8 @@ mg_audit_verify(const struct mg_cli *cli, const struct mg_audit_options *options
 }
 
 static CHECKED struct mg_status
-witness_look(const struct mg_cli *cli, const struct mg_audit_options *options, struct mg_witness_result *result)
+witness_look(const struct mg_cli *cli, const struct mg_audit_options *options,
+             struct mg_witness_result *result)
 {
     char log[MG_PATH], key_path[MG_PATH];
     struct mg_vkey key;
@@ -189,8 +195,10 @@ mg_audit_witness(const struct mg_cli *cli, const struct mg_audit_options *option
     } else if (result.refused[0] != '\0')
         (void) printf("%s: %s\n", mg_cli_say(cli, "NOT cosigned", "副署名しません"), result.refused);
     else
-        (void) printf(result.cosigned ? mg_cli_say(cli, "cosigned: %" PRIu64 " entries\n", "副署名しました: %" PRIu64 " 件\n")
-                                      : mg_cli_say(cli, "nothing new: %" PRIu64 " entries\n", "変化なし: %" PRIu64 " 件\n"),
-                      result.size);
+        (void) printf(
+            result.cosigned
+                ? mg_cli_say(cli, "cosigned: %" PRIu64 " entries\n", "副署名しました: %" PRIu64 " 件\n")
+                : mg_cli_say(cli, "nothing new: %" PRIu64 " entries\n", "変化なし: %" PRIu64 " 件\n"),
+            result.size);
     return result.refused[0] != '\0' ? 1 : 0;
 }

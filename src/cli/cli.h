@@ -26,7 +26,8 @@ struct mg_cli_option {
 };
 
 /* Takes the common options and those of the table out of argv. USAGE for unknown ones. */
-CHECKED struct mg_status mg_cli_read(struct mg_cli *cli, int argc, char **argv, const struct mg_cli_option *options);
+CHECKED struct mg_status mg_cli_read(struct mg_cli *cli, int argc, char **argv,
+                                     const struct mg_cli_option *options);
 
 /* Picks by language: mg_cli_say(cli, "tenant", "テナント"). */
 static inline const char *
@@ -53,7 +54,8 @@ CHECKED struct mg_status mg_cli_directory_make(const char *directory, struct mg_
 /* A table for people: columns are padded by display width (East Asian wide characters count two).
  * Rows are added cell by cell. */
 struct mg_cli_table;
-CHECKED struct mg_status mg_cli_table_new(size_t columns, const char *const *titles, struct mg_cli_table **ret_table);
+CHECKED struct mg_status mg_cli_table_new(size_t columns, const char *const *titles,
+                                          struct mg_cli_table **ret_table);
 CHECKED struct mg_status mg_cli_table_cell(struct mg_cli_table *table, struct mg_view text);
 void mg_cli_table_print(const struct mg_cli_table *table, FILE *out);
 void mg_cli_table_drop(struct mg_cli_table **table);
@@ -70,8 +72,9 @@ struct mg_admin {
 CHECKED struct mg_status mg_admin_open(const struct mg_cli *cli, struct mg_admin **ret_admin);
 void mg_admin_drop(struct mg_admin **admin);
 
-#define MESSAGE(name, senders, receiver, maximum, fields)                                                     \
-    CHECKED struct mg_status mg_admin_##name(struct mg_admin *admin, const struct mg_request_##name *request, \
+#define MESSAGE(name, senders, receiver, maximum, fields)                             \
+    CHECKED struct mg_status mg_admin_##name(struct mg_admin *admin,                  \
+                                             const struct mg_request_##name *request, \
                                              struct mg_reply_##name *ret_reply, struct mg_buffer *storage);
 #define REPLY(name, maximum, fields)
 #define RECORD(name, fields)

@@ -24,7 +24,8 @@ directory_default(void)
     const char *named = getenv("MASUGATA_DIR");
     if (named != NULL && named[0] != '\0')
         return named;
-    if (access("masugata-state/masugata.conf", F_OK) != 0 && access("/var/lib/masugata/masugata.conf", F_OK) == 0)
+    if (access("masugata-state/masugata.conf", F_OK) != 0 &&
+        access("/var/lib/masugata/masugata.conf", F_OK) == 0)
         return "/var/lib/masugata";
     return "masugata-state";
 }
@@ -69,7 +70,8 @@ option_take(struct mg_cli *cli, int argc, char **argv, int *at, const struct mg_
 struct mg_status
 mg_cli_read(struct mg_cli *cli, int argc, char **argv, const struct mg_cli_option *options)
 {
-    *cli = (struct mg_cli) {.directory = directory_default(), .japanese = language_is_japanese(), .argv = argv};
+    *cli =
+        (struct mg_cli){.directory = directory_default(), .japanese = language_is_japanese(), .argv = argv};
     int kept = 1;
     bool only_words = false;
     for (int at = 1; at < argc; at++) {
@@ -92,11 +94,13 @@ mg_cli_fail(const struct mg_cli *cli, struct mg_status status)
     if (cli->json) {
         OWN_BUFFER(text, 8192);
         const struct mg_status made = mg_buffer_format(&text, "{\"error\":\"%s\",\"message\":", row->name);
-        if (mg_ok(made) && mg_ok(mg_buffer_add_json_string(&text, mg_view_text(mg_cli_say(cli, row->en, row->ja)))) &&
+        if (mg_ok(made) &&
+            mg_ok(mg_buffer_add_json_string(&text, mg_view_text(mg_cli_say(cli, row->en, row->ja)))) &&
             mg_ok(mg_buffer_add_text(&text, ",\"detail\":")) &&
             mg_ok(mg_buffer_add_json_string(&text, mg_view_text(detail))) &&
             mg_ok(mg_buffer_add_text(&text, ",\"hint\":")) &&
-            mg_ok(mg_buffer_add_json_string(&text, mg_view_text(mg_cli_say(cli, row->hint_en, row->hint_ja)))))
+            mg_ok(
+                mg_buffer_add_json_string(&text, mg_view_text(mg_cli_say(cli, row->hint_en, row->hint_ja)))))
             (void) printf("%s}\n", mg_buffer_text(&text));
         return row->exit_code;
     }
@@ -108,12 +112,14 @@ mg_cli_fail(const struct mg_cli *cli, struct mg_status status)
 int
 mg_cli_help(const struct mg_cli *cli, const char *usage, const char *english, const char *japanese)
 {
-    (void) printf("%s %s\n\n%s\n", mg_cli_say(cli, "usage:", "使い方:"), usage, mg_cli_say(cli, english, japanese));
+    (void) printf("%s %s\n\n%s\n", mg_cli_say(cli, "usage:", "使い方:"), usage,
+                  mg_cli_say(cli, english, japanese));
     return 0;
 }
 
 struct mg_status
-mg_cli_deployment(const struct mg_cli *cli, struct mg_options **ret_options, struct mg_deployment *ret_deployment)
+mg_cli_deployment(const struct mg_cli *cli, struct mg_options **ret_options,
+                  struct mg_deployment *ret_deployment)
 {
     char path[MG_PATH];
     OWN(options) options = NULL;

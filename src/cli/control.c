@@ -14,15 +14,14 @@ struct request {
     const char *verb, *id;
 };
 
-static const char usage[] =
-    "usage: masugata control list [--json | --format markdown] [--lang ja|en]\n"
-    "       masugata control show ID [--json] [--lang ja|en]\n"
-    "\n"
-    "  list   every control: what it says, who answers for it, whether it is built\n"
-    "         一覧: 統制の内容、責任者、実装状況\n"
-    "  show   one of them in full\n"
-    "         一件の詳細\n"
-    "Exit: 0 done, 1 no such control, 2 usage.\n";
+static const char usage[] = "usage: masugata control list [--json | --format markdown] [--lang ja|en]\n"
+                            "       masugata control show ID [--json] [--lang ja|en]\n"
+                            "\n"
+                            "  list   every control: what it says, who answers for it, whether it is built\n"
+                            "         一覧: 統制の内容、責任者、実装状況\n"
+                            "  show   one of them in full\n"
+                            "         一件の詳細\n"
+                            "Exit: 0 done, 1 no such control, 2 usage.\n";
 
 bool
 mg_cli_japanese(void)
@@ -41,7 +40,8 @@ list_table(bool japanese, struct mg_buffer *text)
 {
     for (int i = 0; i < MG_CONTROL_COUNT; i++) {
         const struct mg_control_row *row = mg_control_row((enum mg_control) i);
-        const char *state = row->built ? (japanese ? "実装済" : "built  ") : (japanese ? "予定  " : "planned");
+        const char *state =
+            row->built ? (japanese ? "実装済" : "built  ") : (japanese ? "予定  " : "planned");
         TRY(mg_buffer_format(text, "%-16s %s %5s  %s\n", row->id, state, row->claims,
                              mg_words_in(row->statement, japanese)));
     }
@@ -67,8 +67,10 @@ show_row(const struct mg_control_row *row, bool japanese, struct mg_buffer *text
     TRY(line(text, japanese ? "状態" : "state", state));
     TRY(line(text, japanese ? "区分" : "category", mg_words_in(mg_category_words(row->category), japanese)));
     TRY(line(text, japanese ? "主張の番号" : "claims", row->claims));
-    TRY(line(text, japanese ? "責任者" : "accountable", mg_words_in(mg_party_words(row->accountable), japanese)));
-    TRY(line(text, japanese ? "実施する部分" : "enforced by", mg_words_in(mg_enforcer_words(row->enforcer), japanese)));
+    TRY(line(text, japanese ? "責任者" : "accountable",
+             mg_words_in(mg_party_words(row->accountable), japanese)));
+    TRY(line(text, japanese ? "実施する部分" : "enforced by",
+             mg_words_in(mg_enforcer_words(row->enforcer), japanese)));
     TRY(line(text, japanese ? "根拠" : "evidence", mg_buffer_text(&evidence)));
     TRY(line(text, japanese ? "検査間隔" : "looked at every", every));
     TRY(line(text, japanese ? "有効期間" : "stale after", age));
@@ -99,8 +101,10 @@ static bool
 read_arguments(int argc, char **argv, struct request *request)
 {
     static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'},         {"format", required_argument, NULL, 'f'},
-        {"lang", required_argument, NULL, 'l'},   {"dir", required_argument, NULL, 'd'},
+        {"json", no_argument, NULL, 'j'},
+        {"format", required_argument, NULL, 'f'},
+        {"lang", required_argument, NULL, 'l'},
+        {"dir", required_argument, NULL, 'd'},
         {NULL, 0, NULL, 0},
     };
     optind = 1;

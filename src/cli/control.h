@@ -16,6 +16,7 @@ CHECKED struct mg_status mg_controls_json(enum mg_control only, struct mg_buffer
 /* Appends "[1,2]" for the claims of a row. */
 CHECKED struct mg_status mg_claims_json(const struct mg_control_row *row, struct mg_buffer *text);
 /* The evidence words of a row, separated by ", " or "、". */
-CHECKED struct mg_status mg_evidence_list(const struct mg_control_row *row, bool japanese, struct mg_buffer *text);
+CHECKED struct mg_status mg_evidence_list(const struct mg_control_row *row, bool japanese,
+                                          struct mg_buffer *text);
 
 #endif

@@ -13,7 +13,8 @@ static const char *const users[] = {
 #include "../../catalogue/processes.def"
 #undef PROCESS
 #undef WIRE
-    "db", "gate",
+    "db",
+    "gate",
 };
 
 static CHECKED struct mg_status
@@ -21,8 +22,9 @@ user_make(const char *name)
 {
     const pid_t pid = fork();
     if (pid == 0) {
-        (void) execl("/usr/sbin/useradd", "useradd", "--system", "--user-group", "--no-create-home", "--home-dir",
-                     "/nonexistent", "--shell", "/usr/sbin/nologin", "--comment", "Masugata", name, (char *) NULL);
+        (void) execl("/usr/sbin/useradd", "useradd", "--system", "--user-group", "--no-create-home",
+                     "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", "--comment", "Masugata",
+                     name, (char *) NULL);
         _exit(127);
     }
     int status = 0;
@@ -68,9 +70,11 @@ init(const struct mg_cli *cli)
         TRY(mg_buffer_add_json_string(&json, mg_view_text(cli->directory)));
         (void) printf("{\"directory\":%s}\n", mg_buffer_text(&json));
     } else
-        (void) printf(mg_cli_say(cli, "Made %s. Edit %s/masugata.conf, then run `masugata up --dir %s`.\n",
-                                 "%s を作成しました。%s/masugata.conf を編集し、`masugata up --dir %s` で起動してください。\n"),
-                      cli->directory, cli->directory, cli->directory);
+        (void) printf(
+            mg_cli_say(
+                cli, "Made %s. Edit %s/masugata.conf, then run `masugata up --dir %s`.\n",
+                "%s を作成しました。%s/masugata.conf を編集し、`masugata up --dir %s` で起動してください。\n"),
+            cli->directory, cli->directory, cli->directory);
     return OK;
 }
 
@@ -80,11 +84,12 @@ mg_cli_init(int argc, char **argv)
     struct mg_cli cli;
     struct mg_status status = mg_cli_read(&cli, argc, argv, NULL);
     if (mg_ok(status) && cli.help)
-        return mg_cli_help(&cli, "masugata init [--dir DIR]",
-                           "Makes a state directory with a commented masugata.conf. As root it also makes the system\n"
-                           "users masugata-*, one for each process, so that each may touch only its own files.",
-                           "注釈付きの masugata.conf を含む状態ディレクトリを作ります。root で実行すると、プロセスごとの\n"
-                           "システムユーザー masugata-* も作り、各プロセスが自分のファイルだけに触れるようにします。");
+        return mg_cli_help(
+            &cli, "masugata init [--dir DIR]",
+            "Makes a state directory with a commented masugata.conf. As root it also makes the system\n"
+            "users masugata-*, one for each process, so that each may touch only its own files.",
+            "注釈付きの masugata.conf を含む状態ディレクトリを作ります。root で実行すると、プロセスごとの\n"
+            "システムユーザー masugata-* も作り、各プロセスが自分のファイルだけに触れるようにします。");
     if (mg_ok(status))
         status = init(&cli);
     return mg_ok(status) ? 0 : mg_cli_fail(&cli, status);

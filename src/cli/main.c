@@ -24,7 +24,8 @@ usage(FILE *out, const struct mg_cli *cli)
                             "使い方: masugata コマンド [--dir DIR] [--json] [--lang ja|en] ...\n\n"),
                  out);
     for (size_t i = 0; i < MG_COUNT(commands); i++)
-        (void) fprintf(out, "  %-10s %s\n", commands[i].word, mg_cli_say(cli, commands[i].en, commands[i].ja));
+        (void) fprintf(out, "  %-10s %s\n", commands[i].word,
+                       mg_cli_say(cli, commands[i].en, commands[i].ja));
     (void) fputs(mg_cli_say(cli, "\n`masugata COMMAND --help` tells more, and so does masugata(1).\n",
                             "\n詳しくは `masugata コマンド --help` と masugata(1) を参照してください。\n"),
                  out);

@@ -14,7 +14,8 @@ verb_run(const struct mg_cli_verbs *verbs, const struct mg_cli *cli)
         if (strcmp(cli->argv[1], verb->word) != 0)
             continue;
         if (words < verb->least || words > verb->most)
-            return fail_with(USAGE, "%s %s: %d words, expected %d", cli->argv[0], verb->word, words, verb->least);
+            return fail_with(USAGE, "%s %s: %d words, expected %d", cli->argv[0], verb->word, words,
+                             verb->least);
         OWN(admin) admin = NULL;
         TRY(mg_admin_open(cli, &admin));
         return verb->run(cli, admin);
@@ -61,7 +62,8 @@ mg_cli_outcome(const struct mg_cli *cli, uint64_t outcome, struct mg_view reason
     if (outcome == MG_GRANTED)
         return OK;
     if (code_of(outcome) != MG_REFUSED) /* the error's own text says it; what remains is which */
-        return mg_fail_with(code_of(outcome), MG_HERE, "%.*s", (int) reason.length, (const char *) reason.bytes);
+        return mg_fail_with(code_of(outcome), MG_HERE, "%.*s", (int) reason.length,
+                            (const char *) reason.bytes);
     return mg_fail_with(code_of(outcome), MG_HERE, "%s%s%.*s", mg_outcome_text(outcome, cli->japanese),
                         reason.length != 0 ? " " : "", (int) reason.length, (const char *) reason.bytes);
 }
@@ -77,7 +79,8 @@ mg_cli_state_name(uint64_t state)
 }
 
 void
-mg_cli_done(const struct mg_cli *cli, const char *english, const char *japanese, const char *name, uint64_t number)
+mg_cli_done(const struct mg_cli *cli, const char *english, const char *japanese, const char *name,
+            uint64_t number)
 {
     if (!cli->json)
         (void) puts(mg_cli_say(cli, english, japanese));
@@ -90,10 +93,10 @@ mg_cli_done(const struct mg_cli *cli, const char *english, const char *japanese,
 /* ---- lists -------------------------------------------------------------------------------------------- */
 
 struct mg_status
-mg_cli_list_begin(const struct mg_cli *cli, const char *name, const struct mg_cli_column *columns, size_t count,
-                  struct mg_cli_list *list)
+mg_cli_list_begin(const struct mg_cli *cli, const char *name, const struct mg_cli_column *columns,
+                  size_t count, struct mg_cli_list *list)
 {
-    *list = (struct mg_cli_list) {
+    *list = (struct mg_cli_list){
         .cli = cli, .name = name, .columns = columns, .count = count, .json = MG_BUFFER(65536)};
     if (cli->json) {
         (void) printf("{\"%s\":[", name);
@@ -150,7 +153,9 @@ mg_cli_list_instant(struct mg_cli_list *list, mg_instant instant)
     if (instant == 0)
         return cell(list, mg_view_text(list->cli->json ? "null" : "-"), false);
     if (instant == INT64_MAX)
-        return cell(list, mg_view_text(list->cli->json ? "forever" : mg_cli_say(list->cli, "unlocked", "解除まで")), true);
+        return cell(list,
+                    mg_view_text(list->cli->json ? "forever" : mg_cli_say(list->cli, "unlocked", "解除まで")),
+                    true);
     mg_instant_text(instant, text);
     return cell(list, mg_view_text(text), true);
 }
@@ -178,7 +183,8 @@ mg_cli_password_read(struct mg_buffer *password)
 {
     for (;;) {
         uint8_t byte = 0;
-        const ssize_t got = read(STDIN_FILENO, &byte, 1); /* by bytes: nothing of it stays in a stream's buffer */
+        const ssize_t got =
+            read(STDIN_FILENO, &byte, 1); /* by bytes: nothing of it stays in a stream's buffer */
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)

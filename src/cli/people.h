@@ -29,7 +29,8 @@ CHECKED struct mg_status mg_cli_outcome(const struct mg_cli *cli, uint64_t outco
 const char *mg_cli_state_name(uint64_t state);
 
 /* Says what was done: the text, or {"done":true,NAME:number} with --json. */
-void mg_cli_done(const struct mg_cli *cli, const char *english, const char *japanese, const char *name, uint64_t number);
+void mg_cli_done(const struct mg_cli *cli, const char *english, const char *japanese, const char *name,
+                 uint64_t number);
 
 /* A list printed as it comes in: a table, or {"NAME":[{…},…]}. Cells are added in the columns' order. */
 struct mg_cli_column {
@@ -45,8 +46,9 @@ struct mg_cli_list {
     struct mg_cli_table *table;
     struct mg_buffer json; /* the row at hand */
 };
-CHECKED struct mg_status mg_cli_list_begin(const struct mg_cli *cli, const char *name, const struct mg_cli_column *columns,
-                                           size_t count, struct mg_cli_list *list);
+CHECKED struct mg_status mg_cli_list_begin(const struct mg_cli *cli, const char *name,
+                                           const struct mg_cli_column *columns, size_t count,
+                                           struct mg_cli_list *list);
 CHECKED struct mg_status mg_cli_list_cell(struct mg_cli_list *list, struct mg_view text);
 CHECKED struct mg_status mg_cli_list_number(struct mg_cli_list *list, uint64_t number);
 /* RFC 3339; "" (null in JSON) for 0; "until unlocked" for the end of time. */
@@ -58,7 +60,7 @@ void mg_cli_list_drop(struct mg_cli_list *list);
 CHECKED struct mg_status mg_cli_password_read(struct mg_buffer *password);
 
 /* src/cli/user_import.c */
-CHECKED struct mg_status mg_cli_user_import(const struct mg_cli *cli, struct mg_admin *admin, const char *tenant,
-                                            const char *path);
+CHECKED struct mg_status mg_cli_user_import(const struct mg_cli *cli, struct mg_admin *admin,
+                                            const char *tenant, const char *path);
 
 #endif

@@ -27,7 +27,7 @@ proofs_clear(struct mg_control_proof *proofs)
 {
     for (int i = 0; i < MG_CONTROL_COUNT; i++) {
         const bool built = mg_control_row((enum mg_control) i)->built;
-        proofs[i] = (struct mg_control_proof) {.at = 0};
+        proofs[i] = (struct mg_control_proof){.at = 0};
         (void) snprintf(proofs[i].verdict, sizeof proofs[i].verdict, "%s", built ? "unknown" : "planned");
     }
 }
@@ -42,7 +42,7 @@ mg_prove(struct mg_admin *admin, const char *controls, struct mg_control_proof *
     TRY(mg_admin_prove_run(admin, &run, &ran, &storage));
     struct mg_reply_prove_list page = {.more = true};
     for (uint64_t from = 0; page.more; from = page.next) {
-        TRY(mg_admin_prove_list(admin, &(struct mg_request_prove_list) {.from = from}, &page, &storage));
+        TRY(mg_admin_prove_list(admin, &(struct mg_request_prove_list){.from = from}, &page, &storage));
         for (bool more = true;;) {
             struct mg_record_control_finding row;
             TRY(mg_list_next_control_finding(&page.findings, &row, &more));
@@ -91,7 +91,8 @@ json_text(struct mg_buffer *json, const char *name, const char *value)
 }
 
 static CHECKED struct mg_status
-proof_json(const struct mg_control_row *row, const struct mg_control_proof *proof, bool japanese, struct mg_buffer *json)
+proof_json(const struct mg_control_row *row, const struct mg_control_proof *proof, bool japanese,
+           struct mg_buffer *json)
 {
     char at[MG_INSTANT_TEXT], since[MG_INSTANT_TEXT];
     mg_instant_text(proof->at, at);
@@ -143,11 +144,13 @@ show_table(const struct mg_cli *cli, const struct asked *asked, const struct mg_
         TRY(mg_cli_table_cell(table, mg_view_text(row->id)));
         TRY(mg_cli_table_cell(table, mg_view_text(row->claims)));
         TRY(mg_cli_table_cell(table, mg_view_text(proofs[i].verdict)));
-        TRY(mg_cli_table_cell(table, mg_view_text(cli->japanese ? proofs[i].reason_ja : proofs[i].reason_en)));
+        TRY(mg_cli_table_cell(table,
+                              mg_view_text(cli->japanese ? proofs[i].reason_ja : proofs[i].reason_en)));
     }
     mg_cli_table_print(table, stdout);
     if (planned > 0)
-        (void) printf(mg_cli_say(cli, "%u planned: not built yet, nothing is claimed.\n", "予定 %u 件: 未実装のため何も主張しません。\n"),
+        (void) printf(mg_cli_say(cli, "%u planned: not built yet, nothing is claimed.\n",
+                                 "予定 %u 件: 未実装のため何も主張しません。\n"),
                       planned);
     return OK;
 }
@@ -197,15 +200,16 @@ mg_cli_prove(int argc, char **argv)
     const struct mg_cli_option options[] = {{.name = "--sabotage", .flag = &sabotage}, {0}};
     struct mg_status status = mg_cli_read(&cli, argc, argv, options);
     if (mg_ok(status) && cli.help)
-        return mg_cli_help(&cli, "masugata prove [CONTROL…] [--json] [--sabotage] [--dir DIR]",
-                           "Looks at the controls of the running deployment now and shows what holds.\n"
-                           "Exit code 0 only when every control that is built holds; 1 otherwise.\n"
-                           "  --sabotage  in a fresh deployment of its own, break each control in two ways and\n"
-                           "              watch the probes notice; the deployment of --dir is not touched",
-                           "稼働中の環境の統制を今すぐ検査し、成立状況を表示します。\n"
-                           "実装済みの統制がすべて成立すれば 0、そうでなければ 1 で終了します。\n"
-                           "  --sabotage  専用の新しい環境で各統制を二通りに壊し、プローブが検知することを\n"
-                           "              確かめます。--dir の環境には触れません");
+        return mg_cli_help(
+            &cli, "masugata prove [CONTROL…] [--json] [--sabotage] [--dir DIR]",
+            "Looks at the controls of the running deployment now and shows what holds.\n"
+            "Exit code 0 only when every control that is built holds; 1 otherwise.\n"
+            "  --sabotage  in a fresh deployment of its own, break each control in two ways and\n"
+            "              watch the probes notice; the deployment of --dir is not touched",
+            "稼働中の環境の統制を今すぐ検査し、成立状況を表示します。\n"
+            "実装済みの統制がすべて成立すれば 0、そうでなければ 1 で終了します。\n"
+            "  --sabotage  専用の新しい環境で各統制を二通りに壊し、プローブが検知することを\n"
+            "              確かめます。--dir の環境には触れません");
     if (mg_ok(status))
         status = sabotage ? mg_sabotage(&cli, &proven) : prove(&cli, &proven);
     if (!mg_ok(status))

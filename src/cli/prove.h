@@ -14,6 +14,7 @@ struct mg_control_proof {
 
 /* Asks the running prober to look at `controls` (ids separated by spaces, "" for all built ones) and
  * reads the findings; `proofs` has room for MG_CONTROL_COUNT. */
-CHECKED struct mg_status mg_prove(struct mg_admin *admin, const char *controls, struct mg_control_proof *proofs);
+CHECKED struct mg_status mg_prove(struct mg_admin *admin, const char *controls,
+                                  struct mg_control_proof *proofs);
 
 #endif

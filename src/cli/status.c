@@ -15,12 +15,13 @@ row_print(const struct mg_cli *cli, const struct mg_record_process_state *row, s
         (void) snprintf(landlock, sizeof landlock, "ABI %" PRIu64, row->landlock);
     mg_instant_text(row->started_at, since);
     if (cli->json)
-        return mg_buffer_format(json,
-                                "%s{\"name\":\"%.*s\",\"state\":\"%.*s\",\"pid\":%s,\"restarts\":%s,\"since\":\"%s\","
-                                "\"seccomp\":%s,\"landlock_abi\":%" PRIu64 "}",
-                                json->length == 0 ? "" : ",", (int) row->name.length, (const char *) row->name.bytes,
-                                (int) row->state.length, (const char *) row->state.bytes, pid, restarts, since,
-                                row->seccomp ? "true" : "false", row->landlock);
+        return mg_buffer_format(
+            json,
+            "%s{\"name\":\"%.*s\",\"state\":\"%.*s\",\"pid\":%s,\"restarts\":%s,\"since\":\"%s\","
+            "\"seccomp\":%s,\"landlock_abi\":%" PRIu64 "}",
+            json->length == 0 ? "" : ",", (int) row->name.length, (const char *) row->name.bytes,
+            (int) row->state.length, (const char *) row->state.bytes, pid, restarts, since,
+            row->seccomp ? "true" : "false", row->landlock);
     TRY(mg_cli_table_cell(table, row->name));
     TRY(mg_cli_table_cell(table, row->state));
     TRY(mg_cli_table_cell(table, mg_view_text(pid)));
@@ -41,7 +42,7 @@ show(const struct mg_cli *cli, bool *ret_all_running)
     const char *const titles_ja[] = {"プロセス", "状態", "PID", "再起動", "開始", "SECCOMP", "LANDLOCK"};
     TRY(mg_admin_open(cli, &admin));
     struct mg_reply_warden_status reply;
-    TRY(mg_admin_warden_status(admin, &(struct mg_request_warden_status) {0}, &reply, &storage));
+    TRY(mg_admin_warden_status(admin, &(struct mg_request_warden_status){0}, &reply, &storage));
     TRY(mg_cli_table_new(MG_COUNT(titles_en), cli->japanese ? titles_ja : titles_en, &table));
     *ret_all_running = true;
     for (;;) {
@@ -54,16 +55,18 @@ show(const struct mg_cli *cli, bool *ret_all_running)
         TRY(row_print(cli, &row, table, &json));
     }
     if (cli->json) {
-        (void) printf("{\"running\":%s,\"single_uid\":%s,\"processes\":[%s]}\n", *ret_all_running ? "true" : "false",
-                      reply.single_uid != 0 ? "true" : "false", mg_buffer_text(&json));
+        (void) printf("{\"running\":%s,\"single_uid\":%s,\"processes\":[%s]}\n",
+                      *ret_all_running ? "true" : "false", reply.single_uid != 0 ? "true" : "false",
+                      mg_buffer_text(&json));
         return OK;
     }
     mg_cli_table_print(table, stdout);
     if (reply.single_uid != 0)
-        (void) puts(mg_cli_say(cli,
-                               "Every process has the same uid: the isolation controls are broken. Run as root for one "
-                               "uid each.",
-                               "全プロセスが同一 uid のため、分離の統制は「不成立」です。root で実行すると uid が分かれます。"));
+        (void) puts(mg_cli_say(
+            cli,
+            "Every process has the same uid: the isolation controls are broken. Run as root for one "
+            "uid each.",
+            "全プロセスが同一 uid のため、分離の統制は「不成立」です。root で実行すると uid が分かれます。"));
     return OK;
 }
 
@@ -91,11 +94,12 @@ mg_cli_status(int argc, char **argv)
     const struct mg_cli_option options[] = {{.name = "--paths", .flag = &paths}, {0}};
     struct mg_status status = mg_cli_read(&cli, argc, argv, options);
     if (mg_ok(status) && cli.help)
-        return mg_cli_help(&cli, "masugata status [--dir DIR] [--json | --paths]",
-                           "Shows each process: state, restarts, and which of seccomp and Landlock protect it.\n"
-                           "Exit code 0 when all run, 1 when one does not. --paths prints the two directories as JSON.",
-                           "各プロセスの状態、再起動回数、seccomp と Landlock の有無を表示します。\n"
-                           "すべて稼働していれば 0、そうでなければ 1 で終了します。--paths は 2 つのディレクトリを JSON で表示します。");
+        return mg_cli_help(
+            &cli, "masugata status [--dir DIR] [--json | --paths]",
+            "Shows each process: state, restarts, and which of seccomp and Landlock protect it.\n"
+            "Exit code 0 when all run, 1 when one does not. --paths prints the two directories as JSON.",
+            "各プロセスの状態、再起動回数、seccomp と Landlock の有無を表示します。\n"
+            "すべて稼働していれば 0、そうでなければ 1 で終了します。--paths は 2 つのディレクトリを JSON で表示します。");
     if (mg_ok(status) && paths) {
         status = paths_show(&cli);
         return mg_ok(status) ? 0 : mg_cli_fail(&cli, status);
@@ -114,7 +118,7 @@ stop(const struct mg_cli *cli)
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_warden_stop reply;
     TRY(mg_admin_open(cli, &admin));
-    TRY(mg_admin_warden_stop(admin, &(struct mg_request_warden_stop) {0}, &reply, &storage));
+    TRY(mg_admin_warden_stop(admin, &(struct mg_request_warden_stop){0}, &reply, &storage));
     char socket_path[600];
     (void) snprintf(socket_path, sizeof socket_path, "%s/warden.sock", admin->deployment.run);
     /* The warden removes its socket last. 60 s is more than all its own limits together. */
@@ -132,9 +136,10 @@ mg_cli_down(int argc, char **argv)
     struct mg_cli cli;
     struct mg_status status = mg_cli_read(&cli, argc, argv, NULL);
     if (mg_ok(status) && cli.help)
-        return mg_cli_help(&cli, "masugata down [--dir DIR]",
-                           "Stops everything in order: pages and jobs, nginx and PostgreSQL, audit log, keys.",
-                           "順に停止します: 画面とジョブ、nginx と PostgreSQL、監査ログ、鍵。");
+        return mg_cli_help(
+            &cli, "masugata down [--dir DIR]",
+            "Stops everything in order: pages and jobs, nginx and PostgreSQL, audit log, keys.",
+            "順に停止します: 画面とジョブ、nginx と PostgreSQL、監査ログ、鍵。");
     if (mg_ok(status))
         status = stop(&cli);
     if (!mg_ok(status))

@@ -35,7 +35,8 @@ tenants_walk(const struct mg_cli *cli, struct mg_admin *admin, const char *only,
         struct mg_reply_tenant_list reply;
         struct mg_record_tenant_row row;
         bool another = true;
-        TRY(mg_admin_tenant_list(admin, &(struct mg_request_tenant_list) {.after = mg_view_text(after)}, &reply, &storage));
+        TRY(mg_admin_tenant_list(admin, &(struct mg_request_tenant_list){.after = mg_view_text(after)},
+                                 &reply, &storage));
         TRY(mg_cli_outcome(cli, reply.outcome, MG_VIEW_EMPTY));
         more = reply.more;
         for (;;) {
@@ -57,11 +58,16 @@ static CHECKED struct mg_status
 print(const struct mg_cli *cli, struct mg_admin *admin, const char *only)
 {
     static const struct mg_cli_column columns[] = {
-        {"name", "NAME", "名前", false},          {"label", "LABEL", "表示名", false},
-        {"state", "STATE", "状態", false},        {"hosts", "HOSTS", "ホスト", false},
-        {"sign_in_host", "SIGN-IN", "サインイン", false}, {"upstream", "UPSTREAM", "アップストリーム", false},
-        {"users", "USERS", "利用者", true},       {"sessions", "SESSIONS", "セッション", true},
-        {"number", "NUMBER", "番号", true},       {"created_at", "SINCE", "作成", false},
+        {"name", "NAME", "名前", false},
+        {"label", "LABEL", "表示名", false},
+        {"state", "STATE", "状態", false},
+        {"hosts", "HOSTS", "ホスト", false},
+        {"sign_in_host", "SIGN-IN", "サインイン", false},
+        {"upstream", "UPSTREAM", "アップストリーム", false},
+        {"users", "USERS", "利用者", true},
+        {"sessions", "SESSIONS", "セッション", true},
+        {"number", "NUMBER", "番号", true},
+        {"created_at", "SINCE", "作成", false},
     };
     uint64_t state;
     if (only != NULL) { /* say that it is unknown before the list begins */
@@ -100,7 +106,8 @@ ready_wait(const struct mg_cli *cli, struct mg_admin *admin, const char *name)
             return OK;
         (void) usleep(100000);
     }
-    return fail_with(TIMEOUT, "the database of %s is not ready after %d s; see log/worker.log", name, READY_SECONDS);
+    return fail_with(TIMEOUT, "the database of %s is not ready after %d s; see log/worker.log", name,
+                     READY_SECONDS);
 }
 
 static CHECKED struct mg_status
@@ -126,8 +133,11 @@ tenant_add(const struct mg_cli *cli, struct mg_admin *admin)
     TRY(mg_cli_outcome(cli, reply.outcome, reply.reason));
     if (wait_for_it)
         TRY(ready_wait(cli, admin, name));
-    mg_cli_done(cli, wait_for_it ? "The tenant is ready." : "Recorded; `tenant list` shows when its database is ready.",
-                wait_for_it ? "テナントの準備ができました。" : "登録しました。データベースの準備状況は `tenant list` で確認できます。",
+    mg_cli_done(cli,
+                wait_for_it ? "The tenant is ready."
+                            : "Recorded; `tenant list` shows when its database is ready.",
+                wait_for_it ? "テナントの準備ができました。"
+                            : "登録しました。データベースの準備状況は `tenant list` で確認できます。",
                 "tenant", reply.tenant);
     return OK;
 }
@@ -137,11 +147,13 @@ suspend(const struct mg_cli *cli, struct mg_admin *admin, bool suspended)
 {
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_tenant_suspend reply;
-    const struct mg_request_tenant_suspend request = {.tenant = mg_view_text(cli->argv[2]), .suspended = suspended};
+    const struct mg_request_tenant_suspend request = {.tenant = mg_view_text(cli->argv[2]),
+                                                      .suspended = suspended};
     TRY(mg_admin_tenant_suspend(admin, &request, &reply, &storage));
     TRY(mg_cli_outcome(cli, reply.outcome, mg_view_text(cli->argv[2])));
     mg_cli_done(cli, suspended ? "Suspended; its sessions have ended." : "Open again.",
-                suspended ? "停止しました。セッションはすべて終了しました。" : "再開しました。", "ended", reply.ended);
+                suspended ? "停止しました。セッションはすべて終了しました。" : "再開しました。", "ended",
+                reply.ended);
     return OK;
 }
 
@@ -165,11 +177,15 @@ mg_cli_tenant(int argc, char **argv)
         {"suspend", tenant_suspend, 1, 1}, {"resume", tenant_resume, 1, 1},
     };
     static const struct mg_cli_option options[] = {
-        {"--label", &label, NULL},       {"--host", &hosts, NULL},      {"--sign-in-host", &sign_in_host, NULL},
-        {"--upstream", &upstream, NULL}, {"--wait", NULL, &wait_for_it}, {NULL, NULL, NULL},
+        {"--label", &label, NULL},
+        {"--host", &hosts, NULL},
+        {"--sign-in-host", &sign_in_host, NULL},
+        {"--upstream", &upstream, NULL},
+        {"--wait", NULL, &wait_for_it},
+        {NULL, NULL, NULL},
     };
     return mg_cli_verb_run(
-        &(struct mg_cli_verbs) {
+        &(struct mg_cli_verbs){
             .rows = verbs,
             .count = MG_COUNT(verbs),
             .options = options,

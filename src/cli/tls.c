@@ -5,7 +5,8 @@
 
 #include <inttypes.h>
 
-static const char usage[] = "masugata tls grade HOST:PORT [--address ADDRESS] [--ca FILE] [--profile NAME] [--json]";
+static const char usage[] =
+    "masugata tls grade HOST:PORT [--address ADDRESS] [--ca FILE] [--profile NAME] [--json]";
 
 struct request {
     char host[256];
@@ -82,14 +83,15 @@ json_certificate(struct mg_buffer *out, const struct mg_tls_facts *f)
     TRY(json_text(out, "subject", f->certificate.subject));
     TRY(mg_buffer_add_text(out, ","));
     TRY(json_text(out, "issuer", f->certificate.issuer));
-    return mg_buffer_format(out,
-                            ",\"key\":\"%s\",\"bits\":%u,\"signature\":\"%s\",\"names_host\":%s,\"chain_in_order\":%s,"
-                            "\"chain_complete\":%s,\"trusted\":%s,\"from\":\"%s\",\"until\":\"%s\",\"scts\":%u,"
-                            "\"ocsp_stapled\":%s}",
-                            f->certificate.key_type, f->certificate.key_bits, f->certificate.signature,
-                            f->certificate.names_host ? "true" : "false", f->certificate.chain_in_order ? "true" : "false",
-                            f->certificate.chain_complete ? "true" : "false", f->certificate.trusted ? "true" : "false",
-                            from, until, f->certificate.sct_count, seen_word(f->ocsp_stapled));
+    return mg_buffer_format(
+        out,
+        ",\"key\":\"%s\",\"bits\":%u,\"signature\":\"%s\",\"names_host\":%s,\"chain_in_order\":%s,"
+        "\"chain_complete\":%s,\"trusted\":%s,\"from\":\"%s\",\"until\":\"%s\",\"scts\":%u,"
+        "\"ocsp_stapled\":%s}",
+        f->certificate.key_type, f->certificate.key_bits, f->certificate.signature,
+        f->certificate.names_host ? "true" : "false", f->certificate.chain_in_order ? "true" : "false",
+        f->certificate.chain_complete ? "true" : "false", f->certificate.trusted ? "true" : "false", from,
+        until, f->certificate.sct_count, seen_word(f->ocsp_stapled));
 }
 
 static CHECKED struct mg_status
@@ -98,21 +100,23 @@ json_facts(struct mg_buffer *out, const struct mg_tls_facts *f)
     TRY(json_versions(out, "versions", f->versions));
     TRY(mg_buffer_add_text(out, ",\"suites\":["));
     for (size_t i = 0; i < f->accepted_count; i++) {
-        TRY(mg_buffer_format(out, "%s{\"number\":%u,\"name\":\"%s\",\"bits\":%u,", i == 0 ? "" : ",", f->accepted[i].suite,
-                             mg_tls_suite_of(f->accepted[i].suite).name, mg_tls_suite_of(f->accepted[i].suite).bits));
+        TRY(mg_buffer_format(out, "%s{\"number\":%u,\"name\":\"%s\",\"bits\":%u,", i == 0 ? "" : ",",
+                             f->accepted[i].suite, mg_tls_suite_of(f->accepted[i].suite).name,
+                             mg_tls_suite_of(f->accepted[i].suite).bits));
         TRY(json_versions(out, "versions", f->accepted[i].versions));
         TRY(mg_buffer_add_text(out, "}"));
     }
     TRY(mg_buffer_add_text(out, "],\"groups\":["));
     for (size_t i = 0; i < f->group_count; i++)
         TRY(mg_buffer_format(out, "%s%u", i == 0 ? "" : ",", f->groups[i]));
-    TRY(mg_buffer_format(out,
-                         "],\"dh_bits\":%u,\"server_order\":%s,\"compression\":%s,\"secure_renegotiation\":%s,"
-                         "\"client_renegotiation\":%s,\"tickets\":%s,\"heartbleed\":%s,\"fallback_protected\":%s,"
-                         "\"hsts_max_age\":%" PRId64 ",",
-                         f->dh_bits_least, seen_word(f->server_order), seen_word(f->compression),
-                         seen_word(f->secure_renegotiation), seen_word(f->client_renegotiation), seen_word(f->tickets),
-                         seen_word(f->heartbleed), seen_word(f->fallback_protected), f->hsts_max_age_s));
+    TRY(mg_buffer_format(
+        out,
+        "],\"dh_bits\":%u,\"server_order\":%s,\"compression\":%s,\"secure_renegotiation\":%s,"
+        "\"client_renegotiation\":%s,\"tickets\":%s,\"heartbleed\":%s,\"fallback_protected\":%s,"
+        "\"hsts_max_age\":%" PRId64 ",",
+        f->dh_bits_least, seen_word(f->server_order), seen_word(f->compression),
+        seen_word(f->secure_renegotiation), seen_word(f->client_renegotiation), seen_word(f->tickets),
+        seen_word(f->heartbleed), seen_word(f->fallback_protected), f->hsts_max_age_s));
     return json_certificate(out, f);
 }
 
@@ -123,10 +127,12 @@ json_print(const struct request *request, const struct mg_tls_facts *facts, cons
     OWN_BUFFER(out, 1u << 20);
     TRY(mg_buffer_add_text(&out, "{"));
     TRY(json_text(&out, "host", request->host));
-    TRY(mg_buffer_format(&out, ",\"port\":%u,\"grade\":\"%s\",\"if_trusted\":\"%s\",\"score\":%u,\"scores\":{\"protocol\":%u,"
-                               "\"key\":%u,\"cipher\":%u},\"caps\":[",
-                         request->port, shown_letter(grade), mg_tls_letter_text(grade->letter), grade->score,
-                         grade->protocol_score, grade->key_score, grade->cipher_score));
+    TRY(mg_buffer_format(
+        &out,
+        ",\"port\":%u,\"grade\":\"%s\",\"if_trusted\":\"%s\",\"score\":%u,\"scores\":{\"protocol\":%u,"
+        "\"key\":%u,\"cipher\":%u},\"caps\":[",
+        request->port, shown_letter(grade), mg_tls_letter_text(grade->letter), grade->score,
+        grade->protocol_score, grade->key_score, grade->cipher_score));
     for (int i = 0; i < MG_TLS_CAP_COUNT; i++) {
         if ((grade->caps >> i & 1) == 0)
             continue;
@@ -135,8 +141,8 @@ json_print(const struct request *request, const struct mg_tls_facts *facts, cons
     }
     TRY(mg_buffer_add_text(&out, "],\"rules\":["));
     for (int i = 0; i < MG_TLS_RULE_COUNT; i++)
-        TRY(mg_buffer_format(&out, "%s{\"name\":\"%s\",\"required\":%s,\"verdict\":\"%s\"}", i == 0 ? "" : ",",
-                             mg_tls_rule_row((enum mg_tls_rule) i)->name,
+        TRY(mg_buffer_format(&out, "%s{\"name\":\"%s\",\"required\":%s,\"verdict\":\"%s\"}",
+                             i == 0 ? "" : ",", mg_tls_rule_row((enum mg_tls_rule) i)->name,
                              mg_tls_rule_row((enum mg_tls_rule) i)->required ? "true" : "false",
                              verdict_word(mg_tls_rule_check((enum mg_tls_rule) i, request->profile, facts))));
     TRY(mg_buffer_add_text(&out, "],"));
@@ -156,25 +162,28 @@ facts_print(const struct mg_cli *cli, const struct mg_tls_facts *f)
                       : (f->versions_tested & version) != 0 ? mg_cli_say(cli, "refused", "拒否")
                                                             : mg_cli_say(cli, "not tested", "未検査"));
     for (size_t i = 0; i < f->accepted_count; i++)
-        (void) printf("  0x%04x   %s (%u)\n", f->accepted[i].suite, mg_tls_suite_of(f->accepted[i].suite).name,
-                      mg_tls_suite_of(f->accepted[i].suite).bits);
+        (void) printf("  0x%04x   %s (%u)\n", f->accepted[i].suite,
+                      mg_tls_suite_of(f->accepted[i].suite).name, mg_tls_suite_of(f->accepted[i].suite).bits);
     char until[MG_INSTANT_TEXT];
     mg_instant_text(f->certificate.not_after, until);
     if (f->certificate.present)
-        (void) printf("  %s %s, %s %u, %s %s\n", mg_cli_say(cli, "certificate", "証明書"), f->certificate.subject,
-                      f->certificate.key_type, f->certificate.key_bits, mg_cli_say(cli, "until", "有効期限"), until);
+        (void) printf("  %s %s, %s %u, %s %s\n", mg_cli_say(cli, "certificate", "証明書"),
+                      f->certificate.subject, f->certificate.key_type, f->certificate.key_bits,
+                      mg_cli_say(cli, "until", "有効期限"), until);
 }
 
 static void
 rules_print(const struct mg_cli *cli, const struct request *request, const struct mg_tls_facts *facts)
 {
     static const char *const words_ja[] = {"不明", "適合", "不適合", "対象外"};
-    (void) printf("\n%s (%s)\n", mg_cli_say(cli, "IPA TLS guideline", "IPA TLS暗号設定ガイドライン"), request->profile_name);
+    (void) printf("\n%s (%s)\n", mg_cli_say(cli, "IPA TLS guideline", "IPA TLS暗号設定ガイドライン"),
+                  request->profile_name);
     for (int i = 0; i < MG_TLS_RULE_COUNT; i++) {
         const struct mg_tls_rule_row *row = mg_tls_rule_row((enum mg_tls_rule) i);
         const enum mg_tls_verdict verdict = mg_tls_rule_check((enum mg_tls_rule) i, request->profile, facts);
         (void) printf("  [%s] %s%s\n", mg_cli_say(cli, verdict_word(verdict), words_ja[verdict]),
-                      mg_cli_say(cli, row->en, row->ja), row->required ? "" : mg_cli_say(cli, " (advice)", " (推奨項目)"));
+                      mg_cli_say(cli, row->en, row->ja),
+                      row->required ? "" : mg_cli_say(cli, " (advice)", " (推奨項目)"));
     }
 }
 
@@ -182,18 +191,20 @@ static void
 people_print(const struct mg_cli *cli, const struct request *request, const struct mg_tls_facts *facts,
              const struct mg_tls_grade *grade)
 {
-    (void) printf("%s:%u  %s %s", request->host, request->port, mg_cli_say(cli, "grade", "評価"), shown_letter(grade));
+    (void) printf("%s:%u  %s %s", request->host, request->port, mg_cli_say(cli, "grade", "評価"),
+                  shown_letter(grade));
     if (!grade->trusted || !grade->names_host)
-        (void) printf(mg_cli_say(cli, " (%s if the certificate's issuer is trusted)", " (発行者を信頼する場合は %s)"),
-                      mg_tls_letter_text(grade->letter));
-    (void) printf("\n  %s %u, %s %u, %s %u → %u\n", mg_cli_say(cli, "protocol", "プロトコル"), grade->protocol_score,
-                  mg_cli_say(cli, "key", "鍵"), grade->key_score, mg_cli_say(cli, "cipher", "暗号"), grade->cipher_score,
-                  grade->score);
+        (void) printf(
+            mg_cli_say(cli, " (%s if the certificate's issuer is trusted)", " (発行者を信頼する場合は %s)"),
+            mg_tls_letter_text(grade->letter));
+    (void) printf("\n  %s %u, %s %u, %s %u → %u\n", mg_cli_say(cli, "protocol", "プロトコル"),
+                  grade->protocol_score, mg_cli_say(cli, "key", "鍵"), grade->key_score,
+                  mg_cli_say(cli, "cipher", "暗号"), grade->cipher_score, grade->score);
     for (int i = 0; i < MG_TLS_CAP_COUNT; i++) {
         const struct mg_tls_cap_row *row = mg_tls_cap_row((enum mg_tls_cap) i);
         if ((grade->caps >> i & 1) != 0)
-            (void) printf("  ! %s (%s %s)\n", mg_cli_say(cli, row->en, row->ja), mg_cli_say(cli, "at most", "上限"),
-                          mg_tls_letter_text(row->at_most));
+            (void) printf("  ! %s (%s %s)\n", mg_cli_say(cli, row->en, row->ja),
+                          mg_cli_say(cli, "at most", "上限"), mg_tls_letter_text(row->at_most));
     }
     (void) puts("");
     facts_print(cli, facts);
@@ -206,8 +217,10 @@ grade_run(const struct mg_cli *cli, struct request *request, bool *ret_good)
 {
     static struct mg_tls_facts facts; /* too large for the stack */
     struct mg_tls_grade grade;
-    const struct mg_tls_target target = {.address = request->address == NULL ? request->host : request->address,
-                                         .port = request->port, .server_name = request->host,
+    const struct mg_tls_target target = {.address =
+                                             request->address == NULL ? request->host : request->address,
+                                         .port = request->port,
+                                         .server_name = request->host,
                                          .authorities = request->authorities};
     TRY(mg_tls_scan(&target, mg_now(), &facts));
     mg_tls_grade(&facts, &grade);
@@ -224,20 +237,23 @@ mg_cli_tls(int argc, char **argv)
     struct mg_cli cli = {0};
     struct request request = {.profile_name = "recommended"};
     bool good = false;
-    const struct mg_cli_option options[] = {{"--address", &request.address, NULL}, {"--ca", &request.authorities, NULL},
-                                            {"--profile", &request.profile_name, NULL}, {NULL, NULL, NULL}};
+    const struct mg_cli_option options[] = {{"--address", &request.address, NULL},
+                                            {"--ca", &request.authorities, NULL},
+                                            {"--profile", &request.profile_name, NULL},
+                                            {NULL, NULL, NULL}};
     struct mg_status status = mg_cli_read(&cli, argc, argv, options);
     if (mg_ok(status) && cli.help)
-        return mg_cli_help(&cli, usage,
-                           "Scans a TLS server (versions, suites, certificate, known weaknesses) and grades it after the\n"
-                           "SSL Labs rating guide and IPA's TLS guideline. --address connects elsewhere than HOST says;\n"
-                           "--ca trusts a further authority; --profile (recommended, high, legacy) chooses IPA's level.\n"
-                           "Not tested: ROBOT and padding oracles of servers that offer such suites.\n"
-                           "Exit 0 for A or better apart from trust, 1 for less.",
-                           "TLS サーバを検査(版、暗号スイート、証明書、既知の弱点)し、SSL Labs の評価基準と IPA の TLS 暗号設定\n"
-                           "ガイドラインで評価します。--address は接続先、--ca は追加で信頼する CA、--profile は設定基準\n"
-                           "(recommended, high, legacy) を指定します。ROBOT とパディングオラクルは検査しません。\n"
-                           "信頼性を除き A 以上なら 0、それ未満なら 1 で終わります。");
+        return mg_cli_help(
+            &cli, usage,
+            "Scans a TLS server (versions, suites, certificate, known weaknesses) and grades it after the\n"
+            "SSL Labs rating guide and IPA's TLS guideline. --address connects elsewhere than HOST says;\n"
+            "--ca trusts a further authority; --profile (recommended, high, legacy) chooses IPA's level.\n"
+            "Not tested: ROBOT and padding oracles of servers that offer such suites.\n"
+            "Exit 0 for A or better apart from trust, 1 for less.",
+            "TLS サーバを検査(版、暗号スイート、証明書、既知の弱点)し、SSL Labs の評価基準と IPA の TLS 暗号設定\n"
+            "ガイドラインで評価します。--address は接続先、--ca は追加で信頼する CA、--profile は設定基準\n"
+            "(recommended, high, legacy) を指定します。ROBOT とパディングオラクルは検査しません。\n"
+            "信頼性を除き A 以上なら 0、それ未満なら 1 で終わります。");
     if (mg_ok(status) && (cli.argc != 3 || strcmp(cli.argv[1], "grade") != 0))
         status = fail_with(USAGE, "%s", usage);
     if (mg_ok(status))

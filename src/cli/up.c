@@ -105,7 +105,8 @@ mail_sink_spawn(const char *program, const char *state, const char *url, int log
 {
     char path[MG_PATH], directory[MG_PATH];
     static const char scheme[] = "smtp://";
-    if (strncmp(url, scheme, sizeof scheme - 1) != 0 || !mg_ok(mg_view_copy(mg_view_text(program), path, sizeof path)))
+    if (strncmp(url, scheme, sizeof scheme - 1) != 0 ||
+        !mg_ok(mg_view_copy(mg_view_text(program), path, sizeof path)))
         return;
     *strrchr(path, '/') = '\0';
     if (!mg_ok(mg_path_join(directory, state, "demo/mail")) ||
@@ -160,7 +161,8 @@ port_answers(const char *address, int64_t port)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t) port)};
     OWN_FD fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    return fd >= 0 && inet_pton(AF_INET, strcmp(address, "0.0.0.0") == 0 ? "127.0.0.1" : address, &at.sin_addr) == 1 &&
+    return fd >= 0 &&
+           inet_pton(AF_INET, strcmp(address, "0.0.0.0") == 0 ? "127.0.0.1" : address, &at.sin_addr) == 1 &&
            connect(fd, (const struct sockaddr *) &at, sizeof at) == 0;
 }
 
@@ -171,7 +173,7 @@ authority_answers(const struct mg_cli *cli)
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_tenant_list reply;
     return mg_ok(mg_admin_open(cli, &admin)) &&
-           mg_ok(mg_admin_tenant_list(admin, &(struct mg_request_tenant_list) {0}, &reply, &storage));
+           mg_ok(mg_admin_tenant_list(admin, &(struct mg_request_tenant_list){0}, &reply, &storage));
 }
 
 static CHECKED struct mg_status
@@ -182,8 +184,8 @@ ready_wait(const struct mg_cli *cli, const struct mg_options *options, pid_t sup
     while (mg_monotonic_ms() < deadline_ms && !stop_asked) {
         int status = 0;
         if (waitpid(supervisor, &status, WNOHANG) == supervisor)
-            return fail_with(SYSTEM, "the warden ended with code %d; see %s/log/warden.log", WEXITSTATUS(status),
-                             cli->directory);
+            return fail_with(SYSTEM, "the warden ended with code %d; see %s/log/warden.log",
+                             WEXITSTATUS(status), cli->directory);
         authority = authority || authority_answers(cli);
         if (authority && port_answers(options->gate_address, options->gate_https_port))
             return OK;
@@ -244,7 +246,8 @@ up(struct mg_cli *cli, bool demo, bool detach)
         return fail_errno("fork");
     struct mg_status status = ready_wait(cli, options, supervisor);
     if (mg_ok(status) && !cli->json)
-        (void) printf(mg_cli_say(cli, "Masugata runs in %s (ready after %lld ms).\n", "Masugata が %s で稼働中です (%lld ms で準備完了)。\n"),
+        (void) printf(mg_cli_say(cli, "Masugata runs in %s (ready after %lld ms).\n",
+                                 "Masugata が %s で稼働中です (%lld ms で準備完了)。\n"),
                       deployment.state, (long long) (mg_monotonic_ms() - started_ms));
     if (mg_ok(status) && demo)
         status = mg_cli_demo_fill(cli, options);
@@ -274,16 +277,18 @@ mg_cli_up(int argc, char **argv)
 {
     struct mg_cli cli;
     bool demo = false, detach = false;
-    const struct mg_cli_option options[] = {{.name = "--demo", .flag = &demo}, {.name = "--detach", .flag = &detach}, {0}};
+    const struct mg_cli_option options[] = {
+        {.name = "--demo", .flag = &demo}, {.name = "--detach", .flag = &detach}, {0}};
     struct mg_status status = mg_cli_read(&cli, argc, argv, options);
     if (mg_ok(status) && cli.help)
-        return mg_cli_help(&cli, "masugata up [--demo] [--dir DIR] [--detach]",
-                           "Starts everything in a state directory and stays in the foreground until Ctrl-C.\n"
-                           "  --demo    two sample tenants, a real application and a mailbox; makes the directory\n"
-                           "  --detach  return when everything answers; stop with `masugata down`",
-                           "状態ディレクトリの全プロセスを起動し、Ctrl-C まで前面で動きます。\n"
-                           "  --demo    サンプルの 2 テナント、実アプリ、メール受信箱を用意 (ディレクトリも作成)\n"
-                           "  --detach  準備ができたら戻ります。停止は `masugata down`");
+        return mg_cli_help(
+            &cli, "masugata up [--demo] [--dir DIR] [--detach]",
+            "Starts everything in a state directory and stays in the foreground until Ctrl-C.\n"
+            "  --demo    two sample tenants, a real application and a mailbox; makes the directory\n"
+            "  --detach  return when everything answers; stop with `masugata down`",
+            "状態ディレクトリの全プロセスを起動し、Ctrl-C まで前面で動きます。\n"
+            "  --demo    サンプルの 2 テナント、実アプリ、メール受信箱を用意 (ディレクトリも作成)\n"
+            "  --detach  準備ができたら戻ります。停止は `masugata down`");
     if (mg_ok(status))
         status = up(&cli, demo, detach);
     return mg_ok(status) ? 0 : mg_cli_fail(&cli, status);

@@ -10,7 +10,8 @@ enum { FILE_MOST = 64 << 20, FIELD_MOST = 4096 };
 
 /* The columns we know, in the order of `fields` below. */
 enum { LOGIN, NAME, EMAIL, ROLES, LANGUAGE, HASH, COLUMN_COUNT };
-static const char *const column_names[COLUMN_COUNT] = {"login", "name", "email", "roles", "language", "password_hash"};
+static const char *const column_names[COLUMN_COUNT] = {"login", "name",     "email",
+                                                       "roles", "language", "password_hash"};
 
 enum { COLUMNS_MOST = 32 };
 
@@ -106,10 +107,12 @@ header_read(struct csv *csv)
         csv->place[column] = -1;
     for (size_t field = 0; field < csv->count; field++) {
         size_t column = 0;
-        while (column < COLUMN_COUNT && !mg_view_is(mg_buffer_view(&csv->fields[field]), column_names[column]))
+        while (column < COLUMN_COUNT &&
+               !mg_view_is(mg_buffer_view(&csv->fields[field]), column_names[column]))
             column++;
         if (column == COLUMN_COUNT || csv->place[column] >= 0)
-            return fail_with(INVALID, "line 1: column \"%s\" is unknown or there twice", mg_buffer_text(&csv->fields[field]));
+            return fail_with(INVALID, "line 1: column \"%s\" is unknown or there twice",
+                             mg_buffer_text(&csv->fields[field]));
         csv->place[column] = (int) field;
     }
     if (csv->place[LOGIN] < 0 || csv->place[HASH] < 0)
@@ -125,8 +128,8 @@ column(const struct csv *csv, int at)
 }
 
 static CHECKED struct mg_status
-user_import(const struct csv *csv, struct mg_admin *admin, const char *tenant, struct mg_reply_user_import *reply,
-            struct mg_buffer *storage)
+user_import(const struct csv *csv, struct mg_admin *admin, const char *tenant,
+            struct mg_reply_user_import *reply, struct mg_buffer *storage)
 {
     const struct mg_view login = column(csv, LOGIN), email = column(csv, EMAIL);
     const bool login_is_email = login.length != 0 && memchr(login.bytes, '@', login.length) != NULL;
@@ -147,8 +150,8 @@ refusal_print(const struct mg_cli *cli, uint64_t line, uint64_t outcome, struct 
 {
     const char *text = mg_outcome_text(outcome, cli->japanese);
     if (!cli->json) {
-        (void) fprintf(stderr, mg_cli_say(cli, "line %" PRIu64 ": %s %.*s\n", "%" PRIu64 " 行目: %s %.*s\n"), line, text,
-                       (int) reason.length, (const char *) reason.bytes);
+        (void) fprintf(stderr, mg_cli_say(cli, "line %" PRIu64 ": %s %.*s\n", "%" PRIu64 " 行目: %s %.*s\n"),
+                       line, text, (int) reason.length, (const char *) reason.bytes);
         return;
     }
     OWN_BUFFER(json, 4096);
@@ -159,8 +162,8 @@ refusal_print(const struct mg_cli *cli, uint64_t line, uint64_t outcome, struct 
 
 /* Every row on its own: what can be imported is, and each that cannot is named. */
 static CHECKED struct mg_status
-rows_import(const struct mg_cli *cli, struct csv *csv, struct mg_admin *admin, const char *tenant, uint64_t *ret_done,
-            uint64_t *ret_refused)
+rows_import(const struct mg_cli *cli, struct csv *csv, struct mg_admin *admin, const char *tenant,
+            uint64_t *ret_done, uint64_t *ret_refused)
 {
     while (csv->rest.length != 0) {
         const uint64_t line = csv->line;
@@ -205,6 +208,6 @@ mg_cli_user_import(const struct mg_cli *cli, struct mg_admin *admin, const char 
                       done, refused);
     TRY(status);
     if (refused != 0) /* each was named */
-        return (struct mg_status) {.code = MG_REFUSED, .where = MG_HERE, .detail = mg_cli_told};
+        return (struct mg_status){.code = MG_REFUSED, .where = MG_HERE, .detail = mg_cli_told};
     return OK;
 }

@@ -9,22 +9,26 @@ enum {
 #include "../../catalogue/control_terms.def"
 };
 
-#define WORDS(en_text, ja_text) {(en_text), (ja_text)}
+#define WORDS(en_text, ja_text) \
+    {                           \
+        (en_text), (ja_text)    \
+    }
 
 static const struct mg_control_row controls[MG_CONTROL_COUNT] = {
-#define CONTROL(name, state, numbers, letter, group, party, keeper, bits, every, age, iso_text, nist_text, english, japanese) \
-    [MG_CONTROL_##name] = {.id = #name,                                                                                      \
-                           .built = (state) == BUILT,                                                                        \
-                           .claims = (numbers),                                                                              \
-                           .kind = (letter),                                                                                 \
-                           .category = MG_CATEGORY_##group,                                                                  \
-                           .accountable = MG_PARTY_##party,                                                                  \
-                           .enforcer = MG_ENFORCER_##keeper,                                                                 \
-                           .evidence = (bits),                                                                               \
-                           .every_ms = INT64_C(1000) * (every),                                                                              \
-                           .age_ms = INT64_C(1000) * (age),                                                                                  \
-                           .iso = (iso_text),                                                                                \
-                           .nist = (nist_text),                                                                              \
+#define CONTROL(name, state, numbers, letter, group, party, keeper, bits, every, age, iso_text, nist_text, \
+                english, japanese)                                                                         \
+    [MG_CONTROL_##name] = {.id = #name,                                                                    \
+                           .built = (state) == BUILT,                                                      \
+                           .claims = (numbers),                                                            \
+                           .kind = (letter),                                                               \
+                           .category = MG_CATEGORY_##group,                                                \
+                           .accountable = MG_PARTY_##party,                                                \
+                           .enforcer = MG_ENFORCER_##keeper,                                               \
+                           .evidence = (bits),                                                             \
+                           .every_ms = INT64_C(1000) * (every),                                            \
+                           .age_ms = INT64_C(1000) * (age),                                                \
+                           .iso = (iso_text),                                                              \
+                           .nist = (nist_text),                                                            \
                            .statement = WORDS(english, japanese)},
 #include "../../catalogue/controls.def"
 #undef CONTROL
@@ -33,14 +37,18 @@ static const struct mg_control_row controls[MG_CONTROL_COUNT] = {
 static const struct {
     const char *name;
     struct mg_words words;
-} categories[MG_CATEGORY_COUNT] = {
+} categories[MG_CATEGORY_COUNT] =
+    {
 #define CATEGORY(word, en, ja) [MG_CATEGORY_##word] = {#word, WORDS(en, ja)},
 #include "../../catalogue/control_terms.def"
-}, parties[MG_PARTY_COUNT] = {
-    [MG_PARTY_NONE] = {"NONE", WORDS("nobody", "該当なし")},
+},
+  parties[MG_PARTY_COUNT] =
+      {
+          [MG_PARTY_NONE] = {"NONE", WORDS("nobody", "該当なし")},
 #define PARTY(word, en, ja) [MG_PARTY_##word] = {#word, WORDS(en, ja)},
 #include "../../catalogue/control_terms.def"
-}, enforcers[MG_ENFORCER_COUNT] = {
+},
+  enforcers[MG_ENFORCER_COUNT] = {
 #define ENFORCER(word, en, ja) [MG_ENFORCER_##word] = {#word, WORDS(en, ja)},
 #include "../../catalogue/control_terms.def"
 };
@@ -72,23 +80,23 @@ static const struct mg_expiry expiries[] = {
 
 enum { ORGANISATIONAL = 0, INHERITED = 1 };
 const struct mg_attestation_row mg_attestation_rows[] = {
-#define ATTESTATION(name, kind, party, keeper, end, en, ja, evidence_en, evidence_ja)           \
-    {.id = #name,                                                                               \
-     .inherited = (kind) == INHERITED,                                                          \
-     .accountable = MG_PARTY_##party,                                                           \
-     .owner = &owners[OWNER_##keeper],                                                          \
-     .expiry = &expiries[EXPIRY_##end],                                                         \
-     .statement = WORDS(en, ja),                                                                \
+#define ATTESTATION(name, kind, party, keeper, end, en, ja, evidence_en, evidence_ja) \
+    {.id = #name,                                                                     \
+     .inherited = (kind) == INHERITED,                                                \
+     .accountable = MG_PARTY_##party,                                                 \
+     .owner = &owners[OWNER_##keeper],                                                \
+     .expiry = &expiries[EXPIRY_##end],                                               \
+     .statement = WORDS(en, ja),                                                      \
      .evidence = WORDS(evidence_en, evidence_ja)},
 #include "../../catalogue/attestations.def"
 };
 const size_t mg_attestation_count = MG_COUNT(mg_attestation_rows);
 
 const struct mg_attested_row mg_attested_rows[] = {
-#define ATTESTED(name, keeper, end, en, ja)        \
-    {.control = MG_CONTROL_##name,                 \
-     .owner = &owners[OWNER_##keeper],             \
-     .expiry = &expiries[EXPIRY_##end],            \
+#define ATTESTED(name, keeper, end, en, ja) \
+    {.control = MG_CONTROL_##name,          \
+     .owner = &owners[OWNER_##keeper],      \
+     .expiry = &expiries[EXPIRY_##end],     \
      .part = WORDS(en, ja)},
 #include "../../catalogue/attestations.def"
 };
@@ -148,5 +156,5 @@ mg_evidence_words(unsigned bit)
     for (size_t i = 0; i < MG_COUNT(evidences); i++)
         if (evidences[i].bit == bit)
             return evidences[i].words;
-    return (struct mg_words) {NULL, NULL};
+    return (struct mg_words){NULL, NULL};
 }

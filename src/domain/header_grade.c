@@ -99,10 +99,11 @@ sources_read(struct mg_view list)
         found.unsafe_inline |= is_word(word, "'unsafe-inline'");
         found.unsafe_eval |= is_word(word, "'unsafe-eval'");
         found.strict_dynamic |= is_word(word, "'strict-dynamic'");
-        found.guarded |= starts(word, "'nonce-") || starts(word, "'sha256-") || starts(word, "'sha384-")
-                         || starts(word, "'sha512-");
-        found.broad |= is_word(word, "*") || is_word(word, "http:") || is_word(word, "https:") || is_word(word, "data:")
-                       || is_word(word, "blob:") || starts(word, "http://*") || starts(word, "https://*");
+        found.guarded |= starts(word, "'nonce-") || starts(word, "'sha256-") || starts(word, "'sha384-") ||
+                         starts(word, "'sha512-");
+        found.broad |= is_word(word, "*") || is_word(word, "http:") || is_word(word, "https:") ||
+                       is_word(word, "data:") || is_word(word, "blob:") || starts(word, "http://*") ||
+                       starts(word, "https://*");
     }
     return found;
 }
@@ -118,9 +119,12 @@ directive_read(struct mg_view directive, struct policy *policy)
     const struct {
         const char *name;
         struct sources *sources;
-    } known[] = {{"default-src", &policy->fallback},      {"script-src", &policy->script},
-                 {"frame-ancestors", &policy->ancestors}, {"object-src", &policy->object},
-                 {"base-uri", &policy->base},             {"form-action", &policy->form}};
+    } known[] = {{"default-src", &policy->fallback},
+                 {"script-src", &policy->script},
+                 {"frame-ancestors", &policy->ancestors},
+                 {"object-src", &policy->object},
+                 {"base-uri", &policy->base},
+                 {"form-action", &policy->form}};
     struct mg_view name;
     if (!part_next(&directive, ' ', &name))
         return;
@@ -139,7 +143,7 @@ mg_csp_parse(struct mg_view value)
     const struct sources *script = policy.script.present ? &policy.script : &policy.fallback;
     const struct sources *object = policy.object.present ? &policy.object : &policy.fallback;
     const bool guarded = script->guarded || script->strict_dynamic;
-    return (struct mg_csp) {
+    return (struct mg_csp){
         .present = true,
         .inline_script = !script->present || (script->unsafe_inline && !guarded),
         .eval_script = !script->present || script->unsafe_eval,
@@ -173,7 +177,8 @@ csp_combine(struct mg_csp *all, const struct mg_csp *one)
 bool
 mg_csp_is_strict(const struct mg_csp *csp)
 {
-    return csp->present && !csp->inline_script && !csp->eval_script && !csp->broad_script && csp->frame_ancestors;
+    return csp->present && !csp->inline_script && !csp->eval_script && !csp->broad_script &&
+           csp->frame_ancestors;
 }
 
 /* ---- the other headers ---- */
@@ -185,9 +190,14 @@ referrer_read(struct mg_view value, struct mg_headers_seen *seen)
     static const struct {
         const char *name;
         bool safe;
-    } known[] = {{"no-referrer", true}, {"same-origin", true}, {"strict-origin", true},
-                 {"strict-origin-when-cross-origin", true}, {"no-referrer-when-downgrade", true},
-                 {"origin", false}, {"origin-when-cross-origin", false}, {"unsafe-url", false}};
+    } known[] = {{"no-referrer", true},
+                 {"same-origin", true},
+                 {"strict-origin", true},
+                 {"strict-origin-when-cross-origin", true},
+                 {"no-referrer-when-downgrade", true},
+                 {"origin", false},
+                 {"origin-when-cross-origin", false},
+                 {"unsafe-url", false}};
     struct mg_view word;
     while (part_next(&value, ',', &word))
         for (size_t i = 0; i < MG_COUNT(known); i++)
@@ -300,7 +310,8 @@ mg_headers_read(struct mg_view lines, struct mg_headers_seen *ret_seen)
 
 static const struct mg_header_rule_row header_rows[MG_HEADER_RULE_COUNT] = {
 #define HEADER_RULE(NAME, number, letter_cost, condition, text_en, text_ja) \
-    [MG_HEADER_RULE_##NAME] = {.name = #NAME, .points = (number), .letters = (letter_cost), .en = (text_en), .ja = (text_ja)},
+    [MG_HEADER_RULE_##NAME] = {                                             \
+        .name = #NAME, .points = (number), .letters = (letter_cost), .en = (text_en), .ja = (text_ja)},
 #include "../../catalogue/header_rules.def"
 #undef HEADER_RULE
 };
@@ -330,7 +341,7 @@ observatory_letter(int points)
     static const struct {
         int least;
         const char *letter;
-    } letters[] = {{100, "A+"}, {90, "A"}, {85, "A-"}, {80, "B+"}, {70, "B"},  {65, "B-"},
+    } letters[] = {{100, "A+"}, {90, "A"}, {85, "A-"}, {80, "B+"}, {70, "B"}, {65, "B-"},
                    {60, "C+"},  {50, "C"}, {45, "C-"}, {40, "D+"}, {30, "D"}, {25, "D-"}};
     for (size_t i = 0; i < MG_COUNT(letters); i++)
         if (points >= letters[i].least)
@@ -356,6 +367,9 @@ mg_header_grade(const struct mg_headers_seen *seen, struct mg_header_grade *ret_
     int points = 100 + lost < 0 ? 0 : 100 + lost;
     if (points >= 90)
         points += gained;
-    *ret_grade = (struct mg_header_grade) {.points = points, .observatory = observatory_letter(points), .rules = rules,
-                                           .letter = missing == 0 && !warned ? "A+" : letters[missing < 6 ? missing : 6]};
+    *ret_grade = (struct mg_header_grade){
+        .points = points,
+        .observatory = observatory_letter(points),
+        .rules = rules,
+        .letter = missing == 0 && !warned ? "A+" : letters[missing < 6 ? missing : 6]};
 }

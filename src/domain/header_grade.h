@@ -18,9 +18,10 @@ bool mg_hsts_parse(struct mg_view value, struct mg_hsts *ret_hsts);
  * counts for every property. */
 struct mg_csp {
     bool present;
-    bool inline_script; /* 'unsafe-inline' in force for scripts: no nonce, hash or 'strict-dynamic' beside it */
+    bool inline_script; /* 'unsafe-inline' in force for scripts: no nonce, hash or 'strict-dynamic' beside it
+                         */
     bool eval_script;   /* 'unsafe-eval' */
-    bool broad_script;  /* *, a whole scheme (http: https: data: blob:), or no restriction of scripts at all */
+    bool broad_script; /* *, a whole scheme (http: https: data: blob:), or no restriction of scripts at all */
     bool default_none;
     bool frame_ancestors; /* present and not * */
     bool object_none, base_restricted, form_restricted;
@@ -57,9 +58,9 @@ struct mg_header_rule_row {
 const struct mg_header_rule_row *mg_header_rule_row(enum mg_header_rule rule);
 
 struct mg_header_grade {
-    int points;          /* Observatory: 0 and more */
+    int points;                       /* Observatory: 0 and more */
     const char *observatory, *letter; /* "A+" ... "F" */
-    uint64_t rules;      /* bits 1 << enum mg_header_rule that applied */
+    uint64_t rules;                   /* bits 1 << enum mg_header_rule that applied */
 };
 void mg_header_grade(const struct mg_headers_seen *seen, struct mg_header_grade *ret_grade);
 

@@ -5,12 +5,12 @@
 static const uint8_t magic[8] = {'M', 'G', 'K', 'E', 'Y', 'S', '1', '\n'};
 
 static const struct mg_key_purpose_row purposes[MG_KEY_PURPOSE_COUNT] = {
-#define KEY_PURPOSE(NAME, text, what, reach, turns, english, japanese)                                       \
-    [MG_KEY_##NAME] = {.name = text,                                                                         \
-                       .kind = MG_KEY_KIND_##what,                                                           \
-                       .scope = MG_KEY_SCOPE_##reach,                                                        \
-                       .rotation = MG_KEY_ROTATION_##turns,                                                  \
-                       .en = english,                                                                        \
+#define KEY_PURPOSE(NAME, text, what, reach, turns, english, japanese) \
+    [MG_KEY_##NAME] = {.name = text,                                   \
+                       .kind = MG_KEY_KIND_##what,                     \
+                       .scope = MG_KEY_SCOPE_##reach,                  \
+                       .rotation = MG_KEY_ROTATION_##turns,            \
+                       .en = english,                                  \
                        .ja = japanese},
 #include "../../catalogue/keys.def"
 #undef KEY_PURPOSE

@@ -18,20 +18,21 @@ struct mg_lockout_decision
 mg_lockout_judge(const struct mg_lockout_facts *facts, const struct mg_lockout_limits *limits, mg_instant now)
 {
     if (!facts->known_device && facts->address_recent >= limits->address_most)
-        return (struct mg_lockout_decision) {
+        return (struct mg_lockout_decision){
             .outcome = MG_RATE_LIMITED,
             .wait_ms = wait_for(facts->address_oldest, limits->address_window_ms, now),
         };
     if (facts->in_a_row >= limits->in_a_row_most)
-        return (struct mg_lockout_decision) {.outcome = MG_LOCKED};
+        return (struct mg_lockout_decision){.outcome = MG_LOCKED};
     if (facts->account_recent >= limits->account_most)
-        return (struct mg_lockout_decision) {
+        return (struct mg_lockout_decision){
             .outcome = MG_LOCKED,
             .wait_ms = wait_for(facts->account_oldest, limits->account_window_ms, now),
         };
-    return (struct mg_lockout_decision) {
+    return (struct mg_lockout_decision){
         .outcome = MG_GRANTED,
-        .locks = facts->account_recent + 1 >= limits->account_most || facts->in_a_row + 1 >= limits->in_a_row_most,
+        .locks =
+            facts->account_recent + 1 >= limits->account_most || facts->in_a_row + 1 >= limits->in_a_row_most,
     };
 }
 

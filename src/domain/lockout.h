@@ -20,14 +20,16 @@ struct mg_lockout_limits {
     int64_t account_window_ms, address_window_ms;
     uint32_t in_a_row_most; /* failures of an account without a success between, over any time */
 };
-#define MG_LOCKOUT_PRESET                                                                       \
-    ((struct mg_lockout_limits) {.account_most = 10, .account_window_ms = 3600000,              \
-                                 .address_most = 5, .address_window_ms = 900000,                \
-                                 .in_a_row_most = 100})
+#define MG_LOCKOUT_PRESET                                     \
+    ((struct mg_lockout_limits){.account_most = 10,           \
+                                .account_window_ms = 3600000, \
+                                .address_most = 5,            \
+                                .address_window_ms = 900000,  \
+                                .in_a_row_most = 100})
 
 /* What was counted before the attempt in question. */
 struct mg_lockout_facts {
-    uint32_t account_recent, address_recent; /* within the windows */
+    uint32_t account_recent, address_recent;   /* within the windows */
     mg_instant account_oldest, address_oldest; /* of those; when there are none, ignored */
     uint32_t in_a_row;
     bool known_device; /* then the account counters are the device's and the address does not count */

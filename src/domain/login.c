@@ -2,9 +2,9 @@
 
 #include <stdlib.h>
 #include <unicase.h>
+#include <unictype.h>
 #include <uninorm.h>
 #include <unistr.h>
-#include <unictype.h>
 
 static struct mg_view
 without_spaces_around(struct mg_view text)

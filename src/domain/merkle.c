@@ -109,7 +109,7 @@ mg_merkle_root(const struct mg_tree_source *source, uint64_t size, struct mg_has
     if (size > MG_TREE_MOST)
         return fail_with(INVALID, "tree too large");
     if (size == 0) {
-        mg_tree_root(&(const struct mg_tree) {0}, ret_root);
+        mg_tree_root(&(const struct mg_tree){0}, ret_root);
         return OK;
     }
     return range_root(source, 0, size, ret_root);
@@ -127,7 +127,8 @@ proof_reverse(struct mg_proof *proof)
 }
 
 struct mg_status
-mg_merkle_inclusion(const struct mg_tree_source *source, uint64_t index, uint64_t size, struct mg_proof *ret_proof)
+mg_merkle_inclusion(const struct mg_tree_source *source, uint64_t index, uint64_t size,
+                    struct mg_proof *ret_proof)
 {
     if (index >= size || size > MG_TREE_MOST)
         return fail_with(INVALID, "entry %llu is not in a tree of %llu", (unsigned long long) index,
@@ -151,10 +152,12 @@ mg_merkle_inclusion(const struct mg_tree_source *source, uint64_t index, uint64_
 }
 
 struct mg_status
-mg_merkle_consistency(const struct mg_tree_source *source, uint64_t from, uint64_t to, struct mg_proof *ret_proof)
+mg_merkle_consistency(const struct mg_tree_source *source, uint64_t from, uint64_t to,
+                      struct mg_proof *ret_proof)
 {
     if (from > to || to > MG_TREE_MOST)
-        return fail_with(INVALID, "no consistency from %llu to %llu", (unsigned long long) from, (unsigned long long) to);
+        return fail_with(INVALID, "no consistency from %llu to %llu", (unsigned long long) from,
+                         (unsigned long long) to);
     struct mg_proof proof = {.count = 0};
     uint64_t begin = 0, end = to;
     bool whole = true; /* the RFC's flag b: the old tree is still a subtree that the verifier knows */
@@ -180,8 +183,8 @@ mg_merkle_consistency(const struct mg_tree_source *source, uint64_t from, uint64
 /* ---- verification ---- */
 
 bool
-mg_merkle_included(const struct mg_hash *leaf_hash, uint64_t index, uint64_t size, const struct mg_proof *proof,
-                   const struct mg_hash *root)
+mg_merkle_included(const struct mg_hash *leaf_hash, uint64_t index, uint64_t size,
+                   const struct mg_proof *proof, const struct mg_hash *root)
 {
     if (index >= size || size > MG_TREE_MOST)
         return false;
@@ -206,8 +209,8 @@ mg_merkle_included(const struct mg_hash *leaf_hash, uint64_t index, uint64_t siz
 
 /* RFC 9162 section 2.1.4.2, steps 4 to 7, for 0 < from < to. */
 static bool
-consistency_walk(uint64_t from, uint64_t to, const struct mg_hash *path, size_t count, struct mg_hash *from_computed,
-                 struct mg_hash *to_computed)
+consistency_walk(uint64_t from, uint64_t to, const struct mg_hash *path, size_t count,
+                 struct mg_hash *from_computed, struct mg_hash *to_computed)
 {
     uint64_t node = from - 1, last = to - 1;
     while ((node & 1) != 0) {
@@ -234,15 +237,16 @@ consistency_walk(uint64_t from, uint64_t to, const struct mg_hash *path, size_t 
 }
 
 bool
-mg_merkle_consistent(uint64_t from, const struct mg_hash *from_root, uint64_t to, const struct mg_hash *to_root,
-                     const struct mg_proof *proof)
+mg_merkle_consistent(uint64_t from, const struct mg_hash *from_root, uint64_t to,
+                     const struct mg_hash *to_root, const struct mg_proof *proof)
 {
     if (from > to || to > MG_TREE_MOST || proof->count > MG_PROOF_MOST)
         return false;
     struct mg_hash empty;
-    mg_tree_root(&(const struct mg_tree) {0}, &empty);
+    mg_tree_root(&(const struct mg_tree){0}, &empty);
     if (from == 0)
-        return proof->count == 0 && mg_hash_equal(from_root, &empty) && (to != 0 || mg_hash_equal(to_root, &empty));
+        return proof->count == 0 && mg_hash_equal(from_root, &empty) &&
+               (to != 0 || mg_hash_equal(to_root, &empty));
     if (from == to)
         return proof->count == 0 && mg_hash_equal(from_root, to_root);
     /* Step 3: an old tree that is a complete subtree is its own first hash. */

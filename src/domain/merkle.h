@@ -35,7 +35,8 @@ struct mg_tree {
 void mg_tree_add(struct mg_tree *tree, const struct mg_hash *leaf_hash);
 /* The same; also gives the nodes of levels 8, 16, 24, ... that this leaf completed, and their number:
  * the hashes of full tiles. */
-unsigned mg_tree_add_tiles(struct mg_tree *tree, const struct mg_hash *leaf_hash, struct mg_hash ret_tiles[8]);
+unsigned mg_tree_add_tiles(struct mg_tree *tree, const struct mg_hash *leaf_hash,
+                           struct mg_hash ret_tiles[8]);
 void mg_tree_root(const struct mg_tree *tree, struct mg_hash *ret_root);
 
 /* Where proofs get the hashes of complete subtrees from, such as tiles on disk. */
@@ -50,19 +51,20 @@ struct mg_proof {
 };
 
 /* The root of the tree's first `size` leaves. */
-CHECKED struct mg_status mg_merkle_root(const struct mg_tree_source *source, uint64_t size, struct mg_hash *ret_root);
+CHECKED struct mg_status mg_merkle_root(const struct mg_tree_source *source, uint64_t size,
+                                        struct mg_hash *ret_root);
 /* PATH(index, D[size]); INVALID unless index < size. */
-CHECKED struct mg_status mg_merkle_inclusion(const struct mg_tree_source *source, uint64_t index, uint64_t size,
-                                             struct mg_proof *ret_proof);
+CHECKED struct mg_status mg_merkle_inclusion(const struct mg_tree_source *source, uint64_t index,
+                                             uint64_t size, struct mg_proof *ret_proof);
 /* PROOF(from, D[to]); empty for from 0 or from == to; INVALID unless from <= to. */
-CHECKED struct mg_status mg_merkle_consistency(const struct mg_tree_source *source, uint64_t from, uint64_t to,
-                                               struct mg_proof *ret_proof);
+CHECKED struct mg_status mg_merkle_consistency(const struct mg_tree_source *source, uint64_t from,
+                                               uint64_t to, struct mg_proof *ret_proof);
 
 /* RFC 9162 sections 2.1.3.2 and 2.1.4.2; false for every proof that is not exactly right. */
 bool mg_merkle_included(const struct mg_hash *leaf_hash, uint64_t index, uint64_t size,
                         const struct mg_proof *proof, const struct mg_hash *root);
-bool mg_merkle_consistent(uint64_t from, const struct mg_hash *from_root, uint64_t to, const struct mg_hash *to_root,
-                          const struct mg_proof *proof);
+bool mg_merkle_consistent(uint64_t from, const struct mg_hash *from_root, uint64_t to,
+                          const struct mg_hash *to_root, const struct mg_proof *proof);
 
 /* A proof as hashes back to back; MALFORMED unless a whole number of at most MG_PROOF_MOST. */
 CHECKED struct mg_status mg_proof_of_bytes(struct mg_view bytes, struct mg_proof *ret_proof);

@@ -5,9 +5,9 @@
 
 #include <stdlib.h>
 #include <unicase.h>
+#include <unictype.h>
 #include <uninorm.h>
 #include <unistr.h>
-#include <unictype.h>
 
 /* Pieces shorter than this say nothing; longer ones are in no list. Passwords longer than FOLDED_MOST
  * are looked at only for being one short text repeated. */
@@ -67,8 +67,9 @@ count_characters(struct mg_view text, bool *ret_printable)
     for (size_t at = 0; at < text.length; count++) {
         ucs4_t character = 0;
         const int length = u8_mbtouc(&character, text.bytes + at, text.length - at);
-        printable = printable && !uc_is_general_category_withtable(
-                                     character, UC_CATEGORY_MASK_Cc | UC_CATEGORY_MASK_Cs | UC_CATEGORY_MASK_Cn);
+        printable = printable &&
+                    !uc_is_general_category_withtable(character, UC_CATEGORY_MASK_Cc | UC_CATEGORY_MASK_Cs |
+                                                                     UC_CATEGORY_MASK_Cn);
         at += (size_t) length;
     }
     *ret_printable = printable;
@@ -93,7 +94,7 @@ mg_password_context_add(struct mg_password_context *context, struct mg_view text
 }
 
 struct guesser {
-    struct mg_view text; /* folded password */
+    struct mg_view text;                            /* folded password */
     struct mg_view words[MG_PASSWORD_CONTEXT_MOST]; /* folded context */
     size_t word_count;
     bool context_used; /* a piece of the answer came from the context */
@@ -125,10 +126,11 @@ is_run(struct mg_view piece)
 static bool
 is_keyboard_walk(struct mg_view piece)
 {
-    static const char *const rows[] = {"`1234567890-=", "qwertyuiop[]", "asdfghjkl;'", "zxcvbnm,./",
-                                       "~!@#$%^&*()_+", "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p",
-                                       "!\"#$%&'()=~|", "=-0987654321`", "][poiuytrewq", "';lkjhgfdsa",
-                                       "/.,mnbvcxz", "+_)(*&^%$#@!~"};
+    static const char *const rows[] = {
+        "`1234567890-=", "qwertyuiop[]",  "asdfghjkl;'",
+        "zxcvbnm,./",    "~!@#$%^&*()_+", "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p",
+        "!\"#$%&'()=~|", "=-0987654321`", "][poiuytrewq",
+        "';lkjhgfdsa",   "/.,mnbvcxz",    "+_)(*&^%$#@!~"};
     for (size_t i = 0; i < MG_COUNT(rows); i++)
         if (memmem(rows[i], strlen(rows[i]), piece.bytes, piece.length) != NULL)
             return true;
@@ -153,8 +155,8 @@ is_piece(struct guesser *guesser, struct mg_view piece)
     }
     if (is_number(piece))
         return true;
-    return piece.length >= PIECE_LEAST && (is_run(piece) || is_keyboard_walk(piece) ||
-                                           mg_password_is_common(piece));
+    return piece.length >= PIECE_LEAST &&
+           (is_run(piece) || is_keyboard_walk(piece) || mg_password_is_common(piece));
 }
 
 static bool
@@ -227,7 +229,8 @@ guessable(struct guesser *guesser)
         return MG_PASSWORD_LIKE_NAME;
     if (mg_password_is_common(text))
         return MG_PASSWORD_COMMON;
-    for (size_t length = 1; text.length <= FOLDED_MOST && length <= text.length && length <= PIECE_MOST; length++) {
+    for (size_t length = 1; text.length <= FOLDED_MOST && length <= text.length && length <= PIECE_MOST;
+         length++) {
         guesser->context_used = false;
         if (!is_piece(guesser, mg_view_of(text.bytes, length)))
             continue;
@@ -264,7 +267,8 @@ mg_password_judge(struct mg_view normalised, size_t least, const struct mg_passw
         ends[i] = words.length;
     }
     for (size_t i = 0; i < context->count; i++) /* after the last growth, so that none moves */
-        guesser.words[i] = mg_view_of(words.bytes + (i == 0 ? 0 : ends[i - 1]), ends[i] - (i == 0 ? 0 : ends[i - 1]));
+        guesser.words[i] =
+            mg_view_of(words.bytes + (i == 0 ? 0 : ends[i - 1]), ends[i] - (i == 0 ? 0 : ends[i - 1]));
     guesser.word_count = context->count;
     *ret_outcome = guessable(&guesser);
     return OK;

@@ -9,7 +9,7 @@ stricter(int64_t deployment, int64_t tenant)
 struct mg_session_limits
 mg_session_limits_of(const struct mg_session_limits *deployment, const struct mg_session_limits *tenant)
 {
-    return (struct mg_session_limits) {
+    return (struct mg_session_limits){
         .idle_ms = stricter(deployment->idle_ms, tenant->idle_ms),
         .absolute_ms = stricter(deployment->absolute_ms, tenant->absolute_ms),
         .families = (uint32_t) stricter(deployment->families, tenant->families),

@@ -24,7 +24,12 @@ mg_tls_facts_key_strength(const struct mg_tls_facts *facts)
     const unsigned bits = facts->certificate.key_bits;
     if (strcmp(facts->certificate.key_type, "EC") != 0)
         return strcmp(facts->certificate.key_type, "RSA") == 0 ? bits : bits >= 253 ? 3072 : 0;
-    return bits >= 512 ? 15360 : bits >= 384 ? 7680 : bits >= 256 ? 3072 : bits >= 224 ? 2048 : bits >= 160 ? 1024 : 512;
+    return bits >= 512   ? 15360
+           : bits >= 384 ? 7680
+           : bits >= 256 ? 3072
+           : bits >= 224 ? 2048
+           : bits >= 160 ? 1024
+                         : 512;
 }
 
 bool

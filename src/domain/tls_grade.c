@@ -20,10 +20,10 @@ static bool
 examined(const struct mg_tls_facts *f)
 {
     const bool old = has(f, ALL_VERSIONS & ~(unsigned) MG_TLS_1_3);
-    return (f->versions_tested & ALL_VERSIONS) == ALL_VERSIONS && f->accepted_complete && f->certificate.present
-           && f->http_answered && f->heartbleed != MG_NOT_SEEN
-           && (!old || (f->compression != MG_NOT_SEEN && f->secure_renegotiation != MG_NOT_SEEN
-                        && f->client_renegotiation != MG_NOT_SEEN));
+    return (f->versions_tested & ALL_VERSIONS) == ALL_VERSIONS && f->accepted_complete &&
+           f->certificate.present && f->http_answered && f->heartbleed != MG_NOT_SEEN &&
+           (!old || (f->compression != MG_NOT_SEEN && f->secure_renegotiation != MG_NOT_SEEN &&
+                     f->client_renegotiation != MG_NOT_SEEN));
 }
 
 static const struct mg_tls_cap_row cap_rows[MG_TLS_CAP_COUNT] = {
@@ -126,11 +126,14 @@ letter_of(unsigned score)
 void
 mg_tls_grade(const struct mg_tls_facts *facts, struct mg_tls_grade *ret_grade)
 {
-    struct mg_tls_grade grade = {.protocol_score = protocol_score(facts), .key_score = key_score(facts),
-                                 .cipher_score = cipher_score(facts), .trusted = facts->certificate.trusted,
+    struct mg_tls_grade grade = {.protocol_score = protocol_score(facts),
+                                 .key_score = key_score(facts),
+                                 .cipher_score = cipher_score(facts),
+                                 .trusted = facts->certificate.trusted,
                                  .names_host = facts->certificate.names_host};
     const bool zero = grade.protocol_score == 0 || grade.key_score == 0 || grade.cipher_score == 0;
-    grade.score = zero ? 0 : (grade.protocol_score * 30 + grade.key_score * 30 + grade.cipher_score * 40) / 100;
+    grade.score =
+        zero ? 0 : (grade.protocol_score * 30 + grade.key_score * 30 + grade.cipher_score * 40) / 100;
     grade.letter = letter_of(grade.score);
     for (int i = 0; i < MG_TLS_CAP_COUNT; i++) {
         if (!cap_applies((enum mg_tls_cap) i, facts))

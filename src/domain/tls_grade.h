@@ -24,7 +24,7 @@ struct mg_tls_facts {
     unsigned versions_tested; /* a version that could not be tested is neither */
     struct mg_tls_accepted accepted[MG_TLS_ACCEPTED_MOST];
     size_t accepted_count;
-    bool accepted_complete; /* every suite was offered */
+    bool accepted_complete;              /* every suite was offered */
     uint16_t groups[MG_TLS_GROUPS_MOST]; /* of ephemeral key exchange */
     size_t group_count;
     unsigned dh_bits_least; /* smallest prime; 0: no finite field */
@@ -47,8 +47,15 @@ struct mg_tls_facts {
 };
 
 enum mg_tls_letter {
-    MG_GRADE_UNKNOWN = 0, MG_GRADE_F, MG_GRADE_E, MG_GRADE_D, MG_GRADE_C, MG_GRADE_B, MG_GRADE_A_MINUS,
-    MG_GRADE_A, MG_GRADE_A_PLUS,
+    MG_GRADE_UNKNOWN = 0,
+    MG_GRADE_F,
+    MG_GRADE_E,
+    MG_GRADE_D,
+    MG_GRADE_C,
+    MG_GRADE_B,
+    MG_GRADE_A_MINUS,
+    MG_GRADE_A,
+    MG_GRADE_A_PLUS,
 };
 const char *mg_tls_letter_text(enum mg_tls_letter letter);
 
@@ -68,10 +75,10 @@ const struct mg_tls_cap_row *mg_tls_cap_row(enum mg_tls_cap cap);
 
 struct mg_tls_grade {
     unsigned protocol_score, key_score, cipher_score, score; /* 0 to 100 */
-    enum mg_tls_letter letter; /* as if the certificate were trusted */
-    bool trusted;              /* false: Qualys would show T, with `letter` as "if trust is ignored" */
-    bool names_host;           /* false: M */
-    uint64_t caps;             /* bits 1 << enum mg_tls_cap that applied */
+    enum mg_tls_letter letter;                               /* as if the certificate were trusted */
+    bool trusted;    /* false: Qualys would show T, with `letter` as "if trust is ignored" */
+    bool names_host; /* false: M */
+    uint64_t caps;   /* bits 1 << enum mg_tls_cap that applied */
 };
 void mg_tls_grade(const struct mg_tls_facts *facts, struct mg_tls_grade *ret_grade);
 
@@ -84,7 +91,7 @@ enum mg_tls_rule {
 };
 struct mg_tls_rule_row {
     const char *name;
-    bool required;         /* 遵守項目; else 推奨項目 */
+    bool required; /* 遵守項目; else 推奨項目 */
     const char *en, *ja;
 };
 const struct mg_tls_rule_row *mg_tls_rule_row(enum mg_tls_rule rule);
@@ -99,6 +106,7 @@ bool mg_tls_profile_allows(enum mg_tls_profile profile, uint16_t suite);
 
 /* What a profile promises about its own listener: exactly its versions, and no suite or group beside its
  * row. OK, REFUSED with the first difference, UNAVAILABLE if the scan was cut short. */
-CHECKED struct mg_status mg_tls_profile_compare(enum mg_tls_profile profile, const struct mg_tls_facts *facts);
+CHECKED struct mg_status mg_tls_profile_compare(enum mg_tls_profile profile,
+                                                const struct mg_tls_facts *facts);
 
 #endif

@@ -115,9 +115,9 @@ put_tls13_extensions(struct mg_buffer *out)
 static struct mg_status
 put_extensions(struct mg_buffer *out, const struct mg_client_hello *hello)
 {
-    static const uint8_t signatures[] = {0x00, 0x20, 0x04, 0x03, 0x05, 0x03, 0x06, 0x03, 0x08, 0x07, 0x08, 0x08,
-                                         0x08, 0x09, 0x08, 0x0a, 0x08, 0x0b, 0x08, 0x04, 0x08, 0x05, 0x08, 0x06,
-                                         0x04, 0x01, 0x05, 0x01, 0x06, 0x01, 0x02, 0x03, 0x02, 0x01};
+    static const uint8_t signatures[] = {
+        0x00, 0x20, 0x04, 0x03, 0x05, 0x03, 0x06, 0x03, 0x08, 0x07, 0x08, 0x08, 0x08, 0x09, 0x08, 0x0a, 0x08,
+        0x0b, 0x08, 0x04, 0x08, 0x05, 0x08, 0x06, 0x04, 0x01, 0x05, 0x01, 0x06, 0x01, 0x02, 0x03, 0x02, 0x01};
     size_t mark = 0;
     TRY(length16_open(out, &mark));
     if (hello->server_name != NULL)
@@ -209,7 +209,7 @@ take(struct cursor *c, size_t length, struct cursor *ret_part)
 {
     if (left(c) < length)
         return false;
-    *ret_part = (struct cursor) {.at = c->at, .end = c->at + length};
+    *ret_part = (struct cursor){.at = c->at, .end = c->at + length};
     c->at += length;
     return true;
 }
@@ -267,8 +267,8 @@ server_hello_read(struct cursor body, struct mg_server_answer *answer)
 {
     uint32_t version = 0, suite = 0, compression = 0;
     struct cursor random, session, extensions;
-    if (!get(&body, 2, &version) || !take(&body, 32, &random) || !get_vector(&body, 1, &session)
-        || !get(&body, 2, &suite) || !get(&body, 1, &compression))
+    if (!get(&body, 2, &version) || !take(&body, 32, &random) || !get_vector(&body, 1, &session) ||
+        !get(&body, 2, &suite) || !get(&body, 1, &compression))
         return false;
     answer->kind = memcmp(random.at, retry_random, 32) == 0 ? MG_ANSWER_RETRY : MG_ANSWER_HELLO;
     answer->downgrade_mark = memcmp(random.at + 24, "DOWNGRD", 7) == 0;
@@ -282,8 +282,8 @@ server_hello_read(struct cursor body, struct mg_server_answer *answer)
     while (left(&extensions) > 0) {
         uint32_t type = 0;
         struct cursor content;
-        if (!get(&extensions, 2, &type) || !get_vector(&extensions, 2, &content)
-            || !extension_read(type, content, answer))
+        if (!get(&extensions, 2, &type) || !get_vector(&extensions, 2, &content) ||
+            !extension_read(type, content, answer))
             return false;
     }
     return true;
@@ -364,7 +364,7 @@ ssl2_read(struct cursor c, struct mg_server_answer *answer)
     c.at += 2; /* session-id-hit, certificate type */
     if (type != 4 || !get(&c, 2, &version) || version != 0x0002)
         return false;
-    *answer = (struct mg_server_answer) {.kind = MG_ANSWER_SSL2, .version = 0x0002, .complete = true};
+    *answer = (struct mg_server_answer){.kind = MG_ANSWER_SSL2, .version = 0x0002, .complete = true};
     return true;
 }
 
@@ -417,7 +417,7 @@ mg_server_answer_decode(struct mg_view bytes, struct mg_server_answer *ret_answe
     const struct mg_server_answer ended = answer;
     answer.kind = MG_ANSWER_NONE;
     if (handshake.length > 0)
-        TRY(handshake_read((struct cursor) {.at = handshake.bytes, .end = handshake.bytes + handshake.length},
+        TRY(handshake_read((struct cursor){.at = handshake.bytes, .end = handshake.bytes + handshake.length},
                            &answer, &more));
     if (answer.kind == MG_ANSWER_NONE)
         answer = ended;

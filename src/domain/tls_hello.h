@@ -11,22 +11,23 @@ struct mg_client_hello {
     enum mg_tls_version version; /* the one and only version offered */
     const uint16_t *suites;      /* not for SSL 2, which offers all its kinds */
     size_t suite_count;
-    const uint16_t *groups;      /* supported_groups; none: 15 common ones */
+    const uint16_t *groups; /* supported_groups; none: 15 common ones */
     size_t group_count;
-    const char *server_name;     /* NULL: no server_name extension */
+    const char *server_name;                       /* NULL: no server_name extension */
     bool compression, ticket, heartbeat, fallback; /* what the hello asks for beside */
 };
 
 /* Appends one record. */
-CHECKED struct mg_status mg_client_hello_encode(const struct mg_client_hello *hello, struct mg_buffer *buffer);
+CHECKED struct mg_status mg_client_hello_encode(const struct mg_client_hello *hello,
+                                                struct mg_buffer *buffer);
 
 enum mg_answer_kind {
     MG_ANSWER_NONE = 0, /* the server closed without a word */
     MG_ANSWER_HELLO,    /* it accepted */
     MG_ANSWER_RETRY,    /* TLS 1.3 HelloRetryRequest: accepted, wants a key share of `group` */
     MG_ANSWER_ALERT,
-    MG_ANSWER_SSL2,     /* a SERVER-HELLO of SSL 2 */
-    MG_ANSWER_OTHER,    /* not TLS */
+    MG_ANSWER_SSL2,  /* a SERVER-HELLO of SSL 2 */
+    MG_ANSWER_OTHER, /* not TLS */
 };
 
 struct mg_server_answer {
@@ -36,9 +37,9 @@ struct mg_server_answer {
     uint16_t group;   /* of the key exchange; 0 if not seen */
     unsigned dh_bits; /* of the prime in a finite-field key exchange; 0 if not seen */
     uint8_t compression;
-    uint8_t alert;    /* description, when kind is ALERT */
+    uint8_t alert; /* description, when kind is ALERT */
     bool renegotiation_info, ticket, heartbeat, downgrade_mark;
-    bool complete;    /* ServerHelloDone (or all that TLS 1.3 shows in clear) was seen */
+    bool complete; /* ServerHelloDone (or all that TLS 1.3 shows in clear) was seen */
 };
 
 #define MG_ANSWER_MOST 131072

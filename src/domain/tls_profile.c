@@ -1,10 +1,16 @@
 #include "domain/tls_profile.h"
 
 static const struct mg_tls_profile_row profile_rows[MG_TLS_PROFILE_COUNT] = {
-#define TLS_PROFILE(NAME, name_text, is_weak, version_bits, cipher_list, suite_list, group_list, text_en, text_ja) \
-    [MG_TLS_PROFILE_##NAME] = {.name = (name_text), .weak = (is_weak), .versions = (version_bits), \
-                               .ciphers = (cipher_list), .suites = (suite_list),                   \
-                               .groups = (group_list), .en = (text_en), .ja = (text_ja)},
+#define TLS_PROFILE(NAME, name_text, is_weak, version_bits, cipher_list, suite_list, group_list, text_en, \
+                    text_ja)                                                                              \
+    [MG_TLS_PROFILE_##NAME] = {.name = (name_text),                                                       \
+                               .weak = (is_weak),                                                         \
+                               .versions = (version_bits),                                                \
+                               .ciphers = (cipher_list),                                                  \
+                               .suites = (suite_list),                                                    \
+                               .groups = (group_list),                                                    \
+                               .en = (text_en),                                                           \
+                               .ja = (text_ja)},
 #include "../../catalogue/tls_profiles.def"
 #undef TLS_PROFILE
 };

@@ -135,8 +135,9 @@ openssl_spelling(const char *name, char text[64])
 {
     static const struct {
         const char *from, *to;
-    } changes[] = {{"TLS_RSA_WITH_", ""}, {"TLS_", ""},       {"WITH_", ""},      {"AES_", "AES"}, {"CBC_", ""},
-                   {"POLY1305_SHA256", "POLY1305"}, {"_", "-"}};
+    } changes[] = {
+        {"TLS_RSA_WITH_", ""},           {"TLS_", ""}, {"WITH_", ""}, {"AES_", "AES"}, {"CBC_", ""},
+        {"POLY1305_SHA256", "POLY1305"}, {"_", "-"}};
     size_t length = 0;
     while (*name != '\0' && length < 63) {
         size_t i = 0;

@@ -29,9 +29,9 @@ bits_of(const char *name)
         const char *part;
         unsigned bits;
     } strengths[] = {
-        {"WITH_NULL", 0},  {"EXPORT1024", 56}, {"EXPORT", 40},    {"_40_", 40},   {"DES40", 40},
-        {"_56_", 56},      {"3DES", 112},      {"DES_CBC", 56},   {"_128", 128},  {"IDEA", 128},
-        {"SEED", 128},     {"_256_", 256},     {"CHACHA20", 256}, {"28147", 256},
+        {"WITH_NULL", 0}, {"EXPORT1024", 56}, {"EXPORT", 40},    {"_40_", 40},   {"DES40", 40},
+        {"_56_", 56},     {"3DES", 112},      {"DES_CBC", 56},   {"_128", 128},  {"IDEA", 128},
+        {"SEED", 128},    {"_256_", 256},     {"CHACHA20", 256}, {"28147", 256},
     };
     for (size_t i = 0; i < MG_COUNT(strengths); i++)
         if (has(name, strengths[i].part))
@@ -42,8 +42,8 @@ bits_of(const char *name)
 static bool
 is_ephemeral(const char *name)
 {
-    return begins(name, "TLS_ECDHE_") || begins(name, "TLS_DHE_") || begins(name, "TLS_PSK_DHE_")
-           || begins(name, "TLS_CECPQ1_");
+    return begins(name, "TLS_ECDHE_") || begins(name, "TLS_DHE_") || begins(name, "TLS_PSK_DHE_") ||
+           begins(name, "TLS_CECPQ1_");
 }
 
 static enum mg_key_exchange
@@ -60,7 +60,7 @@ static struct mg_tls_suite
 judge(uint16_t number, const char *name)
 {
     const bool tls13 = number >> 8 == 0x13;
-    return (struct mg_tls_suite) {
+    return (struct mg_tls_suite){
         .number = number,
         .name = name,
         .bits = bits_of(name),
@@ -70,8 +70,8 @@ judge(uint16_t number, const char *name)
         .anonymous = has(name, "_anon_") || begins(name, "TLS_NULL_"),
         .export_grade = has(name, "EXPORT"),
         .rc4 = has(name, "RC4"),
-        .small_blocks = has(name, "3DES") || has(name, "IDEA") || has(name, "DES_CBC") || has(name, "DES40")
-                        || has(name, "RC2") || has(name, "28147"),
+        .small_blocks = has(name, "3DES") || has(name, "IDEA") || has(name, "DES_CBC") ||
+                        has(name, "DES40") || has(name, "RC2") || has(name, "28147"),
         .rsa_transport = begins(name, "TLS_RSA_"),
         .key_exchange = key_exchange_of(name),
     };
@@ -90,5 +90,5 @@ mg_tls_suite_of(uint16_t number)
     for (size_t i = 0; i < MG_TLS_SUITE_COUNT; i++)
         if (rows[i].number == number)
             return judge(number, rows[i].name);
-    return (struct mg_tls_suite) {.number = number, .name = "unknown"};
+    return (struct mg_tls_suite){.number = number, .name = "unknown"};
 }

@@ -22,8 +22,8 @@ struct mg_tls_suite {
     bool forward_secrecy; /* ephemeral key exchange with an authenticated peer */
     bool aead;
     bool anonymous, export_grade, rc4;
-    bool small_blocks;    /* 64-bit blocks: SWEET32 */
-    bool rsa_transport;   /* the premaster secret under the server's RSA key: ROBOT, no forward secrecy */
+    bool small_blocks;  /* 64-bit blocks: SWEET32 */
+    bool rsa_transport; /* the premaster secret under the server's RSA key: ROBOT, no forward secrecy */
     enum mg_key_exchange key_exchange;
 };
 

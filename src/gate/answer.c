@@ -3,36 +3,41 @@
 
 #include <openssl/evp.h>
 
-static const char style[] = "body{margin:0;background:#f4f2ee;color:#22262b;font:16px/1.7 system-ui,\"Hiragino "
-                            "Sans\",\"Noto Sans JP\",\"Noto Sans CJK JP\",sans-serif}"
-                            "main{max-width:34rem;margin:14vh auto 4rem;padding:2.2rem 2.4rem;background:#fff;"
-                            "border-top:4px solid #2f4858;border-radius:4px;box-shadow:0 1px 6px #0002}"
-                            "h1{font-size:1.35rem;line-height:1.4;margin:0 0 .6rem}p{margin:.4rem 0 0}"
-                            "section+section{margin-top:1.6rem;padding-top:1.4rem;border-top:1px solid #dcd8d0}"
-                            "@media(prefers-color-scheme:dark){body{background:#15181b;color:#e6e3dd}"
-                            "main{background:#1f2428}section+section{border-color:#3a4046}}";
+static const char style[] =
+    "body{margin:0;background:#f4f2ee;color:#22262b;font:16px/1.7 system-ui,\"Hiragino "
+    "Sans\",\"Noto Sans JP\",\"Noto Sans CJK JP\",sans-serif}"
+    "main{max-width:34rem;margin:14vh auto 4rem;padding:2.2rem 2.4rem;background:#fff;"
+    "border-top:4px solid #2f4858;border-radius:4px;box-shadow:0 1px 6px #0002}"
+    "h1{font-size:1.35rem;line-height:1.4;margin:0 0 .6rem}p{margin:.4rem 0 0}"
+    "section+section{margin-top:1.6rem;padding-top:1.4rem;border-top:1px solid #dcd8d0}"
+    "@media(prefers-color-scheme:dark){body{background:#15181b;color:#e6e3dd}"
+    "main{background:#1f2428}section+section{border-color:#3a4046}}";
 
-#define PAGE(ja_title, ja_text, en_title, en_text)                                                            \
-    "<!doctype html><html lang=\"ja\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "                 \
-    "content=\"width=device-width\"><title>" ja_title " / " en_title "</title><style>%s</style></head><body>" \
-    "<main><section><h1>" ja_title "</h1><p>" ja_text "</p></section><section lang=\"en\"><h1>" en_title      \
+#define PAGE(ja_title, ja_text, en_title, en_text)                                                       \
+    "<!doctype html><html lang=\"ja\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "            \
+    "content=\"width=device-width\"><title>" ja_title " / " en_title                                     \
+    "</title><style>%s</style></head><body>"                                                             \
+    "<main><section><h1>" ja_title "</h1><p>" ja_text "</p></section><section lang=\"en\"><h1>" en_title \
     "</h1><p>" en_text "</p></section></main></body></html>"
 
 /* Pages by meaning; the reason of a refusal picks one. */
 typedef enum { PAGE_AWAY, PAGE_FORBIDDEN, PAGE_BAD_REQUEST, PAGE_MISDIRECTED, PAGE_NOT_FOUND, PAGES } page_t;
 
 static const char *const templates[PAGES] = {
-    [PAGE_AWAY] = PAGE("ただいまご利用いただけません",
-                       "メンテナンス中か、一時的な障害が起きています。しばらくしてから、もう一度お試しください。",
-                       "This service is not available at the moment",
-                       "It is being maintained or has a temporary fault. Please try again in a little while."),
-    [PAGE_FORBIDDEN] = PAGE("このページは表示できません",
-                            "お使いのアカウントまたはネットワークからのアクセスは許可されていません。"
-                            "必要な場合は、管理者にお問い合わせください。",
-                            "You cannot open this page",
-                            "Your account or network is not allowed here. If you need it, ask your administrator."),
-    [PAGE_BAD_REQUEST] = PAGE("リクエストを処理できません", "アドレスまたは送信された内容が正しくありません。",
-                              "The request was not understood", "Its address or its headers are not valid."),
+    [PAGE_AWAY] =
+        PAGE("ただいまご利用いただけません",
+             "メンテナンス中か、一時的な障害が起きています。しばらくしてから、もう一度お試しください。",
+             "This service is not available at the moment",
+             "It is being maintained or has a temporary fault. Please try again in a little while."),
+    [PAGE_FORBIDDEN] =
+        PAGE("このページは表示できません",
+             "お使いのアカウントまたはネットワークからのアクセスは許可されていません。"
+             "必要な場合は、管理者にお問い合わせください。",
+             "You cannot open this page",
+             "Your account or network is not allowed here. If you need it, ask your administrator."),
+    [PAGE_BAD_REQUEST] =
+        PAGE("リクエストを処理できません", "アドレスまたは送信された内容が正しくありません。",
+             "The request was not understood", "Its address or its headers are not valid."),
     [PAGE_MISDIRECTED] = PAGE("このアドレスのサービスはありません", "アドレスをご確認ください。",
                               "There is no service at this address", "Please check the address."),
     [PAGE_NOT_FOUND] = PAGE("ページが見つかりません", "アドレスをご確認ください。", "Page not found",
@@ -55,10 +60,11 @@ prepare_policy(ngx_conf_t *cf)
     page_policy.data = ngx_pnalloc(cf->pool, 256);
     if (page_policy.data == NULL)
         return NGX_ERROR;
-    const u_char *end = ngx_snprintf(page_policy.data, 256,
-                                     "default-src 'none'; style-src 'sha256-%V'; base-uri 'none'; form-action 'none'; "
-                                     "frame-ancestors 'none'",
-                                     &target);
+    const u_char *end =
+        ngx_snprintf(page_policy.data, 256,
+                     "default-src 'none'; style-src 'sha256-%V'; base-uri 'none'; form-action 'none'; "
+                     "frame-ancestors 'none'",
+                     &target);
     page_policy.len = (size_t) (end - page_policy.data);
     return NGX_OK;
 }
@@ -114,7 +120,7 @@ add_header(ngx_http_request_t *r, const char *name, ngx_str_t value)
         return NGX_ERROR;
     ngx_memzero(header, sizeof *header);
     header->hash = 1;
-    header->key = (ngx_str_t) {.len = strlen(name), .data = (u_char *) (uintptr_t) name};
+    header->key = (ngx_str_t){.len = strlen(name), .data = (u_char *) (uintptr_t) name};
     header->lowcase_key = header->key.data; /* response headers are not looked up by it */
     header->value = value;
     return NGX_OK;
@@ -128,7 +134,8 @@ add_retry_after(ngx_http_request_t *r, const gate_context_t *context)
     if (text == NULL)
         return NGX_ERROR;
     const uint32_t seconds = host == NULL ? 60 : host->tenant->retry_after_s;
-    return add_header(r, "Retry-After", (ngx_str_t) {.len = (size_t) (ngx_sprintf(text, "%uD", seconds) - text), .data = text});
+    return add_header(r, "Retry-After",
+                      (ngx_str_t){.len = (size_t) (ngx_sprintf(text, "%uD", seconds) - text), .data = text});
 }
 
 static ngx_int_t
@@ -161,7 +168,7 @@ send_json(ngx_http_request_t *r, const char *reason)
     if (text == NULL)
         return NGX_ERROR;
     const u_char *end = ngx_snprintf(text, 64, "{\"error\":\"%s\"}\n", reason);
-    return send_body(r, &type, (ngx_str_t) {.len = (size_t) (end - text), .data = text});
+    return send_body(r, &type, (ngx_str_t){.len = (size_t) (end - text), .data = text});
 }
 
 static ngx_int_t
@@ -177,7 +184,8 @@ send_to_sign_in(ngx_http_request_t *r, const gate_context_t *context)
 {
     const ngx_str_t wanted = r->unparsed_uri;
     const size_t escapes = (size_t) ngx_escape_uri(NULL, wanted.data, wanted.len, NGX_ESCAPE_URI_COMPONENT);
-    u_char *text = ngx_pnalloc(r->pool, sizeof "/.masugata/start?fresh=&return=" + NGX_INT32_LEN + wanted.len + 2 * escapes);
+    u_char *text = ngx_pnalloc(r->pool, sizeof "/.masugata/start?fresh=&return=" + NGX_INT32_LEN +
+                                            wanted.len + 2 * escapes);
     if (text == NULL)
         return NGX_ERROR;
     u_char *end = ngx_cpymem(text, "/.masugata/start?", sizeof "/.masugata/start?" - 1);
@@ -187,7 +195,7 @@ send_to_sign_in(ngx_http_request_t *r, const gate_context_t *context)
     end = (u_char *) ngx_escape_uri(end, wanted.data, wanted.len, NGX_ESCAPE_URI_COMPONENT);
     /* Not headers_out.location: nginx would make it absolute with a port that may not be the
      * visitor's. RFC 9110 section 10.2.2 allows a relative one. */
-    if (add_header(r, "Location", (ngx_str_t) {.len = (size_t) (end - text), .data = text}) != NGX_OK)
+    if (add_header(r, "Location", (ngx_str_t){.len = (size_t) (end - text), .data = text}) != NGX_OK)
         return NGX_ERROR;
     r->headers_out.status = NGX_HTTP_MOVED_TEMPORARILY;
     r->headers_out.content_length_n = 0;

@@ -19,7 +19,7 @@ ask(ngx_http_request_t *r, gate_context_t *context)
     ngx_http_post_subrequest_t *after = ngx_palloc(r->pool, sizeof *after);
     if (after == NULL)
         return NGX_ERROR;
-    *after = (ngx_http_post_subrequest_t) {.handler = answered, .data = context};
+    *after = (ngx_http_post_subrequest_t){.handler = answered, .data = context};
     ngx_http_request_t *subrequest;
     context->phase = GATE_ASKING;
     if (ngx_http_subrequest(r, &uri, NULL, &subrequest, after, NGX_HTTP_SUBREQUEST_WAITED) != NGX_OK)
@@ -62,7 +62,8 @@ gate_assertion_set(ngx_http_request_t *r, gate_context_t *context)
     static uint8_t token[MG_ASSERTION_BYTES]; /* a worker handles one request at a time */
     size_t length;
     if (gate_worker.assertions != NULL &&
-        mg_assertion_find(gate_worker.assertions, context->verdict.session.session_id, gate_now(), token, &length))
+        mg_assertion_find(gate_worker.assertions, context->verdict.session.session_id, gate_now(), token,
+                          &length))
         return add(r, token, length);
     return context->phase == GATE_NEW ? ask(r, context) : NGX_DECLINED;
 }

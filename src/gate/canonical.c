@@ -10,8 +10,8 @@ enum byte_class {
 };
 
 static const uint8_t classes[256] = {
-    [0 ... 0x20] = REFUSED, [0x7F] = REFUSED, ['\\'] = REFUSED, ['#'] = REFUSED, ['/'] = SLASH, ['%'] = PERCENT,
-    [0x80 ... 0xFF] = EIGHT,
+    [0 ... 0x20] = REFUSED, [0x7F] = REFUSED, ['\\'] = REFUSED,        ['#'] = REFUSED,
+    ['/'] = SLASH,          ['%'] = PERCENT,  [0x80 ... 0xFF] = EIGHT,
 };
 
 static enum byte_class
@@ -33,8 +33,8 @@ hex_digit(uint8_t c)
 static bool
 is_unreserved(uint8_t c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-           c == '_' || c == '~';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
 }
 
 /* True if the segment at `at` is "." or "..", also when parameters follow ("..;a=b"). */
@@ -159,7 +159,8 @@ static bool
 hides_encoding(struct mg_view path)
 {
     for (size_t i = 0; i + 4 < path.length; i++)
-        if (memcmp(path.bytes + i, "%25", 3) == 0 && hex_digit(path.bytes[i + 3]) >= 0 && hex_digit(path.bytes[i + 4]) >= 0)
+        if (memcmp(path.bytes + i, "%25", 3) == 0 && hex_digit(path.bytes[i + 3]) >= 0 &&
+            hex_digit(path.bytes[i + 4]) >= 0)
             return true;
     return false;
 }
@@ -199,7 +200,8 @@ without_port(struct mg_view raw)
     size_t end = raw.length;
     while (end > 0 && raw.bytes[end - 1] >= '0' && raw.bytes[end - 1] <= '9')
         end--;
-    if (end > 0 && raw.bytes[end - 1] == ':' && (raw.bytes[0] != '[' || (end > 1 && raw.bytes[end - 2] == ']')))
+    if (end > 0 && raw.bytes[end - 1] == ':' &&
+        (raw.bytes[0] != '[' || (end > 1 && raw.bytes[end - 2] == ']')))
         return raw.length - end > 5 ? SIZE_MAX : end - 1;
     return raw.length;
 }
@@ -218,8 +220,8 @@ mg_canonical_host(struct mg_view raw, uint8_t *room, struct mg_view *ret_host)
     for (size_t i = 0; i < length; i++) {
         const uint8_t c = raw.bytes[i];
         const uint8_t low = c >= 'A' && c <= 'Z' ? (uint8_t) (c | 0x20) : c;
-        const bool name = (low >= 'a' && low <= 'z') || (low >= '0' && low <= '9') || low == '-' || low == '.' ||
-                          low == '_';
+        const bool name = (low >= 'a' && low <= 'z') || (low >= '0' && low <= '9') || low == '-' ||
+                          low == '.' || low == '_';
         if (!name && !(literal && (low == ':' || low == '[' || low == ']')))
             return false;
         room[i] = low;

@@ -10,7 +10,8 @@ bool
 mg_cookie_is_reserved(struct mg_view name)
 {
     const size_t length = sizeof MG_SESSION_COOKIE - 1;
-    return name.length >= length && name.bytes[0] == '_' && strncasecmp((const char *) name.bytes, MG_SESSION_COOKIE, length) == 0;
+    return name.length >= length && name.bytes[0] == '_' &&
+           strncasecmp((const char *) name.bytes, MG_SESSION_COOKIE, length) == 0;
 }
 
 static struct mg_view

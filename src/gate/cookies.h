@@ -32,6 +32,7 @@ bool mg_cookie_is_reserved(struct mg_view name);
  * from the sign-in origin). False: the app may not set this cookie at all. `room` has place for
  * header.length + MG_SET_COOKIE_MORE bytes. */
 #define MG_SET_COOKIE_MORE 64
-bool mg_set_cookie_harden(struct mg_view header, struct mg_view script_cookies, uint8_t *room, size_t *ret_length);
+bool mg_set_cookie_harden(struct mg_view header, struct mg_view script_cookies, uint8_t *room,
+                          size_t *ret_length);
 
 #endif

@@ -58,7 +58,8 @@ in_list(struct mg_view list, struct mg_view item)
 
 /* Which host, whose, and in what state. */
 static enum mg_refusal
-judge_host(const struct mg_gate_policy *policy, const struct mg_gate_request *request, struct mg_gate_verdict *verdict)
+judge_host(const struct mg_gate_policy *policy, const struct mg_gate_request *request,
+           struct mg_gate_verdict *verdict)
 {
     if (request->host.length == 0)
         return MG_REFUSAL_UNKNOWN_HOST;
@@ -95,13 +96,15 @@ judge_network(const struct mg_gate_request *request, const struct mg_gate_verdic
     const struct mg_gate_route *route = verdict->route;
     if (is_public_statement(request->path))
         return MG_REFUSAL_NONE;
-    const struct mg_network_set *list = host->origin == MG_ORIGIN_SIGN_IN ? &host->tenant->sign_in : &host->tenant->use;
+    const struct mg_network_set *list =
+        host->origin == MG_ORIGIN_SIGN_IN ? &host->tenant->sign_in : &host->tenant->use;
     if (!mg_network_set_has(list, request->client))
         return MG_REFUSAL_NETWORK;
     if (route == NULL)
         return MG_REFUSAL_NONE;
     if (!mg_network_set_has(&route->networks, request->client) ||
-        (route->administrators_only_networks && !mg_network_set_has(&host->tenant->administrators, request->client)))
+        (route->administrators_only_networks &&
+         !mg_network_set_has(&host->tenant->administrators, request->client)))
         return MG_REFUSAL_NETWORK;
     return MG_REFUSAL_NONE;
 }
@@ -117,8 +120,9 @@ judge_site(const struct mg_gate_request *request, const struct mg_gate_route *ro
         return MG_REFUSAL_NONE;
     if (route != NULL && request->origin.bytes != NULL && in_list(route->cors_origins, request->origin))
         return MG_REFUSAL_NONE;
-    const bool same_site = request->fetch_site.bytes != NULL && (mg_view_is(request->fetch_site, "same-origin") ||
-                                                                 mg_view_is(request->fetch_site, "none"));
+    const bool same_site =
+        request->fetch_site.bytes != NULL &&
+        (mg_view_is(request->fetch_site, "same-origin") || mg_view_is(request->fetch_site, "none"));
     if (request->fetch_site.bytes != NULL && !same_site)
         return MG_REFUSAL_CROSS_SITE;
     if (request->origin.bytes == NULL || mg_view_equal(request->origin, request->own_origin))
@@ -229,12 +233,12 @@ judge_rights(struct mg_session_reader *sessions, const struct mg_gate_request *r
     if (!mg_session_cold_read(sessions, &verdict->session, &cold))
         return MG_REFUSAL_UNAVAILABLE;
     return request->now - cold.authenticated_at > (int64_t) route->fresh_s * 1000 ? MG_REFUSAL_STALE_SIGN_IN
-                                                                                   : MG_REFUSAL_NONE;
+                                                                                  : MG_REFUSAL_NONE;
 }
 
 static enum mg_refusal
-judge(const struct mg_gate_policy *policy, struct mg_session_reader *sessions, const struct mg_gate_request *request,
-      struct mg_gate_verdict *verdict)
+judge(const struct mg_gate_policy *policy, struct mg_session_reader *sessions,
+      const struct mg_gate_request *request, struct mg_gate_verdict *verdict)
 {
     if (policy == NULL || sessions == NULL)
         return MG_REFUSAL_UNAVAILABLE;

@@ -9,10 +9,10 @@
 #include "wire/session_table.h"
 
 struct mg_gate_request {
-    struct mg_view host; /* canonical; empty if there was none that could be read */
-    struct mg_view path; /* canonical; empty if it was ambiguous */
-    struct mg_view server_name; /* of TLS, lower case; empty without TLS or without one */
-    struct mg_view own_origin;  /* "https://acme.example:8443", from scheme and Host header */
+    struct mg_view host;               /* canonical; empty if there was none that could be read */
+    struct mg_view path;               /* canonical; empty if it was ambiguous */
+    struct mg_view server_name;        /* of TLS, lower case; empty without TLS or without one */
+    struct mg_view own_origin;         /* "https://acme.example:8443", from scheme and Host header */
     struct mg_view origin, fetch_site; /* headers Origin and Sec-Fetch-Site; bytes NULL when absent */
     struct mg_address client;
     const struct mg_tokens *tokens;

@@ -80,7 +80,7 @@ typedef struct {
     gate_phase_t phase;
     const ngx_table_elt_t *accept, *fetch_mode;
     unsigned linked : 1;
-    unsigned secure : 1;    /* TLS here or at a trusted proxy */
+    unsigned secure : 1;     /* TLS here or at a trusted proxy */
     unsigned own_answer : 1; /* the response is the gate's own page */
     unsigned replace_body : 1;
     unsigned replaced : 1;
@@ -94,7 +94,7 @@ typedef struct {
 typedef struct {
     ngx_table_elt_t *origin, *fetch_site, *fetch_mode, *accept, *authorization, *upgrade, *preflight_method;
     ngx_table_elt_t *forwarded_for, *forwarded_proto; /* the last of each */
-    ngx_str_t host_text; /* of the Host header, with port */
+    ngx_str_t host_text;                              /* of the Host header, with port */
     ngx_uint_t host_count, forwarded_count, total;
     /* Headers that must not go on. Where they fit, ours are written over them. */
     ngx_uint_t stripped, cookie_count;
@@ -125,8 +125,8 @@ ngx_int_t gate_inbound_for_portal(ngx_http_request_t *r, gate_context_t *context
 ngx_int_t gate_inbound_assertion(ngx_http_request_t *r, ngx_str_t value);
 ngx_int_t gate_inbound_for_question(ngx_http_request_t *subrequest, gate_context_t *context);
 /* The visitor's address, as far as trusted proxies vouch for it. */
-void gate_client_address(ngx_http_request_t *r, const struct mg_gate_policy *policy, const gate_inbound_t *inbound,
-                         gate_context_t *context);
+void gate_client_address(ngx_http_request_t *r, const struct mg_gate_policy *policy,
+                         const gate_inbound_t *inbound, gate_context_t *context);
 /* assertion.c: NGX_OK set, NGX_AGAIN asked, NGX_DECLINED none, NGX_ERROR */
 ngx_int_t gate_assertion_set(ngx_http_request_t *r, gate_context_t *context);
 
@@ -151,13 +151,13 @@ gate_view(ngx_str_t text)
 static inline ngx_str_t
 gate_text(struct mg_view view)
 {
-    return (ngx_str_t) {.len = view.length, .data = (u_char *) (uintptr_t) view.bytes};
+    return (ngx_str_t){.len = view.length, .data = (u_char *) (uintptr_t) view.bytes};
 }
 
 static inline struct mg_view
 gate_header_view(const ngx_table_elt_t *header)
 {
-    return header == NULL ? (struct mg_view) {.bytes = NULL, .length = 0} : gate_view(header->value);
+    return header == NULL ? (struct mg_view){.bytes = NULL, .length = 0} : gate_view(header->value);
 }
 
 #endif

@@ -9,21 +9,61 @@
 /* Names as they look after lower-casing and with every other character than a letter or digit as
  * '-'; a '*' ends a prefix. CGI-like interfaces make no difference between these spellings. */
 static const char *const stripped_names[] = {
-    "x-masugata*",       "x-forwarded*",       "x-real-*",           "x-client-*",         "x-remote-*",
-    "x-original-*",      "x-rewrite-*",        "x-auth-request-*",   "x-auth-user*",       "x-auth-email*",
-    "x-auth-group*",     "x-auth-role*",       "x-authenticated-*",  "x-user",             "x-user-id",
-    "x-user-name",       "x-user-email",       "x-user-role*",       "x-user-group*",      "x-username",
-    "x-email",           "x-groups",           "x-roles",            "x-role",             "x-tenant*",
-    "x-webauth-*",       "x-goog-auth*",       "x-amzn-oidc-*",      "x-ms-client-principal*", "x-ssl-client-*",
-    "x-ssl-*",           "x-cluster-client-ip", "x-envoy-*",         "x-host",             "x-forward-*",
-    "x-http-method*",    "x-method-override",  "x-proxy-*",          "x-accel-*",          "x-sendfile*",
-    "x-jwt-*",           "x-id-token",         "x-access-token",     "x-token-*",          "x-consumer-*",
-    "x-proxyuser*",      "x-iap-*",            "x-pomerium-*",       "x-vouch-*",          "x-authentik-*",
+    "x-masugata*",
+    "x-forwarded*",
+    "x-real-*",
+    "x-client-*",
+    "x-remote-*",
+    "x-original-*",
+    "x-rewrite-*",
+    "x-auth-request-*",
+    "x-auth-user*",
+    "x-auth-email*",
+    "x-auth-group*",
+    "x-auth-role*",
+    "x-authenticated-*",
+    "x-user",
+    "x-user-id",
+    "x-user-name",
+    "x-user-email",
+    "x-user-role*",
+    "x-user-group*",
+    "x-username",
+    "x-email",
+    "x-groups",
+    "x-roles",
+    "x-role",
+    "x-tenant*",
+    "x-webauth-*",
+    "x-goog-auth*",
+    "x-amzn-oidc-*",
+    "x-ms-client-principal*",
+    "x-ssl-client-*",
+    "x-ssl-*",
+    "x-cluster-client-ip",
+    "x-envoy-*",
+    "x-host",
+    "x-forward-*",
+    "x-http-method*",
+    "x-method-override",
+    "x-proxy-*",
+    "x-accel-*",
+    "x-sendfile*",
+    "x-jwt-*",
+    "x-id-token",
+    "x-access-token",
+    "x-token-*",
+    "x-consumer-*",
+    "x-proxyuser*",
+    "x-iap-*",
+    "x-pomerium-*",
+    "x-vouch-*",
+    "x-authentik-*",
 };
 static const char *const stripped_plain_names[] = {
-    "forwarded",    "true-client-ip", "cf-connecting-ip*", "cf-access-*", "client-ip", "fastly-client-ip",
-    "remote-*",     "proxy",          "ssl-client-*",      "tailscale-*", "oidc-*",    "auth-user*",
-    "http-*",       "from-user",      "via-proxy",
+    "forwarded", "true-client-ip", "cf-connecting-ip*", "cf-access-*", "client-ip", "fastly-client-ip",
+    "remote-*",  "proxy",          "ssl-client-*",      "tailscale-*", "oidc-*",    "auth-user*",
+    "http-*",    "from-user",      "via-proxy",
 };
 
 static bool
@@ -210,7 +250,8 @@ behind_proxies(struct mg_address peer, const struct mg_gate_policy *policy, cons
     struct mg_address client = peer;
     for (int hop = 0; hop < PROXIES_MOST && list.length > 0; hop++) {
         struct mg_address next;
-        if (!mg_network_set_has(&policy->trusted_proxies, client) || !mg_ok(mg_address_parse(take_last(&list), &next)))
+        if (!mg_network_set_has(&policy->trusted_proxies, client) ||
+            !mg_ok(mg_address_parse(take_last(&list), &next)))
             break;
         client = next;
     }
@@ -222,7 +263,7 @@ gate_client_address(ngx_http_request_t *r, const struct mg_gate_policy *policy, 
                     gate_context_t *context)
 {
     const ngx_connection_t *c = r->connection;
-    context->client = (struct mg_address) {0, 0};
+    context->client = (struct mg_address){0, 0};
     context->client_text = c->addr_text;
 #if (NGX_HTTP_SSL)
     context->secure = c->ssl != NULL;
@@ -232,15 +273,15 @@ gate_client_address(ngx_http_request_t *r, const struct mg_gate_policy *policy, 
         return;
     if (!mg_network_set_has(&policy->trusted_proxies, context->client))
         return;
-    context->secure =
-        context->secure || (inbound->forwarded_proto != NULL && mg_view_is(gate_view(inbound->forwarded_proto->value), "https"));
+    context->secure = context->secure || (inbound->forwarded_proto != NULL &&
+                                          mg_view_is(gate_view(inbound->forwarded_proto->value), "https"));
     context->client = behind_proxies(context->client, policy, inbound);
     char text[MG_ADDRESS_TEXT];
     mg_address_text(context->client, text);
     u_char *copy = ngx_pnalloc(r->pool, strlen(text));
     if (copy == NULL)
         return;
-    context->client_text = (ngx_str_t) {.len = strlen(text), .data = copy};
+    context->client_text = (ngx_str_t){.len = strlen(text), .data = copy};
     ngx_memcpy(copy, text, strlen(text));
 }
 
@@ -253,9 +294,22 @@ typedef struct {
     ngx_uint_t hash;
 } own_name_t;
 
-#define OWN_NAME(text, lower_text) {ngx_string(text), (u_char[]) {lower_text}, 0}
+#define OWN_NAME(text, lower_text)                  \
+    {                                               \
+        ngx_string(text), (u_char[]){lower_text}, 0 \
+    }
 enum {
-    FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST, ASSERTION, TENANT, ORIGIN, HOST, CLIENT, REQUEST, SESSION, OWN_NAMES
+    FORWARDED_FOR,
+    FORWARDED_PROTO,
+    FORWARDED_HOST,
+    ASSERTION,
+    TENANT,
+    ORIGIN,
+    HOST,
+    CLIENT,
+    REQUEST,
+    SESSION,
+    OWN_NAMES
 };
 static own_name_t own_names[OWN_NAMES] = {
     [FORWARDED_FOR] = OWN_NAME("X-Forwarded-For", "x-forwarded-for"),
@@ -320,7 +374,8 @@ clean_cookies(ngx_http_request_t *r, gate_inbound_t *inbound)
         u_char *room = ngx_pnalloc(r->pool, header->value.len + 1);
         if (room == NULL)
             return NGX_ERROR;
-        header->value = (ngx_str_t) {.len = mg_cookies_without_reserved(gate_view(header->value), room), .data = room};
+        header->value =
+            (ngx_str_t){.len = mg_cookies_without_reserved(gate_view(header->value), room), .data = room};
         if (header->value.len == 0)
             inbound->holes[inbound->stripped++] = header;
     }
@@ -345,7 +400,7 @@ copy_list(ngx_http_request_t *r, const gate_inbound_t *inbound, bool clean)
                 u_char *room = ngx_pnalloc(r->pool, value.len + 1);
                 if (room == NULL)
                     return NGX_ERROR;
-                value = (ngx_str_t) {.len = mg_cookies_without_reserved(gate_view(value), room), .data = room};
+                value = (ngx_str_t){.len = mg_cookies_without_reserved(gate_view(value), room), .data = room};
                 if (value.len == 0)
                     continue;
             }
@@ -399,7 +454,7 @@ strip(ngx_http_request_t *r, gate_inbound_t *inbound, bool clean)
 static ngx_str_t
 literal(const char *text)
 {
-    return (ngx_str_t) {.len = strlen(text), .data = (u_char *) (uintptr_t) text};
+    return (ngx_str_t){.len = strlen(text), .data = (u_char *) (uintptr_t) text};
 }
 
 ngx_int_t
@@ -431,7 +486,7 @@ number(ngx_http_request_t *r, uint64_t value)
     u_char *text = ngx_pnalloc(r->pool, NGX_INT64_LEN);
     if (text == NULL)
         return (ngx_str_t) ngx_null_string;
-    return (ngx_str_t) {.len = (size_t) (ngx_sprintf(text, "%uL", value) - text), .data = text};
+    return (ngx_str_t){.len = (size_t) (ngx_sprintf(text, "%uL", value) - text), .data = text};
 }
 
 static ngx_int_t
@@ -441,8 +496,8 @@ place_ours(ngx_http_request_t *r, gate_context_t *context, gate_inbound_t *inbou
     const ngx_str_t id = gate_request_id(r, context), tenant = number(r, host->tenant->id);
     if (id.len == 0 || tenant.len == 0 || place(r, inbound, TENANT, tenant) != NGX_OK ||
         place(r, inbound, ORIGIN, literal(origin_name(host->origin))) != NGX_OK ||
-        place(r, inbound, HOST, context->host) != NGX_OK || place(r, inbound, CLIENT, context->client_text) != NGX_OK ||
-        place(r, inbound, REQUEST, id) != NGX_OK)
+        place(r, inbound, HOST, context->host) != NGX_OK ||
+        place(r, inbound, CLIENT, context->client_text) != NGX_OK || place(r, inbound, REQUEST, id) != NGX_OK)
         return NGX_ERROR;
     return NGX_OK;
 }

@@ -79,10 +79,10 @@ check_xss_protection(ngx_conf_t *cf, void *post, void *data)
 static ngx_conf_post_t xss_protection = {check_xss_protection};
 
 #define ANYWHERE (NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF)
-#define SERVER_DIRECTIVE(text, setter, field, check)                                                       \
-    {                                                                                                      \
-        ngx_string(text), ANYWHERE | NGX_CONF_TAKE1, setter, NGX_HTTP_SRV_CONF_OFFSET,                      \
-            offsetof(gate_server_conf_t, field), check                                                     \
+#define SERVER_DIRECTIVE(text, setter, field, check)                                   \
+    {                                                                                  \
+        ngx_string(text), ANYWHERE | NGX_CONF_TAKE1, setter, NGX_HTTP_SRV_CONF_OFFSET, \
+            offsetof(gate_server_conf_t, field), check                                 \
     }
 
 static ngx_command_t commands[] = {
@@ -119,21 +119,17 @@ after_configuration(ngx_conf_t *cf)
 }
 
 static ngx_http_module_t context = {
-    before_configuration, after_configuration, create_main_conf, init_main_conf,
-    create_server_conf,   merge_server_conf,   NULL,             NULL,
+    before_configuration,
+    after_configuration,
+    create_main_conf,
+    init_main_conf,
+    create_server_conf,
+    merge_server_conf,
+    NULL,
+    NULL,
 };
 
 ngx_module_t ngx_http_masugata_module = {
-    NGX_MODULE_V1,
-    &context,
-    commands,
-    NGX_HTTP_MODULE,
-    NULL,
-    NULL,
-    gate_worker_start,
-    NULL,
-    NULL,
-    gate_worker_stop,
-    NULL,
-    NGX_MODULE_V1_PADDING,
+    NGX_MODULE_V1,     &context, commands, NGX_HTTP_MODULE,  NULL, NULL,
+    gate_worker_start, NULL,     NULL,     gate_worker_stop, NULL, NGX_MODULE_V1_PADDING,
 };

@@ -14,18 +14,20 @@ typedef struct {
 
 static const header_row_t header_rows[MG_POLICY_HEADERS] = {
     [MG_HEADER_CSP] = {ngx_string("Content-Security-Policy"),
-                       ngx_string("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-                                  "font-src 'self'; connect-src 'self'; media-src 'self'; worker-src 'self'; "
-                                  "manifest-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "
-                                  "frame-ancestors 'self'"),
-                       ngx_string("default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
-                                  "base-uri 'none'; frame-ancestors 'none'")},
-    [MG_HEADER_COOP] = {ngx_string("Cross-Origin-Opener-Policy"),
-                        ngx_string("same-origin"), ngx_string("same-origin")},
-    [MG_HEADER_COEP] = {ngx_string("Cross-Origin-Embedder-Policy"),
-                        ngx_string("require-corp"), ngx_string("require-corp")},
-    [MG_HEADER_CORP] = {ngx_string("Cross-Origin-Resource-Policy"),
-                        ngx_string("same-origin"), ngx_string("same-origin")},
+                       ngx_string(
+                           "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+                           "font-src 'self'; connect-src 'self'; media-src 'self'; worker-src 'self'; "
+                           "manifest-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "
+                           "frame-ancestors 'self'"),
+                       ngx_string(
+                           "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
+                           "base-uri 'none'; frame-ancestors 'none'")},
+    [MG_HEADER_COOP] = {ngx_string("Cross-Origin-Opener-Policy"), ngx_string("same-origin"),
+                        ngx_string("same-origin")},
+    [MG_HEADER_COEP] = {ngx_string("Cross-Origin-Embedder-Policy"), ngx_string("require-corp"),
+                        ngx_string("require-corp")},
+    [MG_HEADER_CORP] = {ngx_string("Cross-Origin-Resource-Policy"), ngx_string("same-origin"),
+                        ngx_string("same-origin")},
     [MG_HEADER_REFERRER_POLICY] = {ngx_string("Referrer-Policy"),
                                    ngx_string("strict-origin-when-cross-origin"), ngx_string("same-origin")},
     [MG_HEADER_PERMISSIONS_POLICY] = {ngx_string("Permissions-Policy"),
@@ -34,10 +36,8 @@ static const header_row_t header_rows[MG_POLICY_HEADERS] = {
                                       ngx_string("accelerometer=(), camera=(), geolocation=(), gyroscope=(), "
                                                  "magnetometer=(), microphone=(), payment=(), usb=()")},
     [MG_HEADER_XSS_PROTECTION] = {ngx_string("X-XSS-Protection"), ngx_null_string, ngx_null_string},
-    [MG_HEADER_HSTS] = {ngx_string("Strict-Transport-Security"), ngx_null_string,
-                        ngx_null_string},
-    [MG_HEADER_FRAME_OPTIONS] = {ngx_string("X-Frame-Options"), ngx_string("SAMEORIGIN"),
-                                 ngx_string("DENY")},
+    [MG_HEADER_HSTS] = {ngx_string("Strict-Transport-Security"), ngx_null_string, ngx_null_string},
+    [MG_HEADER_FRAME_OPTIONS] = {ngx_string("X-Frame-Options"), ngx_string("SAMEORIGIN"), ngx_string("DENY")},
 };
 static const ngx_str_t no_sniff_name = ngx_string("X-Content-Type-Options");
 static const ngx_str_t no_sniff = ngx_string("nosniff");
@@ -52,7 +52,8 @@ tenant_of(const gate_context_t *context)
 static bool
 is_apps(const gate_context_t *context)
 {
-    return context != NULL && context->verdict.destination == MG_TO_APP && !context->own_answer && !context->replace_body;
+    return context != NULL && context->verdict.destination == MG_TO_APP && !context->own_answer &&
+           !context->replace_body;
 }
 
 /* The text of a header for this response; empty: do not send it. */
@@ -116,8 +117,8 @@ make_block(ngx_http_request_t *r, const gate_context_t *context, gate_block_t *b
         const ngx_str_t text = text_of(r, context, (enum mg_policy_header) i);
         if (text.len == 0)
             continue;
-        const bool report_only =
-            i == MG_HEADER_CSP && is_apps(context) && tenant != NULL && tenant->csp_mode == MG_CSP_REPORT_ONLY;
+        const bool report_only = i == MG_HEADER_CSP && is_apps(context) && tenant != NULL &&
+                                 tenant->csp_mode == MG_CSP_REPORT_ONLY;
         fill(&block->headers[block->count++], report_only ? report_only_name : header_rows[i].name, text);
         block->sent |= 1U << i;
     }
@@ -148,7 +149,8 @@ block_for(ngx_http_request_t *r, const gate_context_t *context, gate_block_t *ro
     const gate_server_conf_t *conf = ngx_http_get_module_srv_conf(r, ngx_http_masugata_module);
     const struct mg_gate_tenant *tenant = tenant_of(context);
     const ngx_uint_t kind = kind_of(r, context);
-    gate_block_t *block = &context->policy->blocks[((uintptr_t) tenant / 64 + (uintptr_t) conf / 16 + kind * 31) % GATE_BLOCKS];
+    gate_block_t *block =
+        &context->policy->blocks[((uintptr_t) tenant / 64 + (uintptr_t) conf / 16 + kind * 31) % GATE_BLOCKS];
     if (block->kind != kind || block->tenant != tenant || block->conf != conf) {
         make_block(r, context, block);
         block->kind = kind;
@@ -167,7 +169,8 @@ put_block(ngx_http_request_t *r, const gate_block_t *block, bool without_policy)
     const ngx_table_elt_t *headers = block->headers + skip;
     ngx_list_t *list = &r->headers_out.headers;
     if (list->last->nelts + count <= list->nalloc) {
-        ngx_memcpy((ngx_table_elt_t *) list->last->elts + list->last->nelts, headers, count * sizeof *headers);
+        ngx_memcpy((ngx_table_elt_t *) list->last->elts + list->last->nelts, headers,
+                   count * sizeof *headers);
         list->last->nelts += count;
         return NGX_OK;
     }
@@ -199,7 +202,7 @@ harden_cookie(ngx_http_request_t *r, const outbound_t *outbound, ngx_table_elt_t
         header->hash = 0; /* nginx leaves headers without a hash out */
         return NGX_OK;
     }
-    header->value = (ngx_str_t) {.len = length, .data = room};
+    header->value = (ngx_str_t){.len = length, .data = room};
     return NGX_OK;
 }
 
@@ -210,7 +213,8 @@ gives_way(const ngx_table_elt_t *header, outbound_t *outbound)
 {
     for (size_t i = 0; i < MG_POLICY_HEADERS; i++) {
         if (header->key.len != header_rows[i].name.len ||
-            strncasecmp((const char *) header->key.data, (const char *) header_rows[i].name.data, header->key.len) != 0)
+            strncasecmp((const char *) header->key.data, (const char *) header_rows[i].name.data,
+                        header->key.len) != 0)
             continue;
         if (i == MG_HEADER_CSP) {
             outbound->has_csp = true;
@@ -275,7 +279,8 @@ upstream_is_away(const ngx_http_request_t *r, const gate_context_t *context)
 static ngx_int_t
 stand_in(ngx_http_request_t *r, gate_context_t *context)
 {
-    static const ngx_str_t html = ngx_string("text/html; charset=utf-8"), json = ngx_string("application/json");
+    static const ngx_str_t html = ngx_string("text/html; charset=utf-8"),
+                           json = ngx_string("application/json");
     static const ngx_str_t retry_name = ngx_string("Retry-After"), store_name = ngx_string("Cache-Control");
     static const ngx_str_t no_store = ngx_string("no-store");
     context->replace_body = 1;
@@ -309,7 +314,8 @@ header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     static gate_block_t room; /* a worker handles one response's headers at a time */
     outbound_t outbound = {.context = context, .block = block_for(r, context, &room), .has_csp = false};
-    if (go_through(r, &outbound) != NGX_OK || put_block(r, outbound.block, leaves_policy_to_upstream(&outbound)) != NGX_OK)
+    if (go_through(r, &outbound) != NGX_OK ||
+        put_block(r, outbound.block, leaves_policy_to_upstream(&outbound)) != NGX_OK)
         return NGX_ERROR;
     return next_header_filter(r);
 }
@@ -336,7 +342,7 @@ body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     buffer->memory = 1;
     buffer->last_buf = 1;
     buffer->last_in_chain = 1;
-    *chain = (ngx_chain_t) {.buf = buffer, .next = NULL};
+    *chain = (ngx_chain_t){.buf = buffer, .next = NULL};
     return next_body_filter(r, chain);
 }
 

@@ -1,6 +1,6 @@
 /* One request through the gate: gather, decide, act. */
-#include "gate/gate.h"
 #include "gate/canonical.h"
+#include "gate/gate.h"
 
 #if (NGX_HTTP_SSL)
 #include <openssl/ssl.h>
@@ -114,7 +114,7 @@ canonical_path(ngx_http_request_t *r)
         return MG_VIEW_EMPTY;
     if (path.bytes == room) {
         ngx_memcpy(room + path.length, target.data + length, rest);
-        r->unparsed_uri = (ngx_str_t) {.len = path.length + rest, .data = room};
+        r->unparsed_uri = (ngx_str_t){.len = path.length + rest, .data = room};
         r->valid_unparsed_uri = 1;
     }
     return path;
@@ -150,13 +150,13 @@ gate_is_navigation(const gate_context_t *context)
         return false;
     if (context->fetch_mode != NULL)
         return mg_view_is(gate_view(context->fetch_mode->value), "navigate");
-    return accept != NULL &&
-           ngx_strlcasestrn(accept->value.data, accept->value.data + accept->value.len, html, sizeof html - 2) != NULL;
+    return accept != NULL && ngx_strlcasestrn(accept->value.data, accept->value.data + accept->value.len,
+                                              html, sizeof html - 2) != NULL;
 }
 
 static void
-gather(ngx_http_request_t *r, gate_context_t *context, const gate_inbound_t *inbound, u_char name_room[NAME_MOST],
-       struct mg_gate_request *request)
+gather(ngx_http_request_t *r, gate_context_t *context, const gate_inbound_t *inbound,
+       u_char name_room[NAME_MOST], struct mg_gate_request *request)
 {
     bool malformed = false;
     const struct mg_view host = canonical_host(r, inbound, &malformed);
@@ -165,7 +165,7 @@ gather(ngx_http_request_t *r, gate_context_t *context, const gate_inbound_t *inb
     context->accept = inbound->accept;
     context->fetch_mode = inbound->fetch_mode;
     const bool unsafe = (r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD | NGX_HTTP_OPTIONS)) == 0;
-    *request = (struct mg_gate_request) {
+    *request = (struct mg_gate_request){
         .host = host,
         .path = canonical_path(r),
         .server_name = server_name(r, name_room),
@@ -197,9 +197,10 @@ static ngx_int_t
 refuse(ngx_http_request_t *r, gate_context_t *context)
 {
     const struct mg_gate_host *host = context->verdict.host;
-    const uint64_t epoch = gate_worker.sessions == NULL ? 0 : mg_session_wanted_refusal_epoch(gate_worker.sessions);
-    mg_refusal_count(gate_worker.refusals, epoch, host == NULL ? 0 : host->tenant->id, context->verdict.refusal,
-                     context->client, gate_now());
+    const uint64_t epoch =
+        gate_worker.sessions == NULL ? 0 : mg_session_wanted_refusal_epoch(gate_worker.sessions);
+    mg_refusal_count(gate_worker.refusals, epoch, host == NULL ? 0 : host->tenant->id,
+                     context->verdict.refusal, context->client, gate_now());
     context->phase = GATE_DONE;
     return finish(r, gate_answer_refusal(r, context));
 }
@@ -235,7 +236,8 @@ pass(ngx_http_request_t *r, gate_context_t *context, gate_inbound_t *inbound)
 {
     if (context->verdict.destination == MG_TO_PORTAL) {
         context->phase = GATE_DONE;
-        return gate_inbound_for_portal(r, context, inbound) == NGX_OK ? NGX_DECLINED : NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return gate_inbound_for_portal(r, context, inbound) == NGX_OK ? NGX_DECLINED
+                                                                      : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     if (gate_inbound_for_app(r, context, inbound) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

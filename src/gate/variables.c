@@ -14,7 +14,7 @@ gate_request_id(ngx_http_request_t *r, gate_context_t *context)
         u_char bytes[REQUEST_ID], *text = ngx_pnalloc(r->main->pool, 2 * REQUEST_ID + 1);
         if (text != NULL && RAND_bytes(bytes, REQUEST_ID) == 1) {
             ngx_hex_dump(text, bytes, REQUEST_ID);
-            context->request_id = (ngx_str_t) {.len = 2 * REQUEST_ID, .data = text};
+            context->request_id = (ngx_str_t){.len = 2 * REQUEST_ID, .data = text};
         }
     }
     return context->request_id;
@@ -38,7 +38,7 @@ number(ngx_http_request_t *r, uint64_t value)
     u_char *text = ngx_pnalloc(r->pool, NGX_INT64_LEN);
     if (text == NULL)
         return (ngx_str_t) ngx_null_string;
-    return (ngx_str_t) {.len = (size_t) (ngx_sprintf(text, "%uL", value) - text), .data = text};
+    return (ngx_str_t){.len = (size_t) (ngx_sprintf(text, "%uL", value) - text), .data = text};
 }
 
 static ngx_str_t
@@ -61,7 +61,7 @@ value_of(ngx_http_request_t *r, gate_context_t *context, uintptr_t which)
     case REFUSAL_NAME: {
         const struct mg_refusal_row *row = mg_refusal_row(verdict->refusal);
         return row == NULL ? (ngx_str_t) ngx_null_string
-                           : (ngx_str_t) {.len = strlen(row->name), .data = (u_char *) (uintptr_t) row->name};
+                           : (ngx_str_t){.len = strlen(row->name), .data = (u_char *) (uintptr_t) row->name};
     }
     }
     return (ngx_str_t) ngx_null_string;
@@ -87,9 +87,12 @@ gate_variables_add(ngx_conf_t *cf)
         ngx_str_t name;
         uintptr_t which;
     } variables[] = {
-        {ngx_string("masugata_upstream"), UPSTREAM}, {ngx_string("masugata_client"), CLIENT},
-        {ngx_string("masugata_host"), HOST},         {ngx_string("masugata_tenant"), TENANT},
-        {ngx_string("masugata_session"), SESSION},   {ngx_string("masugata_request"), REQUEST},
+        {ngx_string("masugata_upstream"), UPSTREAM},
+        {ngx_string("masugata_client"), CLIENT},
+        {ngx_string("masugata_host"), HOST},
+        {ngx_string("masugata_tenant"), TENANT},
+        {ngx_string("masugata_session"), SESSION},
+        {ngx_string("masugata_request"), REQUEST},
         {ngx_string("masugata_refusal"), REFUSAL_NAME},
     };
     for (size_t i = 0; i < MG_COUNT(variables); i++) {

@@ -38,7 +38,8 @@ static void
 load_policy(ngx_log_t *log, uint64_t wanted)
 {
     struct mg_gate_policy *loaded = NULL;
-    const struct mg_status status = mg_gate_policy_open((const char *) gate_worker.conf->directory.data, wanted, &loaded);
+    const struct mg_status status =
+        mg_gate_policy_open((const char *) gate_worker.conf->directory.data, wanted, &loaded);
     gate_policy_release(gate_worker.policy);
     gate_worker.policy = NULL;
     if (!mg_ok(status)) {
@@ -70,7 +71,8 @@ open_files(ngx_log_t *log)
         else
             gate_worker.complained &= ~(ngx_uint_t) 2;
     }
-    if (gate_worker.assertions == NULL && !mg_ok(mg_assertion_reader_open(directory, &gate_worker.assertions)))
+    if (gate_worker.assertions == NULL &&
+        !mg_ok(mg_assertion_reader_open(directory, &gate_worker.assertions)))
         gate_worker.assertions = NULL;
     if (gate_worker.refusals == NULL && !mg_ok(mg_refusal_ring_open(directory, &gate_worker.refusals)))
         gate_worker.refusals = NULL;
@@ -123,7 +125,8 @@ static void
 mark_if_used(gate_context_t *context, mg_instant now)
 {
     const ngx_http_upstream_t *upstream = context->request->upstream;
-    const off_t sent = upstream != NULL && upstream->peer.connection != NULL ? upstream->peer.connection->sent : 0;
+    const off_t sent =
+        upstream != NULL && upstream->peer.connection != NULL ? upstream->peer.connection->sent : 0;
     if (sent > context->sent_upstream && context->sent_upstream != 0)
         mg_session_mark(gate_worker.sessions, &context->verdict.session, now);
     context->sent_upstream = sent;

@@ -74,8 +74,8 @@ encrypt_parts(EVP_CIPHER_CTX *context, struct mg_view prefix, struct mg_view eve
 }
 
 struct mg_status
-mg_leaf_seal(const uint8_t month_key[MG_LEAF_KEY], uint64_t tenant, uint32_t month, const uint8_t salt[MG_LEAF_SALT],
-             struct mg_view event, struct mg_buffer *leaf)
+mg_leaf_seal(const uint8_t month_key[MG_LEAF_KEY], uint64_t tenant, uint32_t month,
+             const uint8_t salt[MG_LEAF_SALT], struct mg_view event, struct mg_buffer *leaf)
 {
     if (event.length > UINT16_MAX - MG_LEAF_OVERHEAD)
         return fail_with(TOO_LARGE, "event of %zu bytes", event.length);
@@ -133,7 +133,8 @@ decrypt_parts(EVP_CIPHER_CTX *context, struct mg_view leaf, size_t event_length,
     memcpy(tag, leaf.bytes + leaf.length - TAG, TAG);
     return EVP_DecryptUpdate(context, NULL, &length, leaf.bytes, PREFIX) == 1 &&
            EVP_DecryptUpdate(context, commitment, &length, leaf.bytes + PREFIX, COMMITMENT) == 1 &&
-           EVP_DecryptUpdate(context, output, &length, leaf.bytes + PREFIX + COMMITMENT, (int) event_length) == 1 &&
+           EVP_DecryptUpdate(context, output, &length, leaf.bytes + PREFIX + COMMITMENT,
+                             (int) event_length) == 1 &&
            EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, TAG, tag) == 1 &&
            EVP_DecryptFinal_ex(context, output + event_length, &length) == 1 &&
            memcmp(commitment, zeros, COMMITMENT) == 0;

@@ -18,12 +18,14 @@
 
 /* Appends the leaf; salt is random and used once. */
 CHECKED struct mg_status mg_leaf_seal(const uint8_t month_key[MG_LEAF_KEY], uint64_t tenant, uint32_t month,
-                                      const uint8_t salt[MG_LEAF_SALT], struct mg_view event, struct mg_buffer *leaf);
+                                      const uint8_t salt[MG_LEAF_SALT], struct mg_view event,
+                                      struct mg_buffer *leaf);
 /* Whose leaf it says it is, and of which month. */
 CHECKED struct mg_status mg_leaf_place(struct mg_view leaf, uint64_t *ret_tenant, uint32_t *ret_month);
 CHECKED struct mg_status mg_leaf_key(const uint8_t month_key[MG_LEAF_KEY], struct mg_view leaf,
                                      uint8_t ret_leaf_key[MG_LEAF_KEY]);
 /* Appends the event; INTEGRITY if the key is not the leaf's. */
-CHECKED struct mg_status mg_leaf_open(const uint8_t leaf_key[MG_LEAF_KEY], struct mg_view leaf, struct mg_buffer *event);
+CHECKED struct mg_status mg_leaf_open(const uint8_t leaf_key[MG_LEAF_KEY], struct mg_view leaf,
+                                      struct mg_buffer *event);
 
 #endif

@@ -22,7 +22,7 @@ no_passphrase(char *text, int size, int writing, void *context)
 }
 
 static struct mg_status
-chain_read(struct mg_view pem, STACK_OF(X509) **ret_chain)
+chain_read(struct mg_view pem, STACK_OF(X509) * *ret_chain)
 {
     if (pem.length > MG_CERTIFICATE_CHAIN_MOST)
         return fail_with(TOO_LARGE, "certificate chain of %zu bytes", pem.length);
@@ -106,18 +106,19 @@ has_ocsp_address(X509 *leaf)
 }
 
 static void
-facts_fill(STACK_OF(X509) *chain, struct mg_certificate_facts *facts)
+facts_fill(STACK_OF(X509) * chain, struct mg_certificate_facts *facts)
 {
     X509 *leaf = sk_X509_value(chain, 0);
     X509 *last = sk_X509_value(chain, sk_X509_num(chain) - 1);
     const EVP_PKEY *key = X509_get0_pubkey(leaf);
-    *facts = (struct mg_certificate_facts) {0};
+    *facts = (struct mg_certificate_facts){0};
     name_text(X509_get_subject_name(leaf), facts->subject);
     name_text(X509_get_issuer_name(leaf), facts->issuer);
     const char *type = key == NULL ? NULL : EVP_PKEY_get0_type_name(key);
     (void) snprintf(facts->key_type, sizeof facts->key_type, "%s", type == NULL ? "unknown" : type);
     const char *signature = OBJ_nid2sn(X509_get_signature_nid(leaf));
-    (void) snprintf(facts->signature, sizeof facts->signature, "%s", signature == NULL ? "unknown" : signature);
+    (void) snprintf(facts->signature, sizeof facts->signature, "%s",
+                    signature == NULL ? "unknown" : signature);
     facts->key_bits = key == NULL ? 0 : (unsigned) EVP_PKEY_get_bits(key);
     facts->not_before = instant_of(X509_get0_notBefore(leaf));
     facts->not_after = instant_of(X509_get0_notAfter(leaf));
@@ -141,8 +142,8 @@ strength_check(X509 *certificate, const char *which)
     int digest = NID_undef;
     if ((X509_get_extension_flags(certificate) & EXFLAG_SS) != 0)
         return OK; /* nobody relies on the signature of an anchor */
-    if (X509_get_signature_info(certificate, &digest, NULL, NULL, NULL) != 1
-        || (digest != NID_sha256 && digest != NID_sha384 && digest != NID_sha512))
+    if (X509_get_signature_info(certificate, &digest, NULL, NULL, NULL) != 1 ||
+        (digest != NID_sha256 && digest != NID_sha384 && digest != NID_sha512))
         return fail_with(INVALID, "%s certificate: signed with %s; SHA-256 or better is needed", which,
                          OBJ_nid2sn(X509_get_signature_nid(certificate)));
     return OK;
@@ -150,7 +151,7 @@ strength_check(X509 *certificate, const char *which)
 
 /* RFC 8446 section 4.4.2: the leaf first, each following one certifies the one before. */
 static struct mg_status
-chain_check(STACK_OF(X509) *chain)
+chain_check(STACK_OF(X509) * chain)
 {
     for (int i = 0; i < sk_X509_num(chain); i++) {
         X509 *certificate = sk_X509_value(chain, i);
@@ -160,8 +161,8 @@ chain_check(STACK_OF(X509) *chain)
         X509 *issuer = sk_X509_value(chain, i + 1);
         char name[256];
         name_text(X509_get_subject_name(issuer), name);
-        if (X509_check_issued(issuer, certificate) != X509_V_OK
-            || X509_verify(certificate, X509_get0_pubkey(issuer)) != 1) {
+        if (X509_check_issued(issuer, certificate) != X509_V_OK ||
+            X509_verify(certificate, X509_get0_pubkey(issuer)) != 1) {
             ERR_clear_error();
             return fail_with(INVALID,
                              "certificate chain: number %d (%s) did not issue the one before it; "

@@ -19,8 +19,8 @@ struct mg_sealer {
 
 struct mg_certificate_facts {
     char subject[256], issuer[256];
-    char key_type[16];   /* "EC", "RSA" */
-    char signature[32];  /* "ecdsa-with-SHA256" */
+    char key_type[16];  /* "EC", "RSA" */
+    char signature[32]; /* "ecdsa-with-SHA256" */
     unsigned key_bits;
     mg_instant not_before, not_after;
     size_t chain_length;
@@ -38,8 +38,8 @@ struct mg_certificate_facts {
  * SHA-2 signatures, validity at `now`, and that every host is named. `key_pem` may be empty; else it
  * must belong to the leaf. INVALID says which rule failed and what to bring instead. */
 CHECKED struct mg_status mg_certificate_check(struct mg_view chain_pem, struct mg_view key_pem,
-                                              const char *const *hosts, size_t host_count,
-                                              mg_instant now, struct mg_certificate_facts *ret_facts);
+                                              const char *const *hosts, size_t host_count, mg_instant now,
+                                              struct mg_certificate_facts *ret_facts);
 
 /* The same for a pair that was just read from files; on success the chain is written to
  * `chain_path` (0644) and the key to `key_path` (0400, given to uid). The files are replaced whole. */

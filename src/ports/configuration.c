@@ -137,13 +137,16 @@ mg_deployment_find(const char *state, const struct mg_options *options, struct m
         /* In a container /run may be a plain directory; then shared memory serves. */
         struct statfs run;
         const bool tmpfs = statfs("/run", &run) == 0 && run.f_type == 0x01021994;
-        length = snprintf(found.run, sizeof found.run, "%s/masugata/%010" PRIx64, tmpfs ? "/run" : "/dev/shm", id);
+        length =
+            snprintf(found.run, sizeof found.run, "%s/masugata/%010" PRIx64, tmpfs ? "/run" : "/dev/shm", id);
     } else if (xdg != NULL && xdg[0] == '/')
         length = snprintf(found.run, sizeof found.run, "%s/masugata/%010" PRIx64, xdg, id);
     else
-        length = snprintf(found.run, sizeof found.run, "/dev/shm/masugata-%u/%010" PRIx64, (unsigned) geteuid(), id);
+        length = snprintf(found.run, sizeof found.run, "/dev/shm/masugata-%u/%010" PRIx64,
+                          (unsigned) geteuid(), id);
     if (length <= 0 || length > 60)
-        return fail_with(INVALID, "runtime.directory is longer than 60 characters, too long for unix sockets");
+        return fail_with(INVALID,
+                         "runtime.directory is longer than 60 characters, too long for unix sockets");
     *ret_deployment = found;
     return OK;
 }

@@ -11,8 +11,18 @@
 enum { CONNECT_MS = 5000, STATEMENT_MS = 10000, GRACE_MS = 2000, PARAMETER_BYTES_MOST = 4 << 20 };
 
 /* Types of the wire protocol (pg_type.dat). */
-enum { OID_BOOL = 16, OID_BYTEA = 17, OID_NAME = 19, OID_I64 = 20, OID_I16 = 21, OID_I32 = 23,
-       OID_TEXT = 25, OID_JSON = 114, OID_VARCHAR = 1043, OID_INSTANT = 1184 };
+enum {
+    OID_BOOL = 16,
+    OID_BYTEA = 17,
+    OID_NAME = 19,
+    OID_I64 = 20,
+    OID_I16 = 21,
+    OID_I32 = 23,
+    OID_TEXT = 25,
+    OID_JSON = 114,
+    OID_VARCHAR = 1043,
+    OID_INSTANT = 1184
+};
 
 /* 1970-01-01 seen from 2000-01-01, PostgreSQL's epoch. */
 static const int64_t epoch_difference_ms = INT64_C(946684800000);
@@ -178,12 +188,12 @@ static const struct {
     const char *state;
     enum mg_code code;
 } state_codes[] = {
-    {"23505", MG_EXISTS},      {"42P04", MG_EXISTS},    {"42710", MG_EXISTS},     {"42P07", MG_EXISTS},
-    {"40", MG_BUSY},           {"55P03", MG_BUSY},      {"53100", MG_DISK_FULL},  {"53200", MG_OUT_OF_MEMORY},
-    {"53300", MG_BUSY},        {"57014", MG_TIMEOUT},   {"57P", MG_UNAVAILABLE},  {"08", MG_UNAVAILABLE},
-    {"28", MG_REFUSED},        {"42501", MG_REFUSED},   {"3D000", MG_NOT_FOUND},  {"42P01", MG_NOT_FOUND},
-    {"42704", MG_NOT_FOUND},   {"3F000", MG_NOT_FOUND}, {"22021", MG_MALFORMED},  {"22P02", MG_INVALID},
-    {"22001", MG_TOO_LARGE},   {"23514", MG_INVALID},   {"23502", MG_INVALID},
+    {"23505", MG_EXISTS},    {"42P04", MG_EXISTS},    {"42710", MG_EXISTS},    {"42P07", MG_EXISTS},
+    {"40", MG_BUSY},         {"55P03", MG_BUSY},      {"53100", MG_DISK_FULL}, {"53200", MG_OUT_OF_MEMORY},
+    {"53300", MG_BUSY},      {"57014", MG_TIMEOUT},   {"57P", MG_UNAVAILABLE}, {"08", MG_UNAVAILABLE},
+    {"28", MG_REFUSED},      {"42501", MG_REFUSED},   {"3D000", MG_NOT_FOUND}, {"42P01", MG_NOT_FOUND},
+    {"42704", MG_NOT_FOUND}, {"3F000", MG_NOT_FOUND}, {"22021", MG_MALFORMED}, {"22P02", MG_INVALID},
+    {"22001", MG_TOO_LARGE}, {"23514", MG_INVALID},   {"23502", MG_INVALID},
 };
 
 static struct mg_status
@@ -264,8 +274,7 @@ struct parameters {
 };
 
 static struct mg_status
-parameter_set(struct parameters *parameters, size_t at, const struct mg_value *value,
-              struct mg_buffer *texts)
+parameter_set(struct parameters *parameters, size_t at, const struct mg_value *value, struct mg_buffer *texts)
 {
     parameters->formats[at] = 1;
     parameters->types[at] = 0;
@@ -298,8 +307,8 @@ parameter_set(struct parameters *parameters, size_t at, const struct mg_value *v
     case MG_VALUE_INSTANT: {
         const bool instant = value->kind == MG_VALUE_INSTANT;
         /* Microseconds since 2000; unsigned, so that a wild instant wraps instead of being undefined. */
-        const uint64_t number =
-            instant ? ((uint64_t) value->number - (uint64_t) epoch_difference_ms) * 1000 : (uint64_t) value->number;
+        const uint64_t number = instant ? ((uint64_t) value->number - (uint64_t) epoch_difference_ms) * 1000
+                                        : (uint64_t) value->number;
         parameters->types[at] = instant ? OID_INSTANT : OID_I64;
         parameters->numbers[at].big_endian = htobe64(number);
         parameters->values[at] = (const char *) &parameters->numbers[at].big_endian;
@@ -324,7 +333,8 @@ prepared_name(size_t at)
 
 /* `prepared` is the number of the statement, or -1 when the server is to parse `sql` now. */
 static struct mg_status
-query_send(struct mg_database *database, const char *sql, int prepared, const struct mg_value *values, size_t count)
+query_send(struct mg_database *database, const char *sql, int prepared, const struct mg_value *values,
+           size_t count)
 {
     struct parameters parameters;
     OWN_BUFFER(texts, PARAMETER_BYTES_MOST);
@@ -334,10 +344,11 @@ query_send(struct mg_database *database, const char *sql, int prepared, const st
         if (values[i].kind == MG_VALUE_TEXT)
             parameters.values[i] = mg_buffer_text(&texts) + parameters.text_offsets[i];
     const int sent =
-        prepared < 0 ? PQsendQueryParams(database->connection, sql, (int) count, parameters.types, parameters.values,
-                                         parameters.lengths, parameters.formats, 1)
-                     : PQsendQueryPrepared(database->connection, prepared_name((size_t) prepared).text, (int) count,
-                                           parameters.values, parameters.lengths, parameters.formats, 1);
+        prepared < 0
+            ? PQsendQueryParams(database->connection, sql, (int) count, parameters.types, parameters.values,
+                                parameters.lengths, parameters.formats, 1)
+            : PQsendQueryPrepared(database->connection, prepared_name((size_t) prepared).text, (int) count,
+                                  parameters.values, parameters.lengths, parameters.formats, 1);
     mg_wipe(&parameters.numbers, sizeof parameters.numbers);
     if (sent == 0)
         return connection_failure(database->connection);
@@ -376,8 +387,8 @@ prepared_find(struct mg_database *database, const char *sql, const struct mg_val
 }
 
 static struct mg_status
-query(struct mg_database *database, struct mg_rows **ret_rows, const char *sql, bool often, const struct mg_value *values,
-      size_t count)
+query(struct mg_database *database, struct mg_rows **ret_rows, const char *sql, bool often,
+      const struct mg_value *values, size_t count)
 {
     mg_must(count <= MG_VALUES_MOST);
     if (!mg_database_good(database))
@@ -625,7 +636,8 @@ mg_database_ping(const char *host, unsigned port, const char *database, const ch
 {
     char port_text[16];
     (void) snprintf(port_text, sizeof port_text, "%u", port != 0 ? port : 5432);
-    const char *const names[] = {"host", "port", "dbname", "user", "connect_timeout", "gssencmode", "passfile", NULL};
+    const char *const names[] = {"host",       "port",     "dbname", "user", "connect_timeout",
+                                 "gssencmode", "passfile", NULL};
     const char *const values[] = {host, port_text, database, user, "2", "disable", no_passfile, NULL};
     switch (PQpingParams(names, values, 0)) {
     case PQPING_OK:

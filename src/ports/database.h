@@ -36,14 +36,14 @@ struct mg_value {
     struct mg_view view;
     int64_t number;
 };
-#define MG_NULL ((struct mg_value) {.kind = MG_VALUE_NULL})
+#define MG_NULL ((struct mg_value){.kind = MG_VALUE_NULL})
 /* The server infers the type of TEXT from its place, so it also serves jsonb, inet, uuid, … */
-#define MG_TEXT(v) ((struct mg_value) {.kind = MG_VALUE_TEXT, .view = (v)})
+#define MG_TEXT(v) ((struct mg_value){.kind = MG_VALUE_TEXT, .view = (v)})
 #define MG_STRING(text) MG_TEXT(mg_view_text(text))
-#define MG_BYTES(v) ((struct mg_value) {.kind = MG_VALUE_BYTES, .view = (v)})
-#define MG_I64(n) ((struct mg_value) {.kind = MG_VALUE_I64, .number = (int64_t) (n)})
-#define MG_FLAG(b) ((struct mg_value) {.kind = MG_VALUE_FLAG, .number = (b) ? 1 : 0})
-#define MG_INSTANT(ms) ((struct mg_value) {.kind = MG_VALUE_INSTANT, .number = (ms)})
+#define MG_BYTES(v) ((struct mg_value){.kind = MG_VALUE_BYTES, .view = (v)})
+#define MG_I64(n) ((struct mg_value){.kind = MG_VALUE_I64, .number = (int64_t) (n)})
+#define MG_FLAG(b) ((struct mg_value){.kind = MG_VALUE_FLAG, .number = (b) ? 1 : 0})
+#define MG_INSTANT(ms) ((struct mg_value){.kind = MG_VALUE_INSTANT, .number = (ms)})
 
 #define MG_VALUES_MOST 32
 
@@ -51,22 +51,22 @@ struct mg_value {
  *   OWN(rows) rows = NULL;
  *   TRY(mg_query(database, &rows, "SELECT name FROM tenant WHERE number = $1", MG_I64(number))); */
 CHECKED struct mg_status mg_database_query(struct mg_database *database, struct mg_rows **ret_rows,
-                                           const char *sql, const struct mg_value *values,
-                                           size_t count);
+                                           const char *sql, const struct mg_value *values, size_t count);
 #define mg_query(database, ret_rows, ...) MG_QUERY_(database, ret_rows, __VA_ARGS__, MG_NULL)
-#define MG_QUERY_(database, ret_rows, sql, ...)                                     \
-    mg_database_query(database, ret_rows, sql, (const struct mg_value[]) {__VA_ARGS__}, \
-                      sizeof((const struct mg_value[]) {__VA_ARGS__}) / sizeof(struct mg_value) - 1)
+#define MG_QUERY_(database, ret_rows, sql, ...)                                        \
+    mg_database_query(database, ret_rows, sql, (const struct mg_value[]){__VA_ARGS__}, \
+                      sizeof((const struct mg_value[]){__VA_ARGS__}) / sizeof(struct mg_value) - 1)
 
 /* The same for a statement that runs all the time: each connection keeps it parsed and planned, for
  * the first 32 of them. `sql` is a string literal (it is known by its address) whose plan is good for
  * every value of its parameters, and is used with the same kinds of values each time. */
 CHECKED struct mg_status mg_database_query_often(struct mg_database *database, struct mg_rows **ret_rows,
-                                                 const char *sql, const struct mg_value *values, size_t count);
+                                                 const char *sql, const struct mg_value *values,
+                                                 size_t count);
 #define mg_query_often(database, ret_rows, ...) MG_QUERY_OFTEN_(database, ret_rows, __VA_ARGS__, MG_NULL)
-#define MG_QUERY_OFTEN_(database, ret_rows, sql, ...)                                     \
-    mg_database_query_often(database, ret_rows, sql, (const struct mg_value[]) {__VA_ARGS__}, \
-                            sizeof((const struct mg_value[]) {__VA_ARGS__}) / sizeof(struct mg_value) - 1)
+#define MG_QUERY_OFTEN_(database, ret_rows, sql, ...)                                        \
+    mg_database_query_often(database, ret_rows, sql, (const struct mg_value[]){__VA_ARGS__}, \
+                            sizeof((const struct mg_value[]){__VA_ARGS__}) / sizeof(struct mg_value) - 1)
 
 /* Several statements without parameters or results, as one transaction unless they say otherwise. */
 CHECKED struct mg_status mg_database_script(struct mg_database *database, const char *sql);

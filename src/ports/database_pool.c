@@ -117,8 +117,13 @@ static struct mg_status
 connection_new(struct mg_database_pool *pool, const struct recipe *recipe, struct mg_database **ret_database)
 {
     const struct mg_database_address address = {
-        .url = pool->url, .host = pool->host, .port = pool->port, .database = pool->database,
-        .user = recipe->user, .connect_ms = pool->connect_ms, .statement_ms = pool->statement_ms,
+        .url = pool->url,
+        .host = pool->host,
+        .port = pool->port,
+        .database = pool->database,
+        .user = recipe->user,
+        .connect_ms = pool->connect_ms,
+        .statement_ms = pool->statement_ms,
         .password = recipe->password != NULL ? mg_secret_view(recipe->password) : MG_VIEW_EMPTY,
     };
     TRY(mg_database_open(&address, ret_database));

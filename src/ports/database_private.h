@@ -11,7 +11,7 @@
 struct mg_database {
     PGconn *connection;
     int statement_ms;
-    bool broken; /* a wait ran out: what the server does is unknown, so never reuse it */
+    bool broken;                   /* a wait ran out: what the server does is unknown, so never reuse it */
     struct mg_database_pool *pool; /* NULL: closed by its drop */
     uint64_t generation;           /* of the pool's credentials */
     struct mg_database *next_idle;

@@ -67,7 +67,8 @@ serial_set(X509 *certificate)
     mg_random(bytes, sizeof bytes);
     bytes[0] = (uint8_t) ((bytes[0] & 0x7f) | 0x40); /* positive, always 16 bytes */
     BIGNUM *number = BN_bin2bn(bytes, sizeof bytes, NULL);
-    const bool done = number != NULL && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate)) != NULL;
+    const bool done =
+        number != NULL && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate)) != NULL;
     BN_free(number);
     return done ? OK : fail(OUT_OF_MEMORY);
 }
@@ -82,11 +83,12 @@ certificate_start(EVP_PKEY *key, const char *common_name, mg_instant now, int da
     const time_t from = (time_t) (now / 1000) - BACKDATE_S;
     X509_NAME *name = X509_get_subject_name(certificate);
     TRY(serial_set(certificate));
-    if (X509_set_version(certificate, X509_VERSION_3) != 1 || X509_set_pubkey(certificate, key) != 1
-        || ASN1_TIME_set(X509_getm_notBefore(certificate), from) == NULL
-        || ASN1_TIME_set(X509_getm_notAfter(certificate), from + days * DAY_S) == NULL
-        || X509_NAME_add_entry_by_txt(name, "O", MBSTRING_ASC, (const uint8_t *) "Masugata demo", -1, -1, 0) != 1
-        || X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const uint8_t *) common_name, -1, -1, 0) != 1)
+    if (X509_set_version(certificate, X509_VERSION_3) != 1 || X509_set_pubkey(certificate, key) != 1 ||
+        ASN1_TIME_set(X509_getm_notBefore(certificate), from) == NULL ||
+        ASN1_TIME_set(X509_getm_notAfter(certificate), from + days * DAY_S) == NULL ||
+        X509_NAME_add_entry_by_txt(name, "O", MBSTRING_ASC, (const uint8_t *) "Masugata demo", -1, -1, 0) !=
+            1 ||
+        X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const uint8_t *) common_name, -1, -1, 0) != 1)
         return fail_openssl("make certificate");
     *ret_certificate = TAKE(certificate);
     return OK;
@@ -143,8 +145,8 @@ names_add(X509 *leaf, const char *const *hosts, size_t host_count)
     for (size_t i = 0; i < host_count; i++) {
         GENERAL_NAME *name = GENERAL_NAME_new();
         ASN1_IA5STRING *text = ASN1_IA5STRING_new();
-        if (name == NULL || text == NULL || ASN1_STRING_set(text, hosts[i], -1) != 1
-            || sk_GENERAL_NAME_push(names, name) == 0) {
+        if (name == NULL || text == NULL || ASN1_STRING_set(text, hosts[i], -1) != 1 ||
+            sk_GENERAL_NAME_push(names, name) == 0) {
             GENERAL_NAME_free(name);
             ASN1_IA5STRING_free(text);
             return fail(OUT_OF_MEMORY);
@@ -164,8 +166,7 @@ host_is_local(const char *host)
     static const char suffix[] = ".localhost";
     const size_t length = strlen(host);
     const size_t tail = sizeof suffix - 1;
-    return strcmp(host, "localhost") == 0
-           || (length > tail && strcmp(host + length - tail, suffix) == 0);
+    return strcmp(host, "localhost") == 0 || (length > tail && strcmp(host + length - tail, suffix) == 0);
 }
 
 static struct mg_status
@@ -175,8 +176,8 @@ hosts_check(const char *const *hosts, size_t host_count)
         return fail_with(INVALID, "demo certificate: no host");
     for (size_t i = 0; i < host_count; i++)
         if (!host_is_local(hosts[i]))
-            return fail_with(REFUSED, "demo certificate: %s is not under localhost; set tls.certificate for it",
-                             hosts[i]);
+            return fail_with(
+                REFUSED, "demo certificate: %s is not under localhost; set tls.certificate for it", hosts[i]);
     return OK;
 }
 
@@ -207,7 +208,8 @@ leaf_extend(X509 *leaf, X509 *authority, const char *const *hosts, size_t host_c
 
 struct mg_status
 mg_demo_leaf_new(struct mg_view authority_pem, struct mg_view authority_key, const char *const *hosts,
-                 size_t host_count, mg_instant now, struct mg_buffer *chain_pem, struct mg_secret **ret_key_pem)
+                 size_t host_count, mg_instant now, struct mg_buffer *chain_pem,
+                 struct mg_secret **ret_key_pem)
 {
     OWN_X509 authority = NULL;
     OWN_X509 leaf = NULL;
@@ -234,7 +236,8 @@ mg_demo_leaf_new(struct mg_view authority_pem, struct mg_view authority_key, con
 /* ---- keeping them ---- */
 
 struct demo_paths {
-    char authority[MG_PATH], authority_key[MG_PATH], authority_sealed[MG_PATH], leaf[MG_PATH], leaf_key[MG_PATH];
+    char authority[MG_PATH], authority_key[MG_PATH], authority_sealed[MG_PATH], leaf[MG_PATH],
+        leaf_key[MG_PATH];
 };
 
 static struct mg_status
@@ -258,7 +261,8 @@ authority_key_read(const struct mg_demo_tls *demo, const struct demo_paths *path
 }
 
 static struct mg_status
-authority_key_write(const struct mg_demo_tls *demo, const struct demo_paths *paths, const struct mg_secret *key)
+authority_key_write(const struct mg_demo_tls *demo, const struct demo_paths *paths,
+                    const struct mg_secret *key)
 {
     if (demo->sealer == NULL)
         return mg_file_replace(paths->authority_key, mg_secret_view(key), 0400);
@@ -278,9 +282,9 @@ authority_ensure(const struct mg_demo_tls *demo, const struct demo_paths *paths,
     if (mg_ok(found) && mg_ok(authority_key_read(demo, paths, &key))) {
         OWN_X509 certificate = NULL;
         OWN_PKEY pair = NULL;
-        if (mg_ok(authority_load(mg_buffer_view(pem), mg_secret_view(key), &certificate, &pair))
-            && mg_ok(mg_certificate_check(mg_buffer_view(pem), MG_VIEW_EMPTY, NULL, 0,
-                                          demo->now + (LEAF_DAYS + 1) * DAY_S * 1000, &facts))) {
+        if (mg_ok(authority_load(mg_buffer_view(pem), mg_secret_view(key), &certificate, &pair)) &&
+            mg_ok(mg_certificate_check(mg_buffer_view(pem), MG_VIEW_EMPTY, NULL, 0,
+                                       demo->now + (LEAF_DAYS + 1) * DAY_S * 1000, &facts))) {
             *ret_key = TAKE(key);
             return OK;
         }
@@ -301,14 +305,14 @@ leaf_serves(const struct mg_demo_tls *demo, const struct demo_paths *paths)
     OWN_BUFFER(chain, MG_CERTIFICATE_CHAIN_MOST);
     OWN_BUFFER(key, MG_CERTIFICATE_KEY_MOST);
     struct mg_certificate_facts facts;
-    if (!mg_ok(mg_file_read(paths->authority, &authority)) || !mg_ok(mg_file_read(paths->leaf, &chain))
-        || !mg_ok(mg_file_read(paths->leaf_key, &key)))
+    if (!mg_ok(mg_file_read(paths->authority, &authority)) || !mg_ok(mg_file_read(paths->leaf, &chain)) ||
+        !mg_ok(mg_file_read(paths->leaf_key, &key)))
         return false;
     /* Leaf and authority as one chain: the signature is checked along with the rest. */
-    return mg_ok(mg_buffer_add(&chain, mg_buffer_view(&authority)))
-           && mg_ok(mg_certificate_check(mg_buffer_view(&chain), mg_buffer_view(&key), demo->hosts,
-                                         demo->host_count, demo->now, &facts))
-           && demo->now + RENEW_DAYS * DAY_S * 1000 < facts.not_after;
+    return mg_ok(mg_buffer_add(&chain, mg_buffer_view(&authority))) &&
+           mg_ok(mg_certificate_check(mg_buffer_view(&chain), mg_buffer_view(&key), demo->hosts,
+                                      demo->host_count, demo->now, &facts)) &&
+           demo->now + RENEW_DAYS * DAY_S * 1000 < facts.not_after;
 }
 
 struct mg_status

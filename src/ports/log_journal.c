@@ -70,7 +70,8 @@ segment_read(const struct segment *segment, size_t offset, size_t length, struct
         return fail_with(MALFORMED, "journal segment too short");
     TRY(mg_buffer_reserve(bytes, length));
     for (size_t done = 0; done < length;) {
-        const ssize_t got = pread(segment->fd, bytes->bytes + bytes->length, length - done, (off_t) (offset + done));
+        const ssize_t got =
+            pread(segment->fd, bytes->bytes + bytes->length, length - done, (off_t) (offset + done));
         if (got <= 0)
             return fail_errno("read the journal");
         bytes->length += (size_t) got;
@@ -92,7 +93,8 @@ header_put(const struct mg_log_state *state, uint64_t generation, struct mg_buff
     TRY(mg_put_u64(bytes, HEADER_MAGIC));
     TRY(mg_put_u64(bytes, generation));
     TRY(mg_put_u64(bytes, size - size % MG_TILE_WIDTH));
-    TRY(mg_put_bytes(bytes, mg_view_of(state->tree.peaks, sizeof state->tree.peaks), sizeof state->tree.peaks));
+    TRY(mg_put_bytes(bytes, mg_view_of(state->tree.peaks, sizeof state->tree.peaks),
+                     sizeof state->tree.peaks));
     for (unsigned level = 1; level < MG_LOG_LEVELS; level++)
         TRY(mg_put_bytes(bytes, mg_view_of(state->hashes[level], state->widths[level] * (size_t) MG_HASH),
                          sizeof state->hashes[level]));
@@ -115,7 +117,7 @@ header_get(struct mg_view bytes, struct header *ret_header)
     TRY(mg_get_u64(&reader, &magic));
     TRY(mg_get_u64(&reader, &header.generation));
     TRY(mg_get_u64(&reader, &header.base));
-    TRY(mg_get_bytes(&reader, &header.peaks, sizeof ((struct mg_tree *) NULL)->peaks));
+    TRY(mg_get_bytes(&reader, &header.peaks, sizeof((struct mg_tree *) NULL)->peaks));
     for (unsigned level = 1; level < MG_LOG_LEVELS; level++)
         TRY(mg_get_bytes(&reader, &header.levels[level], (size_t) MG_TILE_WIDTH * MG_HASH));
     TRY(mg_get_u64(&reader, &header.size));
@@ -123,7 +125,7 @@ header_get(struct mg_view bytes, struct header *ret_header)
     TRY(mg_get_u64(&reader, &header.tail_length));
     if (magic != HEADER_MAGIC || header.generation == 0 || header.base % MG_TILE_WIDTH != 0 ||
         header.size < header.base || header.size - header.base >= MG_TILE_WIDTH ||
-        header.peaks.length != sizeof ((struct mg_tree *) NULL)->peaks || header.root.length != MG_HASH ||
+        header.peaks.length != sizeof((struct mg_tree *) NULL)->peaks || header.root.length != MG_HASH ||
         header.tail_length > MG_BUNDLE_MOST)
         return fail_with(MALFORMED, "journal header");
     *ret_header = header;
@@ -144,7 +146,8 @@ header_checksum(struct mg_view header, struct mg_view tail, uint8_t ret_checksum
 
 /* A segment's header and tail, checked against the checksum; the header borrows `area`. */
 static CHECKED struct mg_status
-header_read(const struct segment *segment, struct mg_buffer *area, struct mg_buffer *tail, struct header *ret_header)
+header_read(const struct segment *segment, struct mg_buffer *area, struct mg_buffer *tail,
+            struct header *ret_header)
 {
     struct header header;
     uint8_t checksum[MG_HASH];
@@ -220,7 +223,7 @@ static CHECKED struct mg_status
 state_of_header(const struct header *header, struct mg_view tail, struct mg_log_state *state)
 {
     const struct mg_buffer bundle = state->bundle;
-    *state = (struct mg_log_state) {.bundle = bundle};
+    *state = (struct mg_log_state){.bundle = bundle};
     state->tree.size = header->size;
     memcpy(state->tree.peaks, header->peaks.bytes, sizeof state->tree.peaks);
     for (unsigned level = 1; level < MG_LOG_LEVELS; level++) {
@@ -239,13 +242,15 @@ state_of_header(const struct header *header, struct mg_view tail, struct mg_log_
     }
     struct mg_hash root;
     mg_tree_root(&state->tree, &root);
-    if (state->widths[0] != header->size % MG_TILE_WIDTH || memcmp(root.bytes, header->root.bytes, MG_HASH) != 0)
+    if (state->widths[0] != header->size % MG_TILE_WIDTH ||
+        memcmp(root.bytes, header->root.bytes, MG_HASH) != 0)
         return fail_with(INTEGRITY, "journal header does not fit its entries");
     return OK;
 }
 
 struct mg_status
-mg_journal_load(const struct mg_journal *journal, unsigned n, struct mg_log_state *state, struct mg_buffer *bytes)
+mg_journal_load(const struct mg_journal *journal, unsigned n, struct mg_log_state *state,
+                struct mg_buffer *bytes)
 {
     const unsigned count = mg_journal_segments(journal);
     mg_must(n < count && state->bundle.length == 0);
@@ -315,7 +320,8 @@ struct mg_status
 mg_journal_begin(struct mg_journal *journal, const struct mg_log_state *state)
 {
     const struct segment *newest = &journal->segments[journal->current];
-    struct segment *next = &journal->segments[newest->generation == 0 ? journal->current : 1 - journal->current];
+    struct segment *next =
+        &journal->segments[newest->generation == 0 ? journal->current : 1 - journal->current];
     const struct mg_view tail = mg_buffer_view(&state->bundle);
     if (tail.length > next->size - HEADER_BYTES)
         return fail_with(TOO_LARGE, "the open entry bundle does not fit a journal segment");

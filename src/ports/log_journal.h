@@ -32,15 +32,16 @@ struct mg_journal_batch {
 
 struct mg_journal;
 /* Opens DIRECTORY/0 and /1, making what is missing; segment_bytes counts when a file is made. */
-CHECKED struct mg_status mg_journal_open(const char *directory, size_t segment_bytes, struct mg_journal **ret_journal);
+CHECKED struct mg_status mg_journal_open(const char *directory, size_t segment_bytes,
+                                         struct mg_journal **ret_journal);
 void mg_journal_drop(struct mg_journal **journal);
 
 /* Valid segments, oldest first: 0, 1 or 2. */
 unsigned mg_journal_segments(const struct mg_journal *journal);
 /* The n-th valid segment: its state at base, and the bytes behind its header, which begin with
  * batches. `state` is overwritten; its bundle must be an empty buffer. */
-CHECKED struct mg_status mg_journal_load(const struct mg_journal *journal, unsigned n, struct mg_log_state *state,
-                                         struct mg_buffer *bytes);
+CHECKED struct mg_status mg_journal_load(const struct mg_journal *journal, unsigned n,
+                                         struct mg_log_state *state, struct mg_buffer *bytes);
 /* Takes a batch off; false where there is none that could continue a tree of `size`. Its root is not
  * checked here. */
 bool mg_journal_next(struct mg_view *rest, uint64_t size, struct mg_journal_batch *ret_batch);

@@ -59,7 +59,7 @@ pending_add(struct mg_log_store *store, const struct mg_tile *tile, struct mg_vi
         store->pending_room = room;
     }
     struct pending *added = &store->pending[store->pending_count];
-    *added = (struct pending) {.tile = *tile, .bytes = MG_BUFFER(MG_BUNDLE_MOST)};
+    *added = (struct pending){.tile = *tile, .bytes = MG_BUFFER(MG_BUNDLE_MOST)};
     TRY(mg_buffer_add(&added->bytes, bytes));
     store->pending_count++;
     return OK;
@@ -133,9 +133,9 @@ mg_log_space(const struct mg_log_store *store, struct mg_log_space *ret_space)
     struct statvfs found;
     if (statvfs(store->directory, &found) != 0)
         return fail_errno("free space of %s", store->directory);
-    *ret_space = (struct mg_log_space) {.free_bytes = (uint64_t) found.f_bavail * found.f_frsize,
-                                        .reserve_bytes = reserve_held(store),
-                                        .reserve_wanted = store->reserve_wanted};
+    *ret_space = (struct mg_log_space){.free_bytes = (uint64_t) found.f_bavail * found.f_frsize,
+                                       .reserve_bytes = reserve_held(store),
+                                       .reserve_wanted = store->reserve_wanted};
     return OK;
 }
 
@@ -159,7 +159,8 @@ partials_thin(const struct mg_log_store *store)
     const unsigned width = (unsigned) (store->published % MG_TILE_WIDTH);
     const struct mg_tile bundle = {.entries = true, .index = index}, tile = {.index = index};
     return mg_log_tile_remove_partials(store->directory, &bundle, width) +
-               mg_log_tile_remove_partials(store->directory, &tile, width) > 2;
+               mg_log_tile_remove_partials(store->directory, &tile, width) >
+           2;
 }
 
 /* Writes a tile; a full disk eats into the reserve. */
@@ -169,7 +170,8 @@ tile_put(const struct mg_log_store *store, const struct mg_tile *tile, struct mg
     struct mg_status status;
     do
         status = mg_log_tile_write(store->directory, tile, bytes);
-    while (status.code == MG_DISK_FULL && (partials_thin(store) || reserve_release(store, bytes.length + 65536)));
+    while (status.code == MG_DISK_FULL &&
+           (partials_thin(store) || reserve_release(store, bytes.length + 65536)));
     return status;
 }
 
@@ -349,9 +351,8 @@ store_hash(void *context, unsigned level, uint64_t index, struct mg_hash *ret_ha
     const struct mg_log_store *store = context;
     const unsigned height = level % MG_TILE_HEIGHT;
     const unsigned position = (unsigned) (index % (MG_TILE_WIDTH >> height));
-    const struct mg_tile tile = {.level = level / MG_TILE_HEIGHT,
-                                 .index = (index << height) / MG_TILE_WIDTH,
-                                 .width = MG_TILE_WIDTH};
+    const struct mg_tile tile = {
+        .level = level / MG_TILE_HEIGHT, .index = (index << height) / MG_TILE_WIDTH, .width = MG_TILE_WIDTH};
     const uint8_t *hashes = tile_in_memory(store, tile.level, tile.index);
     OWN_BUFFER(bytes, (size_t) MG_TILE_WIDTH * MG_HASH);
     if (hashes == NULL) {
@@ -405,7 +406,8 @@ static CHECKED struct mg_status
 segment_replay(struct mg_log_store *store, struct mg_view *rest)
 {
     struct mg_journal_batch batch;
-    for (struct mg_view ahead = *rest; mg_journal_next(&ahead, store->state.tree.size, &batch); *rest = ahead) {
+    for (struct mg_view ahead = *rest; mg_journal_next(&ahead, store->state.tree.size, &batch);
+         *rest = ahead) {
         bool accepted = false;
         TRY(batch_replay(store, &batch, &accepted));
         if (!accepted)
@@ -482,7 +484,8 @@ mg_log_store_open(const char *directory, const struct mg_log_limits *limits, str
     store->directory_fd = -1;
     store->state.bundle = MG_BUFFER(MG_BUNDLE_MOST);
     /* A segment must take its header, the open bundle and a whole commit. */
-    store->batch = MG_BUFFER(limits->segment_bytes / 8 < COMMIT_MOST ? limits->segment_bytes / 8 : COMMIT_MOST);
+    store->batch =
+        MG_BUFFER(limits->segment_bytes / 8 < COMMIT_MOST ? limits->segment_bytes / 8 : COMMIT_MOST);
     TRY(store_open(store, directory, limits));
     *ret_store = TAKE(store);
     return OK;

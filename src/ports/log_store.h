@@ -24,7 +24,7 @@ struct mg_log_limits {
 struct mg_log_store;
 /* DIRECTORY/journal and DIRECTORY/log are made if missing. INTEGRITY if what is there cannot be one log. */
 CHECKED struct mg_status mg_log_store_open(const char *directory, const struct mg_log_limits *limits,
-                                     struct mg_log_store **ret_store);
+                                           struct mg_log_store **ret_store);
 /* Drops what was not committed. */
 void mg_log_store_drop(struct mg_log_store **store);
 
@@ -41,7 +41,8 @@ CHECKED struct mg_status mg_log_add(struct mg_log_store *store, struct mg_view l
 /* After any error the store is finished, too. */
 CHECKED struct mg_status mg_log_commit(struct mg_log_store *store);
 /* The proof that the committed tree continues that of size `from`. */
-CHECKED struct mg_status mg_log_consistency(struct mg_log_store *store, uint64_t from, struct mg_proof *ret_proof);
+CHECKED struct mg_status mg_log_consistency(struct mg_log_store *store, uint64_t from,
+                                            struct mg_proof *ret_proof);
 /* Writes tiles and checkpoint of the committed tree. DISK_FULL leaves everything committed and can be
  * tried again. */
 CHECKED struct mg_status mg_log_publish(struct mg_log_store *store, struct mg_view note);

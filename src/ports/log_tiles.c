@@ -238,17 +238,18 @@ slot_fill(struct mg_log_reader *reader, const struct mg_tile *tile, struct slot 
 
 /* The tile of that level and index as the tree of this size has it; INVALID if it has none. */
 static CHECKED struct mg_status
-tile_of(const struct mg_log_reader *reader, bool entries, unsigned level, uint64_t index, struct mg_tile *ret_tile)
+tile_of(const struct mg_log_reader *reader, bool entries, unsigned level, uint64_t index,
+        struct mg_tile *ret_tile)
 {
     unsigned last_width = 0;
     const uint64_t count = mg_tile_count(level, reader->size, &last_width);
     if (index >= count)
         return fail_with(INVALID, "no tile %u/%llu in a tree of %llu", level, (unsigned long long) index,
                          (unsigned long long) reader->size);
-    *ret_tile = (struct mg_tile) {.entries = entries,
-                                  .level = level,
-                                  .index = index,
-                                  .width = index + 1 == count ? last_width : MG_TILE_WIDTH};
+    *ret_tile = (struct mg_tile){.entries = entries,
+                                 .level = level,
+                                 .index = index,
+                                 .width = index + 1 == count ? last_width : MG_TILE_WIDTH};
     return OK;
 }
 
@@ -272,7 +273,7 @@ reader_hash(void *context, unsigned level, uint64_t index, struct mg_hash *ret_h
 struct mg_tree_source
 mg_log_reader_source(struct mg_log_reader *reader)
 {
-    return (struct mg_tree_source) {.read = reader_hash, .context = reader};
+    return (struct mg_tree_source){.read = reader_hash, .context = reader};
 }
 
 struct mg_status

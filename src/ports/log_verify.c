@@ -13,10 +13,9 @@
 #define AHEAD 64 /* bundles read and hashed together, by as many threads as there are cores */
 #define THREADS_MOST 8
 
-static const struct mg_log_finding_row rows[MG_LOG_FINDING_KIND_COUNT] = {
-    [MG_LOG_SOUND] = {"sound", "", ""},
+static const struct mg_log_finding_row rows[MG_LOG_FINDING_KIND_COUNT] = {[MG_LOG_SOUND] = {"sound", "", ""},
 #define FINDING(name, english, japanese) [MG_LOG_##name] = {#name, english, japanese},
-    MG_LOG_FINDINGS(FINDING)
+                                                                          MG_LOG_FINDINGS(FINDING)
 #undef FINDING
 };
 
@@ -65,7 +64,7 @@ found(struct verifier *verifier, enum mg_log_finding_kind kind, uint64_t index, 
         return;
     }
     struct mg_log_finding *finding = &report->findings[report->count++];
-    *finding = (struct mg_log_finding) {.kind = kind, .index = index};
+    *finding = (struct mg_log_finding){.kind = kind, .index = index};
     va_list args;
     va_start(args, format);
     (void) vsnprintf(finding->place, sizeof finding->place, format, args);
@@ -193,7 +192,8 @@ bundle_elsewhere(struct verifier *verifier, uint64_t index, const struct mg_hash
         if (other != index && mg_ok(source.read(source.context, MG_TILE_HEIGHT, other, &above)) &&
             mg_hash_equal(&root, &above)) {
             found(verifier, MG_LOG_entries_reordered, index * MG_TILE_WIDTH,
-                  "entries %llu to %llu stand where %llu to %llu belong", (unsigned long long) (other * MG_TILE_WIDTH),
+                  "entries %llu to %llu stand where %llu to %llu belong",
+                  (unsigned long long) (other * MG_TILE_WIDTH),
                   (unsigned long long) (other * MG_TILE_WIDTH + MG_TILE_WIDTH - 1),
                   (unsigned long long) (index * MG_TILE_WIDTH),
                   (unsigned long long) (index * MG_TILE_WIDTH + MG_TILE_WIDTH - 1));
@@ -204,8 +204,8 @@ bundle_elsewhere(struct verifier *verifier, uint64_t index, const struct mg_hash
 
 /* Names what differs between the leaves that were read and the tile. */
 static void
-difference_name(struct verifier *verifier, uint64_t index, const struct mg_hash *leaves, const struct mg_hash *hashes,
-                unsigned width)
+difference_name(struct verifier *verifier, uint64_t index, const struct mg_hash *leaves,
+                const struct mg_hash *hashes, unsigned width)
 {
     if (!tile_fits_above(verifier, index, hashes, width) && tile_fits_above(verifier, index, leaves, width)) {
         found(verifier, MG_LOG_tile_changed, NO_INDEX, "tile/0/%llu", (unsigned long long) index);
@@ -220,7 +220,8 @@ difference_name(struct verifier *verifier, uint64_t index, const struct mg_hash 
         const int place = place_of(&leaves[i], hashes, width);
         if (place >= 0)
             found(verifier, MG_LOG_entries_reordered, entry, "entry %llu stands where %llu belongs",
-                  (unsigned long long) (index * MG_TILE_WIDTH + (unsigned) place), (unsigned long long) entry);
+                  (unsigned long long) (index * MG_TILE_WIDTH + (unsigned) place),
+                  (unsigned long long) entry);
         else
             found(verifier, MG_LOG_entry_changed, entry, "entry %llu", (unsigned long long) entry);
     }
@@ -279,7 +280,8 @@ bundle_read(const char *directory, uint64_t index, unsigned width, struct mg_buf
 }
 
 static void
-reading_fill(const char *directory, struct reading *reading, struct mg_buffer *bundle, struct mg_buffer *hashes)
+reading_fill(const char *directory, struct reading *reading, struct mg_buffer *bundle,
+             struct mg_buffer *hashes)
 {
     const struct mg_tile tile = {.index = reading->index, .width = reading->width};
     reading->status = bundle_read(directory, reading->index, reading->width, bundle);
@@ -318,8 +320,9 @@ round_read(const struct verifier *verifier)
 {
     struct reader_thread threads[THREADS_MOST] = {0};
     for (unsigned i = 0; i < verifier->threads; i++) {
-        threads[i] = (struct reader_thread) {.verifier = verifier, .first = i};
-        threads[i].started = i > 0 && pthread_create(&threads[i].thread, NULL, readings_fill, &threads[i]) == 0;
+        threads[i] = (struct reader_thread){.verifier = verifier, .first = i};
+        threads[i].started =
+            i > 0 && pthread_create(&threads[i].thread, NULL, readings_fill, &threads[i]) == 0;
     }
     for (unsigned i = 0; i < verifier->threads; i++)
         if (!threads[i].started)
@@ -343,8 +346,8 @@ bundle_verify(struct verifier *verifier, struct reading *reading)
         (void) tile_hashes(verifier, 0, reading->index, width); /* names it */
     if (count < width) {
         found(verifier, reading->damaged ? MG_LOG_entry_changed : MG_LOG_truncated, first + count,
-              "entries %llu to %llu%s", (unsigned long long) (first + count), (unsigned long long) (first + width - 1),
-              reading->damaged ? ": a length is damaged" : "");
+              "entries %llu to %llu%s", (unsigned long long) (first + count),
+              (unsigned long long) (first + width - 1), reading->damaged ? ": a length is damaged" : "");
         if (reading->has_tile)
             memcpy(&leaves[count], &reading->tile[count], (width - count) * sizeof *leaves);
         else
@@ -404,7 +407,8 @@ root_compare(struct verifier *verifier)
         return;
     if (!has_finding(verifier, MG_LOG_entry_changed) && !has_finding(verifier, MG_LOG_entries_reordered) &&
         !has_finding(verifier, MG_LOG_truncated))
-        found(verifier, MG_LOG_root_differs, NO_INDEX, "tree of %llu entries", (unsigned long long) verifier->tree.size);
+        found(verifier, MG_LOG_root_differs, NO_INDEX, "tree of %llu entries",
+              (unsigned long long) verifier->tree.size);
 }
 
 static CHECKED struct mg_status
@@ -415,7 +419,7 @@ entries_verify(struct verifier *verifier)
     for (uint64_t index = 0; index < count; index += verifier->reading_count) {
         verifier->reading_count = (size_t) (count - index < AHEAD ? count - index : AHEAD);
         for (size_t i = 0; i < verifier->reading_count; i++)
-            verifier->readings[i] = (struct reading) {
+            verifier->readings[i] = (struct reading){
                 .index = index + i, .width = index + i + 1 == count ? last_width : MG_TILE_WIDTH};
         round_read(verifier);
         for (size_t i = 0; i < verifier->reading_count; i++) {
@@ -450,7 +454,7 @@ mg_log_verify(const char *directory, const struct mg_log_trust *trust, struct mg
         return fail(OUT_OF_MEMORY);
     }
     OWN_BUFFER(note, MG_CHECKPOINT_MOST);
-    *ret_report = (struct mg_log_report) {0};
+    *ret_report = (struct mg_log_report){0};
     verifier->directory = directory;
     verifier->report = ret_report;
     verifier->readings = readings;

@@ -9,22 +9,22 @@
 #include "wire/note.h"
 
 /* FINDING(name, English, Japanese); the texts stand before the place. */
-#define MG_LOG_FINDINGS(FINDING)                                                                                  \
-    FINDING(checkpoint_missing, "there is no readable checkpoint", "チェックポイントを読めません")               \
-    FINDING(checkpoint_malformed, "the checkpoint is damaged", "チェックポイントが破損しています")               \
-    FINDING(checkpoint_unsigned, "the checkpoint is not signed by this key", "この鍵による署名がありません")     \
-    FINDING(checkpoint_signature, "the checkpoint's signature is wrong", "チェックポイントの署名が不正です")     \
-    FINDING(truncated, "entries are missing", "記録が欠けています")                                               \
-    FINDING(entry_changed, "an entry was changed", "記録が改変されています")                                      \
-    FINDING(entries_reordered, "entries were put in another order", "記録の順序が変えられています")               \
-    FINDING(tile_missing, "a hash tile is missing or too short", "ハッシュタイルが欠けています")                  \
-    FINDING(tile_changed, "a hash tile was changed", "ハッシュタイルが改変されています")                          \
-    FINDING(root_differs, "the entries do not give the signed root", "記録と署名済みルートが一致しません")       \
-    FINDING(rolled_back, "the log was rolled back: an older state was put in its place",                          \
-            "ログが過去の状態に巻き戻されています")                                                               \
-    FINDING(history_rewritten, "the log does not continue the remembered checkpoint",                             \
-            "控えのチェックポイントに続くログではありません")                                                     \
-    FINDING(remembered_signature, "the remembered checkpoint is not signed by a given key",                       \
+#define MG_LOG_FINDINGS(FINDING)                                                                             \
+    FINDING(checkpoint_missing, "there is no readable checkpoint", "チェックポイントを読めません")           \
+    FINDING(checkpoint_malformed, "the checkpoint is damaged", "チェックポイントが破損しています")           \
+    FINDING(checkpoint_unsigned, "the checkpoint is not signed by this key", "この鍵による署名がありません") \
+    FINDING(checkpoint_signature, "the checkpoint's signature is wrong", "チェックポイントの署名が不正です") \
+    FINDING(truncated, "entries are missing", "記録が欠けています")                                          \
+    FINDING(entry_changed, "an entry was changed", "記録が改変されています")                                 \
+    FINDING(entries_reordered, "entries were put in another order", "記録の順序が変えられています")          \
+    FINDING(tile_missing, "a hash tile is missing or too short", "ハッシュタイルが欠けています")             \
+    FINDING(tile_changed, "a hash tile was changed", "ハッシュタイルが改変されています")                     \
+    FINDING(root_differs, "the entries do not give the signed root", "記録と署名済みルートが一致しません")   \
+    FINDING(rolled_back, "the log was rolled back: an older state was put in its place",                     \
+            "ログが過去の状態に巻き戻されています")                                                          \
+    FINDING(history_rewritten, "the log does not continue the remembered checkpoint",                        \
+            "控えのチェックポイントに続くログではありません")                                                \
+    FINDING(remembered_signature, "the remembered checkpoint is not signed by a given key",                  \
             "控えのチェックポイントの署名を確認できません")
 
 enum mg_log_finding_kind {
@@ -32,7 +32,7 @@ enum mg_log_finding_kind {
 #define FINDING(name, ...) MG_LOG_##name,
     MG_LOG_FINDINGS(FINDING)
 #undef FINDING
-    MG_LOG_FINDING_KIND_COUNT
+        MG_LOG_FINDING_KIND_COUNT
 };
 struct mg_log_finding_row {
     const char *name, *en, *ja;
@@ -55,9 +55,9 @@ enum mg_log_rollback {
 struct mg_log_report {
     uint64_t size; /* by the checkpoint */
     struct mg_hash root;
-    uint64_t checked;       /* entries hashed */
-    uint64_t remembered;    /* size of the remembered checkpoint */
-    uint64_t witnessed_s;   /* time of the newest valid cosignature, 0 if there is none */
+    uint64_t checked;     /* entries hashed */
+    uint64_t remembered;  /* size of the remembered checkpoint */
+    uint64_t witnessed_s; /* time of the newest valid cosignature, 0 if there is none */
     enum mg_log_rollback rollback;
     size_t count, not_listed;
     struct mg_log_finding findings[MG_LOG_FINDINGS_MOST];

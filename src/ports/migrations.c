@@ -5,12 +5,11 @@
 /* Any constant will do, as long as it never changes: "masugata" in ASCII. */
 static const int64_t lock_number = INT64_C(0x6d61737567617461);
 
-static const char history_sql[] =
-    "CREATE TABLE IF NOT EXISTS schema_migration ("
-    " version integer PRIMARY KEY,"
-    " name text NOT NULL,"
-    " digest bytea NOT NULL,"
-    " applied_at timestamptz NOT NULL DEFAULT clock_timestamp())";
+static const char history_sql[] = "CREATE TABLE IF NOT EXISTS schema_migration ("
+                                  " version integer PRIMARY KEY,"
+                                  " name text NOT NULL,"
+                                  " digest bytea NOT NULL,"
+                                  " applied_at timestamptz NOT NULL DEFAULT clock_timestamp())";
 
 struct digest {
     uint8_t bytes[SHA256_DIGEST_LENGTH];
@@ -33,13 +32,14 @@ history_check(const struct mg_rows *history, const struct mg_migrations *migrati
     for (size_t i = 0; i < count; i++) {
         const int64_t version = mg_rows_i64(history, i, 0);
         if (version > newest)
-            return fail_with(NEWER_SCHEMA, "schema version %lld, this program knows %d", (long long) version, newest);
+            return fail_with(NEWER_SCHEMA, "schema version %lld, this program knows %d", (long long) version,
+                             newest);
         if (i >= migrations->count || version != migrations->rows[i].version)
             return fail_with(INTEGRITY, "schema version %lld does not belong here", (long long) version);
         const struct digest digest = digest_of(&migrations->rows[i]);
         if (!mg_view_equal(mg_rows_bytes(history, i, 1), mg_view_of(digest.bytes, sizeof digest.bytes)))
-            return fail_with(INTEGRITY, "migration %04d_%s is not the one that was run", migrations->rows[i].version,
-                             migrations->rows[i].name);
+            return fail_with(INTEGRITY, "migration %04d_%s is not the one that was run",
+                             migrations->rows[i].version, migrations->rows[i].name);
     }
     return OK;
 }
@@ -52,8 +52,8 @@ migration_run(struct mg_database *database, const struct mg_migration *migration
     TRY(mg_transaction_begin(database, &transaction));
     const struct mg_status status = mg_database_script(database, migration->sql);
     if (!mg_ok(status))
-        return mg_fail_with(status.code, status.where, "migration %04d_%s: %s", migration->version, migration->name,
-                            status.detail);
+        return mg_fail_with(status.code, status.where, "migration %04d_%s: %s", migration->version,
+                            migration->name, status.detail);
     TRY(mg_query(database, NULL, "INSERT INTO schema_migration (version, name, digest) VALUES ($1, $2, $3)",
                  MG_I64(migration->version), MG_STRING(migration->name),
                  MG_BYTES(mg_view_of(digest.bytes, sizeof digest.bytes))));

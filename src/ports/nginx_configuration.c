@@ -130,7 +130,9 @@ configuration_check(const struct mg_nginx_configuration *c)
 static struct mg_status
 add_main(const struct mg_nginx_configuration *c, struct mg_buffer *out)
 {
-    const unsigned connections = c->open_files == 0 ? 1024 : c->open_files < 32768 ? c->open_files / 2 : 16384;
+    const unsigned connections = c->open_files == 0      ? 1024
+                                 : c->open_files < 32768 ? c->open_files / 2
+                                                         : 16384;
     TRY(mg_buffer_add_text(out, "# Written by masugata; changes are overwritten. Options: masugata.conf.\n"));
     if (c->module_path != NULL)
         TRY(mg_buffer_format(out, "load_module \"%s\";\n", c->module_path));
@@ -185,29 +187,28 @@ add_limits(const struct mg_nginx_configuration *c, struct mg_buffer *out)
                          "    uwsgi_temp_path \"%s/nginx/temp/uwsgi\";\n"
                          "    scgi_temp_path \"%s/nginx/temp/scgi\";\n",
                          c->directory, c->directory, c->directory, c->directory, c->directory));
-    TRY(mg_buffer_add_text(out,
-                           "    default_type application/octet-stream;\n"
-                           "    server_tokens off;\n"
-                           "    server_name_in_redirect off;\n"
-                           "    server_names_hash_bucket_size 512;\n"
-                           "    server_names_hash_max_size 65536;\n"
-                           "    variables_hash_max_size 2048;\n"
-                           "    underscores_in_headers off;\n"
-                           "    ignore_invalid_headers on;\n"
-                           "    merge_slashes off;\n"
-                           "    client_header_timeout 10s;\n"
-                           "    client_body_timeout 20s;\n"
-                           "    send_timeout 30s;\n"
-                           "    keepalive_timeout 30s;\n"
-                           "    keepalive_requests 1000;\n"
-                           "    reset_timedout_connection on;\n"
-                           "    client_header_buffer_size 2k;\n"
-                           "    large_client_header_buffers 4 16k;\n"
-                           "    client_body_buffer_size 64k;\n"
-                           "    http2_max_concurrent_streams 128;\n"
-                           "    tcp_nodelay on;\n"
-                           "    gzip off;\n"
-                           "    limit_conn_status 429;\n"));
+    TRY(mg_buffer_add_text(out, "    default_type application/octet-stream;\n"
+                                "    server_tokens off;\n"
+                                "    server_name_in_redirect off;\n"
+                                "    server_names_hash_bucket_size 512;\n"
+                                "    server_names_hash_max_size 65536;\n"
+                                "    variables_hash_max_size 2048;\n"
+                                "    underscores_in_headers off;\n"
+                                "    ignore_invalid_headers on;\n"
+                                "    merge_slashes off;\n"
+                                "    client_header_timeout 10s;\n"
+                                "    client_body_timeout 20s;\n"
+                                "    send_timeout 30s;\n"
+                                "    keepalive_timeout 30s;\n"
+                                "    keepalive_requests 1000;\n"
+                                "    reset_timedout_connection on;\n"
+                                "    client_header_buffer_size 2k;\n"
+                                "    large_client_header_buffers 4 16k;\n"
+                                "    client_body_buffer_size 64k;\n"
+                                "    http2_max_concurrent_streams 128;\n"
+                                "    tcp_nodelay on;\n"
+                                "    gzip off;\n"
+                                "    limit_conn_status 429;\n"));
     if (c->connections_per_address > 0)
         TRY(mg_buffer_format(out,
                              "    limit_conn_zone %s zone=masugata_address:8m;\n"
@@ -239,32 +240,33 @@ add_proxy(const struct mg_nginx_configuration *c, struct mg_buffer *out)
     char port[8] = "";
     if (c->https_port != 443)
         (void) snprintf(port, sizeof port, ":%u", (unsigned) c->https_port);
-    TRY(mg_buffer_format(out,
-                         "    map $http_upgrade $masugata_connection {\n"
-                         "        default upgrade;\n"
-                         "        '' '';\n"
-                         "    }\n"
-                         "    proxy_http_version 1.1;\n"
-                         "    proxy_buffering off;\n"
-                         "    proxy_request_buffering off;\n"
-                         "    proxy_max_temp_file_size 0;\n"
-                         "    proxy_buffer_size 16k;\n"
-                         "    proxy_buffers 4 16k;\n"
-                         "    proxy_next_upstream error;\n"
-                         "    proxy_connect_timeout 5s;\n"
-                         "    proxy_send_timeout 60s;\n"
-                         "    proxy_read_timeout %us;\n"
-                         "    proxy_hide_header X-Powered-By;\n"
-                         "    proxy_set_header Host $host%s;\n"
-                         "    proxy_set_header Upgrade $http_upgrade;\n"
-                         "    proxy_set_header Connection $masugata_connection;\n"
-                         "    proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Charset;\n"
-                         "    upstream masugata_portal {\n"
-                         "        server \"unix:%s/portal/http.sock\";\n"
-                         "        keepalive 16;\n"
-                         "        keepalive_timeout 4s;\n"
-                         "    }\n",
-                         c->upstream_idle_s == 0 ? 3600 : c->upstream_idle_s, port, c->runtime_directory));
+    TRY(mg_buffer_format(
+        out,
+        "    map $http_upgrade $masugata_connection {\n"
+        "        default upgrade;\n"
+        "        '' '';\n"
+        "    }\n"
+        "    proxy_http_version 1.1;\n"
+        "    proxy_buffering off;\n"
+        "    proxy_request_buffering off;\n"
+        "    proxy_max_temp_file_size 0;\n"
+        "    proxy_buffer_size 16k;\n"
+        "    proxy_buffers 4 16k;\n"
+        "    proxy_next_upstream error;\n"
+        "    proxy_connect_timeout 5s;\n"
+        "    proxy_send_timeout 60s;\n"
+        "    proxy_read_timeout %us;\n"
+        "    proxy_hide_header X-Powered-By;\n"
+        "    proxy_set_header Host $host%s;\n"
+        "    proxy_set_header Upgrade $http_upgrade;\n"
+        "    proxy_set_header Connection $masugata_connection;\n"
+        "    proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Charset;\n"
+        "    upstream masugata_portal {\n"
+        "        server \"unix:%s/portal/http.sock\";\n"
+        "        keepalive 16;\n"
+        "        keepalive_timeout 4s;\n"
+        "    }\n",
+        c->upstream_idle_s == 0 ? 3600 : c->upstream_idle_s, port, c->runtime_directory));
     return OK;
 }
 
@@ -367,9 +369,10 @@ add_locations(const struct mg_site *site, size_t number, struct mg_buffer *out)
     TRY(mg_buffer_add_text(out, portal_location));
     TRY(mg_buffer_add_text(out, "        location ^~ /.well-known/masugata/ {\n"));
     TRY(mg_buffer_add_text(out, portal_location));
-    return mg_buffer_format(out, "        location / {\n"
-                                 "            proxy_pass http://masugata_app_%zu;\n"
-                                 "        }\n",
+    return mg_buffer_format(out,
+                            "        location / {\n"
+                            "            proxy_pass http://masugata_app_%zu;\n"
+                            "        }\n",
                             number);
 }
 

@@ -23,7 +23,8 @@ struct mg_site {
     size_t host_count;
     const char *upstream; /* of an app: "127.0.0.1:3000", "[::1]:3000", "unix:/path"; else NULL */
     const char *certificate, *private_key; /* PEM chain, PEM key (on tmpfs) */
-    const char *stapling_trust; /* PEM authorities, where the certificate names an OCSP responder; else NULL */
+    const char
+        *stapling_trust; /* PEM authorities, where the certificate names an OCSP responder; else NULL */
 };
 
 struct mg_nginx_configuration {
@@ -36,11 +37,11 @@ struct mg_nginx_configuration {
     unsigned worker_count; /* 0: one a core */
     unsigned open_files;   /* descriptors a worker may hold; 0: what it inherits, 1024 connections */
     enum mg_tls_profile tls_profile;
-    const char *resolver;  /* for OCSP stapling: "127.0.0.53"; NULL: responders are resolved at start */
-    uint64_t upload_most_bytes;      /* 0: no limit beside the app's own */
+    const char *resolver;       /* for OCSP stapling: "127.0.0.53"; NULL: responders are resolved at start */
+    uint64_t upload_most_bytes; /* 0: no limit beside the app's own */
     unsigned connections_per_address; /* requests at a time from one address; 0: no limit */
     unsigned upstream_idle_s;         /* silence allowed on a stream or WebSocket; 0: 3600 */
-    const char *acme_directory; /* where the ACME helper leaves http-01 answers; NULL: none */
+    const char *acme_directory;       /* where the ACME helper leaves http-01 answers; NULL: none */
     const struct mg_site *sites;
     size_t site_count;
 };
@@ -68,7 +69,8 @@ struct mg_nginx_arguments {
     char prefix[MG_PATH], configuration[MG_PATH], error_log[MG_PATH];
     const char *argv[8]; /* NULL at the end */
 };
-CHECKED struct mg_status mg_nginx_arguments_fill(const char *directory, struct mg_nginx_arguments *ret_arguments);
+CHECKED struct mg_status mg_nginx_arguments_fill(const char *directory,
+                                                 struct mg_nginx_arguments *ret_arguments);
 
 /* A host name as it may stand in a certificate and a server_name: lower case, LDH labels, no
  * trailing dot, 253 bytes at most. */

@@ -43,8 +43,11 @@ mg_nginx_configuration_check(const char *directory, const char *path)
     OWN_FD written = memfd_create("nginx -t", MFD_CLOEXEC);
     if (written < 0)
         return fail_errno("memfd");
-    const struct mg_program program = {.arguments = arguments, .uid = MG_SAME_UID, .gid = MG_SAME_GID,
-                                       .output_fd = written, .ends_with_caller = true};
+    const struct mg_program program = {.arguments = arguments,
+                                       .uid = MG_SAME_UID,
+                                       .gid = MG_SAME_GID,
+                                       .output_fd = written,
+                                       .ends_with_caller = true};
     int result = 0;
     TRY(mg_program_run(&program, CHECK_MS, &result));
     if (result == 0)

@@ -48,7 +48,7 @@ header_read(struct mg_view bytes, struct mg_packet *ret_packet)
         return fail_with(MALFORMED, "no message has number %llu", (unsigned long long) kind);
     if (bytes.length > row->maximum + MG_PACKET_HEADER)
         return fail_with(MALFORMED, "%s of %zu bytes, at most %zu", row->name, bytes.length, row->maximum);
-    *ret_packet = (struct mg_packet) {
+    *ret_packet = (struct mg_packet){
         .kind = (enum mg_kind) kind,
         .call_id = call_id,
         .fields = mg_view_of(bytes.bytes + MG_PACKET_HEADER, bytes.length - MG_PACKET_HEADER),
@@ -121,7 +121,8 @@ mg_packet_receive(int socket, uint8_t *storage, size_t size, struct mg_packet *r
         return fail_errno("recvmsg");
     int received[4];
     size_t received_count = 0;
-    for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header != NULL; header = CMSG_NXTHDR(&message, header))
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header != NULL;
+         header = CMSG_NXTHDR(&message, header))
         if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
             received_count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
             if (received_count > MG_COUNT(received))

@@ -24,8 +24,7 @@ struct mg_password_cost {
 };
 
 /* OWASP Password Storage Cheat Sheet, 2026; the options password.argon2.* override it. */
-#define MG_PASSWORD_COST_PRESET \
-    ((struct mg_password_cost) {.memory_kib = 19456, .passes = 2, .lanes = 1})
+#define MG_PASSWORD_COST_PRESET ((struct mg_password_cost){.memory_kib = 19456, .passes = 2, .lanes = 1})
 
 #define MG_PASSWORD_MEMORY_KIB_MOST 262144U
 #define MG_PASSWORD_PASSES_MOST 16U
@@ -67,8 +66,7 @@ CHECKED struct mg_status mg_password_hash(struct mg_view password, struct mg_pas
 
 /* Whether the password belongs to the hash; tags are compared in constant time. A wrong password
  * is OK with *ret_match false; a status means that nothing is known, so deny. */
-CHECKED struct mg_status mg_password_verify(struct mg_view password, struct mg_view hash,
-                                            bool *ret_match);
+CHECKED struct mg_status mg_password_verify(struct mg_view password, struct mg_view hash, bool *ret_match);
 
 /* Each thread that hashes keeps its working memory (it is wiped after every hash, and page faults
  * would cost a fifth of the hash); this gives the calling thread's back. */

@@ -90,10 +90,8 @@ parse_argon2id(struct mg_view rest, struct mg_password_parsed *parsed)
     struct mg_password_cost *cost = &parsed->cost;
     return take_text(&rest, "v=19$m=") &&
            take_number(&rest, ',', 8, MG_PASSWORD_MEMORY_KIB_MOST, &cost->memory_kib) &&
-           take_text(&rest, "t=") &&
-           take_number(&rest, ',', 1, MG_PASSWORD_PASSES_MOST, &cost->passes) &&
-           take_text(&rest, "p=") &&
-           take_number(&rest, '$', 1, MG_PASSWORD_LANES_MOST, &cost->lanes) &&
+           take_text(&rest, "t=") && take_number(&rest, ',', 1, MG_PASSWORD_PASSES_MOST, &cost->passes) &&
+           take_text(&rest, "p=") && take_number(&rest, '$', 1, MG_PASSWORD_LANES_MOST, &cost->lanes) &&
            mg_ok(mg_password_cost_check(*cost)) &&
            take_b64(&rest, '$', SALT_LEAST, parsed->salt, sizeof parsed->salt, &parsed->salt_length) &&
            take_b64(&rest, '\0', TAG_LEAST, parsed->tag, sizeof parsed->tag, &parsed->tag_length) &&
@@ -146,8 +144,8 @@ parse_sha512crypt(struct mg_view rest)
     if (take_text(&rest, "rounds=") && !take_number(&rest, '$', 1000, SHA512_ROUNDS_MOST, &rounds))
         return false;
     struct mg_view salt;
-    return take_until(&rest, '$', &salt) && salt.length >= 1 && salt.length <= 16 &&
-           is_crypt_base64(salt) && rest.length == 86 && is_crypt_base64(rest);
+    return take_until(&rest, '$', &salt) && salt.length >= 1 && salt.length <= 16 && is_crypt_base64(salt) &&
+           rest.length == 86 && is_crypt_base64(rest);
 }
 
 struct mg_status

@@ -28,7 +28,10 @@ mg_instance_layout(const char *directory, const char *runtime_directory, const c
     if (!name_good(name))
         return fail_with(INVALID, "instance name %s", name);
     struct mg_instance instance = {
-        .uid = MG_SAME_UID, .gid = MG_SAME_GID, .socket_group = MG_SAME_GID, .app_socket_group = MG_SAME_GID,
+        .uid = MG_SAME_UID,
+        .gid = MG_SAME_GID,
+        .socket_group = MG_SAME_GID,
+        .app_socket_group = MG_SAME_GID,
     };
     char part[MG_INSTANCE_NAME + 32];
     TRY(mg_view_copy(mg_view_text(name), instance.name, sizeof instance.name));
@@ -107,7 +110,7 @@ quoted(struct mg_buffer *text, const char *name, const char *value)
 {
     TRY(mg_buffer_format(text, "%s = '", name));
     for (const char *at = value; *at != '\0'; at++)
-        TRY(mg_buffer_add_text(text, *at == '\'' ? "''" : (const char[]) {*at, '\0'}));
+        TRY(mg_buffer_add_text(text, *at == '\'' ? "''" : (const char[]){*at, '\0'}));
     return mg_buffer_add_text(text, "'\n");
 }
 
@@ -145,7 +148,8 @@ role_add(const struct mg_instance *instance, const struct mg_instance_role *role
 {
     const bool all = strcmp(role->database, "all") == 0;
     const char *quote = all ? "" : "\"";
-    TRY(mg_buffer_format(text, "local %s%s%s \"%s\" scram-sha-256\n", quote, role->database, quote, role->role));
+    TRY(mg_buffer_format(text, "local %s%s%s \"%s\" scram-sha-256\n", quote, role->database, quote,
+                         role->role));
     if (instance->loopback_port == 0)
         return OK;
     return mg_buffer_format(text, "host  %s%s%s \"%s\" 127.0.0.1/32 scram-sha-256\n", quote, role->database,
@@ -156,7 +160,8 @@ role_add(const struct mg_instance *instance, const struct mg_instance_role *role
 struct mg_status
 mg_instance_authentication(const struct mg_instance *instance, struct mg_buffer *text)
 {
-    TRY(mg_buffer_format(text, "# Written by masugata at every start: one line a role, everything else is refused.\n"));
+    TRY(mg_buffer_format(
+        text, "# Written by masugata at every start: one line a role, everything else is refused.\n"));
     const struct mg_instance_role superuser = {.role = MG_INSTANCE_SUPERUSER, .database = "all"};
     /* Never over TCP, not even from here. */
     TRY(mg_buffer_format(text, "local %s \"%s\" scram-sha-256\n", superuser.database, superuser.role));
@@ -207,7 +212,8 @@ directories_make(const struct mg_instance *instance)
 {
     TRY(parent_make(instance->directory));
     /* Ours, not the server's: it may pass through and read the two files, and change nothing. */
-    TRY(directory_own(instance->directory, instance->uid == MG_SAME_UID ? 0700 : 0711, MG_SAME_UID, MG_SAME_GID));
+    TRY(directory_own(instance->directory, instance->uid == MG_SAME_UID ? 0700 : 0711, MG_SAME_UID,
+                      MG_SAME_GID));
     TRY(parent_make(instance->socket));
     TRY(socket_directory_own(instance, instance->socket, instance->socket_group));
     if (instance->app_socket[0] != '\0') {
@@ -229,14 +235,28 @@ static struct mg_status
 initdb_run(const struct mg_instance *instance, const char *target, struct mg_view password)
 {
     const char *const arguments[] = {
-        MG_POSTGRES_BIN "/initdb", "--pgdata", target, "--username", MG_INSTANCE_SUPERUSER,
-        "--pwfile=/proc/self/fd/3", "--auth-local=scram-sha-256", "--auth-host=scram-sha-256",
-        "--data-checksums", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions",
-        instance->small ? "--wal-segsize=1" : "--wal-segsize=16", NULL,
+        MG_POSTGRES_BIN "/initdb",
+        "--pgdata",
+        target,
+        "--username",
+        MG_INSTANCE_SUPERUSER,
+        "--pwfile=/proc/self/fd/3",
+        "--auth-local=scram-sha-256",
+        "--auth-host=scram-sha-256",
+        "--data-checksums",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8",
+        "--no-instructions",
+        instance->small ? "--wal-segsize=1" : "--wal-segsize=16",
+        NULL,
     };
     const struct mg_program program = {
-        .arguments = arguments, .uid = instance->uid, .gid = instance->gid, .output_fd = -1,
-        .secret_input = password, .ends_with_caller = true,
+        .arguments = arguments,
+        .uid = instance->uid,
+        .gid = instance->gid,
+        .output_fd = -1,
+        .secret_input = password,
+        .ends_with_caller = true,
     };
     return mg_program_succeed(&program, INITDB_MS, NULL);
 }
@@ -266,8 +286,8 @@ version_check(const struct mg_instance *instance)
     TRY(mg_path_join(path, instance->data, "PG_VERSION"));
     TRY(mg_file_read(path, &text));
     if (strcmp(mg_buffer_text(&text), MG_POSTGRES_MAJOR "\n") != 0)
-        return fail_with(CONFIGURATION, "%s is of PostgreSQL %.*s, this is " MG_POSTGRES_MAJOR, instance->data,
-                         (int) strcspn(mg_buffer_text(&text), "\n"), mg_buffer_text(&text));
+        return fail_with(CONFIGURATION, "%s is of PostgreSQL %.*s, this is " MG_POSTGRES_MAJOR,
+                         instance->data, (int) strcspn(mg_buffer_text(&text), "\n"), mg_buffer_text(&text));
     return OK;
 }
 
@@ -309,12 +329,15 @@ mg_instance_program(const struct mg_instance *instance, struct mg_instance_argum
     (void) snprintf(storage->authentication, sizeof storage->authentication, "hba_file=%s/pg_hba.conf",
                     instance->directory);
     const char *const list[] = {
-        MG_POSTGRES_BIN "/postgres", "-D", storage->data, "-c", storage->configuration,
-        "-c", storage->authentication, NULL,
+        MG_POSTGRES_BIN "/postgres", "-D", storage->data,           "-c",
+        storage->configuration,      "-c", storage->authentication, NULL,
     };
     memcpy(storage->list, list, sizeof list);
-    return (struct mg_program) {
-        .arguments = storage->list, .uid = instance->uid, .gid = instance->gid, .output_fd = -1,
+    return (struct mg_program){
+        .arguments = storage->list,
+        .uid = instance->uid,
+        .gid = instance->gid,
+        .output_fd = -1,
     };
 }
 
@@ -358,7 +381,8 @@ mg_instance_await(const struct mg_instance *instance, const struct mg_process_ma
         if (mg_ok(status))
             return OK;
         if (!mg_process_alive(mark))
-            return fail_with(UNAVAILABLE, "PostgreSQL %s ended at its start; see %s", instance->name, instance->log);
+            return fail_with(UNAVAILABLE, "PostgreSQL %s ended at its start; see %s", instance->name,
+                             instance->log);
         if (mg_monotonic_ms() >= deadline_ms)
             return status;
         (void) usleep(POLL_MS * 1000);

@@ -103,8 +103,9 @@ itself_restrict(const struct mg_program *program)
 static bool
 program_execute(const struct mg_program *program)
 {
-    char *const *environment = (char *const *) (uintptr_t) (
-        program->environment != NULL ? program->environment : minimal_environment);
+    char *const *environment =
+        (char *const *) (uintptr_t) (program->environment != NULL ? program->environment
+                                                                  : minimal_environment);
     (void) execve(program->arguments[0], (char *const *) (uintptr_t) program->arguments, environment);
     return false;
 }
@@ -114,9 +115,12 @@ static const struct {
     const char *name;
     bool (*take)(const struct mg_program *program);
 } steps[] = {
-    {"reset signals", signals_reset}, {"open files", files_open},
-    {"change the user", user_change}, {"pass the secret", secret_pass},
-    {"enter the directory", directory_enter}, {"restrict itself", itself_restrict},
+    {"reset signals", signals_reset},
+    {"open files", files_open},
+    {"change the user", user_change},
+    {"pass the secret", secret_pass},
+    {"enter the directory", directory_enter},
+    {"restrict itself", itself_restrict},
     {"execute", program_execute},
 };
 
@@ -269,7 +273,7 @@ mg_process_mark(pid_t pid, struct mg_process_mark *ret_mark)
     at++;
     uint64_t started = 0;
     TRY(mg_parse_u64(mg_view_of(at, strcspn(at, " ")), UINT64_MAX, &started));
-    *ret_mark = (struct mg_process_mark) {.pid = pid, .started = started};
+    *ret_mark = (struct mg_process_mark){.pid = pid, .started = started};
     return OK;
 }
 

@@ -31,8 +31,7 @@ CHECKED struct mg_status mg_program_start(const struct mg_program *program, pid_
 
 /* Runs it to its end, at most timeout_ms, after which it is killed and TIMEOUT returned.
  * *ret_exit is the exit code, or 128 + the signal. */
-CHECKED struct mg_status mg_program_run(const struct mg_program *program, int timeout_ms,
-                                        int *ret_exit);
+CHECKED struct mg_status mg_program_run(const struct mg_program *program, int timeout_ms, int *ret_exit);
 
 /* The same, failing unless it exits 0; what it wrote is appended to `output` (NULL discards it),
  * cut at the buffer's maximum, and its last line is the failure's detail. */

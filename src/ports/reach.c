@@ -82,7 +82,8 @@ request_send(int fd, const char *host, int64_t deadline_ms)
     char request[512];
     const int length = snprintf(request, sizeof request,
                                 "GET / HTTP/1.1\r\nHost: %s\r\nUser-Agent: masugata-watch\r\nAccept: */*\r\n"
-                                "Connection: close\r\n\r\n", host);
+                                "Connection: close\r\n\r\n",
+                                host);
     if (length <= 0 || length >= (int) sizeof request)
         return fail(TOO_LARGE);
     TRY(socket_wait(fd, POLLOUT, deadline_ms));

@@ -23,11 +23,11 @@ struct mg_signing_key {
     uint8_t public_key[MG_PUBLIC_KEY_MOST];
 };
 
-#define DROPPER(name, type, release)                                                                         \
-    static void name(type **pointer)                                                                         \
-    {                                                                                                        \
-        release(*pointer);                                                                                   \
-        *pointer = NULL;                                                                                     \
+#define DROPPER(name, type, release) \
+    static void name(type **pointer) \
+    {                                \
+        release(*pointer);           \
+        *pointer = NULL;             \
     }
 DROPPER(bn_drop, BIGNUM, BN_clear_free)
 DROPPER(group_drop, EC_GROUP, EC_GROUP_free)

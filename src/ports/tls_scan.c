@@ -38,9 +38,9 @@ connect_to(const struct addrinfo *to, int timeout_ms, int *ret_fd)
         return fail_with(UNAVAILABLE, "connect: %s", strerror(error));
     const struct timeval limit = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
     const int yes = 1;
-    if (fcntl(fd, F_SETFL, 0) != 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0
-        || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0
-        || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) != 0)
+    if (fcntl(fd, F_SETFL, 0) != 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) != 0)
         return fail_errno("socket options");
     *ret_fd = fd;
     fd = -1;
@@ -124,7 +124,8 @@ suites_for(enum mg_tls_version version, uint16_t suites[MG_TLS_SUITE_COUNT])
 }
 
 static struct mg_status
-ask(const struct mg_tls_target *target, const struct mg_client_hello *hello, bool whole, struct mg_server_answer *ret_answer)
+ask(const struct mg_tls_target *target, const struct mg_client_hello *hello, bool whole,
+    struct mg_server_answer *ret_answer)
 {
     uint16_t all[MG_TLS_SUITE_COUNT];
     struct mg_client_hello full = *hello;
@@ -142,7 +143,8 @@ ask(const struct mg_tls_target *target, const struct mg_client_hello *hello, boo
 }
 
 struct mg_status
-mg_tls_ask(const struct mg_tls_target *target, const struct mg_client_hello *hello, struct mg_server_answer *ret_answer)
+mg_tls_ask(const struct mg_tls_target *target, const struct mg_client_hello *hello,
+           struct mg_server_answer *ret_answer)
 {
     return ask(target, hello, false, ret_answer);
 }
@@ -150,8 +152,9 @@ mg_tls_ask(const struct mg_tls_target *target, const struct mg_client_hello *hel
 static bool
 accepts(const struct mg_server_answer *answer, enum mg_tls_version version)
 {
-    return (answer->kind == MG_ANSWER_HELLO || answer->kind == MG_ANSWER_RETRY || answer->kind == MG_ANSWER_SSL2)
-           && mg_tls_version_of_wire(answer->version) == (unsigned) version;
+    return (answer->kind == MG_ANSWER_HELLO || answer->kind == MG_ANSWER_RETRY ||
+            answer->kind == MG_ANSWER_SSL2) &&
+           mg_tls_version_of_wire(answer->version) == (unsigned) version;
 }
 
 struct mg_status
@@ -174,7 +177,7 @@ accepted_row(struct mg_tls_facts *facts, uint16_t suite)
             return &facts->accepted[i];
     if (facts->accepted_count == MG_TLS_ACCEPTED_MOST)
         return NULL;
-    facts->accepted[facts->accepted_count] = (struct mg_tls_accepted) {.suite = suite};
+    facts->accepted[facts->accepted_count] = (struct mg_tls_accepted){.suite = suite};
     return &facts->accepted[facts->accepted_count++];
 }
 
@@ -252,15 +255,17 @@ group_add(struct mg_tls_facts *facts, uint16_t group)
         facts->groups[facts->group_count++] = group;
 }
 
-static const uint16_t known_groups[] = {0x0013, 0x0015, 0x0016, 0x0017, 0x0018, 0x0019, 0x001a, 0x001b, 0x001c,
-                                        0x001d, 0x001e, 0x0100, 0x0101, 0x0102, 0x0103, 0x0104};
+static const uint16_t known_groups[] = {0x0013, 0x0015, 0x0016, 0x0017, 0x0018, 0x0019, 0x001a, 0x001b,
+                                        0x001c, 0x001d, 0x001e, 0x0100, 0x0101, 0x0102, 0x0103, 0x0104};
 
 static bool
-group_ask(const struct mg_tls_target *target, enum mg_tls_version version, const uint16_t *groups, size_t count)
+group_ask(const struct mg_tls_target *target, enum mg_tls_version version, const uint16_t *groups,
+          size_t count)
 {
     const struct mg_client_hello hello = {.version = version, .groups = groups, .group_count = count};
     struct mg_server_answer answer;
-    return mg_ok(ask(target, &hello, true, &answer)) && accepts(&answer, version) && answer.group == groups[0];
+    return mg_ok(ask(target, &hello, true, &answer)) && accepts(&answer, version) &&
+           answer.group == groups[0];
 }
 
 /* In TLS 1.3 each group alone: the server names it in a retry, or refuses. Below, a server with an ECDSA
@@ -272,7 +277,8 @@ groups_look(const struct mg_tls_target *target, struct mg_tls_facts *facts)
     for (size_t i = 0; i < MG_COUNT(known_groups); i++) {
         const uint16_t offered[] = {known_groups[i], 0x0017, 0x0018, 0x0019};
         if (((facts->versions & MG_TLS_1_3) != 0 && group_ask(target, MG_TLS_1_3, offered, 1)) ||
-            (older != 0 && (group_ask(target, older, offered, 1) || group_ask(target, older, offered, MG_COUNT(offered)))))
+            (older != 0 &&
+             (group_ask(target, older, offered, 1) || group_ask(target, older, offered, MG_COUNT(offered)))))
             group_add(facts, known_groups[i]);
     }
 }
@@ -281,7 +287,8 @@ groups_look(const struct mg_tls_target *target, struct mg_tls_facts *facts)
 static void
 order_look(const struct mg_tls_target *target, struct mg_tls_facts *facts)
 {
-    const enum mg_tls_version version = (facts->versions & MG_TLS_1_2) != 0 ? MG_TLS_1_2 : highest(facts->versions);
+    const enum mg_tls_version version =
+        (facts->versions & MG_TLS_1_2) != 0 ? MG_TLS_1_2 : highest(facts->versions);
     uint16_t forward[MG_TLS_ACCEPTED_MOST], backward[MG_TLS_ACCEPTED_MOST];
     size_t count = 0;
     for (size_t i = 0; i < facts->accepted_count; i++)
@@ -318,8 +325,11 @@ heartbleed_ask(const struct mg_tls_target *target, enum mg_tls_version version, 
 {
     static const uint8_t question[] = {24, 3, 1, 0, 3, 1, 0x40, 0x00};
     uint16_t all[MG_TLS_SUITE_COUNT];
-    const struct mg_client_hello hello = {.version = version, .suites = all, .suite_count = suites_for(version, all),
-                                          .server_name = target->server_name, .heartbeat = true};
+    const struct mg_client_hello hello = {.version = version,
+                                          .suites = all,
+                                          .suite_count = suites_for(version, all),
+                                          .server_name = target->server_name,
+                                          .heartbeat = true};
     struct mg_server_answer answer;
     OWN_BUFFER(bytes, 4096);
     OWN_BUFFER(reply, MG_ANSWER_MOST);

@@ -17,7 +17,8 @@ struct mg_tls_target {
 };
 
 /* Asks everything. UNAVAILABLE if the port cannot be reached at all. */
-CHECKED struct mg_status mg_tls_scan(const struct mg_tls_target *target, mg_instant now, struct mg_tls_facts *ret_facts);
+CHECKED struct mg_status mg_tls_scan(const struct mg_tls_target *target, mg_instant now,
+                                     struct mg_tls_facts *ret_facts);
 
 /* One question: what the server answers to this hello. The suites of the hello may be NULL for all.
  * TIMEOUT if it stays silent; a closed connection is an answer (MG_ANSWER_NONE). */
@@ -28,7 +29,8 @@ CHECKED struct mg_status mg_tls_ask(const struct mg_tls_target *target, const st
 CHECKED struct mg_status mg_tls_version_ask(const struct mg_tls_target *target, enum mg_tls_version version,
                                             bool *ret_accepted);
 
-/* The parts that need a real session: certificate, stapling, timestamps, renegotiation, HSTS. Adds to facts. */
+/* The parts that need a real session: certificate, stapling, timestamps, renegotiation, HSTS. Adds to facts.
+ */
 CHECKED struct mg_status mg_tls_session_look(const struct mg_tls_target *target, struct mg_tls_facts *facts);
 
 /* A connected blocking socket with time limits; internal to the scanner. */

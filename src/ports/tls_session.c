@@ -14,7 +14,7 @@ MG_OPENSSL_OWN(SSL, ssl, SSL_free)
 
 /* Seeing is the purpose: nothing is refused here, everything is reported. */
 static int
-timestamps_accept(const CT_POLICY_EVAL_CTX *context, const STACK_OF(SCT) *scts, void *argument)
+timestamps_accept(const CT_POLICY_EVAL_CTX *context, const STACK_OF(SCT) * scts, void *argument)
 {
     (void) context;
     (void) scts;
@@ -26,11 +26,11 @@ static struct mg_status
 context_make(const struct mg_tls_target *target, int newest, SSL_CTX **ret_context)
 {
     OWN_SSL_CONTEXT context = SSL_CTX_new(TLS_client_method());
-    if (context == NULL || SSL_CTX_set_cipher_list(context, "ALL:@SECLEVEL=0") != 1
-        || SSL_CTX_set_min_proto_version(context, TLS1_VERSION) != 1
-        || SSL_CTX_set_max_proto_version(context, newest) != 1
-        || SSL_CTX_set_tlsext_status_type(context, TLSEXT_STATUSTYPE_ocsp) != 1
-        || SSL_CTX_set_ct_validation_callback(context, timestamps_accept, NULL) != 1)
+    if (context == NULL || SSL_CTX_set_cipher_list(context, "ALL:@SECLEVEL=0") != 1 ||
+        SSL_CTX_set_min_proto_version(context, TLS1_VERSION) != 1 ||
+        SSL_CTX_set_max_proto_version(context, newest) != 1 ||
+        SSL_CTX_set_tlsext_status_type(context, TLSEXT_STATUSTYPE_ocsp) != 1 ||
+        SSL_CTX_set_ct_validation_callback(context, timestamps_accept, NULL) != 1)
         return fail_openssl("TLS client");
     (void) SSL_CTX_set_default_verify_paths(context);
     if (target->authorities != NULL && SSL_CTX_load_verify_file(context, target->authorities) != 1)
@@ -75,12 +75,12 @@ signature_is_weak(X509 *certificate)
     int digest = NID_undef;
     if ((X509_get_extension_flags(certificate) & EXFLAG_SS) != 0)
         return false;
-    return X509_get_signature_info(certificate, &digest, NULL, NULL, NULL) != 1 || digest == NID_md5
-           || digest == NID_sha1 || digest == NID_undef;
+    return X509_get_signature_info(certificate, &digest, NULL, NULL, NULL) != 1 || digest == NID_md5 ||
+           digest == NID_sha1 || digest == NID_undef;
 }
 
 static bool
-chain_is_ordered(STACK_OF(X509) *chain)
+chain_is_ordered(STACK_OF(X509) * chain)
 {
     for (int i = 0; i + 1 < sk_X509_num(chain); i++)
         if (X509_check_issued(sk_X509_value(chain, i + 1), sk_X509_value(chain, i)) != X509_V_OK)
@@ -90,10 +90,11 @@ chain_is_ordered(STACK_OF(X509) *chain)
 
 /* An issuer that could be fetched (its address is in the last certificate) should have been sent. */
 static bool
-chain_is_complete(STACK_OF(X509) *chain, long verified)
+chain_is_complete(STACK_OF(X509) * chain, long verified)
 {
-    if (verified != X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY && verified != X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT
-        && verified != X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE)
+    if (verified != X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY &&
+        verified != X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT &&
+        verified != X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE)
         return true;
     AUTHORITY_INFO_ACCESS *access =
         X509_get_ext_d2i(sk_X509_value(chain, sk_X509_num(chain) - 1), NID_info_access, NULL, NULL);
@@ -122,7 +123,8 @@ certificate_key_look(X509 *leaf, struct mg_tls_facts *facts)
     const EVP_PKEY *key = X509_get0_pubkey(leaf);
     const char *type = key == NULL ? NULL : EVP_PKEY_get0_type_name(key);
     const char *signature = OBJ_nid2sn(X509_get_signature_nid(leaf));
-    (void) snprintf(facts->certificate.key_type, sizeof facts->certificate.key_type, "%s", type == NULL ? "?" : type);
+    (void) snprintf(facts->certificate.key_type, sizeof facts->certificate.key_type, "%s",
+                    type == NULL ? "?" : type);
     (void) snprintf(facts->certificate.signature, sizeof facts->certificate.signature, "%s",
                     signature == NULL ? "?" : signature);
     facts->certificate.key_bits = key == NULL ? 0 : (unsigned) EVP_PKEY_get_bits(key);
@@ -193,9 +195,10 @@ http_look(const struct mg_tls_target *target, SSL *ssl, struct mg_tls_facts *fac
     char port[8] = "";
     if (target->port != 443)
         (void) snprintf(port, sizeof port, ":%u", (unsigned) target->port);
-    if (!mg_ok(mg_buffer_format(&request, "GET / HTTP/1.1\r\nHost: %s%s\r\nUser-Agent: masugata\r\nConnection: close\r\n\r\n",
-                                target->server_name, port))
-        || SSL_write(ssl, request.bytes, (int) request.length) != (int) request.length)
+    if (!mg_ok(mg_buffer_format(
+            &request, "GET / HTTP/1.1\r\nHost: %s%s\r\nUser-Agent: masugata\r\nConnection: close\r\n\r\n",
+            target->server_name, port)) ||
+        SSL_write(ssl, request.bytes, (int) request.length) != (int) request.length)
         return;
     while (strstr(mg_buffer_text(&head), "\r\n\r\n") == NULL) {
         char chunk[4096];
@@ -222,8 +225,8 @@ renegotiation_look(const struct mg_tls_target *target, struct mg_tls_facts *fact
     SSL_CTX_set_options(context, SSL_OP_LEGACY_SERVER_CONNECT | SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION);
     TRY(mg_tls_connect(target, &fd));
     TRY(session_open(target, context, fd, &ssl));
-    const bool again = SSL_renegotiate(ssl) == 1 && SSL_do_handshake(ssl) == 1 && SSL_total_renegotiations(ssl) > 0
-                       && SSL_renegotiate_pending(ssl) == 0;
+    const bool again = SSL_renegotiate(ssl) == 1 && SSL_do_handshake(ssl) == 1 &&
+                       SSL_total_renegotiations(ssl) > 0 && SSL_renegotiate_pending(ssl) == 0;
     ERR_clear_error();
     facts->client_renegotiation = again ? MG_SEEN_YES : MG_SEEN_NO;
     return OK;

@@ -42,8 +42,8 @@ key_make(const char *key_path, const char *directory)
     TRY(mg_secret_random(32, &seed));
     TRY(mg_signer_new(mg_secret_view(seed), &signer));
     mg_signer_public_key(signer, public_key);
-    (void) snprintf(name, sizeof name, "masugata-witness/%02x%02x%02x%02x", public_key[0], public_key[1], public_key[2],
-                    public_key[3]);
+    (void) snprintf(name, sizeof name, "masugata-witness/%02x%02x%02x%02x", public_key[0], public_key[1],
+                    public_key[2], public_key[3]);
     TRY(mg_vkey_make(mg_view_text(name), MG_NOTE_COSIGNATURE, public_key, &key));
     TRY(mg_vkey_add(&text, &key));
     TRY(mg_buffer_add_byte(&text, '\n'));
@@ -173,10 +173,10 @@ look(struct witness *witness, const struct mg_vkey *log_key, uint64_t now_s)
 }
 
 struct mg_status
-mg_witness_look(const char *directory, const char *log_directory, const struct mg_vkey *log_key, uint64_t now_s,
-                struct mg_witness_result *ret_result)
+mg_witness_look(const char *directory, const char *log_directory, const struct mg_vkey *log_key,
+                uint64_t now_s, struct mg_witness_result *ret_result)
 {
-    *ret_result = (struct mg_witness_result) {0};
+    *ret_result = (struct mg_witness_result){0};
     struct witness witness = {.directory = directory,
                               .log_directory = log_directory,
                               .last_note = MG_BUFFER(MG_CHECKPOINT_MOST),

@@ -23,10 +23,12 @@ tenant_of(const struct mg_observer *observer, uint64_t number)
 /* ---- IDENTITY_01: every page needs an authenticated session ---- */
 
 /* Paths that an application may have, spelt in ways that have slipped past gates before. */
-static const char *const guarded_paths[] = {"/", "/index.html", "/notes", "/api/notes", "/admin", "//", "/%2e/", "/.well-known/x"};
+static const char *const guarded_paths[] = {"/",      "/index.html", "/notes", "/api/notes",
+                                            "/admin", "//",          "/%2e/",  "/.well-known/x"};
 
 static CHECKED struct mg_status
-path_is_guarded(struct mg_observer *observer, const char *host, const char *path, const char *headers, bool *ret_guarded)
+path_is_guarded(struct mg_observer *observer, const char *host, const char *path, const char *headers,
+                bool *ret_guarded)
 {
     OWN_FETCHED(answer);
     const struct mg_fetch request = {.host = host, .path = path, .headers = headers};
@@ -55,7 +57,8 @@ host_is_guarded(struct mg_observer *observer, const struct mg_observed_host *hos
             TRY(path_is_guarded(observer, host->name, path, manners[j], &guarded));
             if (guarded)
                 continue;
-            mg_finding_break(finding, host->name, "a page was answered without a session", "セッションなしで画面が応答しました");
+            mg_finding_break(finding, host->name, "a page was answered without a session",
+                             "セッションなしで画面が応答しました");
             mg_finding_note(finding, "%s answered", path);
             return OK;
         }
@@ -64,7 +67,8 @@ host_is_guarded(struct mg_observer *observer, const struct mg_observed_host *hos
 
 /* The right password opens the app, a wrong one does not. */
 static CHECKED struct mg_status
-password_decides(struct mg_observer *observer, const struct mg_observed_tenant *tenant, struct mg_finding *finding)
+password_decides(struct mg_observer *observer, const struct mg_observed_tenant *tenant,
+                 struct mg_finding *finding)
 {
     char source[16];
     bool inside = false;
@@ -76,7 +80,8 @@ password_decides(struct mg_observer *observer, const struct mg_observed_tenant *
         OWN_VISITOR(visitor, observer);
         TRY(mg_visitor_sign_in(&visitor, tenant->app_host, &account, &answer, &inside));
         if (!inside)
-            return fail_with(REFUSED, "the right password did not open %s (status %u)", tenant->app_host, answer.status);
+            return fail_with(REFUSED, "the right password did not open %s (status %u)", tenant->app_host,
+                             answer.status);
     }
     OWN_FETCHED(answer);
     OWN_VISITOR(stranger, observer);
@@ -84,7 +89,8 @@ password_decides(struct mg_observer *observer, const struct mg_observed_tenant *
     account.password[0] = account.password[0] == 'x' ? 'y' : 'x';
     TRY(mg_visitor_sign_in(&stranger, tenant->app_host, &account, &answer, &inside));
     if (inside)
-        mg_finding_break(finding, tenant->app_host, "a wrong password opened a session", "誤ったパスワードでセッションが開きました");
+        mg_finding_break(finding, tenant->app_host, "a wrong password opened a session",
+                         "誤ったパスワードでセッションが開きました");
     return OK;
 }
 
@@ -111,7 +117,8 @@ mg_probe_IDENTITY_01(struct mg_observer *observer, struct mg_finding *finding)
 
 /* A password sent without TLS must meet a redirect, never the form's handler. */
 static CHECKED struct mg_status
-plain_sign_in_is_refused(struct mg_observer *observer, const struct mg_observed_host *host, struct mg_finding *finding)
+plain_sign_in_is_refused(struct mg_observer *observer, const struct mg_observed_host *host,
+                         struct mg_finding *finding)
 {
     OWN_FETCHED(answer);
     const struct mg_fetch request = {.method = "POST",
@@ -125,7 +132,8 @@ plain_sign_in_is_refused(struct mg_observer *observer, const struct mg_observed_
                            mg_fetched_header(&answer, "Location", 0, &location) && location.length > 8 &&
                            memcmp(location.bytes, "https://", 8) == 0;
     if (!sent_away && answer.status != 421)
-        mg_finding_break(finding, host->name, "the sign-in form is served without TLS", "TLS なしでサインインを受け付けます");
+        mg_finding_break(finding, host->name, "the sign-in form is served without TLS",
+                         "TLS なしでサインインを受け付けます");
     mg_finding_cover(finding);
     return OK;
 }
@@ -152,7 +160,8 @@ sign_in_everywhere(struct mg_observer *observer)
 
 /* The password of a sign-in that has just happened is in none of the log files. */
 static CHECKED struct mg_status
-password_is_in_no_log(struct mg_observer *observer, const struct mg_observed_tenant *tenant, struct mg_finding *finding)
+password_is_in_no_log(struct mg_observer *observer, const struct mg_observed_tenant *tenant,
+                      struct mg_finding *finding)
 {
     struct mg_canary_account account;
     OWN_BUFFER(lines, 1u << 20);
@@ -161,7 +170,8 @@ password_is_in_no_log(struct mg_observer *observer, const struct mg_observed_ten
     TRY(observer->ops->logs_search(observer, account.password, &files, &hits));
     TRY(observer->ops->audit_read(observer, account.password, 0, 1, &lines));
     if (hits > 0 || lines.length > 0)
-        mg_finding_break(finding, tenant->name, "a password stands in a log", "ログにパスワードが残っています");
+        mg_finding_break(finding, tenant->name, "a password stands in a log",
+                         "ログにパスワードが残っています");
     mg_finding_note(finding, "%ju log files searched", (uintmax_t) files);
     mg_finding_cover(finding);
     return files > 0 ? OK : fail_with(NOT_FOUND, "no log file to search");
@@ -173,14 +183,17 @@ mg_probe_IDENTITY_02(struct mg_observer *observer, struct mg_finding *finding)
     finding->source = "front door, database, logs";
     struct mg_stored_passwords stored;
     TRY(observer->ops->stored_passwords(observer, &stored));
-    mg_finding_expect(finding, stored.users, "stored passwords, sign-in hosts and tenants", "保存パスワード・サインインホスト・テナント");
+    mg_finding_expect(finding, stored.users, "stored passwords, sign-in hosts and tenants",
+                      "保存パスワード・サインインホスト・テナント");
     finding->covered += stored.argon2id + stored.bcrypt + stored.yescrypt;
     mg_finding_note(finding, "argon2id %ju, bcrypt %ju, yescrypt %ju", (uintmax_t) stored.argon2id,
                     (uintmax_t) stored.bcrypt, (uintmax_t) stored.yescrypt);
     if (stored.weak > 0)
-        mg_finding_break(finding, "", "a stored hash is weaker than the policy", "方針より弱いハッシュがあります");
+        mg_finding_break(finding, "", "a stored hash is weaker than the policy",
+                         "方針より弱いハッシュがあります");
     if (stored.foreign > 0)
-        mg_finding_break(finding, "", "a stored password is no salted hash", "ソルト付きハッシュでない保存値があります");
+        mg_finding_break(finding, "", "a stored password is no salted hash",
+                         "ソルト付きハッシュでない保存値があります");
     if (stored.unreadable > 0)
         mg_finding_break(finding, "", "a stored hash cannot be opened", "開けない保存値があります");
     for (size_t i = 0; i < observer->host_count; i++)
@@ -241,7 +254,8 @@ source_find(const struct mg_network_set *set, bool listed, char text[MG_ADDRESS_
 }
 
 static CHECKED struct mg_status
-console_status(struct mg_observer *observer, const char *path, const char *source, const char *headers, unsigned *ret_status)
+console_status(struct mg_observer *observer, const char *path, const char *source, const char *headers,
+               unsigned *ret_status)
 {
     OWN_FETCHED(answer);
     const struct mg_fetch request = {
@@ -255,7 +269,8 @@ struct mg_status
 mg_probe_IDENTITY_06(struct mg_observer *observer, struct mg_finding *finding)
 {
     static const char *const paths[] = {"/", "/sign-in", "/console/tenants", "/account"};
-    static const char *const disguises[] = {NULL, "X-Forwarded-For: 127.0.0.1\r\n", "X-Masugata-Client: 127.0.0.1\r\n",
+    static const char *const disguises[] = {NULL, "X-Forwarded-For: 127.0.0.1\r\n",
+                                            "X-Masugata-Client: 127.0.0.1\r\n",
                                             "X-Real-IP: 127.0.0.1\r\nForwarded: for=127.0.0.1\r\n"};
     char inside[MG_ADDRESS_TEXT], outside[MG_ADDRESS_TEXT];
     unsigned status = 0;
@@ -278,7 +293,8 @@ mg_probe_IDENTITY_06(struct mg_observer *observer, struct mg_finding *finding)
     if (source_find(&set, true, inside)) {
         TRY(console_status(observer, "/sign-in", inside, NULL, &status));
         if (status != 200)
-            mg_finding_break(finding, "", "the console does not answer a listed address", "登録済みアドレスに管理画面が応答しません");
+            mg_finding_break(finding, "", "the console does not answer a listed address",
+                             "登録済みアドレスに管理画面が応答しません");
         mg_finding_cover(finding);
     } else {
         finding->total--; /* this machine is not among those that may */
@@ -292,7 +308,8 @@ mg_probe_IDENTITY_06(struct mg_observer *observer, struct mg_finding *finding)
 enum { GUESSES = 12, GUESSERS = 4 }; /* more than the limit of domain/lockout.h, as an attacker: at once */
 
 static CHECKED struct mg_status
-guess(struct mg_observer *observer, const char *app_host, const struct mg_canary_account *account, bool *ret_inside)
+guess(struct mg_observer *observer, const char *app_host, const struct mg_canary_account *account,
+      bool *ret_inside)
 {
     char source[16];
     OWN_FETCHED(answer);
@@ -328,7 +345,8 @@ guess_together(struct mg_observer *observer, const char *app_host, const struct 
     pthread_t threads[GUESSERS];
     size_t started = 0;
     for (; started < GUESSERS; started++) {
-        guessers[started] = (struct guesser) {.observer = observer, .app_host = app_host, .account = account, .status = OK};
+        guessers[started] =
+            (struct guesser){.observer = observer, .app_host = app_host, .account = account, .status = OK};
         if (pthread_create(&threads[started], NULL, guess_often, &guessers[started]) != 0)
             break;
     }
@@ -341,14 +359,16 @@ guess_together(struct mg_observer *observer, const char *app_host, const struct 
 }
 
 static CHECKED struct mg_status
-account_locks(struct mg_observer *observer, const struct mg_observed_tenant *tenant, struct mg_finding *finding)
+account_locks(struct mg_observer *observer, const struct mg_observed_tenant *tenant,
+              struct mg_finding *finding)
 {
     struct mg_canary_account account, wrong;
     bool inside = false;
     TRY(observer->ops->canary(observer, tenant->number, MG_CANARY_LOCK, &account));
     TRY(guess(observer, tenant->app_host, &account, &inside));
     if (!inside) /* a lock that is always shut would look like one that works */
-        return fail_with(REFUSED, "%s: the right password does not open the account before it is locked", tenant->app_host);
+        return fail_with(REFUSED, "%s: the right password does not open the account before it is locked",
+                         tenant->app_host);
     wrong = account;
     wrong.password[0] = wrong.password[0] == 'x' ? 'y' : 'x';
     TRY(guess_together(observer, tenant->app_host, &wrong));

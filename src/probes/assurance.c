@@ -42,13 +42,14 @@ log_open(const struct mg_observer *observer, struct log *log)
 
 /* The hash that a tile holds must be the one that the leaves give. */
 static CHECKED struct mg_status
-tile_agrees(const struct mg_tree_source *source, unsigned level, uint64_t index, const struct mg_hash *expected,
-            struct mg_finding *finding)
+tile_agrees(const struct mg_tree_source *source, unsigned level, uint64_t index,
+            const struct mg_hash *expected, struct mg_finding *finding)
 {
     struct mg_hash found;
     TRY(source->read(source->context, level, index, &found));
     if (!mg_hash_equal(&found, expected) && finding->breaks == 0)
-        mg_finding_break(finding, "", "a hash tile does not fit its entries", "ハッシュタイルが記録と一致しません");
+        mg_finding_break(finding, "", "a hash tile does not fit its entries",
+                         "ハッシュタイルが記録と一致しません");
     return OK;
 }
 
@@ -77,7 +78,8 @@ log_recompute(struct log *log, struct mg_finding *finding)
     }
     mg_tree_root(&tree, &root);
     if (memcmp(root.bytes, log->checkpoint.root, sizeof root.bytes) != 0)
-        mg_finding_break(finding, "", "the entries do not give the signed root", "記録が署名済みルートと一致しません");
+        mg_finding_break(finding, "", "the entries do not give the signed root",
+                         "記録が署名済みルートと一致しません");
     return OK;
 }
 
@@ -106,13 +108,15 @@ log_extends(struct mg_observer *observer, struct log *log, struct mg_finding *fi
         same = memcmp(root.bytes, before.root, sizeof root.bytes) == 0;
     }
     if (!same)
-        mg_finding_break(finding, "", "the log does not contain what it contained before", "以前あった記録が失われています");
+        mg_finding_break(finding, "", "the log does not contain what it contained before",
+                         "以前あった記録が失われています");
     return OK;
 }
 
 /* An own action is found again by its name, decrypted, by way of the authority's export. */
 static CHECKED struct mg_status
-log_is_obtainable(struct mg_observer *observer, const struct mg_observed_log *state, struct mg_finding *finding)
+log_is_obtainable(struct mg_observer *observer, const struct mg_observed_log *state,
+                  struct mg_finding *finding)
 {
     OWN_BUFFER(lines, 1u << 18);
     TRY(observer->ops->audit_read(observer, "", 0, 1, &lines));
@@ -123,7 +127,8 @@ log_is_obtainable(struct mg_observer *observer, const struct mg_observed_log *st
     if (lines.length == 0)
         mg_finding_note(finding, "no sign-in recorded yet");
     if (state->refusing)
-        mg_finding_break(finding, "", "records are refused for want of space", "空き容量不足で記録を拒否しています");
+        mg_finding_break(finding, "", "records are refused for want of space",
+                         "空き容量不足で記録を拒否しています");
     return OK;
 }
 
@@ -138,7 +143,8 @@ mg_probe_AUDIT_01(struct mg_observer *observer, struct mg_finding *finding)
     if (mg_ok(status)) {
         mg_finding_expect(finding, log.checkpoint.size, "entries", "記録");
         if (!log.signature_valid)
-            mg_finding_break(finding, "", "the checkpoint is not signed by the log's key", "チェックポイントの署名が正しくありません");
+            mg_finding_break(finding, "", "the checkpoint is not signed by the log's key",
+                             "チェックポイントの署名が正しくありません");
         if (observer->options->audit_retention < year_ms)
             mg_finding_break(finding, "", "records are kept for less than a year", "保管期間が 1 年未満です");
         if (log.checkpoint.size + 1000000 < state.size)
@@ -181,22 +187,22 @@ check_published(const char *json, const char *id, enum mg_party party, struct mg
 }
 
 /* The customer's duties that the claim lists one by one. */
-static const char *const customer_duties[] = {"CUSTOMER_SETTINGS", "CUSTOMER_USERS", "CUSTOMER_DATA", "CUSTOMER_INTEGRATIONS",
-                                              "CUSTOMER_SIGN_ON"};
+static const char *const customer_duties[] = {"CUSTOMER_SETTINGS", "CUSTOMER_USERS", "CUSTOMER_DATA",
+                                              "CUSTOMER_INTEGRATIONS", "CUSTOMER_SIGN_ON"};
 
 struct mg_status
 mg_probe_COMPLIANCE_04(struct mg_observer *observer, struct mg_finding *finding)
 {
     finding->source = "front door";
-    mg_finding_expect(finding, MG_COUNT(customer_duties) + mg_duty_count + MG_CONTROL_COUNT + mg_attestation_count,
+    mg_finding_expect(finding,
+                      MG_COUNT(customer_duties) + mg_duty_count + MG_CONTROL_COUNT + mg_attestation_count,
                       "controls and duties", "統制と責務");
     OWN_FETCHED(answer);
     const char *host = observer->options->console_host; /* any host will do; customers come to an app's */
     for (size_t i = 0; i < observer->host_count; i++)
         if (observer->hosts[i].origin == MG_ORIGIN_APP)
             host = observer->hosts[i].name;
-    const struct mg_fetch request = {.host = host,
-                                     .path = "/.well-known/masugata/responsibility.json"};
+    const struct mg_fetch request = {.host = host, .path = "/.well-known/masugata/responsibility.json"};
     TRY(observer->ops->fetch(observer, &request, &answer));
     if (answer.status != 200) {
         mg_finding_break(finding, "", "the matrix is not published", "責任分担表が公開されていません");

@@ -79,7 +79,8 @@ struct subject {
 };
 
 static CHECKED struct mg_status
-each_tenant(struct mg_observer *observer, struct mg_finding *finding, struct mg_status (*look)(const struct subject *subject))
+each_tenant(struct mg_observer *observer, struct mg_finding *finding,
+            struct mg_status (*look)(const struct subject *subject))
 {
     OWN_INSTANCES(instances);
     TRY(instances_look(observer, &instances));
@@ -90,11 +91,15 @@ each_tenant(struct mg_observer *observer, struct mg_finding *finding, struct mg_
             continue;
         finding->total++;
         const struct subject subject = {
-            .observer = observer, .tenant = tenant, .instance = instance_of(&instances, tenant->number),
-            .all = &instances, .finding = finding,
+            .observer = observer,
+            .tenant = tenant,
+            .instance = instance_of(&instances, tenant->number),
+            .all = &instances,
+            .finding = finding,
         };
         if (subject.instance == NULL) {
-            mg_finding_break(finding, tenant->name, "it has no database instance", "DB インスタンスがありません");
+            mg_finding_break(finding, tenant->name, "it has no database instance",
+                             "DB インスタンスがありません");
             mg_finding_cover(finding);
             continue;
         }
@@ -127,14 +132,16 @@ neighbour_refuses(const struct subject *subject)
         return OK;
     static const char *const users[] = {"masugata_probe", "app_a", "app_b", "masugata_super"};
     for (size_t i = 0; i < MG_COUNT(users); i++) {
-        TRY(subject->observer->ops->database_enter(subject->observer, other, subject->instance->name, users[i], &entry));
+        TRY(subject->observer->ops->database_enter(subject->observer, other, subject->instance->name,
+                                                   users[i], &entry));
         if (entry == MG_ENTRY_UNREACHABLE)
             return fail_with(UNAVAILABLE, "%s does not answer", other->name);
         if (entry == MG_ENTRY_GRANTED) {
-            mg_finding_break(subject->finding, subject->tenant->name, "its credentials open another customer's database",
+            mg_finding_break(subject->finding, subject->tenant->name,
+                             "its credentials open another customer's database",
                              "認証情報で別のお客様のデータベースが開けます");
-            mg_finding_note(subject->finding, "%s with the password of %s opens %s", users[i], subject->instance->name,
-                            other->name);
+            mg_finding_note(subject->finding, "%s with the password of %s opens %s", users[i],
+                            subject->instance->name, other->name);
             return OK;
         }
     }
@@ -165,11 +172,13 @@ gate_keeps_apart(const struct subject *subject)
     if (!inside || cookie == NULL)
         return fail_with(REFUSED, "no session on %s", subject->tenant->app_host);
     char header[1200];
-    (void) snprintf(header, sizeof header, "Cookie: __Host-masugata=%s\r\nAccept: application/json\r\n", cookie);
+    (void) snprintf(header, sizeof header, "Cookie: __Host-masugata=%s\r\nAccept: application/json\r\n",
+                    cookie);
     const struct mg_fetch request = {.host = other->app_host, .path = "/", .headers = header};
     TRY(observer->ops->fetch(subject->observer, &request, &elsewhere));
     if (!mg_answer_keeps_out(&elsewhere)) {
-        mg_finding_break(subject->finding, subject->tenant->name, "its session is accepted on another customer's host",
+        mg_finding_break(subject->finding, subject->tenant->name,
+                         "its session is accepted on another customer's host",
                          "セッションが別のお客様のホストで通用します");
         mg_finding_note(subject->finding, "%s answered %u", other->app_host, elsewhere.status);
     }
@@ -181,7 +190,8 @@ static CHECKED struct mg_status
 credentials_stat(const struct mg_observer *observer, uint64_t tenant, struct stat *ret_found)
 {
     char path[MG_PATH];
-    if (snprintf(path, sizeof path, "%s/app/%ju/database.json", observer->runtime_directory, (uintmax_t) tenant) >= MG_PATH)
+    if (snprintf(path, sizeof path, "%s/app/%ju/database.json", observer->runtime_directory,
+                 (uintmax_t) tenant) >= MG_PATH)
         return fail(TOO_LARGE);
     return lstat(path, ret_found) == 0 ? OK : fail_errno("credentials of tenant %ju", (uintmax_t) tenant);
 }
@@ -196,14 +206,17 @@ credentials_are_private(const struct subject *subject)
         mg_finding_break(subject->finding, subject->tenant->name, "others may read its database credentials",
                          "DB 認証情報を他者が読み取れます");
     if (own.st_uid == getuid())
-        mg_finding_break(subject->finding, subject->tenant->name, "single uid: its application is not kept apart from us",
+        mg_finding_break(subject->finding, subject->tenant->name,
+                         "single uid: its application is not kept apart from us",
                          "単一 uid のため、アプリケーションが分離されていません");
     for (size_t i = 0; i < subject->all->count; i++) {
         const uint64_t tenant = subject->all->rows[i].tenant;
-        if (tenant == 0 || tenant == subject->tenant->number || !mg_ok(credentials_stat(subject->observer, tenant, &other)))
+        if (tenant == 0 || tenant == subject->tenant->number ||
+            !mg_ok(credentials_stat(subject->observer, tenant, &other)))
             continue;
         if (other.st_uid == own.st_uid && own.st_uid != getuid())
-            mg_finding_break(subject->finding, subject->tenant->name, "it shares its uid with another customer's application",
+            mg_finding_break(subject->finding, subject->tenant->name,
+                             "it shares its uid with another customer's application",
                              "別のお客様のアプリケーションと uid を共有しています");
     }
     return OK;
@@ -243,12 +256,12 @@ static CHECKED struct mg_status
 database_is_apart(const struct subject *subject)
 {
     const char *name = subject->instance->name;
-    TRY(must_be_empty(subject->observer, name, connect_sql, subject->finding, "somebody else may connect to it",
-                      "ほかのロールが接続できます"));
+    TRY(must_be_empty(subject->observer, name, connect_sql, subject->finding,
+                      "somebody else may connect to it", "ほかのロールが接続できます"));
     TRY(must_be_empty(subject->observer, name, public_sql, subject->finding, "everybody may use its schema",
                       "誰でもスキーマを使えます"));
-    TRY(must_be_empty(subject->observer, name, members_sql, subject->finding, "another role belongs to its owner",
-                      "ほかのロールが所有者に属しています"));
+    TRY(must_be_empty(subject->observer, name, members_sql, subject->finding,
+                      "another role belongs to its owner", "ほかのロールが所有者に属しています"));
     return neighbour_refuses(subject);
 }
 
@@ -271,23 +284,28 @@ instance_is_own(const struct subject *subject)
 {
     char identifier[256], name[256], directory[256], expected[MG_PATH];
     const char *instance = subject->instance->name;
-    TRY(ask_word(subject->observer, instance, "SELECT system_identifier::text FROM pg_control_system()", identifier));
+    TRY(ask_word(subject->observer, instance, "SELECT system_identifier::text FROM pg_control_system()",
+                 identifier));
     TRY(ask_word(subject->observer, instance, "SELECT current_setting('cluster_name')", name));
     TRY(ask_word(subject->observer, instance, "SELECT current_setting('data_directory')", directory));
-    if (snprintf(expected, sizeof expected, "%s/postgres/%s/data", subject->observer->directory, instance) >= MG_PATH)
+    if (snprintf(expected, sizeof expected, "%s/postgres/%s/data", subject->observer->directory, instance) >=
+        MG_PATH)
         return fail(TOO_LARGE);
     if (strcmp(name, instance) != 0 || strcmp(directory, expected) != 0 ||
         strcmp(identifier, subject->instance->system_identifier) != 0)
-        mg_finding_break(subject->finding, subject->tenant->name, "it is served by another instance than its own",
+        mg_finding_break(subject->finding, subject->tenant->name,
+                         "it is served by another instance than its own",
                          "専用ではないインスタンスが応答しています");
     for (size_t i = 0; i < subject->all->count; i++)
         if (&subject->all->rows[i] != subject->instance &&
             strcmp(subject->all->rows[i].system_identifier, identifier) == 0)
-            mg_finding_break(subject->finding, subject->tenant->name, "it shares its instance", "インスタンスを共有しています");
+            mg_finding_break(subject->finding, subject->tenant->name, "it shares its instance",
+                             "インスタンスを共有しています");
     TRY(must_be_empty(subject->observer, instance, databases_sql, subject->finding,
                       "its instance holds another database", "インスタンスに別のデータベースがあります"));
     return must_be_empty(subject->observer, instance, elsewhere_sql, subject->finding,
-                         "its data is placed outside its own directory", "データが専用の場所の外に置かれています");
+                         "its data is placed outside its own directory",
+                         "データが専用の場所の外に置かれています");
 }
 
 struct mg_status
@@ -314,20 +332,24 @@ static const char endless_sql[] =
     " AND (rolvaliduntil IS NULL OR rolvaliduntil > now() + interval '60 days 1 hour') LIMIT 1";
 
 static CHECKED struct mg_status
-logins_are_single(struct mg_observer *observer, const struct mg_observed_instance *instance, struct mg_finding *finding)
+logins_are_single(struct mg_observer *observer, const struct mg_observed_instance *instance,
+                  struct mg_finding *finding)
 {
-    TRY(must_be_empty(observer, instance->name, instance->tenant != 0 ? tenant_logins_sql : control_logins_sql, finding,
-                      "a login that belongs to no service of ours", "どのサービスにも属さない接続アカウントがあります"));
-    TRY(must_be_empty(observer, instance->name, superusers_sql, finding, "a second role has privileges over all others",
-                      "ほかのロールに特権があります"));
+    TRY(must_be_empty(
+        observer, instance->name, instance->tenant != 0 ? tenant_logins_sql : control_logins_sql, finding,
+        "a login that belongs to no service of ours", "どのサービスにも属さない接続アカウントがあります"));
+    TRY(must_be_empty(observer, instance->name, superusers_sql, finding,
+                      "a second role has privileges over all others", "ほかのロールに特権があります"));
     if (instance->tenant == 0)
         return OK;
-    TRY(must_be_empty(observer, instance->name, endless_sql, finding, "a password that does not end in 60 days",
+    TRY(must_be_empty(observer, instance->name, endless_sql, finding,
+                      "a password that does not end in 60 days",
                       "60 日以内に失効しないパスワードがあります"));
     const int64_t age_ms = mg_now() - instance->rotated_at;
     /* A minute for the rotation itself. */
     if (instance->rotated_at == 0 || age_ms > observer->options->credentials_rotation + 60000)
-        mg_finding_break(finding, instance->name, "its password was not replaced in time", "パスワードが期限内に更新されていません");
+        mg_finding_break(finding, instance->name, "its password was not replaced in time",
+                         "パスワードが期限内に更新されていません");
     return OK;
 }
 
@@ -368,7 +390,8 @@ socket_is_guarded(const char *name, const char *path, struct mg_finding *finding
     if (lstat(path, &found) != 0)
         return fail_errno("socket directory of %s", name);
     if (!S_ISDIR(found.st_mode) || (found.st_mode & 07) != 0 || (found.st_mode & 020) != 0)
-        mg_finding_break(finding, name, "anybody on the machine reaches its socket", "誰でもソケットに到達できます");
+        mg_finding_break(finding, name, "anybody on the machine reaches its socket",
+                         "誰でもソケットに到達できます");
     return OK;
 }
 
@@ -376,23 +399,27 @@ static CHECKED struct mg_status
 strangers_are_refused(struct mg_observer *observer, const struct mg_observed_instance *instance,
                       struct mg_finding *finding)
 {
-    static const char *const users[] = {"postgres", "app_a", "app_owner", "masugata_authority", "masugata_super"};
+    static const char *const users[] = {"postgres", "app_a", "app_owner", "masugata_authority",
+                                        "masugata_super"};
     for (size_t i = 0; i < MG_COUNT(users); i++) {
         enum mg_entry entry = MG_ENTRY_UNREACHABLE;
         TRY(observer->ops->database_enter(observer, instance, NULL, users[i], &entry));
         if (entry == MG_ENTRY_UNREACHABLE)
             return fail_with(UNAVAILABLE, "%s does not answer", instance->name);
         if (entry == MG_ENTRY_GRANTED)
-            mg_finding_break(finding, instance->name, "somebody gets in without a password", "パスワードなしで接続できます");
+            mg_finding_break(finding, instance->name, "somebody gets in without a password",
+                             "パスワードなしで接続できます");
     }
     return OK;
 }
 
 static CHECKED struct mg_status
-zone_is_closed(struct mg_observer *observer, const struct mg_observed_instance *instance, struct mg_finding *finding)
+zone_is_closed(struct mg_observer *observer, const struct mg_observed_instance *instance,
+               struct mg_finding *finding)
 {
     char path[MG_PATH];
-    TRY(must_be_empty(observer, instance->name, listening_sql, finding, "it listens on the network", "ネットワークで待ち受けています"));
+    TRY(must_be_empty(observer, instance->name, listening_sql, finding, "it listens on the network",
+                      "ネットワークで待ち受けています"));
     TRY(must_be_empty(observer, instance->name, rules_sql, finding, "a rule lets in by something weaker",
                       "弱い方法で接続を許す規則があります"));
     TRY(must_be_empty(observer, instance->name, last_rule_sql, finding, "its rules do not end in a refusal",
@@ -434,10 +461,11 @@ table_is_clean(struct mg_observer *observer, const char *table, struct mg_findin
 {
     char sql[1024], word[256];
     /* bytea shows as hexadecimal in a row's text, so the patterns are looked for in that form too. */
-    if (snprintf(sql, sizeof sql,
-                 "SELECT count(*)::text FROM %s t WHERE t::text ~ '(\\$argon2(id|i|d)\\$|\\$2[abxy]\\$|\\$y\\$|\\$6\\$|"
-                 "BEGIN [A-Z ]*PRIVATE KEY|SCRAM-SHA-256\\$)' OR t::text ~ '(246172676f6e32|243262|24326224|2d2d2d424547494e)'",
-                 table) >= (int) sizeof sql)
+    if (snprintf(
+            sql, sizeof sql,
+            "SELECT count(*)::text FROM %s t WHERE t::text ~ '(\\$argon2(id|i|d)\\$|\\$2[abxy]\\$|\\$y\\$|\\$6\\$|"
+            "BEGIN [A-Z ]*PRIVATE KEY|SCRAM-SHA-256\\$)' OR t::text ~ '(246172676f6e32|243262|24326224|2d2d2d424547494e)'",
+            table) >= (int) sizeof sql)
         return fail(TOO_LARGE);
     TRY(ask_word(observer, "control", sql, word));
     if (strcmp(word, "0") != 0) {
@@ -480,7 +508,8 @@ file_is_clean(const char *directory, const char *name, struct mg_finding *findin
         return OK; /* a file that was being replaced: its successor is looked at under its own name */
     TRY(status);
     if (text.length != 0 && memmem(text.bytes, text.length, mark, sizeof mark - 1) != NULL)
-        mg_finding_break(finding, name, "a private key lies on disk in clear", "秘密鍵が平文でディスクにあります");
+        mg_finding_break(finding, name, "a private key lies on disk in clear",
+                         "秘密鍵が平文でディスクにあります");
     return OK;
 }
 

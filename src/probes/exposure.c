@@ -20,13 +20,15 @@ leads_to_https(const struct mg_fetched *answer, const char *host)
     struct mg_view location;
     if (answer->status == 421 || answer->status == 400)
         return true;
-    if ((answer->status != 301 && answer->status != 308) || !mg_fetched_header(answer, "Location", 0, &location))
+    if ((answer->status != 301 && answer->status != 308) ||
+        !mg_fetched_header(answer, "Location", 0, &location))
         return false;
     const size_t start = sizeof scheme - 1, length = strlen(host);
     if (location.length < start + length || memcmp(location.bytes, scheme, start) != 0 ||
         memcmp(location.bytes + start, host, length) != 0)
         return false;
-    return location.length == start + length || location.bytes[start + length] == '/' || location.bytes[start + length] == ':';
+    return location.length == start + length || location.bytes[start + length] == '/' ||
+           location.bytes[start + length] == ':';
 }
 
 static CHECKED struct mg_status
@@ -34,12 +36,18 @@ plain_port_check(struct mg_observer *observer, const char *host, struct mg_findi
 {
     static const struct {
         const char *method, *path;
-    } requests[] = {{NULL, "/"}, {NULL, "/api/anything?x=1"}, {"POST", "/sign-in"}, {NULL, "/console/tenants"},
+    } requests[] = {{NULL, "/"},
+                    {NULL, "/api/anything?x=1"},
+                    {"POST", "/sign-in"},
+                    {NULL, "/console/tenants"},
                     {NULL, "/.masugata/start"}};
     for (size_t i = 0; i < MG_COUNT(requests); i++) {
         OWN_FETCHED(answer);
-        const struct mg_fetch fetch = {.method = requests[i].method, .host = host, .path = requests[i].path,
-                                       .plain = true, .body = mg_view_text("x=1")};
+        const struct mg_fetch fetch = {.method = requests[i].method,
+                                       .host = host,
+                                       .path = requests[i].path,
+                                       .plain = true,
+                                       .body = mg_view_text("x=1")};
         TRY(observer->ops->fetch(observer, &fetch, &answer));
         if (leads_to_https(&answer, host))
             continue;
@@ -97,10 +105,12 @@ address_read(struct mg_view text, struct listener *listener)
     const bool four = length == 4 || memcmp(bytes, mapped, 12) == 0;
     const uint8_t first = length == 4 ? bytes[0] : bytes[12];
     listener->outside = !(four ? first == 127 : memcmp(bytes, loopback, 16) == 0);
-    return inet_ntop(length == 4 ? AF_INET : AF_INET6, bytes, listener->address, sizeof listener->address) != NULL;
+    return inet_ntop(length == 4 ? AF_INET : AF_INET6, bytes, listener->address, sizeof listener->address) !=
+           NULL;
 }
 
-/* One line of /proc/net/tcp: "sl local:port remote:port state ... uid ...". False for what does not listen. */
+/* One line of /proc/net/tcp: "sl local:port remote:port state ... uid ...". False for what does not listen.
+ */
 static bool
 line_read(char *line, struct listener *listener)
 {
@@ -172,16 +182,19 @@ sockets_check(struct mg_observer *observer, const char *path, struct mg_finding 
     TRY(mg_file_read(path, &text));
     if (text.length == 0)
         return OK;
-    for (line = strtok_r((char *) text.bytes, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+    for (line = strtok_r((char *) text.bytes, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
         struct listener listener;
         if (!line_read(line, &listener))
             continue;
         *gate_seen = *gate_seen || listener.port == observer->options->gate_https_port;
-        if (!listener.outside || is_gate_port(observer, listener.port) || !is_one_of(listener.uid, uids, uid_count))
+        if (!listener.outside || is_gate_port(observer, listener.port) ||
+            !is_one_of(listener.uid, uids, uid_count))
             continue;
         mg_finding_break(finding, listener.address, "a port beside HTTPS is open to other machines",
                          "HTTPS 以外のポートが他のマシンに開いています");
-        mg_finding_note(finding, "%s port %u, uid %u", listener.address, listener.port, (unsigned) listener.uid);
+        mg_finding_note(finding, "%s port %u, uid %u", listener.address, listener.port,
+                        (unsigned) listener.uid);
     }
     return OK;
 }
@@ -206,7 +219,8 @@ listens_check(struct mg_observer *observer, struct mg_finding *finding)
         char options[128] = "";
         (void) mg_view_copy(mg_view_of(at + word, length - word), options, sizeof options).code;
         const bool tls = strstr(options, " ssl") != NULL;
-        if (numbered && tls == (port == (uint64_t) observer->options->gate_https_port) && is_gate_port(observer, (uint16_t) port))
+        if (numbered && tls == (port == (uint64_t) observer->options->gate_https_port) &&
+            is_gate_port(observer, (uint16_t) port))
             continue;
         mg_finding_break(finding, "nginx", "nginx opens a port beside HTTPS and the redirecting one",
                          "nginx が HTTPS と転送用以外のポートを開いています");
@@ -220,7 +234,8 @@ mg_probe_NETWORK_02(struct mg_observer *observer, struct mg_finding *finding)
 {
     bool gate_seen = false;
     finding->source = "listening sockets and front door";
-    mg_finding_expect(finding, observer->host_count + 1, "hosts and this machine's sockets", "ホストとこのマシンのソケット");
+    mg_finding_expect(finding, observer->host_count + 1, "hosts and this machine's sockets",
+                      "ホストとこのマシンのソケット");
     TRY(sockets_check(observer, "/proc/net/tcp", finding, &gate_seen));
     TRY(sockets_check(observer, "/proc/net/tcp6", finding, &gate_seen));
     TRY(listens_check(observer, finding));

@@ -25,7 +25,8 @@ mg_fetched_header(const struct mg_fetched *fetched, const char *name, size_t n, 
     const size_t length = strlen(name);
     for (const char *line = mg_buffer_text(&fetched->headers), *end; (end = strstr(line, "\r\n")) != NULL;
          line = end + 2) {
-        const bool match = (size_t) (end - line) > length && strncasecmp(line, name, length) == 0 && line[length] == ':';
+        const bool match =
+            (size_t) (end - line) > length && strncasecmp(line, name, length) == 0 && line[length] == ':';
         if (!match || n-- > 0)
             continue;
         *ret_value = trimmed(line + length + 1, end);

@@ -8,8 +8,10 @@ static const struct {
     const char *name;
     struct mg_words words;
 } verdicts[MG_VERDICT_COUNT] = {
-    [MG_UNKNOWN] = {"unknown", {"unknown", "確認できず"}}, [MG_BROKEN] = {"broken", {"broken", "不適合"}},
-    [MG_HOLDS] = {"holds", {"holds", "適合"}},             [MG_STALE] = {"stale", {"stale", "期限切れ"}},
+    [MG_UNKNOWN] = {"unknown", {"unknown", "確認できず"}},
+    [MG_BROKEN] = {"broken", {"broken", "不適合"}},
+    [MG_HOLDS] = {"holds", {"holds", "適合"}},
+    [MG_STALE] = {"stale", {"stale", "期限切れ"}},
     [MG_PLANNED] = {"planned", {"planned", "予定"}},
 };
 
@@ -47,7 +49,7 @@ void
 mg_finding_expect(struct mg_finding *finding, uint64_t total, const char *en, const char *ja)
 {
     finding->total += total;
-    finding->subjects = (struct mg_words) {en, ja};
+    finding->subjects = (struct mg_words){en, ja};
 }
 
 void
@@ -115,8 +117,8 @@ decide(struct mg_finding *finding, struct mg_status status)
         give_reason(finding, "there was nothing to look at", "確認する対象がありません");
     } else {
         finding->verdict = finding->covered == finding->total ? MG_HOLDS : MG_UNKNOWN;
-        (void) snprintf(en, sizeof en, "%ju of %ju %s", (uintmax_t) finding->covered, (uintmax_t) finding->total,
-                        subjects.en);
+        (void) snprintf(en, sizeof en, "%ju of %ju %s", (uintmax_t) finding->covered,
+                        (uintmax_t) finding->total, subjects.en);
         (void) snprintf(ja, sizeof ja, "%s %ju / %ju", subjects.ja, (uintmax_t) finding->covered,
                         (uintmax_t) finding->total);
         give_reason(finding, en, ja);

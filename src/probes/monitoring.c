@@ -8,9 +8,10 @@
 
 enum {
     PROCESSES_MOST = 8192,
-    BACK_MS = 2000,     /* the rule: a killed process is back within this */
+    BACK_MS = 2000, /* the rule: a killed process is back within this */
     POLL_US = 50000,
-    RECENT_MS = 7000,   /* a canary younger than this was started again a moment ago: do not hurry the flap limit */
+    RECENT_MS =
+        7000, /* a canary younger than this was started again a moment ago: do not hurry the flap limit */
 };
 
 struct seen {

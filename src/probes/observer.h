@@ -28,11 +28,11 @@ struct mg_observed_tenant {
 
 /* ---- a request at the front door ---- */
 struct mg_fetch {
-    const char *method; /* NULL: GET */
-    const char *host;   /* name for Host and SNI; the connection goes to gate.address */
-    const char *path;   /* from "/", query included */
-    bool plain;         /* HTTP on gate.http_port instead of HTTPS */
-    const char *source; /* local address to connect from, or NULL */
+    const char *method;  /* NULL: GET */
+    const char *host;    /* name for Host and SNI; the connection goes to gate.address */
+    const char *path;    /* from "/", query included */
+    bool plain;          /* HTTP on gate.http_port instead of HTTPS */
+    const char *source;  /* local address to connect from, or NULL */
     const char *headers; /* further header lines, each ended by "\r\n", or NULL */
     struct mg_view body; /* sent as a form (application/x-www-form-urlencoded) when method is POST */
     int timeout_ms;      /* 0: 5000 */
@@ -42,11 +42,12 @@ struct mg_fetched {
     struct mg_buffer headers; /* header lines as received, each ended by "\r\n" */
     struct mg_buffer body;
 };
-#define MG_FETCHED ((struct mg_fetched) {.headers = MG_BUFFER(65536), .body = MG_BUFFER(1048576)})
+#define MG_FETCHED ((struct mg_fetched){.headers = MG_BUFFER(65536), .body = MG_BUFFER(1048576)})
 void mg_fetched_drop(struct mg_fetched *fetched);
 #define OWN_FETCHED(name) MG_CLEANUP(mg_fetched_drop) struct mg_fetched name = MG_FETCHED
 /* The n-th value (from 0) of a header, without surrounding blanks; false if there are fewer. */
-bool mg_fetched_header(const struct mg_fetched *fetched, const char *name, size_t n, struct mg_view *ret_value);
+bool mg_fetched_header(const struct mg_fetched *fetched, const char *name, size_t n,
+                       struct mg_view *ret_value);
 
 /* ---- what the other processes are asked ---- */
 struct mg_observed_process {
@@ -76,7 +77,7 @@ struct mg_observed_log {
 
 /* A PostgreSQL instance as the worker knows it. */
 struct mg_observed_instance {
-    char name[48]; /* "control", "tenant-7" */
+    char name[48];   /* "control", "tenant-7" */
     uint64_t tenant; /* 0: control */
     char state[32], system_identifier[32];
     char host[512], database[64]; /* where it is asked */
@@ -91,42 +92,48 @@ struct mg_observed_proof {
 
 struct mg_observer;
 struct mg_observer_ops {
-    struct mg_status (*fetch)(struct mg_observer *observer, const struct mg_fetch *request, struct mg_fetched *ret_answer);
-    /* What the host's listener says to one hello, and everything that can be asked of it (ports/tls_scan.h). */
-    struct mg_status (*tls_ask)(struct mg_observer *observer, const char *host, const struct mg_client_hello *hello,
-                                struct mg_server_answer *ret_answer);
-    struct mg_status (*tls_scan)(struct mg_observer *observer, const char *host, struct mg_tls_facts *ret_facts);
+    struct mg_status (*fetch)(struct mg_observer *observer, const struct mg_fetch *request,
+                              struct mg_fetched *ret_answer);
+    /* What the host's listener says to one hello, and everything that can be asked of it (ports/tls_scan.h).
+     */
+    struct mg_status (*tls_ask)(struct mg_observer *observer, const char *host,
+                                const struct mg_client_hello *hello, struct mg_server_answer *ret_answer);
+    struct mg_status (*tls_scan)(struct mg_observer *observer, const char *host,
+                                 struct mg_tls_facts *ret_facts);
     /* Our processes, nginx and the PostgreSQL instances. */
-    struct mg_status (*processes)(struct mg_observer *observer, struct mg_observed_process *processes, size_t most,
-                                  size_t *ret_count);
+    struct mg_status (*processes)(struct mg_observer *observer, struct mg_observed_process *processes,
+                                  size_t most, size_t *ret_count);
     /* Ends the canary process as if it had crashed; OK when it is gone. */
     struct mg_status (*crash_canary)(struct mg_observer *observer);
     /* A fresh password for the tenant's canary account, made if it does not exist. */
     struct mg_status (*canary)(struct mg_observer *observer, uint64_t tenant, enum mg_canary which,
                                struct mg_canary_account *ret_account);
-    struct mg_status (*stored_passwords)(struct mg_observer *observer, struct mg_stored_passwords *ret_counts);
+    struct mg_status (*stored_passwords)(struct mg_observer *observer,
+                                         struct mg_stored_passwords *ret_counts);
     struct mg_status (*audit_state)(struct mg_observer *observer, struct mg_observed_log *ret_log);
     /* Entries that contain `text`, oldest first, since `since`; JSON lines, at most `limit`. */
-    struct mg_status (*audit_read)(struct mg_observer *observer, const char *text, mg_instant since, unsigned limit,
-                                   struct mg_buffer *lines);
+    struct mg_status (*audit_read)(struct mg_observer *observer, const char *text, mg_instant since,
+                                   unsigned limit, struct mg_buffer *lines);
     /* Counts the log files of the deployment, and those that contain the text. */
     struct mg_status (*logs_search)(struct mg_observer *observer, const char *text, uint64_t *ret_files,
                                     uint64_t *ret_hits);
     /* One small thing kept from look to look: the log's last checkpoint. NOT_FOUND before the first. */
     struct mg_status (*remember)(struct mg_observer *observer, struct mg_view note);
     struct mg_status (*recall)(struct mg_observer *observer, struct mg_buffer *note);
-    struct mg_status (*instances)(struct mg_observer *observer, struct mg_observed_instance *rows, size_t most,
-                                  size_t *ret_count);
+    struct mg_status (*instances)(struct mg_observer *observer, struct mg_observed_instance *rows,
+                                  size_t most, size_t *ret_count);
     /* One question to an instance in SQL, as its probe role, which sees roles and settings and no
      * tenant's table. Columns are text, with a tab between; rows end in a line feed. */
     struct mg_status (*database_ask)(struct mg_observer *observer, const char *instance, const char *sql,
                                      struct mg_buffer *rows);
     /* Tries to log in to `target` with the probe role's credentials of `source` (NULL: an empty
      * password). */
-    struct mg_status (*database_enter)(struct mg_observer *observer, const struct mg_observed_instance *target,
-                                       const char *source, const char *user, enum mg_entry *ret_entry);
+    struct mg_status (*database_enter)(struct mg_observer *observer,
+                                       const struct mg_observed_instance *target, const char *source,
+                                       const char *user, enum mg_entry *ret_entry);
     /* The proof that an entry is in the newest tree, as the audit process gives it: not verified yet. */
-    struct mg_status (*audit_prove)(struct mg_observer *observer, uint64_t index, struct mg_observed_proof *ret_proof);
+    struct mg_status (*audit_prove)(struct mg_observer *observer, uint64_t index,
+                                    struct mg_observed_proof *ret_proof);
 };
 
 struct mg_observer {

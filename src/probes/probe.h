@@ -45,10 +45,12 @@ void mg_finding_expect(struct mg_finding *finding, uint64_t total, const char *e
 void mg_finding_cover(struct mg_finding *finding);
 /* The first break gives the reason, later ones are counted. `subject` may be "". */
 void mg_finding_break(struct mg_finding *finding, const char *subject, const char *en, const char *ja);
-void mg_finding_note(struct mg_finding *finding, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void mg_finding_note(struct mg_finding *finding, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* Planned rows are declared as well: their probes may be written before the row is switched. */
-#define CONTROL(id, ...) CHECKED struct mg_status mg_probe_##id(struct mg_observer *observer, struct mg_finding *finding);
+#define CONTROL(id, ...) \
+    CHECKED struct mg_status mg_probe_##id(struct mg_observer *observer, struct mg_finding *finding);
 #include "../../catalogue/controls.def"
 #undef CONTROL
 
@@ -57,11 +59,13 @@ void mg_probe_run(enum mg_control control, struct mg_observer *observer, mg_inst
                   struct mg_finding *ret_finding);
 
 /* Decides from what the probe filled in and the status it returned. */
-void mg_finding_close(enum mg_control control, struct mg_status status, mg_instant now, struct mg_finding *finding);
+void mg_finding_close(enum mg_control control, struct mg_status status, mg_instant now,
+                      struct mg_finding *finding);
 
 /* A stored finding at `now`: the same verdict, or STALE past the row's age. A finding from the future
  * (the clock was set back) is stale as well. */
-enum mg_verdict mg_finding_verdict_at(enum mg_control control, const struct mg_finding *finding, mg_instant now);
+enum mg_verdict mg_finding_verdict_at(enum mg_control control, const struct mg_finding *finding,
+                                      mg_instant now);
 
 /* DIR/proof/<id>.json. */
 CHECKED struct mg_status mg_finding_json(enum mg_control control, const struct mg_finding *finding,

@@ -1,7 +1,7 @@
 /* Probes of the headers on responses: every host, every kind of answer it gives, errors included. */
 #include "domain/header_grade.h"
-#include "probes/probe.h"
 #include "probes/observer.h"
+#include "probes/probe.h"
 #include "probes/visitor.h"
 
 #include <stdio.h>
@@ -22,8 +22,8 @@ static const struct {
     {NULL, "/", "Host: nobody.invalid\r\n"},
 };
 
-typedef void response_check(const struct mg_fetched *answer, const struct mg_headers_seen *seen, const char *where,
-                            struct mg_finding *finding);
+typedef void response_check(const struct mg_fetched *answer, const struct mg_headers_seen *seen,
+                            const char *where, struct mg_finding *finding);
 
 static CHECKED struct mg_status
 host_check(struct mg_observer *observer, const char *host, response_check *check, struct mg_finding *finding)
@@ -32,8 +32,11 @@ host_check(struct mg_observer *observer, const char *host, response_check *check
         OWN_FETCHED(answer);
         struct mg_headers_seen seen;
         char where[320];
-        const struct mg_fetch fetch = {.method = requests[i].method, .host = host, .path = requests[i].path,
-                                       .headers = requests[i].headers, .body = MG_VIEW_EMPTY};
+        const struct mg_fetch fetch = {.method = requests[i].method,
+                                       .host = host,
+                                       .path = requests[i].path,
+                                       .headers = requests[i].headers,
+                                       .body = MG_VIEW_EMPTY};
         TRY(observer->ops->fetch(observer, &fetch, &answer));
         (void) snprintf(where, sizeof where, "%s%s (%u)", host, requests[i].path, answer.status);
         mg_headers_read(mg_buffer_view(&answer.headers), &seen);
@@ -75,7 +78,8 @@ every_response(struct mg_observer *observer, response_check *check, struct mg_fi
     for (size_t i = 0; i < observer->tenant_count; i++)
         if (observer->tenants[i].active && observer->tenants[i].app_host != NULL)
             TRY(inside_check(observer, &observer->tenants[i], check, finding));
-    mg_finding_note(finding, "%zu kinds of request to each host, one page of each app from inside", MG_COUNT(requests));
+    mg_finding_note(finding, "%zu kinds of request to each host, one page of each app from inside",
+                    MG_COUNT(requests));
     return OK;
 }
 
@@ -98,7 +102,8 @@ values_of(const struct mg_fetched *answer, const char *name, struct mg_view *ret
 enum { YEAR_S = 31536000 };
 
 static void
-hsts_check(const struct mg_fetched *answer, const struct mg_headers_seen *seen, const char *where, struct mg_finding *finding)
+hsts_check(const struct mg_fetched *answer, const struct mg_headers_seen *seen, const char *where,
+           struct mg_finding *finding)
 {
     (void) answer;
     if (!seen->hsts_present)
@@ -118,14 +123,16 @@ mg_probe_EDGE_09(struct mg_observer *observer, struct mg_finding *finding)
 /* ---- EDGE_10: Content-Security-Policy ---- */
 
 static void
-csp_check(const struct mg_fetched *answer, const struct mg_headers_seen *seen, const char *where, struct mg_finding *finding)
+csp_check(const struct mg_fetched *answer, const struct mg_headers_seen *seen, const char *where,
+          struct mg_finding *finding)
 {
     (void) answer;
     if (!seen->csp.present)
         mg_finding_break(finding, where, "a response has no Content-Security-Policy",
                          "Content-Security-Policy のない応答があります");
     else if (!mg_csp_is_strict(&seen->csp))
-        mg_finding_break(finding, where, "the Content-Security-Policy leaves a way for injected scripts or foreign frames",
+        mg_finding_break(finding, where,
+                         "the Content-Security-Policy leaves a way for injected scripts or foreign frames",
                          "Content-Security-Policy に、注入スクリプトや他サイトの枠を許す余地があります");
 }
 
@@ -139,13 +146,15 @@ mg_probe_EDGE_10(struct mg_observer *observer, struct mg_finding *finding)
 
 /* One value, and one of the two that say something definite: browsers disagree about the rest. */
 static void
-xss_check(const struct mg_fetched *answer, const struct mg_headers_seen *seen, const char *where, struct mg_finding *finding)
+xss_check(const struct mg_fetched *answer, const struct mg_headers_seen *seen, const char *where,
+          struct mg_finding *finding)
 {
     (void) seen;
     struct mg_view value = MG_VIEW_EMPTY;
     const size_t count = values_of(answer, "X-XSS-Protection", &value);
     if (count == 0)
-        mg_finding_break(finding, where, "a response does not set X-XSS-Protection", "X-XSS-Protection のない応答があります");
+        mg_finding_break(finding, where, "a response does not set X-XSS-Protection",
+                         "X-XSS-Protection のない応答があります");
     else if (count > 1 || (!mg_view_is(value, "0") && !mg_view_is(value, "1; mode=block")))
         mg_finding_break(finding, where, "X-XSS-Protection is neither 0 nor 1; mode=block",
                          "X-XSS-Protection が 0 でも 1; mode=block でもありません");
@@ -165,9 +174,11 @@ referrer_check(const struct mg_fetched *answer, const struct mg_headers_seen *se
 {
     (void) answer;
     if (!seen->referrer_present)
-        mg_finding_break(finding, where, "a response sets no Referrer-Policy", "Referrer-Policy のない応答があります");
+        mg_finding_break(finding, where, "a response sets no Referrer-Policy",
+                         "Referrer-Policy のない応答があります");
     else if (!seen->referrer_safe)
-        mg_finding_break(finding, where, "the Referrer-Policy tells plain HTTP pages where a visitor came from",
+        mg_finding_break(finding, where,
+                         "the Referrer-Policy tells plain HTTP pages where a visitor came from",
                          "Referrer-Policy が HTTP のページに参照元を伝えます");
 }
 

@@ -13,7 +13,8 @@ static probe *const probes[MG_CONTROL_COUNT] = {
 };
 
 void
-mg_probe_run(enum mg_control control, struct mg_observer *observer, mg_instant now, struct mg_finding *ret_finding)
+mg_probe_run(enum mg_control control, struct mg_observer *observer, mg_instant now,
+             struct mg_finding *ret_finding)
 {
     struct mg_finding finding = {.verdict = MG_UNKNOWN};
     mg_must(control > MG_CONTROL_NONE && control < MG_CONTROL_COUNT);

@@ -55,7 +55,8 @@ value_tells(const struct tells *tells, struct mg_view value, bool *ret_tells)
         *ret_tells = *ret_tells || tells_something(tells, mg_buffer_view(&standard));
     if (mg_ok(mg_base64url_decode(value, &url)))
         *ret_tells = *ret_tells || tells_something(tells, mg_buffer_view(&url));
-    if (value.length % 2 == 0 && value.length / 2 <= sizeof bytes && mg_ok(mg_unhex(value, bytes, value.length / 2)))
+    if (value.length % 2 == 0 && value.length / 2 <= sizeof bytes &&
+        mg_ok(mg_unhex(value, bytes, value.length / 2)))
         *ret_tells = *ret_tells || tells_something(tells, mg_view_of(bytes, value.length / 2));
     return OK;
 }
@@ -104,7 +105,8 @@ cookies_are_silent(const struct mg_visitor *visitor, const struct mg_observed_te
 }
 
 static CHECKED struct mg_status
-tenant_tokens(struct mg_observer *observer, const struct mg_observed_tenant *tenant, struct mg_finding *finding)
+tenant_tokens(struct mg_observer *observer, const struct mg_observed_tenant *tenant,
+              struct mg_finding *finding)
 {
     struct mg_canary_account account;
     uint8_t tokens[2][TOKEN];
@@ -123,7 +125,8 @@ tenant_tokens(struct mg_observer *observer, const struct mg_observed_tenant *ten
     const unsigned bits = different_bits(tokens[0], tokens[1]);
     mg_wipe(tokens, sizeof tokens);
     if (bits < 80 || bits > 176)
-        mg_finding_break(finding, tenant->name, "two session cookies resemble each other", "二つのセッション Cookie が似ています");
+        mg_finding_break(finding, tenant->name, "two session cookies resemble each other",
+                         "二つのセッション Cookie が似ています");
     mg_finding_note(finding, "%s: %u of 256 bits differ", tenant->name, bits);
     mg_finding_cover(finding);
     return OK;
@@ -176,7 +179,8 @@ cookie_flaw(const char *host, struct mg_view cookie)
                                  http_only = {"a cookie without HttpOnly", "HttpOnly のない Cookie"},
                                  path = {"a cookie without a path", "Path のない Cookie"},
                                  domain = {"a cookie for more than its host", "ホスト以外にも届く Cookie"},
-                                 prefix = {"a __Host- cookie that is not bound", "__Host- の条件を満たさない Cookie"};
+                                 prefix = {"a __Host- cookie that is not bound",
+                                           "__Host- の条件を満たさない Cookie"};
     struct mg_view value;
     const bool host_bound = cookie.length > 7 && memcmp(cookie.bytes, "__Host-", 7) == 0;
     if (!attribute(cookie, "Secure", &value))
@@ -221,9 +225,11 @@ cookies_are_proper(const struct mg_visitor *visitor, struct mg_finding *finding)
 
 /* All that sets cookies on the way in and out, and the app's own pages. */
 static CHECKED struct mg_status
-tenant_visit(struct mg_observer *observer, const struct mg_observed_tenant *tenant, struct mg_finding *finding)
+tenant_visit(struct mg_observer *observer, const struct mg_observed_tenant *tenant,
+             struct mg_finding *finding)
 {
-    static const char *const pages[] = {"/", "/notes", "/.masugata/language?to=ja&return=/", "/does-not-exist"};
+    static const char *const pages[] = {"/", "/notes", "/.masugata/language?to=ja&return=/",
+                                        "/does-not-exist"};
     struct mg_canary_account account;
     bool inside = false;
     OWN_FETCHED(answer);
@@ -275,16 +281,20 @@ static CHECKED struct mg_status
 forged_headers(const struct mg_observed_tenant *victim, struct mg_buffer *headers)
 {
     const uintmax_t number = (uintmax_t) victim->number;
-    TRY(mg_buffer_format(headers, "X-Masugata-Tenant: %ju\r\nx_masugata_tenant: %ju\r\nX-MASUGATA-TENANT: %ju\r\n", number,
-                         number, number));
-    TRY(mg_buffer_format(headers, "X-Masugata-Host: %s\r\nX-Masugata-Origin: operator\r\n", victim->app_host));
+    TRY(mg_buffer_format(headers,
+                         "X-Masugata-Tenant: %ju\r\nx_masugata_tenant: %ju\r\nX-MASUGATA-TENANT: %ju\r\n",
+                         number, number, number));
+    TRY(mg_buffer_format(headers, "X-Masugata-Host: %s\r\nX-Masugata-Origin: operator\r\n",
+                         victim->app_host));
     TRY(mg_buffer_format(headers, "X-Forwarded-Host: %s\r\nX-Tenant-Id: %ju\r\n", victim->app_host, number));
-    return mg_buffer_add_text(headers, "X-Masugata-Assertion: eyJhbGciOiJub25lIn0.e30.\r\nX-Forwarded-User: root\r\n"
-                                       "X-Forwarded-Groups: admin\r\nX_Forwarded_User: root\r\n");
+    return mg_buffer_add_text(headers,
+                              "X-Masugata-Assertion: eyJhbGciOiJub25lIn0.e30.\r\nX-Forwarded-User: root\r\n"
+                              "X-Forwarded-Groups: admin\r\nX_Forwarded_User: root\r\n");
 }
 
 static CHECKED struct mg_status
-title_of(struct mg_observer *observer, const char *host, uint64_t number, const char *headers, char title[512])
+title_of(struct mg_observer *observer, const char *host, uint64_t number, const char *headers,
+         char title[512])
 {
     char path[128];
     OWN_FETCHED(answer);
@@ -317,8 +327,8 @@ pages_ignore_forgery(struct mg_observer *observer, const struct mg_observed_tena
 
 /* A session of one tenant with another's number in every place a request has. */
 static CHECKED struct mg_status
-forgery_is_idle(struct mg_observer *observer, const struct mg_observed_tenant *own, const struct mg_observed_tenant *victim,
-                struct mg_finding *finding)
+forgery_is_idle(struct mg_observer *observer, const struct mg_observed_tenant *own,
+                const struct mg_observed_tenant *victim, struct mg_finding *finding)
 {
     struct mg_canary_account account;
     bool inside = false;
@@ -333,18 +343,23 @@ forgery_is_idle(struct mg_observer *observer, const struct mg_observed_tenant *o
     TRY(mg_visitor_sign_in(&visitor, own->app_host, &account, &honest, &inside));
     if (!inside)
         return fail_with(REFUSED, "no session on %s", own->app_host);
-    (void) snprintf(path, sizeof path, "/?tenant=%ju&tenant_id=%ju", (uintmax_t) own->number, (uintmax_t) own->number);
+    (void) snprintf(path, sizeof path, "/?tenant=%ju&tenant_id=%ju", (uintmax_t) own->number,
+                    (uintmax_t) own->number);
     TRY(mg_visitor_get(&visitor, own->app_host, path, &honest));
     TRY(forged_headers(victim, &headers));
     visitor.headers = mg_buffer_text(&headers);
-    (void) snprintf(path, sizeof path, "/?tenant=%ju&tenant_id=%ju", (uintmax_t) victim->number, (uintmax_t) victim->number);
+    (void) snprintf(path, sizeof path, "/?tenant=%ju&tenant_id=%ju", (uintmax_t) victim->number,
+                    (uintmax_t) victim->number);
     TRY(mg_visitor_get(&visitor, own->app_host, path, &forged));
     settled_text(&honest, &honest_text);
     settled_text(&forged, &forged_text);
-    if (honest.status != forged.status || !mg_view_equal(mg_buffer_view(&honest_text), mg_buffer_view(&forged_text)))
-        mg_finding_break(finding, own->app_host, "a forged tenant number changed the answer", "偽のテナント番号で応答が変わりました");
+    if (honest.status != forged.status ||
+        !mg_view_equal(mg_buffer_view(&honest_text), mg_buffer_view(&forged_text)))
+        mg_finding_break(finding, own->app_host, "a forged tenant number changed the answer",
+                         "偽のテナント番号で応答が変わりました");
     if (strstr(mg_buffer_text(&forged.body), victim->app_host) != NULL)
-        mg_finding_break(finding, own->app_host, "the answer names the other tenant", "応答に別テナントの名前が現れました");
+        mg_finding_break(finding, own->app_host, "the answer names the other tenant",
+                         "応答に別テナントの名前が現れました");
     TRY(pages_ignore_forgery(observer, own, victim, mg_buffer_text(&headers), finding));
     mg_finding_cover(finding);
     return OK;
@@ -365,12 +380,15 @@ session_does_not_travel(struct mg_observer *observer, const struct mg_observed_t
     const char *token = mg_visitor_cookie(&visitor, own->app_host, "__Host-masugata");
     if (!inside || token == NULL)
         return fail_with(REFUSED, "no session on %s", own->app_host);
-    TRY(mg_buffer_format(&headers, "Accept: application/json\r\nCookie: __Host-masugata=%s\r\nX-Masugata-Tenant: %ju\r\n", token,
-                         (uintmax_t) own->number));
-    const struct mg_fetch request = {.host = victim->app_host, .path = "/", .headers = mg_buffer_text(&headers)};
+    TRY(mg_buffer_format(
+        &headers, "Accept: application/json\r\nCookie: __Host-masugata=%s\r\nX-Masugata-Tenant: %ju\r\n",
+        token, (uintmax_t) own->number));
+    const struct mg_fetch request = {
+        .host = victim->app_host, .path = "/", .headers = mg_buffer_text(&headers)};
     TRY(observer->ops->fetch(observer, &request, &answer));
     if (!mg_answer_keeps_out(&answer))
-        mg_finding_break(finding, victim->app_host, "another tenant's session was let in", "別テナントのセッションが通りました");
+        mg_finding_break(finding, victim->app_host, "another tenant's session was let in",
+                         "別テナントのセッションが通りました");
     mg_finding_cover(finding);
     return OK;
 }

@@ -7,7 +7,8 @@
 
 #include <stdio.h>
 
-typedef struct mg_status host_probe(struct mg_observer *observer, const char *host, struct mg_finding *finding);
+typedef struct mg_status host_probe(struct mg_observer *observer, const char *host,
+                                    struct mg_finding *finding);
 
 static CHECKED struct mg_status
 every_host(struct mg_observer *observer, host_probe *probe, struct mg_finding *finding)
@@ -23,23 +24,27 @@ every_host(struct mg_observer *observer, host_probe *probe, struct mg_finding *f
 
 /* What the server says to a hello of this version with these suites (NULL: all). */
 static CHECKED struct mg_status
-accepts(struct mg_observer *observer, const char *host, unsigned version, const uint16_t *suites, size_t count,
-        bool *ret_accepts, uint16_t *ret_suite)
+accepts(struct mg_observer *observer, const char *host, unsigned version, const uint16_t *suites,
+        size_t count, bool *ret_accepts, uint16_t *ret_suite)
 {
     struct mg_server_answer answer;
-    const struct mg_client_hello hello = {.version = (enum mg_tls_version) version, .suites = suites,
-                                          .suite_count = count, .server_name = host};
+    const struct mg_client_hello hello = {.version = (enum mg_tls_version) version,
+                                          .suites = suites,
+                                          .suite_count = count,
+                                          .server_name = host};
     TRY(observer->ops->tls_ask(observer, host, &hello, &answer));
-    *ret_accepts = (answer.kind == MG_ANSWER_HELLO || answer.kind == MG_ANSWER_RETRY || answer.kind == MG_ANSWER_SSL2) &&
-                   mg_tls_version_of_wire(answer.version) == version;
+    *ret_accepts =
+        (answer.kind == MG_ANSWER_HELLO || answer.kind == MG_ANSWER_RETRY || answer.kind == MG_ANSWER_SSL2) &&
+        mg_tls_version_of_wire(answer.version) == version;
     *ret_suite = answer.suite;
     return OK;
 }
 
 /* Offers every suite of the version that `unwanted` picks; a listener that agrees to one is broken. */
 static CHECKED struct mg_status
-suites_refused(struct mg_observer *observer, const char *host, unsigned version, bool (*unwanted)(const struct mg_tls_suite *),
-               const char *en, const char *ja, struct mg_finding *finding)
+suites_refused(struct mg_observer *observer, const char *host, unsigned version,
+               bool (*unwanted)(const struct mg_tls_suite *), const char *en, const char *ja,
+               struct mg_finding *finding)
 {
     uint16_t suites[MG_TLS_SUITE_COUNT], chosen = 0;
     size_t count = 0;
@@ -88,8 +93,9 @@ aes_256_only(struct mg_observer *observer, const char *host, struct mg_finding *
 {
     TRY(speaks_tls(observer, host, finding));
     for (unsigned version = MG_SSL_3; version <= MG_TLS_1_3; version <<= 1)
-        TRY(suites_refused(observer, host, version, is_not_aes_256, "a cipher other than AES-256 is agreed to",
-                           "AES-256 以外の暗号に応じます", finding));
+        TRY(suites_refused(observer, host, version, is_not_aes_256,
+                           "a cipher other than AES-256 is agreed to", "AES-256 以外の暗号に応じます",
+                           finding));
     return OK;
 }
 
@@ -102,8 +108,8 @@ mg_probe_EDGE_01(struct mg_observer *observer, struct mg_finding *finding)
 /* ---- EDGE_03: TLS 1.2 or newer; EDGE_04: never SSL ---- */
 
 static CHECKED struct mg_status
-version_refused(struct mg_observer *observer, const char *host, unsigned version, const char *en, const char *ja,
-                struct mg_finding *finding)
+version_refused(struct mg_observer *observer, const char *host, unsigned version, const char *en,
+                const char *ja, struct mg_finding *finding)
 {
     bool accepted = false;
     uint16_t suite = 0;
@@ -137,10 +143,11 @@ no_ssl(struct mg_observer *observer, const char *host, struct mg_finding *findin
     const bool chosen = strcmp(observer->options->tls_profile, "legacy") == 0;
     TRY(speaks_tls(observer, host, finding));
     for (unsigned version = MG_SSL_2; version <= MG_SSL_3; version <<= 1)
-        TRY(version_refused(observer, host, version, "SSL 2 or SSL 3 is accepted", "SSL 2 または SSL 3 を受け付けます",
-                            finding));
+        TRY(version_refused(observer, host, version, "SSL 2 or SSL 3 is accepted",
+                            "SSL 2 または SSL 3 を受け付けます", finding));
     for (unsigned version = MG_TLS_1_0; !chosen && version <= MG_TLS_1_1; version <<= 1)
-        TRY(version_refused(observer, host, version, "TLS 1.0 or 1.1 is accepted though nobody chose the legacy profile",
+        TRY(version_refused(observer, host, version,
+                            "TLS 1.0 or 1.1 is accepted though nobody chose the legacy profile",
                             "互換プロファイルを選んでいないのに TLS 1.0 または 1.1 を受け付けます", finding));
     return OK;
 }
@@ -164,7 +171,8 @@ forward_secret(struct mg_observer *observer, const char *host, struct mg_finding
 {
     TRY(speaks_tls(observer, host, finding));
     for (unsigned version = MG_SSL_3; version <= MG_TLS_1_2; version <<= 1)
-        TRY(suites_refused(observer, host, version, lacks_forward_secrecy, "a suite without forward secrecy is agreed to",
+        TRY(suites_refused(observer, host, version, lacks_forward_secrecy,
+                           "a suite without forward secrecy is agreed to",
                            "前方秘匿性のない暗号スイートに応じます", finding));
     return OK;
 }

@@ -64,7 +64,8 @@ cookie_take(struct mg_visitor *visitor, const char *host, struct mg_view line)
         (void) snprintf(cookie->host, sizeof cookie->host, "%s", host);
         memcpy(cookie->name, name, sizeof name);
     }
-    return mg_view_copy(mg_view_of(equals + 1, (size_t) (end - equals) - 1), cookie->value, sizeof cookie->value);
+    return mg_view_copy(mg_view_of(equals + 1, (size_t) (end - equals) - 1), cookie->value,
+                        sizeof cookie->value);
 }
 
 static CHECKED struct mg_status
@@ -72,7 +73,8 @@ cookies_take(struct mg_visitor *visitor, const char *host, const struct mg_fetch
 {
     struct mg_view line;
     for (size_t n = 0; mg_fetched_header(answer, "Set-Cookie", n, &line); n++) {
-        TRY(mg_buffer_format(&visitor->set_cookies, "%s %.*s\n", host, (int) line.length, (const char *) line.bytes));
+        TRY(mg_buffer_format(&visitor->set_cookies, "%s %.*s\n", host, (int) line.length,
+                             (const char *) line.bytes));
         TRY(cookie_take(visitor, host, line));
     }
     return OK;
@@ -95,12 +97,13 @@ cookie_line(const struct mg_visitor *visitor, const char *host, struct mg_buffer
 /* ---- requests ---- */
 
 static CHECKED struct mg_status
-request(struct mg_visitor *visitor, const char *method, const char *host, const char *path, struct mg_view body,
-        const char *own_origin, struct mg_fetched *answer)
+request(struct mg_visitor *visitor, const char *method, const char *host, const char *path,
+        struct mg_view body, const char *own_origin, struct mg_fetched *answer)
 {
     OWN_BUFFER(headers, 65536);
-    TRY(mg_buffer_add_text(&headers, "Accept: text/html\r\nAccept-Language: en\r\nSec-Fetch-Mode: navigate\r\n"
-                                     "Sec-Fetch-Dest: document\r\nUser-Agent: Masugata prober\r\n"));
+    TRY(mg_buffer_add_text(&headers,
+                           "Accept: text/html\r\nAccept-Language: en\r\nSec-Fetch-Mode: navigate\r\n"
+                           "Sec-Fetch-Dest: document\r\nUser-Agent: Masugata prober\r\n"));
     if (own_origin != NULL)
         TRY(mg_buffer_format(&headers, "Origin: %s\r\nSec-Fetch-Site: same-origin\r\n", own_origin));
     if (visitor->headers != NULL)
@@ -195,7 +198,8 @@ input_value(const char *html, const char *name, char *value, size_t size)
     static const struct {
         const char *reference;
         char character;
-    } references[] = {{"&amp;", '&'}, {"&quot;", '"'}, {"&#39;", '\''}, {"&lt;", '<'}, {"&gt;", '>'}, {"&#x2F;", '/'}};
+    } references[] = {{"&amp;", '&'}, {"&quot;", '"'}, {"&#39;", '\''},
+                      {"&lt;", '<'},  {"&gt;", '>'},   {"&#x2F;", '/'}};
     char mark[80];
     (void) snprintf(mark, sizeof mark, "name=\"%s\" value=\"", name);
     const char *at = strstr(html, mark);

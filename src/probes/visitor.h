@@ -13,8 +13,8 @@ struct mg_visitor_cookie {
 
 struct mg_visitor {
     struct mg_observer *observer;
-    const char *source;     /* local address to come from, or NULL */
-    const char *headers;    /* further header lines of every request, or NULL */
+    const char *source;  /* local address to come from, or NULL */
+    const char *headers; /* further header lines of every request, or NULL */
     struct mg_visitor_cookie cookies[MG_VISITOR_COOKIES];
     size_t cookie_count;
     /* Every Set-Cookie line of the visit: "host line\n". */
@@ -24,8 +24,8 @@ struct mg_visitor {
 };
 /* Wipes the cookies. */
 void mg_visitor_drop(struct mg_visitor *visitor);
-#define OWN_VISITOR(name, who)                                                                             \
-    MG_CLEANUP(mg_visitor_drop)                                                                            \
+#define OWN_VISITOR(name, who)  \
+    MG_CLEANUP(mg_visitor_drop) \
     struct mg_visitor name = {.observer = (who), .set_cookies = MG_BUFFER(262144)}
 
 /* One request as a browser sends it when a person follows a link. */
@@ -37,8 +37,8 @@ CHECKED struct mg_status mg_visitor_go(struct mg_visitor *visitor, const char *h
 /* Goes to the app, signs in on the form it is sent to, and follows the way back. *ret_inside tells
  * whether the visit ended inside the app with a session there. `answer` is the last page. */
 CHECKED struct mg_status mg_visitor_sign_in(struct mg_visitor *visitor, const char *app_host,
-                                            const struct mg_canary_account *account, struct mg_fetched *answer,
-                                            bool *ret_inside);
+                                            const struct mg_canary_account *account,
+                                            struct mg_fetched *answer, bool *ret_inside);
 /* NULL if the visitor has none of that name for the host. */
 const char *mg_visitor_cookie(const struct mg_visitor *visitor, const char *host, const char *name);
 /* True if the answer sends away to sign in, or refuses: 401, 403, 421 or a redirect to sign-in. */

@@ -30,7 +30,7 @@ struct map_row {
 };
 
 struct map_entry {
-    _Atomic uint64_t guard; /* odd while it is written */
+    _Atomic uint64_t guard;      /* odd while it is written */
     _Atomic uint64_t session_id; /* 0: empty */
     struct map_row rows[MG_ASSERTIONS_MOST];
     uint8_t text[MG_ASSERTION_BYTES];
@@ -92,7 +92,7 @@ view_drop(struct map_view *view)
 {
     if (view->header != NULL)
         (void) munmap(view->header, view->bytes);
-    *view = (struct map_view) {0};
+    *view = (struct map_view){0};
 }
 
 static struct mg_status
@@ -104,9 +104,11 @@ view_open(const char *directory, bool writable, struct map_view *ret_view)
     struct stat found;
     if (fd < 0 || fstat(fd, &found) != 0)
         return fail_errno("open %s", path);
-    if (!S_ISREG(found.st_mode) || (found.st_mode & (S_IWGRP | S_IWOTH)) != 0 || found.st_size < (off_t) MAP_HEADER)
+    if (!S_ISREG(found.st_mode) || (found.st_mode & (S_IWGRP | S_IWOTH)) != 0 ||
+        found.st_size < (off_t) MAP_HEADER)
         return fail_with(INTEGRITY, "%s: size or permissions", path);
-    void *base = mmap(NULL, (size_t) found.st_size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+    void *base =
+        mmap(NULL, (size_t) found.st_size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
     if (base == MAP_FAILED)
         return fail_errno("map %s", path);
     struct map_header *header = base;
@@ -114,10 +116,11 @@ view_open(const char *directory, bool writable, struct map_view *ret_view)
         (void) munmap(base, (size_t) found.st_size);
         return fail_with(INTEGRITY, "%s: header", path);
     }
-    *ret_view = (struct map_view) {
+    *ret_view = (struct map_view){
         .header = header,
         .index = (void *) ((uint8_t *) base + MAP_HEADER),
-        .entries = (void *) ((uint8_t *) base + MAP_HEADER + (uint64_t) header->buckets * sizeof(struct map_bucket)),
+        .entries =
+            (void *) ((uint8_t *) base + MAP_HEADER + (uint64_t) header->buckets * sizeof(struct map_bucket)),
         .buckets = header->buckets,
         .bytes = (uint64_t) found.st_size,
         .inode = found.st_ino,
@@ -273,7 +276,9 @@ entry_close(struct map_entry *entry)
 static uint32_t
 seconds(mg_instant instant)
 {
-    return instant <= 0 ? 0 : instant / 1000 > (int64_t) UINT32_MAX ? UINT32_MAX : (uint32_t) (instant / 1000);
+    return instant <= 0                            ? 0
+           : instant / 1000 > (int64_t) UINT32_MAX ? UINT32_MAX
+                                                   : (uint32_t) (instant / 1000);
 }
 
 struct mg_status
@@ -289,12 +294,13 @@ mg_assertion_put(struct mg_assertion_writer *writer, uint64_t session_id, const 
     entry_open(entry);
     memset(entry->rows, 0, sizeof entry->rows);
     size_t used = 0;
-    for (size_t i = 0; i < count && i < MG_ASSERTIONS_MOST && rows[i].token.length <= MG_ASSERTION_BYTES - used; i++) {
+    for (size_t i = 0;
+         i < count && i < MG_ASSERTIONS_MOST && rows[i].token.length <= MG_ASSERTION_BYTES - used; i++) {
         memcpy(entry->text + used, rows[i].token.bytes, rows[i].token.length);
-        entry->rows[i] = (struct map_row) {.not_before_s = seconds(rows[i].not_before),
-                                           .expires_s = seconds(rows[i].expires),
-                                           .offset = (uint16_t) used,
-                                           .length = (uint16_t) rows[i].token.length};
+        entry->rows[i] = (struct map_row){.not_before_s = seconds(rows[i].not_before),
+                                          .expires_s = seconds(rows[i].expires),
+                                          .offset = (uint16_t) used,
+                                          .length = (uint16_t) rows[i].token.length};
         used += rows[i].token.length;
     }
     atomic_store_explicit(&entry->session_id, session_id, memory_order_relaxed);
@@ -386,8 +392,8 @@ pick_row(const struct map_entry *entry, uint32_t now_s, struct map_row *ret_row)
     struct map_row best = {0};
     for (size_t i = 0; i < MG_ASSERTIONS_MOST; i++) {
         const struct map_row row = entry->rows[i];
-        if (row.length != 0 && (size_t) row.offset + row.length <= MG_ASSERTION_BYTES && row.not_before_s <= now_s &&
-            row.expires_s > now_s + 2 && row.expires_s > best.expires_s)
+        if (row.length != 0 && (size_t) row.offset + row.length <= MG_ASSERTION_BYTES &&
+            row.not_before_s <= now_s && row.expires_s > now_s + 2 && row.expires_s > best.expires_s)
             best = row;
     }
     *ret_row = best;
@@ -395,7 +401,8 @@ pick_row(const struct map_entry *entry, uint32_t now_s, struct map_row *ret_row)
 }
 
 static bool
-copy_token(const struct map_entry *entry, uint64_t session_id, uint32_t now_s, uint8_t *text, size_t *ret_length)
+copy_token(const struct map_entry *entry, uint64_t session_id, uint32_t now_s, uint8_t *text,
+           size_t *ret_length)
 {
     for (int spin = 0; spin < SPINS_MOST; spin++) {
         const uint64_t guard = atomic_load_explicit(&entry->guard, memory_order_acquire);
@@ -404,8 +411,8 @@ copy_token(const struct map_entry *entry, uint64_t session_id, uint32_t now_s, u
             continue;
         }
         struct map_row row;
-        const bool found =
-            atomic_load_explicit(&entry->session_id, memory_order_relaxed) == session_id && pick_row(entry, now_s, &row);
+        const bool found = atomic_load_explicit(&entry->session_id, memory_order_relaxed) == session_id &&
+                           pick_row(entry, now_s, &row);
         if (found)
             memcpy(text, entry->text + row.offset, row.length);
         atomic_thread_fence(memory_order_acquire);
@@ -427,6 +434,7 @@ mg_assertion_find(struct mg_assertion_reader *reader, uint64_t session_id, mg_in
     const uint64_t bucket = bucket_of(&reader->map, session_id);
     for (unsigned way = 0; way < WAYS; way++)
         if (atomic_load_explicit(&reader->map.index[bucket].ids[way], memory_order_acquire) == session_id)
-            return copy_token(&reader->map.entries[bucket * WAYS + way], session_id, seconds(now), text, ret_length);
+            return copy_token(&reader->map.entries[bucket * WAYS + way], session_id, seconds(now), text,
+                              ret_length);
     return false;
 }

@@ -40,7 +40,8 @@ mg_instant mg_assertion_until(struct mg_assertion_writer *writer, uint64_t sessi
 
 struct mg_assertion_reader;
 
-CHECKED struct mg_status mg_assertion_reader_open(const char *directory, struct mg_assertion_reader **ret_reader);
+CHECKED struct mg_status mg_assertion_reader_open(const char *directory,
+                                                  struct mg_assertion_reader **ret_reader);
 void mg_assertion_reader_drop(struct mg_assertion_reader **reader);
 /* Follows a replaced map; one system call. */
 CHECKED struct mg_status mg_assertion_reader_follow(struct mg_assertion_reader *reader);

@@ -12,7 +12,7 @@ struct mg_reader {
 static inline struct mg_reader
 mg_reader_of(struct mg_view packet)
 {
-    return (struct mg_reader) {.at = packet.bytes, .end = packet.bytes + packet.length};
+    return (struct mg_reader){.at = packet.bytes, .end = packet.bytes + packet.length};
 }
 
 CHECKED struct mg_status mg_put_u64(struct mg_buffer *buffer, uint64_t value);

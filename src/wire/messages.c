@@ -24,12 +24,11 @@ mg_process_name(enum mg_process process)
 #define BYTES(name, most) TRY(mg_put_bytes(buffer, m->name, most));
 #define SECRET(name, most) TRY(mg_put_bytes(buffer, m->name, most));
 #define LIST(name, record, most) TRY(mg_put_bytes(buffer, m->name.bytes, most));
-#define ENCODER(declaration, fields)                    \
-    struct mg_status declaration                        \
-    {                                                   \
-        (void) m;                                       \
-        (void) buffer;                                  \
-        fields return OK;                               \
+#define ENCODER(declaration, fields) \
+    struct mg_status declaration {   \
+        (void) m;                    \
+        (void) buffer;               \
+        fields return OK;            \
     }
 #define MESSAGE(name, senders, receiver, maximum, fields) \
     ENCODER(mg_encode_request_##name(const struct mg_request_##name *m, struct mg_buffer *buffer), fields)
@@ -66,34 +65,33 @@ get_i64(struct mg_reader *reader, int64_t *ret_value)
 #define SECRET(name, most) TRY(mg_get_bytes(&reader, &m.name, most));
 #define LIST(name, record, most) TRY(mg_get_bytes(&reader, &m.name.bytes, most));
 #define DECODER(declaration, type, fields)              \
-    struct mg_status declaration                        \
-    {                                                   \
+    struct mg_status declaration {                      \
         struct mg_reader reader = mg_reader_of(packet); \
         type m = {0};                                   \
         fields TRY(mg_get_end(&reader));                \
         *ret_message = m;                               \
         return OK;                                      \
     }
-#define MESSAGE(name, senders, receiver, maximum, fields)                                                   \
-    DECODER(mg_decode_request_##name(struct mg_view packet, struct mg_request_##name *ret_message),         \
+#define MESSAGE(name, senders, receiver, maximum, fields)                                           \
+    DECODER(mg_decode_request_##name(struct mg_view packet, struct mg_request_##name *ret_message), \
             struct mg_request_##name, fields)
-#define REPLY(name, maximum, fields)                                                                        \
-    DECODER(mg_decode_reply_##name(struct mg_view packet, struct mg_reply_##name *ret_message),             \
+#define REPLY(name, maximum, fields)                                                            \
+    DECODER(mg_decode_reply_##name(struct mg_view packet, struct mg_reply_##name *ret_message), \
             struct mg_reply_##name, fields)
-#define RECORD(name, fields)                                                                                \
-    struct mg_status mg_list_next_##name(struct mg_list *list, struct mg_record_##name *ret_record,         \
-                                         bool *ret_more)                                                    \
-    {                                                                                                       \
-        struct mg_reader reader = mg_reader_of(list->bytes);                                                \
-        struct mg_record_##name m = {0};                                                                    \
-        if (list->bytes.length == 0) {                                                                      \
-            *ret_more = false;                                                                              \
-            return OK;                                                                                      \
-        }                                                                                                   \
-        fields list->bytes = mg_view_of(reader.at, (size_t) (reader.end - reader.at));                      \
-        *ret_record = m;                                                                                    \
-        *ret_more = true;                                                                                   \
-        return OK;                                                                                          \
+#define RECORD(name, fields)                                                                        \
+    struct mg_status mg_list_next_##name(struct mg_list *list, struct mg_record_##name *ret_record, \
+                                         bool *ret_more)                                            \
+    {                                                                                               \
+        struct mg_reader reader = mg_reader_of(list->bytes);                                        \
+        struct mg_record_##name m = {0};                                                            \
+        if (list->bytes.length == 0) {                                                              \
+            *ret_more = false;                                                                      \
+            return OK;                                                                              \
+        }                                                                                           \
+        fields list->bytes = mg_view_of(reader.at, (size_t) (reader.end - reader.at));              \
+        *ret_record = m;                                                                            \
+        *ret_more = true;                                                                           \
+        return OK;                                                                                  \
     }
 #include "../../catalogue/messages.def"
 #undef MESSAGE
@@ -121,7 +119,8 @@ enum {
 
 static const struct mg_message_row rows[MG_KIND_COUNT] = {
 #define MESSAGE(n, who, to, most, fields) \
-    [MG_REQUEST_##n] = {.name = #n, .senders = (who), .receiver = MG_##to, .maximum = (most), .reply = MG_REPLY_##n},
+    [MG_REQUEST_##                        \
+        n] = {.name = #n, .senders = (who), .receiver = MG_##to, .maximum = (most), .reply = MG_REPLY_##n},
 #define REPLY(n, most, fields) [MG_REPLY_##n] = {.name = #n, .maximum = (most)},
 #define RECORD(n, fields)
 #include "../../catalogue/messages.def"

@@ -49,20 +49,20 @@ struct mg_list {
 #define BYTES(name, most) struct mg_view name;
 #define SECRET(name, most) struct mg_view name;
 #define LIST(name, record, most) struct mg_list name;
-#define MESSAGE(name, senders, receiver, maximum, fields) \
-    struct mg_request_##name {                            \
-        bool mg_set; /* keeps rows without fields from being empty */                                \
-        fields                                            \
+#define MESSAGE(name, senders, receiver, maximum, fields)             \
+    struct mg_request_##name {                                        \
+        bool mg_set; /* keeps rows without fields from being empty */ \
+        fields                                                        \
     };
-#define REPLY(name, maximum, fields) \
-    struct mg_reply_##name {         \
-        bool mg_set; /* keeps rows without fields from being empty */           \
-        fields                       \
+#define REPLY(name, maximum, fields)                                  \
+    struct mg_reply_##name {                                          \
+        bool mg_set; /* keeps rows without fields from being empty */ \
+        fields                                                        \
     };
-#define RECORD(name, fields)   \
-    struct mg_record_##name {  \
-        bool mg_set; /* keeps rows without fields from being empty */     \
-        fields                 \
+#define RECORD(name, fields)                                          \
+    struct mg_record_##name {                                         \
+        bool mg_set; /* keeps rows without fields from being empty */ \
+        fields                                                        \
     };
 #include "../../catalogue/messages.def"
 #undef MESSAGE
@@ -79,21 +79,21 @@ struct mg_list {
 /* mg_encode_request_<name>(message, buffer) appends the fields; mg_decode_... reads exactly them.
  * Records: mg_list_add_<name>(buffer, record) builds a list's bytes,
  * mg_list_next_<name>(&list, &record, &more) takes the next one; more is false at the end. */
-#define MESSAGE(name, senders, receiver, maximum, fields)                                            \
-    CHECKED struct mg_status mg_encode_request_##name(const struct mg_request_##name *message,       \
-                                                      struct mg_buffer *buffer);                     \
-    CHECKED struct mg_status mg_decode_request_##name(struct mg_view packet,                         \
+#define MESSAGE(name, senders, receiver, maximum, fields)                                      \
+    CHECKED struct mg_status mg_encode_request_##name(const struct mg_request_##name *message, \
+                                                      struct mg_buffer *buffer);               \
+    CHECKED struct mg_status mg_decode_request_##name(struct mg_view packet,                   \
                                                       struct mg_request_##name *ret_message);
-#define REPLY(name, maximum, fields)                                                                 \
-    CHECKED struct mg_status mg_encode_reply_##name(const struct mg_reply_##name *message,           \
-                                                    struct mg_buffer *buffer);                       \
-    CHECKED struct mg_status mg_decode_reply_##name(struct mg_view packet,                           \
+#define REPLY(name, maximum, fields)                                                       \
+    CHECKED struct mg_status mg_encode_reply_##name(const struct mg_reply_##name *message, \
+                                                    struct mg_buffer *buffer);             \
+    CHECKED struct mg_status mg_decode_reply_##name(struct mg_view packet,                 \
                                                     struct mg_reply_##name *ret_message);
-#define RECORD(name, fields)                                                                         \
-    CHECKED struct mg_status mg_list_add_##name(struct mg_buffer *buffer,                            \
-                                                const struct mg_record_##name *record);              \
-    CHECKED struct mg_status mg_list_next_##name(struct mg_list *list,                               \
-                                                 struct mg_record_##name *ret_record, bool *ret_more);
+#define RECORD(name, fields)                                                                                \
+    CHECKED struct mg_status mg_list_add_##name(struct mg_buffer *buffer,                                   \
+                                                const struct mg_record_##name *record);                     \
+    CHECKED struct mg_status mg_list_next_##name(struct mg_list *list, struct mg_record_##name *ret_record, \
+                                                 bool *ret_more);
 #include "../../catalogue/messages.def"
 #undef MESSAGE
 #undef REPLY
@@ -104,7 +104,7 @@ struct mg_message_row {
     const char *name;
     uint32_t senders; /* bits 1 << enum mg_process; 0 for a reply */
     enum mg_process receiver;
-    size_t maximum; /* whole packet */
+    size_t maximum;     /* whole packet */
     enum mg_kind reply; /* of a request */
 };
 const struct mg_message_row *mg_message_row(enum mg_kind kind);

@@ -21,7 +21,7 @@ of_ipv4(const uint8_t bytes[4])
     uint64_t value = MAPPED_IPV4;
     for (int i = 0; i < 4; i++)
         value |= (uint64_t) bytes[i] << (24 - 8 * i);
-    return (struct mg_address) {.high = 0, .low = value};
+    return (struct mg_address){.high = 0, .low = value};
 }
 
 static bool
@@ -41,7 +41,7 @@ mg_address_parse(struct mg_view text, struct mg_address *ret_address)
     if (inet_pton(AF_INET, copy, bytes) == 1)
         *ret_address = of_ipv4(bytes);
     else if (inet_pton(AF_INET6, copy, bytes) == 1)
-        *ret_address = (struct mg_address) {.high = big_endian(bytes), .low = big_endian(bytes + 8)};
+        *ret_address = (struct mg_address){.high = big_endian(bytes), .low = big_endian(bytes + 8)};
     else
         return fail_with(INVALID, "not an address: %s", copy);
     return OK;
@@ -58,7 +58,7 @@ mg_address_of_socket(const struct sockaddr *socket_address, struct mg_address *r
     }
     if (socket_address->sa_family == AF_INET6) {
         memcpy(bytes, &((const struct sockaddr_in6 *) (const void *) socket_address)->sin6_addr, 16);
-        *ret_address = (struct mg_address) {.high = big_endian(bytes), .low = big_endian(bytes + 8)};
+        *ret_address = (struct mg_address){.high = big_endian(bytes), .low = big_endian(bytes + 8)};
         return true;
     }
     return false;
@@ -80,8 +80,10 @@ mg_address_text(struct mg_address address, char text[MG_ADDRESS_TEXT])
 static struct mg_address
 mask_of(unsigned prefix)
 {
-    return (struct mg_address) {
-        .high = prefix == 0 ? 0 : prefix >= 64 ? UINT64_MAX : UINT64_MAX << (64 - prefix),
+    return (struct mg_address){
+        .high = prefix == 0    ? 0
+                : prefix >= 64 ? UINT64_MAX
+                               : UINT64_MAX << (64 - prefix),
         .low = prefix <= 64 ? 0 : UINT64_MAX << (128 - prefix),
     };
 }
@@ -90,7 +92,7 @@ struct mg_address
 mg_address_prefix(struct mg_address address)
 {
     const struct mg_address mask = mask_of(is_ipv4(address) ? 96 + 24 : 48);
-    return (struct mg_address) {.high = address.high & mask.high, .low = address.low & mask.low};
+    return (struct mg_address){.high = address.high & mask.high, .low = address.low & mask.low};
 }
 
 struct mg_status
@@ -123,7 +125,8 @@ compare(struct mg_address a, struct mg_address b)
 static int
 compare_ranges(const void *a, const void *b)
 {
-    return compare(((const struct mg_address_range *) a)->first, ((const struct mg_address_range *) b)->first);
+    return compare(((const struct mg_address_range *) a)->first,
+                   ((const struct mg_address_range *) b)->first);
 }
 
 /* Joins overlapping ranges of a sorted array; returns how many are left. */
@@ -142,7 +145,8 @@ join_ranges(struct mg_address_range *ranges, size_t count)
 }
 
 struct mg_status
-mg_network_set_make(bool restricted, const struct mg_network *networks, size_t count, struct mg_network_set *ret_set)
+mg_network_set_make(bool restricted, const struct mg_network *networks, size_t count,
+                    struct mg_network_set *ret_set)
 {
     struct mg_network_set set = {.restricted = restricted, .ranges = NULL, .count = count};
     if (count > 0) {
@@ -153,7 +157,7 @@ mg_network_set_make(bool restricted, const struct mg_network *networks, size_t c
             const struct mg_address mask = mask_of(networks[i].prefix);
             const struct mg_address first = {.high = networks[i].address.high & mask.high,
                                              .low = networks[i].address.low & mask.low};
-            set.ranges[i] = (struct mg_address_range) {
+            set.ranges[i] = (struct mg_address_range){
                 .first = first, .last = {.high = first.high | ~mask.high, .low = first.low | ~mask.low}};
         }
         qsort(set.ranges, count, sizeof *set.ranges, compare_ranges);
@@ -167,7 +171,7 @@ void
 mg_network_set_drop(struct mg_network_set *set)
 {
     free(set->ranges);
-    *set = (struct mg_network_set) {.restricted = true};
+    *set = (struct mg_network_set){.restricted = true};
 }
 
 bool

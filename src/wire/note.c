@@ -13,8 +13,8 @@ static bool
 is_wide_space(const uint8_t *bytes, size_t left)
 {
     static const char *const spaces[] = {
-        "\xC2\x85",     "\xC2\xA0",     "\xE1\x9A\x80", "\xE2\x80\xA8", "\xE2\x80\xA9",
-        "\xE2\x80\xAF", "\xE2\x81\x9F", "\xE3\x80\x80",
+        "\xC2\x85",     "\xC2\xA0",     "\xE1\x9A\x80", "\xE2\x80\xA8",
+        "\xE2\x80\xA9", "\xE2\x80\xAF", "\xE2\x81\x9F", "\xE3\x80\x80",
     };
     if (left >= 3 && bytes[0] == 0xE2 && bytes[1] == 0x80 && bytes[2] >= 0x80 && bytes[2] <= 0x8A)
         return true;
@@ -54,7 +54,8 @@ key_id(struct mg_view name, enum mg_note_key_type type, const uint8_t public_key
 }
 
 struct mg_status
-mg_vkey_make(struct mg_view name, enum mg_note_key_type type, const uint8_t public_key[32], struct mg_vkey *ret_key)
+mg_vkey_make(struct mg_view name, enum mg_note_key_type type, const uint8_t public_key[32],
+             struct mg_vkey *ret_key)
 {
     if (!name_allowed(name))
         return fail_with(INVALID, "key name");
@@ -84,7 +85,8 @@ mg_vkey_parse(struct mg_view text, struct mg_vkey *ret_key)
     if (key.length != 33)
         return fail_with(MALFORMED, "verifier key of %zu bytes", key.length);
     struct mg_vkey made;
-    TRY(mg_vkey_make(mg_view_of(text.bytes, name_length), (enum mg_note_key_type) key.bytes[0], key.bytes + 1, &made));
+    TRY(mg_vkey_make(mg_view_of(text.bytes, name_length), (enum mg_note_key_type) key.bytes[0], key.bytes + 1,
+                     &made));
     char expected[9];
     (void) snprintf(expected, sizeof expected, "%08x", made.id);
     if (!mg_view_is(mg_view_of(plus + 1, 8), expected))
@@ -182,7 +184,8 @@ ed25519_verify(const uint8_t public_key[32], struct mg_view message, const uint8
 {
     EVP_PKEY *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, public_key, 32);
     EVP_MD_CTX *context = EVP_MD_CTX_new();
-    const bool valid = key != NULL && context != NULL && EVP_DigestVerifyInit(context, NULL, NULL, NULL, key) == 1 &&
+    const bool valid = key != NULL && context != NULL &&
+                       EVP_DigestVerifyInit(context, NULL, NULL, NULL, key) == 1 &&
                        EVP_DigestVerify(context, signature, SIGNATURE, message.bytes, message.length) == 1;
     EVP_MD_CTX_free(context);
     EVP_PKEY_free(key);

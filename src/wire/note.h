@@ -21,8 +21,8 @@ struct mg_vkey {
     uint8_t public_key[32];
 };
 /* INVALID if the name is empty, or holds a space, a plus or a control character. */
-CHECKED struct mg_status mg_vkey_make(struct mg_view name, enum mg_note_key_type type, const uint8_t public_key[32],
-                                      struct mg_vkey *ret_key);
+CHECKED struct mg_status mg_vkey_make(struct mg_view name, enum mg_note_key_type type,
+                                      const uint8_t public_key[32], struct mg_vkey *ret_key);
 /* Accepts one trailing newline; the id must be the one the name and key give. */
 CHECKED struct mg_status mg_vkey_parse(struct mg_view text, struct mg_vkey *ret_key);
 CHECKED struct mg_status mg_vkey_add(struct mg_buffer *text, const struct mg_vkey *key);
@@ -44,7 +44,8 @@ CHECKED struct mg_status mg_note_parse(struct mg_view bytes, struct mg_note *ret
 enum mg_note_verdict { MG_NOTE_UNSIGNED = 0, MG_NOTE_WRONG, MG_NOTE_VALID };
 /* What the key says of the note: no signature of that name and id, one that does not verify, or a
  * valid one. ret_time_s gets the cosignature's time (0 for type 1); it may be NULL. */
-enum mg_note_verdict mg_note_verify(const struct mg_note *note, const struct mg_vkey *key, uint64_t *ret_time_s);
+enum mg_note_verdict mg_note_verify(const struct mg_note *note, const struct mg_vkey *key,
+                                    uint64_t *ret_time_s);
 
 /* A private Ed25519 key, held by OpenSSL and wiped by it. */
 struct mg_signer;
@@ -53,7 +54,8 @@ void mg_signer_drop(struct mg_signer **signer);
 void mg_signer_public_key(const struct mg_signer *signer, uint8_t ret_public_key[32]);
 
 /* Appends "— name signature\n" for the note's text to `lines`; time_s counts for cosignatures only. */
-CHECKED struct mg_status mg_note_sign(struct mg_view text, const struct mg_vkey *key, const struct mg_signer *signer,
-                                      uint64_t time_s, struct mg_buffer *lines);
+CHECKED struct mg_status mg_note_sign(struct mg_view text, const struct mg_vkey *key,
+                                      const struct mg_signer *signer, uint64_t time_s,
+                                      struct mg_buffer *lines);
 
 #endif

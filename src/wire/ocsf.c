@@ -31,11 +31,13 @@ number_add(struct mg_buffer *json, const char *prefix, uint64_t number)
 }
 
 static CHECKED struct mg_status
-metadata_add(struct mg_buffer *json, const struct mg_event_row *row, uint64_t tenant, const struct mg_ocsf_stamp *stamp)
+metadata_add(struct mg_buffer *json, const struct mg_event_row *row, uint64_t tenant,
+             const struct mg_ocsf_stamp *stamp)
 {
-    TRY(mg_buffer_add_text(json, "{\"metadata\":{\"version\":\"" VERSION_OF_OCSF
-                                 "\",\"product\":{\"name\":\"Masugata\",\"vendor_name\":\"Masugata\",\"version\":\"" MG_VERSION
-                                 "\"}"));
+    TRY(mg_buffer_add_text(
+        json, "{\"metadata\":{\"version\":\"" VERSION_OF_OCSF
+              "\",\"product\":{\"name\":\"Masugata\",\"vendor_name\":\"Masugata\",\"version\":\"" MG_VERSION
+              "\"}"));
     TRY(text_add(json, "event_code", mg_view_text(row->name)));
     TRY(number_add(json, ",\"tenant_uid\":\"", tenant));
     TRY(mg_buffer_add_text(json, "\",\"log_provider\":\""));
@@ -44,8 +46,8 @@ metadata_add(struct mg_buffer *json, const struct mg_event_row *row, uint64_t te
 }
 
 static CHECKED struct mg_status
-class_add(struct mg_buffer *json, const struct mg_event_row *row, const struct mg_request_audit_append *request,
-          const struct mg_ocsf_stamp *stamp)
+class_add(struct mg_buffer *json, const struct mg_event_row *row,
+          const struct mg_request_audit_append *request, const struct mg_ocsf_stamp *stamp)
 {
     static const char *const status[MG_AUDIT_OUTCOME_COUNT] = {
         [MG_AUDIT_UNKNOWN] = ",\"status_id\":0,\"status\":\"Unknown\"",
@@ -65,12 +67,14 @@ class_add(struct mg_buffer *json, const struct mg_event_row *row, const struct m
 }
 
 static CHECKED struct mg_status
-actor_add(struct mg_buffer *json, const struct mg_request_audit_append *request, const struct mg_ocsf_stamp *stamp)
+actor_add(struct mg_buffer *json, const struct mg_request_audit_append *request,
+          const struct mg_ocsf_stamp *stamp)
 {
     if (request->actor_kind == MG_ACTOR_NONE)
         return OK;
     const bool process = request->actor_kind == MG_ACTOR_PROCESS;
-    const struct mg_view name = request->actor_kind == MG_ACTOR_UNKNOWN ? stamp->name_hash : request->actor_name;
+    const struct mg_view name =
+        request->actor_kind == MG_ACTOR_UNKNOWN ? stamp->name_hash : request->actor_name;
     TRY(mg_buffer_add_text(json, process ? ",\"actor\":{\"process\":{" : ",\"actor\":{\"user\":{"));
     TRY(text_add(json, "uid", request->actor_id));
     TRY(text_add(json, "name", name));
@@ -80,7 +84,8 @@ actor_add(struct mg_buffer *json, const struct mg_request_audit_append *request,
 
 /* Where OCSF keeps what was acted on differs by class. */
 static CHECKED struct mg_status
-target_add(struct mg_buffer *json, const struct mg_event_row *row, const struct mg_request_audit_append *request)
+target_add(struct mg_buffer *json, const struct mg_event_row *row,
+           const struct mg_request_audit_append *request)
 {
     if (row->class_uid == 6003)
         TRY(mg_buffer_format(json, ",\"api\":{\"operation\":\"%s\"}", row->name));
@@ -115,7 +120,8 @@ static CHECKED struct mg_status
 unmapped_add(struct mg_buffer *json, const struct mg_request_audit_append *request)
 {
     TRY(mg_buffer_add_text(json, ",\"unmapped\":{"));
-    TRY(text_add(json, "outcome", mg_view_text(mg_audit_outcome_name((enum mg_audit_outcome) request->outcome))));
+    TRY(text_add(json, "outcome",
+                 mg_view_text(mg_audit_outcome_name((enum mg_audit_outcome) request->outcome))));
     TRY(text_add(json, "session", request->session));
     TRY(text_add(json, "request", request->request));
     struct mg_list details = request->details;
@@ -136,11 +142,13 @@ unmapped_add(struct mg_buffer *json, const struct mg_request_audit_append *reque
 }
 
 struct mg_status
-mg_ocsf_add(struct mg_buffer *json, const struct mg_request_audit_append *request, const struct mg_ocsf_stamp *stamp)
+mg_ocsf_add(struct mg_buffer *json, const struct mg_request_audit_append *request,
+            const struct mg_ocsf_stamp *stamp)
 {
     const struct mg_event_row *row =
         request->event < MG_EVENT_COUNT ? mg_event_row((enum mg_event) request->event) : NULL;
-    if (row == NULL || request->actor_kind >= MG_ACTOR_KIND_COUNT || request->outcome >= MG_AUDIT_OUTCOME_COUNT)
+    if (row == NULL || request->actor_kind >= MG_ACTOR_KIND_COUNT ||
+        request->outcome >= MG_AUDIT_OUTCOME_COUNT)
         return fail_with(INVALID, "event %llu, actor %llu, outcome %llu", (unsigned long long) request->event,
                          (unsigned long long) request->actor_kind, (unsigned long long) request->outcome);
     TRY(metadata_add(json, row, request->tenant, stamp));

@@ -115,7 +115,8 @@ number_read(const struct mg_option_row *row, struct mg_view value, int64_t *ret_
         return mg_duration_parse(value, ret_number);
     uint64_t number;
     if (!mg_ok(mg_parse_u64(value, INT64_MAX, &number)))
-        return fail_with(INVALID, "%s must be a whole number from %s to %s", row->keyword, row->least, row->most);
+        return fail_with(INVALID, "%s must be a whole number from %s to %s", row->keyword, row->least,
+                         row->most);
     *ret_number = (int64_t) number;
     return OK;
 }
@@ -128,8 +129,8 @@ number_set(struct mg_options *options, const struct mg_option_row *row, struct m
     if (!mg_ok(read))
         return fail_with(INVALID, "%s: \"%.*s\" is not allowed; give %s from %s to %s", row->keyword,
                          (int) (value.length > 64 ? 64 : value.length), (const char *) value.bytes,
-                         row->type == MG_OPTION_DURATION ? "a duration such as 15m" : "a whole number", row->least,
-                         row->most);
+                         row->type == MG_OPTION_DURATION ? "a duration such as 15m" : "a whole number",
+                         row->least, row->most);
     TRY(number_read(row, mg_view_text(row->least), &least));
     TRY(number_read(row, mg_view_text(row->most), &most));
     if (number < least || number > most)
@@ -157,7 +158,8 @@ mg_option_set(struct mg_options *options, const struct mg_option_row *row, struc
     }
     if (row->type == MG_OPTION_CHOICE && !is_choice(row->most, value))
         return fail_with(INVALID, "%s: \"%.*s\" is not one of %s", row->keyword,
-                         (int) (value.length > 64 ? 64 : value.length), (const char *) value.bytes, row->most);
+                         (int) (value.length > 64 ? 64 : value.length), (const char *) value.bytes,
+                         row->most);
     char *text = NULL;
     TRY(mg_view_to_text(value, &text));
     char **field = field_of(options, row);

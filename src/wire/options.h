@@ -23,7 +23,8 @@ enum mg_option_type {
 #define MG_C_LIST const char *
 
 struct mg_options {
-#define OPTION(field, keyword, type, preset, least, most, readers, secret, english, japanese) MG_C_##type field;
+#define OPTION(field, keyword, type, preset, least, most, readers, secret, english, japanese) \
+    MG_C_##type field;
 #include "../../catalogue/options.def"
 #undef OPTION
 };

@@ -179,8 +179,8 @@ is_host_name(struct mg_view name)
         return false;
     for (size_t i = 0; i < name.length; i++) {
         const uint8_t c = name.bytes[i];
-        const bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == ':' ||
-                           c == '[' || c == ']';
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+                           c == ':' || c == '[' || c == ']';
         if (!plain)
             return false;
     }
@@ -200,9 +200,10 @@ get_host(struct mg_reader *reader, struct mg_gate_policy *policy, struct mg_gate
     TRY(get_text(reader, &host->sign_in_origin));
     host->origin = (enum mg_origin) origin;
     host->tenant = tenant_of(policy, tenant);
-    if (host->id == 0 || !is_host_name(host->name) || host->origin == MG_ORIGIN_NONE || host->tenant == NULL ||
-        (tenant == 0) != (host->origin == MG_ORIGIN_OPERATOR))
-        return fail_with(INVALID, "policy: host %.*s", (int) host->name.length, (const char *) host->name.bytes);
+    if (host->id == 0 || !is_host_name(host->name) || host->origin == MG_ORIGIN_NONE ||
+        host->tenant == NULL || (tenant == 0) != (host->origin == MG_ORIGIN_OPERATOR))
+        return fail_with(INVALID, "policy: host %.*s", (int) host->name.length,
+                         (const char *) host->name.bytes);
     return OK;
 }
 
@@ -352,7 +353,8 @@ check_head(struct mg_view file, uint64_t *ret_generation)
     TRY(mg_get_u64(&reader, &version));
     TRY(mg_get_u64(&reader, &generation));
     TRY(mg_get_u64(&reader, &length));
-    if (magic != POLICY_MAGIC || version != POLICY_VERSION || length != file.length - POLICY_HEAD - POLICY_DIGEST)
+    if (magic != POLICY_MAGIC || version != POLICY_VERSION ||
+        length != file.length - POLICY_HEAD - POLICY_DIGEST)
         return fail_with(INTEGRITY, "policy: head");
     uint8_t digest[POLICY_DIGEST];
     TRY(mg_policy_digest(mg_view_of(file.bytes, POLICY_HEAD),

@@ -13,6 +13,7 @@
 #define POLICY_TEXT_MOST 8192U
 #define POLICY_ROWS_MOST 1000000U
 
-CHECKED struct mg_status mg_policy_digest(struct mg_view head, struct mg_view body, uint8_t digest[POLICY_DIGEST]);
+CHECKED struct mg_status mg_policy_digest(struct mg_view head, struct mg_view body,
+                                          uint8_t digest[POLICY_DIGEST]);
 
 #endif

@@ -45,8 +45,8 @@ struct mg_policy_tenant {
     uint32_t id; /* 1 …; 0 stands for the operators */
     const char *name;
     enum mg_tenant_state state;
-    bool maintenance;          /* app paths get the maintenance page */
-    uint32_t retry_after_s;    /* told with it; 0: 60 */
+    bool maintenance;       /* app paths get the maintenance page */
+    uint32_t retry_after_s; /* told with it; 0: 60 */
     struct mg_policy_networks use, sign_in, administrators;
     int64_t idle_ms, absolute_ms; /* the gate holds sessions to these too; 0: only to their own */
     enum mg_csp_mode csp_mode;
@@ -60,9 +60,9 @@ struct mg_policy_host {
     const char *name; /* lower case, without port */
     uint32_t tenant_id;
     enum mg_origin origin;
-    const char *upstream;        /* value of $masugata_upstream, for instance "127.0.0.1:3000" */
-    const char *audience;        /* of the assertion */
-    const char *sign_in_origin;  /* "https://id.acme.localhost:8443" */
+    const char *upstream;       /* value of $masugata_upstream, for instance "127.0.0.1:3000" */
+    const char *audience;       /* of the assertion */
+    const char *sign_in_origin; /* "https://id.acme.localhost:8443" */
 };
 
 /* A rule for the paths below a prefix, on app hosts, on sign-in hosts and on the operators' too.
@@ -76,9 +76,9 @@ struct mg_policy_route {
     uint32_t roles; /* at least one of these bits; 0: any */
     struct mg_policy_networks networks;
     bool administrators_only_networks; /* the tenant's list for administrators holds here too */
-    uint32_t fresh_s; /* the sign-in is at most this old; 0: any age */
-    bool bearer;      /* Authorization: Bearer goes to the app without a session */
-    bool webhook;     /* unsafe methods from anywhere, no session (the app checks a signature) */
+    uint32_t fresh_s;                  /* the sign-in is at most this old; 0: any age */
+    bool bearer;                       /* Authorization: Bearer goes to the app without a session */
+    bool webhook;             /* unsafe methods from anywhere, no session (the app checks a signature) */
     const char *cors_origins; /* origins, separated by spaces, that may call it; "" or NULL: none */
 };
 
@@ -96,8 +96,9 @@ struct mg_policy {
 
 /* Writes the file and tells the workers through the session table. Its generation is larger than
  * any before. INVALID names what contradicts itself (an unknown tenant, the same host twice). */
-CHECKED struct mg_status mg_policy_publish(const char *directory, gid_t group, struct mg_session_writer *writer,
-                                           const struct mg_policy *policy, uint64_t *ret_generation);
+CHECKED struct mg_status mg_policy_publish(const char *directory, gid_t group,
+                                           struct mg_session_writer *writer, const struct mg_policy *policy,
+                                           uint64_t *ret_generation);
 
 /* The file's bytes alone, for tests. */
 #define MG_POLICY_MOST (256u << 20)

@@ -36,20 +36,22 @@ struct mg_refusal_count {
 
 /* ---- the authority --------------------------------------------------------------------------- */
 struct mg_refusal_drain;
-CHECKED struct mg_status mg_refusal_drain_open(const char *directory, gid_t group, struct mg_refusal_drain **ret_drain);
+CHECKED struct mg_status mg_refusal_drain_open(const char *directory, gid_t group,
+                                               struct mg_refusal_drain **ret_drain);
 void mg_refusal_drain_drop(struct mg_refusal_drain **drain);
 /* Visits what was counted up to the previous call, empties it, and sends the workers to that bank.
  * Call it every few seconds, from one thread. `ret_lost`: refusals that found no room. */
 typedef struct mg_status (*mg_refusal_visit)(void *context, const struct mg_refusal_count *count);
-CHECKED struct mg_status mg_refusal_drain_run(struct mg_refusal_drain *drain, struct mg_session_writer *writer,
-                                              mg_refusal_visit visit, void *context, uint64_t *ret_lost);
+CHECKED struct mg_status mg_refusal_drain_run(struct mg_refusal_drain *drain,
+                                              struct mg_session_writer *writer, mg_refusal_visit visit,
+                                              void *context, uint64_t *ret_lost);
 
 /* ---- a worker -------------------------------------------------------------------------------- */
 struct mg_refusal_ring;
 CHECKED struct mg_status mg_refusal_ring_open(const char *directory, struct mg_refusal_ring **ret_ring);
 void mg_refusal_ring_drop(struct mg_refusal_ring **ring);
 /* `epoch` is mg_session_wanted_refusal_epoch(). Never fails; a NULL ring counts nothing. */
-void mg_refusal_count(struct mg_refusal_ring *ring, uint64_t epoch, uint32_t tenant_id, enum mg_refusal reason,
-                      struct mg_address client, mg_instant now);
+void mg_refusal_count(struct mg_refusal_ring *ring, uint64_t epoch, uint32_t tenant_id,
+                      enum mg_refusal reason, struct mg_address client, mg_instant now);
 
 #endif

@@ -25,7 +25,7 @@ session_generation_drop(struct session_generation *generation)
     free(generation->chain_heads);
     free(generation->chain_next);
     free(generation->fresh);
-    *generation = (struct session_generation) {.seen_fd = -1};
+    *generation = (struct session_generation){.seen_fd = -1};
 }
 
 static struct mg_status
@@ -51,7 +51,8 @@ point_into(struct session_generation *generation, void *base)
 
 /* Makes a file of that size whose pages exist: a full tmpfs fails here and not as a signal later. */
 static struct mg_status
-create_file(const struct mg_session_writer *writer, const char *path, uint64_t bytes, mode_t mode, int *ret_fd)
+create_file(const struct mg_session_writer *writer, const char *path, uint64_t bytes, mode_t mode,
+            int *ret_fd)
 {
     (void) unlink(path);
     OWN_FD fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -95,7 +96,7 @@ create_table(const struct mg_session_writer *writer, struct session_generation *
         return fail_errno("map %s", path);
     (void) madvise(base, bytes, MADV_HUGEPAGE);
     point_into(generation, base);
-    *generation->header = (struct session_header) {
+    *generation->header = (struct session_header){
         .magic = SESSION_MAGIC,
         .version = SESSION_VERSION,
         .header_bytes = SESSION_HEADER,
@@ -250,7 +251,8 @@ open_seen(struct mg_session_writer *writer, struct session_generation *generatio
     struct seen_header header;
     if (pread(generation->seen_fd, &header, sizeof header, 0) != sizeof header ||
         header.magic != SEEN_MAGIC || header.generation != generation->number ||
-        header.capacity != generation->capacity || (uint64_t) found.st_size != seen_file_bytes(generation->capacity))
+        header.capacity != generation->capacity ||
+        (uint64_t) found.st_size != seen_file_bytes(generation->capacity))
         return fail_with(INTEGRITY, "%s does not belong to the session table", path);
     return OK;
 }

@@ -40,7 +40,7 @@ enum {
     HOT_GUARD, /* sequence | tenant << 32 */
     HOT_HASH,  /* four words */
     HOT_ID = HOT_HASH + 4,
-    HOT_TIMES, /* expires_s | (idle_s << 8 | flags << 2 | origin) << 32 */
+    HOT_TIMES,  /* expires_s | (idle_s << 8 | flags << 2 | origin) << 32 */
     HOT_RIGHTS, /* roles | host << 32 */
     HOT_WORDS
 };

@@ -219,7 +219,7 @@ unpack(const struct mg_session_reader *reader, const uint64_t copy[HOT_WORDS], u
        struct mg_session_hot *hot)
 {
     const uint32_t packed = (uint32_t) (copy[HOT_TIMES] >> 32);
-    *hot = (struct mg_session_hot) {
+    *hot = (struct mg_session_hot){
         .session_id = copy[HOT_ID],
         .slot = slot,
         .sequence = copy[HOT_GUARD],
@@ -230,7 +230,7 @@ unpack(const struct mg_session_reader *reader, const uint64_t copy[HOT_WORDS], u
         .expires_s = (uint32_t) copy[HOT_TIMES],
         .idle_s = packed >> 8,
         .flags = (packed >> 2) & MG_SESSION_FLAGS_MOST,
-        .origin = (enum mg_origin) (packed & 3),
+        .origin = (enum mg_origin)(packed & 3),
     };
 }
 
@@ -251,7 +251,9 @@ last_used_s(const struct mg_session_reader *reader, const struct mg_session_hot 
     const uint32_t mark_s = mg_session_seen_s(reader, hot);
     if (mark_s != 0)
         return mark_s;
-    return (uint32_t) (atomic_load_explicit(&reader->cold[hot->slot].words[COLD_TIMES], memory_order_relaxed) >> 32);
+    return (
+        uint32_t) (atomic_load_explicit(&reader->cold[hot->slot].words[COLD_TIMES], memory_order_relaxed) >>
+                   32);
 }
 
 void
@@ -319,7 +321,8 @@ mg_session_still(const struct mg_session_reader *reader, const struct mg_session
 {
     if (!is_current(reader) || hot->generation != reader->generation || hot->slot >= reader->capacity)
         return false;
-    return atomic_load_explicit(&reader->hot[hot->slot].words[HOT_GUARD], memory_order_acquire) == hot->sequence;
+    return atomic_load_explicit(&reader->hot[hot->slot].words[HOT_GUARD], memory_order_acquire) ==
+           hot->sequence;
 }
 
 bool
@@ -335,7 +338,7 @@ mg_session_cold_read(const struct mg_session_reader *reader, const struct mg_ses
     atomic_thread_fence(memory_order_acquire);
     if (!mg_session_still(reader, hot))
         return false;
-    *ret_cold = (struct mg_session_cold) {
+    *ret_cold = (struct mg_session_cold){
         .user_id = user, .family_id = family, .authenticated_at = (mg_instant) (uint32_t) times * 1000};
     return true;
 }
@@ -343,18 +346,22 @@ mg_session_cold_read(const struct mg_session_reader *reader, const struct mg_ses
 int64_t
 mg_session_last_heartbeat(const struct mg_session_reader *reader)
 {
-    return reader->header == NULL ? 0 : atomic_load_explicit(&reader->header->heartbeat_ms, memory_order_relaxed);
+    return reader->header == NULL ? 0
+                                  : atomic_load_explicit(&reader->header->heartbeat_ms, memory_order_relaxed);
 }
 
 uint64_t
 mg_session_wanted_policy(const struct mg_session_reader *reader)
 {
-    return reader->header == NULL ? UINT64_MAX
-                                  : atomic_load_explicit(&reader->header->wanted_policy, memory_order_acquire);
+    return reader->header == NULL
+               ? UINT64_MAX
+               : atomic_load_explicit(&reader->header->wanted_policy, memory_order_acquire);
 }
 
 uint64_t
 mg_session_wanted_refusal_epoch(const struct mg_session_reader *reader)
 {
-    return reader->header == NULL ? 0 : atomic_load_explicit(&reader->header->refusal_epoch, memory_order_acquire);
+    return reader->header == NULL
+               ? 0
+               : atomic_load_explicit(&reader->header->refusal_epoch, memory_order_acquire);
 }

@@ -167,7 +167,7 @@ session_slot_read(const struct session_generation *generation, uint64_t slot, st
         hash[i] = word(generation, slot, HOT_HASH + i);
     const uint64_t times = word(generation, slot, HOT_TIMES), rights = word(generation, slot, HOT_RIGHTS);
     const uint64_t moments = cold_word(generation, slot, COLD_TIMES);
-    *ret_session = (struct mg_session) {
+    *ret_session = (struct mg_session){
         .session_id = word(generation, slot, HOT_ID),
         .user_id = cold_word(generation, slot, COLD_USER),
         .family_id = cold_word(generation, slot, COLD_FAMILY),
@@ -175,7 +175,7 @@ session_slot_read(const struct session_generation *generation, uint64_t slot, st
         .host_id = (uint32_t) (rights >> 32),
         .roles = (uint32_t) rights,
         .flags = (uint8_t) (times >> 34 & MG_SESSION_FLAGS_MOST),
-        .origin = (enum mg_origin) (times >> 32 & 3),
+        .origin = (enum mg_origin)(times >> 32 & 3),
         .authenticated_at = (mg_instant) (uint32_t) moments * 1000,
         .expires_at = (mg_instant) (uint32_t) times * 1000,
         .idle_ms = (int64_t) (times >> 40) * 1000,

@@ -36,11 +36,11 @@ struct mg_session {
     uint8_t token_hash[MG_TOKEN_HASH]; /* SHA-256 of the 32 bytes in the cookie */
     uint64_t session_id;               /* 1 … 2^63-1 */
     uint64_t user_id;
-    uint64_t family_id;  /* one sign-in is one family */
-    uint32_t tenant_id;  /* 0 for operators */
-    uint32_t host_id;    /* mg_policy_host.id it is bound to; 0: any host of the tenant and origin */
-    uint32_t roles;      /* bits; their names are the policy's business */
-    uint8_t flags;       /* at most MG_SESSION_FLAGS_MOST */
+    uint64_t family_id; /* one sign-in is one family */
+    uint32_t tenant_id; /* 0 for operators */
+    uint32_t host_id;   /* mg_policy_host.id it is bound to; 0: any host of the tenant and origin */
+    uint32_t roles;     /* bits; their names are the policy's business */
+    uint8_t flags;      /* at most MG_SESSION_FLAGS_MOST */
     enum mg_origin origin;
     mg_instant authenticated_at; /* for rules that ask for a fresh sign-in */
     mg_instant expires_at;       /* absolute end; kept in whole seconds, rounded down */
@@ -160,8 +160,8 @@ CHECKED struct mg_status mg_session_reader_follow(struct mg_session_reader *read
 
 /* `ret_hot` is filled for FOUND only. Stores a last-seen mark when `mark` is set. */
 enum mg_session_answer mg_session_lookup(struct mg_session_reader *reader,
-                                         const uint8_t token_hash[MG_TOKEN_HASH], mg_instant now,
-                                         bool mark, struct mg_session_hot *ret_hot);
+                                         const uint8_t token_hash[MG_TOKEN_HASH], mg_instant now, bool mark,
+                                         struct mg_session_hot *ret_hot);
 
 /* True as long as nothing about the session changed since the lookup: one load. False means: look
  * it up again. Does not judge time. */

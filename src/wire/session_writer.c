@@ -14,9 +14,9 @@ unlock(pthread_mutex_t **lock)
 }
 
 /* Holds the writer's lock until the scope ends. */
-#define LOCKED(writer)                                                          \
-    mg_must(pthread_mutex_lock(&(writer)->lock) == 0);                          \
-    MG_CLEANUP(unlock) pthread_mutex_t *locked_ = &(writer)->lock;              \
+#define LOCKED(writer)                                             \
+    mg_must(pthread_mutex_lock(&(writer)->lock) == 0);             \
+    MG_CLEANUP(unlock) pthread_mutex_t *locked_ = &(writer)->lock; \
     (void) locked_
 
 void
@@ -41,7 +41,8 @@ claim(struct mg_session_writer *writer)
     if (writer->lock_fd < 0)
         return fail_errno("open %s", path);
     if (flock(writer->lock_fd, LOCK_EX | LOCK_NB) != 0)
-        return errno == EWOULDBLOCK ? fail_with(BUSY, "%s: another writer", path) : fail_errno("lock %s", path);
+        return errno == EWOULDBLOCK ? fail_with(BUSY, "%s: another writer", path)
+                                    : fail_errno("lock %s", path);
     return OK;
 }
 
@@ -142,7 +143,8 @@ mg_session_put(struct mg_session_writer *writer, const struct mg_session *sessio
 static bool
 matches(const struct mg_session *session, const struct mg_session_match *match)
 {
-    return (match->token_hash == NULL || memcmp(match->token_hash, session->token_hash, MG_TOKEN_HASH) == 0) &&
+    return (match->token_hash == NULL ||
+            memcmp(match->token_hash, session->token_hash, MG_TOKEN_HASH) == 0) &&
            (match->session_id == 0 || match->session_id == session->session_id) &&
            (match->user_id == 0 || match->user_id == session->user_id) &&
            (match->family_id == 0 || match->family_id == session->family_id) &&
@@ -182,7 +184,8 @@ struct mg_status
 mg_session_remove(struct mg_session_writer *writer, const struct mg_session_match *match, uint64_t *ret_count)
 {
     if (match->token_hash == NULL && match->session_id == 0 && match->user_id == 0 && match->family_id == 0 &&
-        match->tenant_id == 0 && match->host_id == 0 && match->origin == MG_ORIGIN_NONE && match->expired_at == 0)
+        match->tenant_id == 0 && match->host_id == 0 && match->origin == MG_ORIGIN_NONE &&
+        match->expired_at == 0)
         return fail_with(INVALID, "a revocation that names nobody");
     LOCKED(writer);
     struct session_generation *generation = &writer->current;
@@ -253,7 +256,8 @@ struct seen_row {
 
 /* The rows of one chunk of slots; false past the end. */
 static bool
-seen_chunk(struct mg_session_writer *writer, uint64_t first, uint32_t since_s, struct seen_row *rows, size_t *ret_count)
+seen_chunk(struct mg_session_writer *writer, uint64_t first, uint32_t since_s, struct seen_row *rows,
+           size_t *ret_count)
 {
     LOCKED(writer);
     const struct session_generation *generation = &writer->current;
@@ -270,20 +274,22 @@ seen_chunk(struct mg_session_writer *writer, uint64_t first, uint32_t since_s, s
         struct mg_session session;
         session_slot_read(generation, first + i, &session);
         if ((uint32_t) (marks[i] >> 32) == (uint32_t) session.session_id)
-            rows[count++] = (struct seen_row) {.session_id = session.session_id,
-                                               .user_id = session.user_id,
-                                               .seen_at = (mg_instant) (uint32_t) marks[i] * 1000};
+            rows[count++] = (struct seen_row){.session_id = session.session_id,
+                                              .user_id = session.user_id,
+                                              .seen_at = (mg_instant) (uint32_t) marks[i] * 1000};
     }
     *ret_count = count;
     return true;
 }
 
 struct mg_status
-mg_session_seen_walk(struct mg_session_writer *writer, mg_instant since, mg_session_visit visit, void *context)
+mg_session_seen_walk(struct mg_session_writer *writer, mg_instant since, mg_session_visit visit,
+                     void *context)
 {
     struct seen_row rows[SEEN_CHUNK];
     size_t count = 0;
-    for (uint64_t first = 0; seen_chunk(writer, first, session_seconds(since), rows, &count); first += SEEN_CHUNK)
+    for (uint64_t first = 0; seen_chunk(writer, first, session_seconds(since), rows, &count);
+         first += SEEN_CHUNK)
         for (size_t i = 0; i < count; i++)
             TRY(visit(context, rows[i].session_id, rows[i].user_id, rows[i].seen_at));
     return OK;
@@ -336,7 +342,7 @@ mg_session_usage_of(struct mg_session_writer *writer)
 {
     LOCKED(writer);
     const struct session_generation *generation = &writer->current;
-    return (struct mg_session_usage) {
+    return (struct mg_session_usage){
         .sessions = generation->sessions,
         .tombstones = generation->tombstones,
         .capacity = generation->capacity,

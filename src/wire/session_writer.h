@@ -35,10 +35,12 @@ struct mg_session_writer {
 };
 
 CHECKED struct mg_status session_generation_open(struct mg_session_writer *writer,
-                                                 struct session_generation *ret_generation, uint64_t *ret_repaired);
+                                                 struct session_generation *ret_generation,
+                                                 uint64_t *ret_repaired);
 /* An empty one under temporary names. */
 CHECKED struct mg_status session_generation_create(struct mg_session_writer *writer, uint64_t number,
-                                                   uint64_t capacity, struct session_generation *ret_generation);
+                                                   uint64_t capacity,
+                                                   struct session_generation *ret_generation);
 /* Makes a created generation the current one for every reader. */
 CHECKED struct mg_status session_generation_install(struct mg_session_writer *writer,
                                                     struct session_generation *next);
@@ -50,10 +52,11 @@ CHECKED struct mg_status session_file_retire(const char *path);
 
 /* Slots of one generation. */
 uint64_t session_slot_find(const struct session_generation *generation, const uint64_t words[4]);
-CHECKED struct mg_status session_slot_put(struct session_generation *generation, const struct mg_session *session,
-                                          uint64_t *ret_slot);
+CHECKED struct mg_status session_slot_put(struct session_generation *generation,
+                                          const struct mg_session *session, uint64_t *ret_slot);
 void session_slot_clear(struct session_generation *generation, uint64_t slot);
-void session_slot_read(const struct session_generation *generation, uint64_t slot, struct mg_session *ret_session);
+void session_slot_read(const struct session_generation *generation, uint64_t slot,
+                       struct mg_session *ret_session);
 bool session_slot_live(const struct session_generation *generation, uint64_t slot);
 void session_chain_add(struct session_generation *generation, uint64_t slot);
 uint64_t session_chain_bucket(const struct session_generation *generation, uint64_t user_id);

@@ -40,7 +40,7 @@ static struct mg_request_audit_append
 request_of(uint64_t i, char name[64])
 {
     (void) snprintf(name, 64, "user-%06llu@example.co.jp", (unsigned long long) (i % 5000));
-    return (struct mg_request_audit_append) {
+    return (struct mg_request_audit_append){
         .event = MG_EVENT_sign_in,
         .tenant = i % 20,
         .actor_kind = MG_ACTOR_USER,
@@ -66,7 +66,8 @@ check(struct mg_status status, const char *what)
 {
     if (mg_ok(status))
         return;
-    (void) fprintf(stderr, "%s: %s: %s at %s\n", what, mg_error_row(status.code)->name, status.detail, status.where);
+    (void) fprintf(stderr, "%s: %s: %s at %s\n", what, mg_error_row(status.code)->name, status.detail,
+                   status.where);
     mg_rig_stop(&rig);
     exit(3);
 }
@@ -75,10 +76,11 @@ static void
 print(const char *what, double *samples, size_t count, double seconds)
 {
     qsort(samples, count, sizeof *samples, compare);
-    (void) printf("{\"measurement\":\"%s\",\"records\":%zu,\"seconds\":%.3f,\"per_second\":%.0f,\"p50_ms\":%.3f,"
-                  "\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"most_ms\":%.3f}\n",
-                  what, count, seconds, (double) count / seconds, samples[count / 2], samples[count * 99 / 100],
-                  samples[count * 999 / 1000], samples[count - 1]);
+    (void) printf(
+        "{\"measurement\":\"%s\",\"records\":%zu,\"seconds\":%.3f,\"per_second\":%.0f,\"p50_ms\":%.3f,"
+        "\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"most_ms\":%.3f}\n",
+        what, count, seconds, (double) count / seconds, samples[count / 2], samples[count * 99 / 100],
+        samples[count * 999 / 1000], samples[count - 1]);
     (void) fflush(stdout);
 }
 

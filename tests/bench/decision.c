@@ -2,10 +2,10 @@
  * network, route rule) beside its parts, on tables of that many sessions (default 1 and 10 million).
  * Prints the median and the 99th percentile of batches, in nanoseconds a decision, and the shared
  * memory a session takes. Sessions are visited at random, as visitors come. */
+#include "gate/decision.h"
 #include "base/io.h"
 #include "base/secret.h"
 #include "gate/cookies.h"
-#include "gate/decision.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,20 +85,27 @@ fill_policy(const char *directory, struct mg_session_writer *writer)
     static struct mg_policy_route routes[TENANTS * ROUTES];
     static char names[TENANTS][32], prefixes[ROUTES][32];
     for (uint32_t i = 0; i < NETWORKS; i++)
-        networks[i] = (struct mg_network) {.address = {0, 0xFFFF00000000ULL | (uint64_t) (10 + 2 * i) << 24}, .prefix = 96 + 8};
+        networks[i] = (struct mg_network){.address = {0, 0xFFFF00000000ULL | (uint64_t) (10 + 2 * i) << 24},
+                                          .prefix = 96 + 8};
     const struct mg_policy_networks list = {.restricted = true, .rows = networks, .count = NETWORKS};
     for (uint32_t i = 0; i < ROUTES; i++)
         (void) snprintf(prefixes[i], sizeof prefixes[i], "/area-%u/admin", i);
     for (uint32_t t = 0; t < TENANTS; t++) {
         (void) snprintf(names[t], sizeof names[t], "tenant-%u.localhost", t + 1);
-        tenants[t] = (struct mg_policy_tenant) {.id = t + 1, .name = names[t], .state = MG_TENANT_ACTIVE, .use = list,
-                                                .idle_ms = 900000};
-        hosts[t] = (struct mg_policy_host) {.id = t + 1, .name = names[t], .tenant_id = t + 1, .origin = MG_ORIGIN_APP};
+        tenants[t] = (struct mg_policy_tenant){
+            .id = t + 1, .name = names[t], .state = MG_TENANT_ACTIVE, .use = list, .idle_ms = 900000};
+        hosts[t] = (struct mg_policy_host){
+            .id = t + 1, .name = names[t], .tenant_id = t + 1, .origin = MG_ORIGIN_APP};
         for (uint32_t i = 0; i < ROUTES; i++)
-            routes[t * ROUTES + i] = (struct mg_policy_route) {.tenant_id = t + 1, .prefix = prefixes[i], .roles = 1};
+            routes[t * ROUTES + i] =
+                (struct mg_policy_route){.tenant_id = t + 1, .prefix = prefixes[i], .roles = 1};
     }
-    const struct mg_policy policy = {.tenants = tenants, .tenant_count = TENANTS, .hosts = hosts, .host_count = TENANTS,
-                                     .routes = routes, .route_count = (size_t) TENANTS * ROUTES};
+    const struct mg_policy policy = {.tenants = tenants,
+                                     .tenant_count = TENANTS,
+                                     .hosts = hosts,
+                                     .host_count = TENANTS,
+                                     .routes = routes,
+                                     .route_count = (size_t) TENANTS * ROUTES};
     uint64_t generation;
     stop_on(mg_policy_publish(directory, (gid_t) -1, writer, &policy, &generation));
 }
@@ -115,13 +122,15 @@ make_visit(uint64_t id, struct visit *visit)
     token_of(id, token);
     OWN_BUFFER(text, 64);
     stop_on(mg_base64url(mg_view_of(token, sizeof token), &text));
-    visit->cookie_length = (size_t) snprintf(visit->cookie, sizeof visit->cookie, "a=b; " MG_SESSION_COOKIE "=%s", mg_buffer_text(&text));
-    visit->host_length =
-        (size_t) snprintf(visit->host, sizeof visit->host, "tenant-%u.localhost", (unsigned) (id % TENANTS + 1));
+    visit->cookie_length = (size_t) snprintf(visit->cookie, sizeof visit->cookie,
+                                             "a=b; " MG_SESSION_COOKIE "=%s", mg_buffer_text(&text));
+    visit->host_length = (size_t) snprintf(visit->host, sizeof visit->host, "tenant-%u.localhost",
+                                           (unsigned) (id % TENANTS + 1));
 }
 
 static bool
-decide(const struct mg_gate_policy *policy, struct mg_session_reader *reader, const struct visit *visit, mg_instant now)
+decide(const struct mg_gate_policy *policy, struct mg_session_reader *reader, const struct visit *visit,
+       mg_instant now)
 {
     struct mg_tokens tokens;
     tokens.count = 0;
@@ -189,11 +198,12 @@ run(uint64_t count)
     const struct mg_session_usage usage = mg_session_usage_of(writer);
     const double began = now_ns();
     uint64_t removed;
-    stop_on(mg_session_remove(writer, &(struct mg_session_match) {.user_id = count / 2}, &removed));
+    stop_on(mg_session_remove(writer, &(struct mg_session_match){.user_id = count / 2}, &removed));
     const double revoked_ns = now_ns() - began;
     mg_must(removed == 1);
     printf("%10llu sessions: median %4.0f ns, p99 %4.0f ns, %3.0f B a session, revoke by user %.1f us\n",
-           (unsigned long long) count, median, late, (double) usage.shared_bytes / (double) usage.sessions, revoked_ns / 1000);
+           (unsigned long long) count, median, late, (double) usage.shared_bytes / (double) usage.sessions,
+           revoked_ns / 1000);
     (void) fflush(stdout);
     stop_on(mg_tree_remove(directory));
 }

@@ -46,9 +46,10 @@ fake_processes(struct mg_observer *observer, struct mg_observed_process *rows, s
     assert_true(MG_COUNT(names) <= most);
     for (size_t i = 0; i < MG_COUNT(names); i++) {
         const bool canary = strcmp(names[i], "canary") == 0;
-        rows[i] = (struct mg_observed_process) {.pid = canary ? world.canary_pid : 100 + i};
+        rows[i] = (struct mg_observed_process){.pid = canary ? world.canary_pid : 100 + i};
         assert_ok(mg_view_copy(mg_view_text(names[i]), rows[i].name, sizeof rows[i].name));
-        assert_ok(mg_view_copy(mg_view_text(canary ? world.canary_state : "running"), rows[i].state, sizeof rows[i].state));
+        assert_ok(mg_view_copy(mg_view_text(canary ? world.canary_state : "running"), rows[i].state,
+                               sizeof rows[i].state));
     }
     *ret_count = MG_COUNT(names);
     return OK;
@@ -63,7 +64,8 @@ fake_crash(struct mg_observer *observer)
     return OK;
 }
 
-static const struct mg_observer_ops ops = {.fetch = fake_fetch, .processes = fake_processes, .crash_canary = fake_crash};
+static const struct mg_observer_ops ops = {
+    .fetch = fake_fetch, .processes = fake_processes, .crash_canary = fake_crash};
 
 static enum mg_verdict
 verdict_of(enum mg_control control)
@@ -166,8 +168,12 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_WORLD(COMPLIANCE_04_holds), IN_WORLD(COMPLIANCE_04_breaks), IN_WORLD(COMPLIANCE_04_breaks_for_another_party),
-        IN_WORLD(IDENTITY_06_holds),   IN_WORLD(IDENTITY_06_breaks),   IN_WORLD(MONITORING_07_holds),
+        IN_WORLD(COMPLIANCE_04_holds),
+        IN_WORLD(COMPLIANCE_04_breaks),
+        IN_WORLD(COMPLIANCE_04_breaks_for_another_party),
+        IN_WORLD(IDENTITY_06_holds),
+        IN_WORLD(IDENTITY_06_breaks),
+        IN_WORLD(MONITORING_07_holds),
         IN_WORLD(MONITORING_07_breaks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

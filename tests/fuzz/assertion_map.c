@@ -1,6 +1,6 @@
 /* A worker's reader of the assertion map: the input overwrites entries of a good one. */
-#include "shared_file.h"
 #include "wire/assertion_map.h"
+#include "shared_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -15,7 +15,8 @@ good_map(void)
     OWN(assertion_writer) writer = NULL;
     mg_must(mg_ok(mg_assertion_writer_open(shared_directory(), 8, (gid_t) -1, &writer)));
     for (uint64_t id = 1; id <= 8; id++) {
-        const struct mg_assertion row = {.not_before = NOW, .expires = NOW + 300000, .token = mg_view_text("token")};
+        const struct mg_assertion row = {
+            .not_before = NOW, .expires = NOW + 300000, .token = mg_view_text("token")};
         mg_must(mg_ok(mg_assertion_put(writer, id, &row, 1, NOW)));
     }
     char path[MG_PATH];

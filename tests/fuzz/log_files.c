@@ -1,6 +1,6 @@
-/* What a stranger may put into a copy of the audit log, by the first byte of the input: a tile's path, an entry
- * bundle, a checkpoint's text, a proof and what it proves, a leaf. What is accepted must be exactly what we would
- * have written. */
+/* What a stranger may put into a copy of the audit log, by the first byte of the input: a tile's path, an
+ * entry bundle, a checkpoint's text, a proof and what it proves, a leaf. What is accepted must be exactly
+ * what we would have written. */
 #include "domain/merkle.h"
 #include "ports/audit_leaf.h"
 #include "wire/tlog.h"
@@ -85,7 +85,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
-    static void (*const tries[])(struct mg_view input) = {path_try, bundle_try, checkpoint_try, proof_try, leaf_try};
+    static void (*const tries[])(struct mg_view input) = {path_try, bundle_try, checkpoint_try, proof_try,
+                                                          leaf_try};
     if (length != 0)
         tries[bytes[0] % MG_COUNT(tries)](mg_view_of(bytes + 1, length - 1));
     return 0;

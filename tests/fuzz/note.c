@@ -1,5 +1,6 @@
-/* Signed notes and verifier keys, by the first byte. A key that is accepted prints as it was read; a note is taken
- * apart within its bytes and, unless it is the specification's example, verifies under no key of ours. */
+/* Signed notes and verifier keys, by the first byte. A key that is accepted prints as it was read; a note is
+ * taken apart within its bytes and, unless it is the specification's example, verifies under no key of ours.
+ */
 #include "wire/note.h"
 
 static const char example_key[] = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";

@@ -1,6 +1,6 @@
 /* What people type as a new password or a sign-in name: judged without end or overflow. */
-#include "domain/login.h"
 #include "domain/password_policy.h"
+#include "domain/login.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

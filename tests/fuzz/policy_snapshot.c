@@ -13,7 +13,7 @@ look_around(const struct mg_gate_policy *policy)
         const struct mg_gate_host *host = mg_gate_host_find(policy, policy->hosts[i].name);
         mg_must(host == &policy->hosts[i]);
         (void) mg_gate_route_find(host, mg_view_text("/a/b"));
-        (void) mg_network_set_has(&host->tenant->use, (struct mg_address) {1, 2});
+        (void) mg_network_set_has(&host->tenant->use, (struct mg_address){1, 2});
     }
     (void) mg_gate_host_find(policy, mg_view_text("nobody"));
 }
@@ -29,7 +29,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (int i = 0; i < 8; i++)
             file.bytes[24 + i] = (uint8_t) ((uint64_t) length >> (8 * i));
         if (!mg_ok(mg_policy_digest(mg_view_of(file.bytes, POLICY_HEAD),
-                                    mg_view_of(file.bytes + POLICY_HEAD + POLICY_DIGEST, length), file.bytes + POLICY_HEAD)))
+                                    mg_view_of(file.bytes + POLICY_HEAD + POLICY_DIGEST, length),
+                                    file.bytes + POLICY_HEAD)))
             return 0;
     }
     OWN(gate_policy) policy = NULL;

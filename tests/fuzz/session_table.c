@@ -28,8 +28,13 @@ good_table(void)
     struct mg_session_report report;
     mg_must(mg_ok(mg_session_writer_open(shared_directory(), 64, (gid_t) -1, &writer, &report)));
     for (uint64_t id = 1; id <= 20; id++) {
-        struct mg_session session = {.session_id = id, .user_id = id, .tenant_id = 1, .origin = MG_ORIGIN_APP, .idle_ms = 900000,
-                                     .expires_at = NOW + 1000000, .last_seen_at = NOW};
+        struct mg_session session = {.session_id = id,
+                                     .user_id = id,
+                                     .tenant_id = 1,
+                                     .origin = MG_ORIGIN_APP,
+                                     .idle_ms = 900000,
+                                     .expires_at = NOW + 1000000,
+                                     .last_seen_at = NOW};
         token_hash(id, session.token_hash);
         mg_must(mg_ok(mg_session_put(writer, &session)));
     }
@@ -45,7 +50,8 @@ keep_marks(void)
     struct session_header header;
     memcpy(&header, good_table()->bytes, sizeof header);
     static uint64_t marks[1024];
-    const struct seen_header head = {.magic = SEEN_MAGIC, .generation = header.generation, .capacity = header.capacity};
+    const struct seen_header head = {
+        .magic = SEEN_MAGIC, .generation = header.generation, .capacity = header.capacity};
     memcpy(marks, &head, sizeof head);
     char name[32];
     (void) snprintf(name, sizeof name, "seen.%llu", (unsigned long long) header.generation);
@@ -76,8 +82,13 @@ take_over(void)
     OWN(session_writer) writer = NULL;
     struct mg_session_report report;
     mg_must(mg_ok(mg_session_writer_open(shared_directory(), 64, (gid_t) -1, &writer, &report)));
-    struct mg_session session = {.session_id = 99, .user_id = 9, .tenant_id = 1, .origin = MG_ORIGIN_APP, .expires_at = NOW + 1000000,
-                                 .idle_ms = 900000, .last_seen_at = NOW};
+    struct mg_session session = {.session_id = 99,
+                                 .user_id = 9,
+                                 .tenant_id = 1,
+                                 .origin = MG_ORIGIN_APP,
+                                 .expires_at = NOW + 1000000,
+                                 .idle_ms = 900000,
+                                 .last_seen_at = NOW};
     token_hash(99, session.token_hash);
     mg_must(mg_ok(mg_session_put(writer, &session)));
     OWN(session_reader) reader = NULL;
@@ -85,7 +96,7 @@ take_over(void)
     struct mg_session_hot hot;
     mg_must(mg_session_lookup(reader, session.token_hash, NOW, false, &hot) == MG_SESSION_FOUND);
     uint64_t count;
-    mg_must(mg_ok(mg_session_remove(writer, &(struct mg_session_match) {.user_id = 9}, &count)));
+    mg_must(mg_ok(mg_session_remove(writer, &(struct mg_session_match){.user_id = 9}, &count)));
     mg_must(mg_session_lookup(reader, session.token_hash, NOW, false, &hot) == MG_SESSION_NONE);
 }
 
@@ -104,7 +115,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct session_header header;
         memcpy(&header, table.bytes, sizeof header);
         header.checksum = session_header_checksum(&header);
-        memcpy(table.bytes + offsetof(struct session_header, checksum), &header.checksum, sizeof header.checksum);
+        memcpy(table.bytes + offsetof(struct session_header, checksum), &header.checksum,
+               sizeof header.checksum);
     }
     if ((data[2] & 2) != 0)
         table.length -= at;

@@ -57,7 +57,8 @@ failures_have_their_codes(void **state)
     assert_ok(server_connect(&server, &database));
     assert_ok(mg_database_script(database, "CREATE TABLE one (a bigint PRIMARY KEY, b text NOT NULL)"));
     assert_ok(mg_query(database, NULL, "INSERT INTO one VALUES ($1, $2)", MG_I64(1), MG_STRING("b")));
-    assert_code(mg_query(database, NULL, "INSERT INTO one VALUES ($1, $2)", MG_I64(1), MG_STRING("b")), EXISTS);
+    assert_code(mg_query(database, NULL, "INSERT INTO one VALUES ($1, $2)", MG_I64(1), MG_STRING("b")),
+                EXISTS);
     assert_code(mg_query(database, NULL, "INSERT INTO one VALUES ($1, $2)", MG_I64(2), MG_NULL), INVALID);
     assert_code(mg_query(database, NULL, "SELECT * FROM nowhere"), NOT_FOUND);
     assert_code(mg_query(database, NULL, "SELEC"), DATABASE);
@@ -168,7 +169,8 @@ pool_serves_threads_within_its_bound(void **state)
     assert_ok(mg_database_pool_take(pool, 0, &three));
     assert_code(mg_database_pool_take(pool, 50, &four), BUSY);
     OWN(rows) rows = NULL;
-    assert_ok(mg_query(one, &rows, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'masugata'"));
+    assert_ok(
+        mg_query(one, &rows, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'masugata'"));
     assert_true(mg_rows_i64(rows, 0, 0) <= 3);
     mg_database_drop(&one);
     mg_database_drop(&two);
@@ -229,8 +231,9 @@ instance_is_as_it_is_declared(void **state)
     assert_true(mg_view_is(mg_rows_text(rows, 0, 3), "16MB"));
     assert_true(mg_view_is(mg_rows_text(rows, 0, 4), "scram-sha-256"));
     mg_rows_drop(&rows);
-    assert_ok(mg_query(database, &rows, "SELECT count(*) FROM pg_hba_file_rules WHERE error IS NOT NULL OR "
-                                        "auth_method NOT IN ('scram-sha-256', 'reject')"));
+    assert_ok(mg_query(database, &rows,
+                       "SELECT count(*) FROM pg_hba_file_rules WHERE error IS NOT NULL OR "
+                       "auth_method NOT IN ('scram-sha-256', 'reject')"));
     assert_int_equal(mg_rows_i64(rows, 0, 0), 0);
     mg_rows_drop(&rows);
     assert_ok(mg_query(database, &rows, "SELECT count(*) FROM pg_file_settings WHERE error IS NOT NULL"));

@@ -52,11 +52,11 @@ each_runs_once_and_in_order(void **state)
     (void) state;
     OWN(database) database = database_make("once");
     int applied = 0;
-    assert_ok(mg_migrations_run(database, &(struct mg_migrations) {good, 2}, &applied));
+    assert_ok(mg_migrations_run(database, &(struct mg_migrations){good, 2}, &applied));
     assert_int_equal(applied, 2);
-    assert_ok(mg_migrations_run(database, &(struct mg_migrations) {good, 3}, &applied));
+    assert_ok(mg_migrations_run(database, &(struct mg_migrations){good, 3}, &applied));
     assert_int_equal(applied, 1);
-    assert_ok(mg_migrations_run(database, &(struct mg_migrations) {good, 3}, &applied));
+    assert_ok(mg_migrations_run(database, &(struct mg_migrations){good, 3}, &applied));
     assert_int_equal(applied, 0);
     OWN(rows) rows = NULL;
     assert_ok(mg_query(database, &rows, "SELECT n, t FROM a"));
@@ -69,9 +69,9 @@ newer_schema_is_refused_and_untouched(void **state)
     (void) state;
     OWN(database) database = database_make("newer");
     int applied = 0;
-    assert_ok(mg_migrations_run(database, &(struct mg_migrations) {good, 3}, &applied));
+    assert_ok(mg_migrations_run(database, &(struct mg_migrations){good, 3}, &applied));
     applied = -1;
-    assert_code(mg_migrations_run(database, &(struct mg_migrations) {good, 2}, &applied), NEWER_SCHEMA);
+    assert_code(mg_migrations_run(database, &(struct mg_migrations){good, 2}, &applied), NEWER_SCHEMA);
     assert_int_equal(applied, -1);
 }
 
@@ -82,11 +82,11 @@ failing_migration_leaves_nothing_of_itself(void **state)
     OWN(database) database = database_make("failing");
     const struct mg_migration bad[] = {good[0], {2, "bad", "CREATE TABLE b (n bigint); SELECT 1/0;"}};
     int applied = 0;
-    const struct mg_status status = mg_migrations_run(database, &(struct mg_migrations) {bad, 2}, &applied);
+    const struct mg_status status = mg_migrations_run(database, &(struct mg_migrations){bad, 2}, &applied);
     assert_int_equal(status.code, MG_DATABASE);
     assert_non_null(strstr(status.detail, "0002_bad: division by zero"));
     assert_code(mg_query(database, NULL, "SELECT * FROM b"), NOT_FOUND);
-    assert_ok(mg_migrations_run(database, &(struct mg_migrations) {good, 3}, &applied));
+    assert_ok(mg_migrations_run(database, &(struct mg_migrations){good, 3}, &applied));
     assert_int_equal(applied, 2);
 }
 
@@ -97,8 +97,8 @@ edited_history_is_noticed(void **state)
     OWN(database) database = database_make("edited");
     const struct mg_migration edited[] = {{1, "one", "CREATE TABLE a (n integer);"}};
     int applied = 0;
-    assert_ok(mg_migrations_run(database, &(struct mg_migrations) {good, 1}, &applied));
-    assert_code(mg_migrations_run(database, &(struct mg_migrations) {edited, 1}, &applied), INTEGRITY);
+    assert_ok(mg_migrations_run(database, &(struct mg_migrations){good, 1}, &applied));
+    assert_code(mg_migrations_run(database, &(struct mg_migrations){edited, 1}, &applied), INTEGRITY);
 }
 
 static void *
@@ -109,7 +109,7 @@ run_beside(void *argument)
     const struct mg_database_address address =
         server_address(&server, "together", MG_INSTANCE_SUPERUSER, SERVER_PASSWORD);
     if (!mg_ok(mg_database_open(&address, &database)) ||
-        !mg_ok(mg_migrations_run(database, &(struct mg_migrations) {good, 3}, &applied)))
+        !mg_ok(mg_migrations_run(database, &(struct mg_migrations){good, 3}, &applied)))
         applied = -100;
     *(int *) argument = applied;
     return NULL;

@@ -56,8 +56,11 @@ server_new(struct server *server, const char *name)
 static inline struct mg_database_address
 server_address(const struct server *server, const char *database, const char *user, const char *password)
 {
-    return (struct mg_database_address) {
-        .host = server->instance.socket, .database = database, .user = user, .password = mg_view_text(password),
+    return (struct mg_database_address){
+        .host = server->instance.socket,
+        .database = database,
+        .user = user,
+        .password = mg_view_text(password),
     };
 }
 

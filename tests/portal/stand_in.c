@@ -99,22 +99,22 @@ host_is_of(uint64_t tenant, struct mg_view host)
     return tenant == 1 && (mg_view_is(host, "acme.localhost") || mg_view_is(host, "notes.localhost"));
 }
 
-#define CALL(name)                                                                                           \
-    static struct mg_status on_##name(const struct mg_request_##name *request,                               \
-                                      struct mg_reply_##name *reply, struct mg_buffer *storage);             \
-    struct mg_status mg_call_##name(const struct mg_request_##name *request, struct mg_reply_##name *reply,  \
-                                    struct mg_buffer *storage, int timeout_ms)                               \
-    {                                                                                                        \
-        (void) timeout_ms;                                                                                   \
-        mg_buffer_clear(storage);                                                                            \
-        *reply = (struct mg_reply_##name){0};                                                                \
-        pthread_mutex_lock(&mutex);                                                                          \
-        const struct mg_status status = on_##name(request, reply, storage);                                  \
-        pthread_mutex_unlock(&mutex);                                                                        \
-        return status;                                                                                       \
-    }                                                                                                        \
-    static struct mg_status on_##name(__attribute__((unused)) const struct mg_request_##name *request,       \
-                                      __attribute__((unused)) struct mg_reply_##name *reply,                 \
+#define CALL(name)                                                                                          \
+    static struct mg_status on_##name(const struct mg_request_##name *request,                              \
+                                      struct mg_reply_##name *reply, struct mg_buffer *storage);            \
+    struct mg_status mg_call_##name(const struct mg_request_##name *request, struct mg_reply_##name *reply, \
+                                    struct mg_buffer *storage, int timeout_ms)                              \
+    {                                                                                                       \
+        (void) timeout_ms;                                                                                  \
+        mg_buffer_clear(storage);                                                                           \
+        *reply = (struct mg_reply_##name){0};                                                               \
+        pthread_mutex_lock(&mutex);                                                                         \
+        const struct mg_status status = on_##name(request, reply, storage);                                 \
+        pthread_mutex_unlock(&mutex);                                                                       \
+        return status;                                                                                      \
+    }                                                                                                       \
+    static struct mg_status on_##name(__attribute__((unused)) const struct mg_request_##name *request,      \
+                                      __attribute__((unused)) struct mg_reply_##name *reply,                \
                                       __attribute__((unused)) struct mg_buffer *storage)
 
 CALL(site)

@@ -38,7 +38,7 @@ child_start(const struct mg_rig *rig, const char *name, struct mg_rig_child *chi
     (void) close(sockets[1]);
     if (pid < 0)
         return fail_errno("fork");
-    *child = (struct mg_rig_child) {.pid = pid, .channel = sockets[0]};
+    *child = (struct mg_rig_child){.pid = pid, .channel = sockets[0]};
     return OK;
 }
 
@@ -188,7 +188,8 @@ mg_rig_receive(struct mg_rig *rig, int timeout_ms, uint8_t *packet, size_t size,
 }
 
 struct mg_status
-mg_rig_append(struct mg_rig *rig, const struct mg_request_audit_append *request, struct mg_reply_audit_append *ret_reply)
+mg_rig_append(struct mg_rig *rig, const struct mg_request_audit_append *request,
+              struct mg_reply_audit_append *ret_reply)
 {
     uint8_t bytes[4096];
     struct mg_packet packet;

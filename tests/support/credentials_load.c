@@ -34,7 +34,8 @@ main(int argc, char **argv)
 {
     uint64_t seconds = 0;
     pthread_t threads[THREADS];
-    if (argc != 3 || !mg_ok(mg_parse_u64(mg_view_text(argv[2]), 3600, &seconds)) || !mg_ok(store_open(argv[1])))
+    if (argc != 3 || !mg_ok(mg_parse_u64(mg_view_text(argv[2]), 3600, &seconds)) ||
+        !mg_ok(store_open(argv[1])))
         return 2;
     end_ms = mg_monotonic_ms() + (int64_t) seconds * 1000;
     for (int i = 0; i < THREADS; i++)

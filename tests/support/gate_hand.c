@@ -5,14 +5,12 @@
  *   tenant id=1 state=1 maintenance=0 use=CIDR,CIDR sign_in=… administrators=… idle_ms= absolute_ms=
  *          csp_mode= header.N=TEXT (percent-encoded) script_cookies=a+b retry_after_s=
  *   host id=1 name= tenant_id=1 origin=1 upstream=
- *   route tenant_id=1 host_id=0 prefix=/x public=0 roles=0 networks=… fresh_s= bearer= webhook= cors= administrators=
- *   proxies CIDR,CIDR      outage MILLISECONDS
- *   publish                                            -> ok GENERATION NANOSECONDS
- *   session id= token=HEX user= family= tenant= host= roles= origin= idle_ms= expires_in_ms= age_ms=
- *   many first= count= (tokens from ids)               -> ok COUNT
- *   remove id= user= family= tenant= token=HEX         -> ok COUNT MONOTONIC-NANOSECONDS
- *   assertion session= nbf_in_ms= exp_in_ms= token=TEXT (adds to the ones before)   unassert session=
- *   heartbeat on|off      grow N     drain     seen SECONDS     usage     quit */
+ *   route tenant_id=1 host_id=0 prefix=/x public=0 roles=0 networks=… fresh_s= bearer= webhook= cors=
+ * administrators= proxies CIDR,CIDR      outage MILLISECONDS publish -> ok GENERATION NANOSECONDS session id=
+ * token=HEX user= family= tenant= host= roles= origin= idle_ms= expires_in_ms= age_ms= many first= count=
+ * (tokens from ids)               -> ok COUNT remove id= user= family= tenant= token=HEX         -> ok COUNT
+ * MONOTONIC-NANOSECONDS assertion session= nbf_in_ms= exp_in_ms= token=TEXT (adds to the ones before)
+ * unassert session= heartbeat on|off      grow N     drain     seen SECONDS     usage     quit */
 #include "base/io.h"
 #include "base/time.h"
 #include "wire/assertion_map.h"
@@ -83,7 +81,7 @@ number_of(const char *name, int64_t preset)
 static struct mg_status
 networks_of(const char *list, struct mg_policy_networks *networks)
 {
-    *networks = (struct mg_policy_networks) {.restricted = list != NULL};
+    *networks = (struct mg_policy_networks){.restricted = list != NULL};
     if (list == NULL)
         return OK;
     struct mg_network *rows = calloc(NETWORKS, sizeof *rows);
@@ -137,7 +135,7 @@ do_tenant(void)
     if (at == policy.tenant_count)
         policy.tenant_count++;
     struct mg_policy_tenant *tenant = &tenants[at];
-    *tenant = (struct mg_policy_tenant) {
+    *tenant = (struct mg_policy_tenant){
         .id = id,
         .name = "tenant",
         .state = (enum mg_tenant_state) number_of("state", 1),
@@ -164,7 +162,7 @@ static struct mg_status
 do_host(void)
 {
     mg_must(policy.host_count < ROWS);
-    hosts[policy.host_count++] = (struct mg_policy_host) {
+    hosts[policy.host_count++] = (struct mg_policy_host){
         .id = (uint32_t) number_of("id", 1),
         .name = keep_text("name"),
         .tenant_id = (uint32_t) number_of("tenant_id", 1),
@@ -180,7 +178,7 @@ do_route(void)
 {
     mg_must(policy.route_count < ROWS);
     struct mg_policy_route *route = &routes[policy.route_count++];
-    *route = (struct mg_policy_route) {
+    *route = (struct mg_policy_route){
         .tenant_id = (uint32_t) number_of("tenant_id", 1),
         .host_id = (uint32_t) number_of("host_id", 0),
         .prefix = keep_text("prefix"),
@@ -242,10 +240,15 @@ do_many(void)
     const uint64_t first = (uint64_t) number_of("first", 1000), count = (uint64_t) number_of("count", 0);
     const mg_instant now = mg_now();
     for (uint64_t id = first; id < first + count; id++) {
-        struct mg_session session = {
-            .session_id = id, .user_id = id, .family_id = id, .tenant_id = (uint32_t) (id % 100 + 1),
-            .origin = MG_ORIGIN_APP, .idle_ms = 900000, .expires_at = now + 36000000, .authenticated_at = now,
-            .last_seen_at = now};
+        struct mg_session session = {.session_id = id,
+                                     .user_id = id,
+                                     .family_id = id,
+                                     .tenant_id = (uint32_t) (id % 100 + 1),
+                                     .origin = MG_ORIGIN_APP,
+                                     .idle_ms = 900000,
+                                     .expires_at = now + 36000000,
+                                     .authenticated_at = now,
+                                     .last_seen_at = now};
         for (uint64_t i = 0; i < 4; i++) {
             const uint64_t word = (id * 4 + i + 1) * 0x9E3779B97F4A7C15ULL ^ id << 17;
             memcpy(session.token_hash + 8 * i, &word, sizeof word);
@@ -296,9 +299,9 @@ do_assertion(void)
     if (session != row_session || row_count == MG_ASSERTIONS_MOST)
         row_count = 0;
     row_session = session;
-    rows[row_count++] = (struct mg_assertion) {.not_before = mg_now() + number_of("nbf_in_ms", 0),
-                                               .expires = mg_now() + number_of("exp_in_ms", 300000),
-                                               .token = mg_view_text(keep_text("token"))};
+    rows[row_count++] = (struct mg_assertion){.not_before = mg_now() + number_of("nbf_in_ms", 0),
+                                              .expires = mg_now() + number_of("exp_in_ms", 300000),
+                                              .token = mg_view_text(keep_text("token"))};
     TRY(mg_assertion_put(assertions, (uint64_t) session, rows, row_count, mg_now()));
     printf("ok\n");
     return OK;
@@ -370,8 +373,8 @@ do_other(void)
         TRY(mg_session_grow(sessions, strtoull(words[1], NULL, 10)));
     else if (strcmp(verb, "usage") == 0) {
         const struct mg_session_usage usage = mg_session_usage_of(sessions);
-        printf("ok %llu %llu %llu\n", (unsigned long long) usage.sessions, (unsigned long long) usage.capacity,
-               (unsigned long long) usage.shared_bytes);
+        printf("ok %llu %llu %llu\n", (unsigned long long) usage.sessions,
+               (unsigned long long) usage.capacity, (unsigned long long) usage.shared_bytes);
         return OK;
     } else
         return fail_with(USAGE, "%s", verb);
@@ -382,9 +385,10 @@ do_other(void)
 static const struct {
     const char *verb;
     struct mg_status (*run)(void);
-} verbs[] = {{"open", do_open},           {"tenant", do_tenant},     {"host", do_host},     {"route", do_route},
-             {"publish", do_publish},     {"session", do_session},   {"many", do_many},     {"remove", do_remove},
-             {"assertion", do_assertion}, {"unassert", do_unassert}, {"drain", do_drain},   {"seen", do_seen}};
+} verbs[] = {{"open", do_open},         {"tenant", do_tenant},   {"host", do_host},
+             {"route", do_route},       {"publish", do_publish}, {"session", do_session},
+             {"many", do_many},         {"remove", do_remove},   {"assertion", do_assertion},
+             {"unassert", do_unassert}, {"drain", do_drain},     {"seen", do_seen}};
 
 static struct mg_status
 run_line(void)

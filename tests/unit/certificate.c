@@ -21,8 +21,8 @@ make_pair(void **state)
     (void) state;
     now = mg_now();
     assert_ok(mg_demo_authority_new(now, &authority, &authority_key));
-    assert_ok(mg_demo_leaf_new(mg_buffer_view(&authority), mg_secret_view(authority_key), hosts, MG_COUNT(hosts),
-                               now, &leaf, &leaf_key));
+    assert_ok(mg_demo_leaf_new(mg_buffer_view(&authority), mg_secret_view(authority_key), hosts,
+                               MG_COUNT(hosts), now, &leaf, &leaf_key));
     return 0;
 }
 
@@ -38,7 +38,8 @@ drop_pair(void **state)
 }
 
 static struct mg_status
-check(struct mg_view chain, struct mg_view key, const char *host, mg_instant at, struct mg_certificate_facts *facts)
+check(struct mg_view chain, struct mg_view key, const char *host, mg_instant at,
+      struct mg_certificate_facts *facts)
 {
     const char *const one[] = {host};
     return mg_certificate_check(chain, key, one, 1, at, facts);
@@ -71,7 +72,8 @@ a_wrong_chain_or_key_is_named(void **state)
     /* the issuer first */
     assert_ok(mg_buffer_add(&both, mg_buffer_view(&authority)));
     assert_ok(mg_buffer_add(&both, mg_buffer_view(&leaf)));
-    assert_code(check(mg_buffer_view(&both), mg_secret_view(leaf_key), "acme.localhost", now, &facts), INVALID);
+    assert_code(check(mg_buffer_view(&both), mg_secret_view(leaf_key), "acme.localhost", now, &facts),
+                INVALID);
     /* in order, with the root: accepted and noted */
     mg_buffer_clear(&both);
     assert_ok(mg_buffer_add(&both, mg_buffer_view(&leaf)));
@@ -83,19 +85,21 @@ a_wrong_chain_or_key_is_named(void **state)
     mg_buffer_clear(&both);
     assert_ok(mg_buffer_add(&both, mg_buffer_view(&leaf)));
     assert_ok(mg_buffer_add(&both, mg_buffer_view(&other)));
-    const struct mg_status foreign = check(mg_buffer_view(&both), MG_VIEW_EMPTY, "acme.localhost", now, &facts);
+    const struct mg_status foreign =
+        check(mg_buffer_view(&both), MG_VIEW_EMPTY, "acme.localhost", now, &facts);
     assert_code(foreign, INVALID);
     assert_non_null(strstr(foreign.detail, "number 2"));
     /* another key */
     OWN_BUFFER(second, 65536);
     OWN(secret) second_key = NULL;
-    assert_ok(mg_demo_leaf_new(mg_buffer_view(&authority), mg_secret_view(authority_key), hosts, 1, now, &second,
-                               &second_key));
+    assert_ok(mg_demo_leaf_new(mg_buffer_view(&authority), mg_secret_view(authority_key), hosts, 1, now,
+                               &second, &second_key));
     const struct mg_status mismatch =
         check(mg_buffer_view(&leaf), mg_secret_view(second_key), "acme.localhost", now, &facts);
     assert_code(mismatch, INVALID);
     assert_non_null(strstr(mismatch.detail, "does not belong"));
-    assert_false(mg_ok(check(mg_view_text("not a certificate"), MG_VIEW_EMPTY, "acme.localhost", now, &facts)));
+    assert_false(
+        mg_ok(check(mg_view_text("not a certificate"), MG_VIEW_EMPTY, "acme.localhost", now, &facts)));
     assert_false(mg_ok(check(mg_buffer_view(&leaf), mg_view_text("no key"), "acme.localhost", now, &facts)));
 }
 
@@ -170,8 +174,9 @@ the_authority_can_name_only_localhost(void **state)
     const char *const outside[] = {"acme.localhost", "www.example.com"};
     OWN_BUFFER(chain, 65536);
     OWN(secret) key = NULL;
-    assert_code(mg_demo_leaf_new(mg_buffer_view(&authority), mg_secret_view(authority_key), outside, 2, now, &chain,
-                                 &key), REFUSED);
+    assert_code(mg_demo_leaf_new(mg_buffer_view(&authority), mg_secret_view(authority_key), outside, 2, now,
+                                 &chain, &key),
+                REFUSED);
     assert_null(key);
 }
 
@@ -202,8 +207,13 @@ the_demo_renews_only_when_it_must(void **state)
     assert_non_null(mkdtemp(root));
     assert_ok(mg_path_join(tls, root, "tls"));
     assert_ok(mg_path_join(run, root, "run"));
-    struct mg_demo_tls demo = {.tls_directory = tls, .runtime_directory = run, .hosts = hosts, .host_count = 2,
-                               .now = now, .sealer = &sealer, .key_uid = (uid_t) -1};
+    struct mg_demo_tls demo = {.tls_directory = tls,
+                               .runtime_directory = run,
+                               .hosts = hosts,
+                               .host_count = 2,
+                               .now = now,
+                               .sealer = &sealer,
+                               .key_uid = (uid_t) -1};
     assert_ok(mg_demo_tls_ensure(&demo, &changed));
     assert_true(changed);
     assert_ok(mg_demo_tls_ensure(&demo, &changed));

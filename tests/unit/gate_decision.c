@@ -24,15 +24,33 @@ a_path_has_one_form_or_none(void **state)
 {
     (void) state;
     static const char *const pairs[][2] = {
-        {"/", "/"}, {"/a", "/a"}, {"//", "/"}, {"/a//", "/a/"}, {"/%41", "/A"}, {"/%2D%2e5", "/-.5"}, {"/a%2ab", "/a%2Ab"},
-        {"/%e6%9E%a1", "/%E6%9E%A1"}, {"/\xE6\x9E\xA1", "/%E6%9E%A1"}, {"/%25", "/%25"}, {"/%25x", "/%25x"}, {"/a;b", "/a;b"},
-        {"/.a", "/.a"}, {"/..a", "/..a"}, {"/...", "/..."}, {"/a.", "/a."}, {"/%F0%9F%8F%AF", "/%F0%9F%8F%AF"}, {"/%3f", "/%3F"},
+        {"/", "/"},
+        {"/a", "/a"},
+        {"//", "/"},
+        {"/a//", "/a/"},
+        {"/%41", "/A"},
+        {"/%2D%2e5", "/-.5"},
+        {"/a%2ab", "/a%2Ab"},
+        {"/%e6%9E%a1", "/%E6%9E%A1"},
+        {"/\xE6\x9E\xA1", "/%E6%9E%A1"},
+        {"/%25", "/%25"},
+        {"/%25x", "/%25x"},
+        {"/a;b", "/a;b"},
+        {"/.a", "/.a"},
+        {"/..a", "/..a"},
+        {"/...", "/..."},
+        {"/a.", "/a."},
+        {"/%F0%9F%8F%AF", "/%F0%9F%8F%AF"},
+        {"/%3f", "/%3F"},
     };
     for (size_t i = 0; i < MG_COUNT(pairs); i++)
         assert_string_equal(canonical(pairs[i][0]), pairs[i][1]);
     static const char *const refused[] = {
-        "", "a", "/.", "/..", "/a/./b", "/a/../b", "/%2e", "/.%2E", "/..;a", "/.;a/b", "/%2f", "/%5C", "/\\", "/%00", "/%1f", "/%7F", "/ ",
-        "/\x7F", "/\x01", "/#", "/%", "/%4", "/%g1", "/%2541", "/%25%34%31", "/%252%35", "/%25%32e", "/%80", "/%c1%81", "/%ed%a0%80", "/%e6%9e", "/\xFF", "/%e6a",
+        "",        "a",          "/.",      "/..",        "/a/./b",   "/a/../b",  "/%2e",
+        "/.%2E",   "/..;a",      "/.;a/b",  "/%2f",       "/%5C",     "/\\",      "/%00",
+        "/%1f",    "/%7F",       "/ ",      "/\x7F",      "/\x01",    "/#",       "/%",
+        "/%4",     "/%g1",       "/%2541",  "/%25%34%31", "/%252%35", "/%25%32e", "/%80",
+        "/%c1%81", "/%ed%a0%80", "/%e6%9e", "/\xFF",      "/%e6a",
     };
     for (size_t i = 0; i < MG_COUNT(refused); i++)
         assert_null(canonical(refused[i]));
@@ -42,14 +60,16 @@ static void
 the_canonical_form_is_a_fixed_point(void **state)
 {
     (void) state;
-    static const char *const alphabet[] = {"/", ".", "%", "2", "e", "5", "c", "f", ";", "a", "\\", "%2e", "%25", "%c3", "%a9", "%32", "%34", "%41"};
+    static const char *const alphabet[] = {"/", ".",  "%",   "2",   "e",   "5",   "c",   "f",   ";",
+                                           "a", "\\", "%2e", "%25", "%c3", "%a9", "%32", "%34", "%41"};
     uint32_t random_state = 12345;
     for (int round = 0; round < 200000; round++) {
         char raw[64] = "/";
         for (int i = 0; i < 8; i++) {
             random_state = random_state * 1664525 + 1013904223;
             const size_t used = strlen(raw);
-            (void) snprintf(raw + used, sizeof raw - used, "%s", alphabet[(random_state >> 16) % MG_COUNT(alphabet)]);
+            (void) snprintf(raw + used, sizeof raw - used, "%s",
+                            alphabet[(random_state >> 16) % MG_COUNT(alphabet)]);
         }
         const char *once = canonical(raw);
         if (once == NULL)
@@ -68,12 +88,14 @@ hosts_are_lowered_and_lose_their_port(void **state)
     (void) state;
     uint8_t room[300];
     struct mg_view host;
-    static const char *const pairs[][2] = {{"Acme.LOCALHOST:8443", "acme.localhost"}, {"a.", "a"}, {"[::1]:80", "[::1]"}, {"[::1]", "[::1]"}};
+    static const char *const pairs[][2] = {
+        {"Acme.LOCALHOST:8443", "acme.localhost"}, {"a.", "a"}, {"[::1]:80", "[::1]"}, {"[::1]", "[::1]"}};
     for (size_t i = 0; i < MG_COUNT(pairs); i++) {
         assert_true(mg_canonical_host(mg_view_text(pairs[i][0]), room, &host));
         assert_true(mg_view_is(host, pairs[i][1]));
     }
-    static const char *const refused[] = {"", ".", ":80", "a b", "a:123456", "a:b", "a/b", "a@b", "a\x80", "::1"};
+    static const char *const refused[] = {"",    ".",   ":80", "a b",   "a:123456",
+                                          "a:b", "a/b", "a@b", "a\x80", "::1"};
     for (size_t i = 0; i < MG_COUNT(refused); i++)
         assert_false(mg_canonical_host(mg_view_text(refused[i]), room, &host));
 }
@@ -91,12 +113,19 @@ session_cookies_are_found_among_others(void **state)
     for (size_t i = 0; i < MG_TOKEN; i++)
         assert_int_equal(tokens.bytes[0][i], i);
     static const char *const wrong[] = {
-        "__Host-masugata=", "__Host-masugata=" GOOD "A", "__Host-masugata=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9",
-        "__Host-masugata=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+", "__host-masugata=" GOOD, "x__Host-masugata=" GOOD, "__Host-masugata =" GOOD,
-        "__Host-masugata", ";;; ;", "__Host-masugata=\"" GOOD "\"",
+        "__Host-masugata=",
+        "__Host-masugata=" GOOD "A",
+        "__Host-masugata=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9",
+        "__Host-masugata=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+",
+        "__host-masugata=" GOOD,
+        "x__Host-masugata=" GOOD,
+        "__Host-masugata =" GOOD,
+        "__Host-masugata",
+        ";;; ;",
+        "__Host-masugata=\"" GOOD "\"",
     };
     for (size_t i = 0; i < MG_COUNT(wrong); i++) {
-        tokens = (struct mg_tokens) {.count = 0};
+        tokens = (struct mg_tokens){.count = 0};
         mg_tokens_collect(mg_view_text(wrong[i]), &tokens);
         assert_int_equal(tokens.count, 0);
     }
@@ -107,8 +136,15 @@ reserved_cookies_do_not_go_on(void **state)
 {
     (void) state;
     static const char *const pairs[][2] = {
-        {"__Host-masugata=x", ""}, {"a=b; __Host-masugata=x; c=d", "a=b; c=d"}, {"__HOST-MASUGATA-start=x;a=b", "a=b"},
-        {"a=b", "a=b"}, {" ; a=b ;", "a=b "}, {"__Host-other=1", "__Host-other=1"}, {"__Host-masugata ; b", "b"}, {"a;b;c;d;e", "a;b;c;d;e"}, {"a;__Host-masugata=1;  b", "a;  b"},
+        {"__Host-masugata=x", ""},
+        {"a=b; __Host-masugata=x; c=d", "a=b; c=d"},
+        {"__HOST-MASUGATA-start=x;a=b", "a=b"},
+        {"a=b", "a=b"},
+        {" ; a=b ;", "a=b "},
+        {"__Host-other=1", "__Host-other=1"},
+        {"__Host-masugata ; b", "b"},
+        {"a;b;c;d;e", "a;b;c;d;e"},
+        {"a;__Host-masugata=1;  b", "a;  b"},
     };
     for (size_t i = 0; i < MG_COUNT(pairs); i++) {
         uint8_t room[128];
@@ -133,7 +169,8 @@ without_a_policy_or_a_table_nobody_passes(void **state)
 {
     (void) state;
     struct mg_tokens tokens = {.count = 0};
-    const struct mg_gate_request request = {.host = mg_view_text("a"), .path = mg_view_text("/"), .tokens = &tokens};
+    const struct mg_gate_request request = {
+        .host = mg_view_text("a"), .path = mg_view_text("/"), .tokens = &tokens};
     struct mg_gate_verdict verdict;
     mg_gate_decide(NULL, NULL, &request, &verdict);
     assert_int_equal(verdict.refusal, MG_REFUSAL_UNAVAILABLE);

@@ -39,7 +39,8 @@ static void
 networks_contain_what_they_say(void **state)
 {
     (void) state;
-    static const char *const texts[] = {"10.0.0.0/8", "192.0.2.7", "10.1.0.0/16", "2001:db8::/32", "192.0.2.8/32"};
+    static const char *const texts[] = {"10.0.0.0/8", "192.0.2.7", "10.1.0.0/16", "2001:db8::/32",
+                                        "192.0.2.8/32"};
     struct mg_network rows[5];
     for (size_t i = 0; i < 5; i++)
         assert_ok(mg_network_parse(mg_view_text(texts[i]), &rows[i]));
@@ -58,8 +59,8 @@ networks_contain_what_they_say(void **state)
     mg_network_set_drop(&set);
     assert_false(mg_network_set_has(&set, address("10.0.0.1")));
     struct mg_network network;
-    static const char *const wrong[] = {"10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/", "::/129", "localhost", "", "1.2.3",
-                                        "fe80::1%eth0", "10.0.0.0/8 "};
+    static const char *const wrong[] = {"10.0.0.1/8", "10.0.0.0/33",  "10.0.0.0/",  "::/129", "localhost", "",
+                                        "1.2.3",      "fe80::1%eth0", "10.0.0.0/8 "};
     for (size_t i = 0; i < MG_COUNT(wrong); i++)
         assert_false(mg_ok(mg_network_parse(mg_view_text(wrong[i]), &network)));
     char text[MG_ADDRESS_TEXT];
@@ -70,11 +71,19 @@ networks_contain_what_they_say(void **state)
 }
 
 static const struct mg_policy_tenant tenants[] = {
-    {.id = 1, .name = "acme", .state = MG_TENANT_ACTIVE, .headers = {[MG_HEADER_COEP] = ""}, .idle_ms = 900000},
+    {.id = 1,
+     .name = "acme",
+     .state = MG_TENANT_ACTIVE,
+     .headers = {[MG_HEADER_COEP] = ""},
+     .idle_ms = 900000},
     {.id = 2, .name = "beta", .state = MG_TENANT_SUSPENDED},
 };
 static const struct mg_policy_host hosts[] = {
-    {.id = 1, .name = "acme.localhost", .tenant_id = 1, .origin = MG_ORIGIN_APP, .upstream = "127.0.0.1:3000"},
+    {.id = 1,
+     .name = "acme.localhost",
+     .tenant_id = 1,
+     .origin = MG_ORIGIN_APP,
+     .upstream = "127.0.0.1:3000"},
     {.id = 2, .name = "id.acme.localhost", .tenant_id = 1, .origin = MG_ORIGIN_SIGN_IN},
     {.id = 3, .name = "beta.localhost", .tenant_id = 2, .origin = MG_ORIGIN_APP},
     {.id = 4, .name = "console.localhost", .tenant_id = 0, .origin = MG_ORIGIN_OPERATOR},
@@ -84,8 +93,12 @@ static const struct mg_policy_route routes[] = {
     {.tenant_id = 1, .prefix = "/public/admin", .roles = 1},
     {.tenant_id = 1, .prefix = "/files/", .roles = 2},
 };
-static const struct mg_policy policy = {
-    .tenants = tenants, .tenant_count = 2, .hosts = hosts, .host_count = 4, .routes = routes, .route_count = 3};
+static const struct mg_policy policy = {.tenants = tenants,
+                                        .tenant_count = 2,
+                                        .hosts = hosts,
+                                        .host_count = 4,
+                                        .routes = routes,
+                                        .route_count = 3};
 
 static const struct mg_gate_route *
 route_of(const struct mg_gate_policy *loaded, const char *path)
@@ -116,7 +129,7 @@ a_policy_reads_back_and_routes(void **state)
     assert_true(route_of(loaded, "/public/x")->public);
     assert_true(route_of(loaded, "/public;x")->public);
     assert_null(route_of(loaded, "/publicity"));
-    assert_null(route_of(loaded, "/PUBLIC")); /* what opens is exact */
+    assert_null(route_of(loaded, "/PUBLIC"));                        /* what opens is exact */
     assert_int_equal(route_of(loaded, "/public/ADMIN/x")->roles, 1); /* what restricts is not */
     assert_int_equal(route_of(loaded, "/files/x")->roles, 2);
     assert_null(route_of(loaded, "/files"));
@@ -251,8 +264,8 @@ refusals_are_counted_and_bounded(void **state)
     assert_int_equal(tally.total, 1000);
     for (uint64_t i = 0; i < 100000; i++)
         mg_refusal_count(ring, mg_session_wanted_refusal_epoch(reader), 1, MG_REFUSAL_ROLE,
-                         (struct mg_address) {.high = i << 16, .low = 0}, NOW);
-    tally = (struct tally) {0, 0};
+                         (struct mg_address){.high = i << 16, .low = 0}, NOW);
+    tally = (struct tally){0, 0};
     assert_ok(mg_refusal_drain_run(drain, writer, add_count, &tally, &lost));
     assert_int_equal(tally.total, 1);
     assert_ok(mg_refusal_drain_run(drain, writer, add_count, &tally, &lost));
@@ -268,12 +281,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(networks_contain_what_they_say),
-        cmocka_unit_test(a_policy_reads_back_and_routes),
-        cmocka_unit_test(a_damaged_policy_is_refused),
-        TEST(publishing_tells_the_readers),
-        TEST(assertions_are_found_while_they_are_valid),
-        TEST(refusals_are_counted_and_bounded),
+        cmocka_unit_test(networks_contain_what_they_say), cmocka_unit_test(a_policy_reads_back_and_routes),
+        cmocka_unit_test(a_damaged_policy_is_refused),    TEST(publishing_tells_the_readers),
+        TEST(assertions_are_found_while_they_are_valid),  TEST(refusals_are_counted_and_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -257,11 +257,14 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_log_grows_over_tiles_and_segments_and_comes_back, directory_new, directory_remove),
-        cmocka_unit_test_setup_teardown(uncommitted_leaves_are_gone_and_published_files_come_back, directory_new, directory_remove),
+        cmocka_unit_test_setup_teardown(a_log_grows_over_tiles_and_segments_and_comes_back, directory_new,
+                                        directory_remove),
+        cmocka_unit_test_setup_teardown(uncommitted_leaves_are_gone_and_published_files_come_back,
+                                        directory_new, directory_remove),
         cmocka_unit_test_setup_teardown(a_torn_batch_is_dropped_whole, directory_new, directory_remove),
         cmocka_unit_test_setup_teardown(a_torn_segment_header_loses_nothing, directory_new, directory_remove),
-        cmocka_unit_test_setup_teardown(a_log_without_its_journal_is_refused, directory_new, directory_remove),
+        cmocka_unit_test_setup_teardown(a_log_without_its_journal_is_refused, directory_new,
+                                        directory_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

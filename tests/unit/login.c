@@ -29,7 +29,8 @@ names_with_spaces_or_controls_are_refused(void **state)
     char most[MG_LOGIN_MOST + 2];
     memset(most, 'a', sizeof most - 1);
     most[MG_LOGIN_MOST + 1] = '\0';
-    const char *const bad[] = {"", "   ", "a b", "a\tb", "a\nb", "a\u200Bb", "a\u202Eb", "\xFF", "a\u3000b", most};
+    const char *const bad[] = {"",         "   ",      "a b",  "a\tb",     "a\nb",
+                               "a\u200Bb", "a\u202Eb", "\xFF", "a\u3000b", most};
     for (size_t i = 0; i < MG_COUNT(bad); i++)
         assert_code(mg_login_fold(mg_view_text(bad[i]), &folded), INVALID);
     assert_int_equal(folded.length, 0);

@@ -51,7 +51,8 @@ roots_are_those_of_certificate_transparency(void **state)
         {"3031", "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4"},
         {"40414243", "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef"},
         {"5051525354555657", "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c"},
-        {"606162636465666768696a6b6c6d6e6f", "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"},
+        {"606162636465666768696a6b6c6d6e6f",
+         "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"},
     };
     struct mg_tree tree = {0};
     struct mg_hash root;
@@ -82,7 +83,8 @@ every_inclusion_proof_verifies_and_no_other(void **state)
             assert_ok(mg_merkle_inclusion(&source, index, size, &proof));
             assert_true(mg_merkle_included(&nodes[0][index], index, size, &proof, &roots[size]));
             assert_false(mg_merkle_included(&nodes[0][index], index, size, &proof, &roots[size - 1]));
-            assert_false(mg_merkle_included(&nodes[0][(index + 1) % LEAVES], index, size, &proof, &roots[size]));
+            assert_false(
+                mg_merkle_included(&nodes[0][(index + 1) % LEAVES], index, size, &proof, &roots[size]));
             if (proof.count > 0) {
                 proof.hashes[index % proof.count].bytes[index % MG_HASH] ^= 1;
                 assert_false(mg_merkle_included(&nodes[0][index], index, size, &proof, &roots[size]));

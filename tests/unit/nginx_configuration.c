@@ -13,15 +13,28 @@ static struct mg_site sites[2];
 static struct mg_nginx_configuration
 sample(void)
 {
-    sites[0] = (struct mg_site) {.kind = MG_SITE_APP, .tenant = 1, .hosts = app_hosts, .host_count = 2,
-                                 .upstream = "127.0.0.1:3000", .certificate = "/d/tls/demo.pem",
-                                 .private_key = "/r/tls/demo.key"};
-    sites[1] = (struct mg_site) {.kind = MG_SITE_SIGN_IN, .tenant = 1, .hosts = sign_in_hosts, .host_count = 1,
-                                 .certificate = "/d/tls/demo.pem", .private_key = "/r/tls/demo.key"};
-    return (struct mg_nginx_configuration) {.directory = "/d", .runtime_directory = "/r",
-                                            .addresses = addresses, .address_count = 2, .https_port = 8443,
-                                            .http_port = 8080, .tls_profile = MG_TLS_PROFILE_AES256,
-                                            .sites = sites, .site_count = 2};
+    sites[0] = (struct mg_site){.kind = MG_SITE_APP,
+                                .tenant = 1,
+                                .hosts = app_hosts,
+                                .host_count = 2,
+                                .upstream = "127.0.0.1:3000",
+                                .certificate = "/d/tls/demo.pem",
+                                .private_key = "/r/tls/demo.key"};
+    sites[1] = (struct mg_site){.kind = MG_SITE_SIGN_IN,
+                                .tenant = 1,
+                                .hosts = sign_in_hosts,
+                                .host_count = 1,
+                                .certificate = "/d/tls/demo.pem",
+                                .private_key = "/r/tls/demo.key"};
+    return (struct mg_nginx_configuration){.directory = "/d",
+                                           .runtime_directory = "/r",
+                                           .addresses = addresses,
+                                           .address_count = 2,
+                                           .https_port = 8443,
+                                           .http_port = 8080,
+                                           .tls_profile = MG_TLS_PROFILE_AES256,
+                                           .sites = sites,
+                                           .site_count = 2};
 }
 
 static void
@@ -88,7 +101,8 @@ static void
 no_value_can_write_a_directive(void **state)
 {
     (void) state;
-    static const char *const bad[] = {"a;b", "a b", "a{b", "a}b", "a\"b", "a\nb", "a$b", "a#b", "a\\b", "", "a'b"};
+    static const char *const bad[] = {"a;b", "a b", "a{b",  "a}b", "a\"b", "a\nb",
+                                      "a$b", "a#b", "a\\b", "",    "a'b"};
     for (size_t i = 0; i < MG_COUNT(bad); i++) {
         OWN_BUFFER(text, MG_NGINX_CONFIGURATION_MOST);
         const char *const one[] = {bad[i]};
@@ -134,7 +148,8 @@ host_names_are_lower_case_labels(void **state)
 {
     (void) state;
     static const char *const good[] = {"a", "acme.localhost", "xn--eckwd4c7c.example", "a-b.c1"};
-    static const char *const bad[] = {"", ".", "a.", ".a", "a..b", "-a", "a-", "a-.b", "A.b", "a_b", "*.a", "a:1"};
+    static const char *const bad[] = {"",   ".",    "a.",  ".a",  "a..b", "-a",
+                                      "a-", "a-.b", "A.b", "a_b", "*.a",  "a:1"};
     for (size_t i = 0; i < MG_COUNT(good); i++)
         assert_true(mg_host_is_valid(mg_view_text(good[i])));
     for (size_t i = 0; i < MG_COUNT(bad); i++)

@@ -52,10 +52,20 @@ bad_notes_and_names_are_refused(void **state)
 {
     (void) state;
     static const char *const bad[] = {
-        "", "\n", "\n\n", "text\n", "text\n\n", "text\n\n\xE2\x80\x94 n AAAAAAE=", "text\n\n- n AAAAAAE=\n",
-        "text\n\n\xE2\x80\x94 n AAAAAA==\n", "text\n\n\xE2\x80\x94 n+m AAAAAAE=\n", "text\n\n\xE2\x80\x94  AAAAAAE=\n",
-        "te\txt\n\n\xE2\x80\x94 n AAAAAAE=\n", "text\r\n\n\xE2\x80\x94 n AAAAAAE=\n",
-        "text\n\n\xE2\x80\x94 n\xE3\x80\x80m AAAAAAE=\n", "te\xFFxt\n\n\xE2\x80\x94 n AAAAAAE=\n",
+        "",
+        "\n",
+        "\n\n",
+        "text\n",
+        "text\n\n",
+        "text\n\n\xE2\x80\x94 n AAAAAAE=",
+        "text\n\n- n AAAAAAE=\n",
+        "text\n\n\xE2\x80\x94 n AAAAAA==\n",
+        "text\n\n\xE2\x80\x94 n+m AAAAAAE=\n",
+        "text\n\n\xE2\x80\x94  AAAAAAE=\n",
+        "te\txt\n\n\xE2\x80\x94 n AAAAAAE=\n",
+        "text\r\n\n\xE2\x80\x94 n AAAAAAE=\n",
+        "text\n\n\xE2\x80\x94 n\xE3\x80\x80m AAAAAAE=\n",
+        "te\xFFxt\n\n\xE2\x80\x94 n AAAAAAE=\n",
     };
     struct mg_note note;
     for (size_t i = 0; i < MG_COUNT(bad); i++)

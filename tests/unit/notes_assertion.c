@@ -6,7 +6,8 @@
 
 #include <stdio.h>
 
-struct settings settings = {.issuer = "https://id.acme.localhost", .audience = "acme.localhost www.acme.localhost"};
+struct settings settings = {.issuer = "https://id.acme.localhost",
+                            .audience = "acme.localhost www.acme.localhost"};
 
 static struct mg_signing_key *key;
 static const mg_instant now = 1795330000000;
@@ -34,8 +35,8 @@ token_make(const char *header, const char *payload, struct mg_buffer *token)
 }
 
 #define HEADER "{\"alg\":\"ES256\",\"typ\":\"JWT\",\"kid\":\"k1\"}"
-#define PAYLOAD(iss, aud, nbf, exp)                                                                        \
-    "{\"iss\":\"" iss "\",\"aud\":\"" aud "\",\"sub\":\"7\",\"email\":\"a@b.example\",\"name\":\"A\","      \
+#define PAYLOAD(iss, aud, nbf, exp)                                                                    \
+    "{\"iss\":\"" iss "\",\"aud\":\"" aud "\",\"sub\":\"7\",\"email\":\"a@b.example\",\"name\":\"A\"," \
     "\"roles\":[\"user\",\"administrator\"],\"nbf\":" nbf ",\"exp\":" exp "}"
 #define GOOD PAYLOAD("https://id.acme.localhost", "www.acme.localhost", "1795329990", "1795330200")
 
@@ -64,13 +65,25 @@ static void
 what_is_not_for_us_and_now_is_refused(void **state)
 {
     (void) state;
-    assert_int_equal(judge(HEADER, PAYLOAD("https://id.other.localhost", "acme.localhost", "1795329990", "1795330200")), MG_REFUSED);
-    assert_int_equal(judge(HEADER, PAYLOAD("https://id.acme.localhost", "other.localhost", "1795329990", "1795330200")), MG_REFUSED);
-    assert_int_equal(judge(HEADER, PAYLOAD("https://id.acme.localhost", "acme.localhos", "1795329990", "1795330200")), MG_REFUSED);
-    assert_int_equal(judge(HEADER, PAYLOAD("https://id.acme.localhost", "", "1795329990", "1795330200")), MG_REFUSED);
-    assert_int_equal(judge(HEADER, PAYLOAD("https://id.acme.localhost", "acme.localhost", "1795330060", "1795330200")), MG_REFUSED);
-    assert_int_equal(judge(HEADER, PAYLOAD("https://id.acme.localhost", "acme.localhost", "1795329700", "1795330000")), MG_REFUSED);
-    assert_int_equal(judge(HEADER, PAYLOAD("https://id.acme.localhost", "acme.localhost", "\"0\"", "\"9\"")), MG_REFUSED);
+    assert_int_equal(
+        judge(HEADER, PAYLOAD("https://id.other.localhost", "acme.localhost", "1795329990", "1795330200")),
+        MG_REFUSED);
+    assert_int_equal(
+        judge(HEADER, PAYLOAD("https://id.acme.localhost", "other.localhost", "1795329990", "1795330200")),
+        MG_REFUSED);
+    assert_int_equal(
+        judge(HEADER, PAYLOAD("https://id.acme.localhost", "acme.localhos", "1795329990", "1795330200")),
+        MG_REFUSED);
+    assert_int_equal(judge(HEADER, PAYLOAD("https://id.acme.localhost", "", "1795329990", "1795330200")),
+                     MG_REFUSED);
+    assert_int_equal(
+        judge(HEADER, PAYLOAD("https://id.acme.localhost", "acme.localhost", "1795330060", "1795330200")),
+        MG_REFUSED);
+    assert_int_equal(
+        judge(HEADER, PAYLOAD("https://id.acme.localhost", "acme.localhost", "1795329700", "1795330000")),
+        MG_REFUSED);
+    assert_int_equal(judge(HEADER, PAYLOAD("https://id.acme.localhost", "acme.localhost", "\"0\"", "\"9\"")),
+                     MG_REFUSED);
     assert_int_equal(judge(HEADER, "{}"), MG_REFUSED);
     assert_int_equal(judge(HEADER, "[1]"), MG_REFUSED);
 }

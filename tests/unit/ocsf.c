@@ -6,15 +6,15 @@
 static struct mg_request_audit_append
 request_of(enum mg_event event)
 {
-    return (struct mg_request_audit_append) {.event = (uint64_t) event,
-                                             .tenant = 7,
-                                             .actor_kind = MG_ACTOR_USER,
-                                             .actor_id = mg_view_text("12"),
-                                             .actor_name = mg_view_text("花子 \"h\"\n"),
-                                             .target = mg_view_text("taro"),
-                                             .outcome = MG_AUDIT_REFUSED,
-                                             .reason = mg_view_text("no \\ reason"),
-                                             .address = mg_view_text("2001:db8::1")};
+    return (struct mg_request_audit_append){.event = (uint64_t) event,
+                                            .tenant = 7,
+                                            .actor_kind = MG_ACTOR_USER,
+                                            .actor_id = mg_view_text("12"),
+                                            .actor_name = mg_view_text("花子 \"h\"\n"),
+                                            .target = mg_view_text("taro"),
+                                            .outcome = MG_AUDIT_REFUSED,
+                                            .reason = mg_view_text("no \\ reason"),
+                                            .address = mg_view_text("2001:db8::1")};
 }
 
 static const struct mg_ocsf_stamp stamp = {.sender = MG_AUTHORITY, .time = 1763788740000};
@@ -26,14 +26,15 @@ an_event_is_one_line_of_ocsf(void **state)
     OWN_BUFFER(json, 8192);
     OWN_BUFFER(details, 1024);
     struct mg_request_audit_append request = request_of(MG_EVENT_user_disable);
-    assert_ok(mg_list_add_audit_detail(&details, &(struct mg_record_audit_detail) {.key = mg_view_text("k"),
-                                                                                   .value = mg_view_text("v\t")}));
+    assert_ok(mg_list_add_audit_detail(
+        &details, &(struct mg_record_audit_detail){.key = mg_view_text("k"), .value = mg_view_text("v\t")}));
     request.details.bytes = mg_buffer_view(&details);
     assert_ok(mg_ocsf_add(&json, &request, &stamp));
     assert_string_equal(
         mg_buffer_text(&json),
         "{\"metadata\":{\"version\":\"1.3.0\",\"product\":{\"name\":\"Masugata\",\"vendor_name\":\"Masugata\","
-        "\"version\":\"" MG_VERSION "\"},\"event_code\":\"user_disable\",\"tenant_uid\":\"7\",\"log_provider\":\"authority\"},"
+        "\"version\":\"" MG_VERSION
+        "\"},\"event_code\":\"user_disable\",\"tenant_uid\":\"7\",\"log_provider\":\"authority\"},"
         "\"time\":1763788740000,\"category_uid\":3,\"class_uid\":3001,\"activity_id\":5,\"type_uid\":300105,"
         "\"severity_id\":2,\"status_id\":2,\"status\":\"Failure\",\"status_detail\":\"no \\\\ reason\","
         "\"message\":\"user disabled\",\"actor\":{\"user\":{\"uid\":\"12\",\"name\":\"花子 \\\"h\\\"\\u000a\",\"type\":\"user\"}},"
@@ -49,7 +50,8 @@ an_unknown_name_does_not_appear(void **state)
     struct mg_request_audit_append request = request_of(MG_EVENT_sign_in);
     request.actor_kind = MG_ACTOR_UNKNOWN;
     request.actor_name = mg_view_text("a-password-perhaps");
-    const struct mg_ocsf_stamp hashed = {.sender = MG_AUTHORITY, .time = 0, .name_hash = mg_view_text("00ff")};
+    const struct mg_ocsf_stamp hashed = {
+        .sender = MG_AUTHORITY, .time = 0, .name_hash = mg_view_text("00ff")};
     assert_ok(mg_ocsf_add(&json, &request, &hashed));
     assert_null(strstr(mg_buffer_text(&json), "a-password-perhaps"));
     assert_non_null(strstr(mg_buffer_text(&json), "\"name\":\"00ff\""));

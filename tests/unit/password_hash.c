@@ -37,8 +37,10 @@ static void
 known_hashes_of_every_scheme_verify(void **state)
 {
     (void) state;
-    assert_true(matches("password", "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"));
-    assert_true(matches("password", "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc"));
+    assert_true(matches(
+        "password", "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"));
+    assert_true(matches(
+        "password", "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc"));
     static const char *const imported[] = {
         "$2b$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2",
         "$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2",
@@ -100,9 +102,10 @@ lengths_and_costs_are_bounded(void **state)
     static const uint8_t zeros[MG_PASSWORD_BYTES_MOST + 1] = {0};
     assert_code(mg_password_hash(mg_view_of(zeros, sizeof zeros), small, hash), TOO_LARGE);
     assert_ok(mg_password_hash(mg_view_of(zeros, sizeof zeros - 1), small, hash));
-    assert_code(mg_password_hash(mg_view_text("x"), (struct mg_password_cost) {7, 1, 1}, hash), INVALID);
-    assert_code(mg_password_hash(mg_view_text("x"), (struct mg_password_cost) {64, 0, 1}, hash), INVALID);
-    assert_code(mg_password_hash(mg_view_text("x"), (struct mg_password_cost) {1U << 30, 1, 1}, hash), INVALID);
+    assert_code(mg_password_hash(mg_view_text("x"), (struct mg_password_cost){7, 1, 1}, hash), INVALID);
+    assert_code(mg_password_hash(mg_view_text("x"), (struct mg_password_cost){64, 0, 1}, hash), INVALID);
+    assert_code(mg_password_hash(mg_view_text("x"), (struct mg_password_cost){1U << 30, 1, 1}, hash),
+                INVALID);
     bool match = false;
     assert_code(mg_password_verify(mg_view_of(zeros, sizeof zeros), mg_view_text(hash), &match), TOO_LARGE);
 }

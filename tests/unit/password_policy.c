@@ -27,7 +27,8 @@ length_is_counted_in_characters_after_normalisation(void **state)
     assert_int_equal(judge("枡形の門をくぐる朝の光と影よ"), MG_PASSWORD_TOO_SHORT);
     assert_int_equal(judge("枡形の門をくぐる朝の光と影よね"), MG_GRANTED);
     /* 8 times "a" + combining ring is 8 characters after NFKC, not 16. */
-    assert_int_equal(judge("a\u030Ab\u0301c\u0301d\u030Ce\u0301g\u0301h\u0302i\u0301"), MG_PASSWORD_TOO_SHORT);
+    assert_int_equal(judge("a\u030Ab\u0301c\u0301d\u030Ce\u0301g\u0301h\u0302i\u0301"),
+                     MG_PASSWORD_TOO_SHORT);
     char most[MG_PASSWORD_MOST_BYTES + 2];
     for (size_t i = 0; i < sizeof most; i++)
         most[i] = (char) ('!' + (i * i * 7 + i / 3) % 90);

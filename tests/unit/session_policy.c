@@ -3,7 +3,8 @@
 #include "domain/session_policy.h"
 
 static const mg_instant noon = 1795348800000;
-static const struct mg_session_limits deployment = {.idle_ms = 1800000, .absolute_ms = 43200000, .families = 0};
+static const struct mg_session_limits deployment = {
+    .idle_ms = 1800000, .absolute_ms = 43200000, .families = 0};
 
 static void
 a_tenant_may_only_be_stricter(void **state)
@@ -24,7 +25,7 @@ a_tenant_may_only_be_stricter(void **state)
 static struct mg_session_facts
 live(void)
 {
-    return (struct mg_session_facts) {
+    return (struct mg_session_facts){
         .expires_at = noon + 1000,
         .last_seen_at = noon - 1000,
         .idle_ms = 60000,

@@ -106,7 +106,7 @@ a_session_is_found_whole_and_ends(void **state)
     assert_int_equal(ask(reader, 41, NOW + 901000), MG_SESSION_FOUND);
     assert_true(mg_session_still(reader, &hot));
     uint64_t count;
-    assert_ok(mg_session_remove(writer, &(struct mg_session_match) {.session_id = 41}, &count));
+    assert_ok(mg_session_remove(writer, &(struct mg_session_match){.session_id = 41}, &count));
     assert_int_equal(count, 1);
     assert_false(mg_session_still(reader, &hot));
     assert_false(mg_session_cold_read(reader, &hot, &cold));
@@ -123,14 +123,14 @@ revocation_reaches_exactly_whom_it_names(void **state)
         assert_ok(mg_session_put(writer, &session));
     }
     uint64_t count;
-    assert_code(mg_session_remove(writer, &(struct mg_session_match) {0}, &count), INVALID);
-    assert_ok(mg_session_remove(writer, &(struct mg_session_match) {.user_id = 11}, &count));
+    assert_code(mg_session_remove(writer, &(struct mg_session_match){0}, &count), INVALID);
+    assert_ok(mg_session_remove(writer, &(struct mg_session_match){.user_id = 11}, &count));
     assert_int_equal(count, 4);
-    assert_ok(mg_session_remove(writer, &(struct mg_session_match) {.user_id = 12, .family_id = 23}, &count));
+    assert_ok(mg_session_remove(writer, &(struct mg_session_match){.user_id = 12, .family_id = 23}, &count));
     assert_int_equal(count, 2);
-    assert_ok(mg_session_remove(writer, &(struct mg_session_match) {.family_id = 24}, &count));
+    assert_ok(mg_session_remove(writer, &(struct mg_session_match){.family_id = 24}, &count));
     assert_int_equal(count, 2);
-    assert_ok(mg_session_remove(writer, &(struct mg_session_match) {.tenant_id = 3}, &count));
+    assert_ok(mg_session_remove(writer, &(struct mg_session_match){.tenant_id = 3}, &count));
     OWN(session_reader) reader = NULL;
     assert_ok(mg_session_reader_open(directory, &reader));
     for (uint64_t id = 1; id <= 400; id++) {
@@ -298,8 +298,9 @@ read_for_ever(void *argument)
         if (answer == MG_SESSION_NONE || answer == MG_SESSION_UNSURE)
             continue;
         /* Every field of a copy comes from one and the same writing of the slot. */
-        const bool whole = answer == MG_SESSION_FOUND && hot.session_id == id && hot.tenant_id == id % 7 + 1 &&
-                           hot.host_id == hot.roles * 5 && hot.flags == hot.roles % 64;
+        const bool whole = answer == MG_SESSION_FOUND && hot.session_id == id &&
+                           hot.tenant_id == id % 7 + 1 && hot.host_id == hot.roles * 5 &&
+                           hot.flags == hot.roles % 64;
         const bool whole_cold =
             !mg_session_cold_read(reader, &hot, &cold) || cold.family_id == (uint64_t) hot.roles + 9;
         if (!whole || !whole_cold)
@@ -327,7 +328,7 @@ no_read_is_torn_while_everything_moves(void **state)
             assert_ok(mg_session_put(writer, &session));
         }
         uint64_t count;
-        assert_ok(mg_session_remove(writer, &(struct mg_session_match) {.tenant_id = round % 7 + 1}, &count));
+        assert_ok(mg_session_remove(writer, &(struct mg_session_match){.tenant_id = round % 7 + 1}, &count));
         if (round % 16 == 0)
             assert_ok(mg_session_grow(writer, 2000 + round % 1000));
     }

@@ -36,10 +36,28 @@ other_paths_are_refused(void **state)
 {
     (void) state;
     static const char *const bad[] = {
-        "",         "tile",          "tile/",           "tile/0",          "tile/0/",          "tile/0/0",
-        "tile/00/000", "tile/64/000", "tile/-1/000",    "tile/0/x000/000", "tile/0/000/",      "tile/0/000.p",
-        "tile/0/000.p/", "tile/0/000.p/0", "tile/0/000.p/256", "tile/0/000.p/01", "tile/0/x001", "tile/0/001/000",
-        "tile/0/../000", "tile/0/000.p/1/2", "/tile/0/000", "tile/entries/x001/x001/x001/x001/x001/x001/x001/001",
+        "",
+        "tile",
+        "tile/",
+        "tile/0",
+        "tile/0/",
+        "tile/0/0",
+        "tile/00/000",
+        "tile/64/000",
+        "tile/-1/000",
+        "tile/0/x000/000",
+        "tile/0/000/",
+        "tile/0/000.p",
+        "tile/0/000.p/",
+        "tile/0/000.p/0",
+        "tile/0/000.p/256",
+        "tile/0/000.p/01",
+        "tile/0/x001",
+        "tile/0/001/000",
+        "tile/0/../000",
+        "tile/0/000.p/1/2",
+        "/tile/0/000",
+        "tile/entries/x001/x001/x001/x001/x001/x001/x001/001",
     };
     struct mg_tile tile;
     for (size_t i = 0; i < MG_COUNT(bad); i++)
@@ -93,7 +111,8 @@ static void
 checkpoints_read_back_and_others_are_refused(void **state)
 {
     (void) state;
-    static const char text[] = "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";
+    static const char text[] =
+        "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";
     struct mg_checkpoint checkpoint;
     assert_ok(mg_checkpoint_parse(mg_view_text(text), &checkpoint));
     assert_true(mg_view_is(checkpoint.origin, "example.com/behind-the-sofa"));
@@ -115,7 +134,8 @@ checkpoints_read_back_and_others_are_refused(void **state)
     };
     for (size_t i = 0; i < MG_COUNT(bad); i++)
         assert_false(mg_ok(mg_checkpoint_parse(mg_view_text(bad[i]), &checkpoint)));
-    assert_ok(mg_checkpoint_parse(mg_view_text("a\n0\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\nmore\n"), &checkpoint));
+    assert_ok(mg_checkpoint_parse(mg_view_text("a\n0\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\nmore\n"),
+                                  &checkpoint));
 }
 
 int

@@ -8,13 +8,21 @@
 static struct mg_tls_facts
 good(void)
 {
-    struct mg_tls_facts f = {.versions = MG_TLS_1_2 | MG_TLS_1_3, .versions_tested = ALL, .accepted_complete = true,
-                             .server_order = MG_SEEN_YES, .compression = MG_SEEN_NO, .secure_renegotiation = MG_SEEN_YES,
-                             .client_renegotiation = MG_SEEN_NO, .tickets = MG_SEEN_NO, .heartbleed = MG_SEEN_NO,
-                             .fallback_protected = MG_SEEN_YES, .http_answered = true, .hsts_max_age_s = 63072000,
+    struct mg_tls_facts f = {.versions = MG_TLS_1_2 | MG_TLS_1_3,
+                             .versions_tested = ALL,
+                             .accepted_complete = true,
+                             .server_order = MG_SEEN_YES,
+                             .compression = MG_SEEN_NO,
+                             .secure_renegotiation = MG_SEEN_YES,
+                             .client_renegotiation = MG_SEEN_NO,
+                             .tickets = MG_SEEN_NO,
+                             .heartbleed = MG_SEEN_NO,
+                             .fallback_protected = MG_SEEN_YES,
+                             .http_answered = true,
+                             .hsts_max_age_s = 63072000,
                              .at = 1000};
-    f.accepted[f.accepted_count++] = (struct mg_tls_accepted) {.suite = 0xc02c, .versions = MG_TLS_1_2};
-    f.accepted[f.accepted_count++] = (struct mg_tls_accepted) {.suite = 0x1302, .versions = MG_TLS_1_3};
+    f.accepted[f.accepted_count++] = (struct mg_tls_accepted){.suite = 0xc02c, .versions = MG_TLS_1_2};
+    f.accepted[f.accepted_count++] = (struct mg_tls_accepted){.suite = 0x1302, .versions = MG_TLS_1_3};
     f.groups[f.group_count++] = 0x001d;
     f.certificate.present = f.certificate.names_host = f.certificate.chain_in_order = true;
     f.certificate.chain_complete = f.certificate.trusted = true;
@@ -46,7 +54,8 @@ the_best_server_has_a_plus(void **state)
     assert_int_equal(grade.cipher_score, 100);
     assert_int_equal(grade.score, 97);
     for (int i = 0; i < MG_TLS_RULE_COUNT; i++) {
-        const enum mg_tls_verdict verdict = mg_tls_rule_check((enum mg_tls_rule) i, MG_TLS_PROFILE_AES256, &f);
+        const enum mg_tls_verdict verdict =
+            mg_tls_rule_check((enum mg_tls_rule) i, MG_TLS_PROFILE_AES256, &f);
         assert_true(verdict == MG_TLS_PASS || verdict == MG_TLS_NOT_APPLICABLE);
     }
     assert_ok(mg_tls_profile_compare(MG_TLS_PROFILE_AES256, &f));
@@ -58,14 +67,14 @@ each_fault_lowers_the_grade(void **state)
 {
     (void) state;
     struct mg_tls_facts f = good();
-#define GIVES(change, grade)               \
-    do {                                   \
-        f = good();                        \
-        change;                            \
+#define GIVES(change, grade)                 \
+    do {                                     \
+        f = good();                          \
+        change;                              \
         assert_int_equal(letter(&f), grade); \
     } while (0)
 #define ACCEPT(number, version) \
-    f.accepted[f.accepted_count++] = (struct mg_tls_accepted) {.suite = (number), .versions = (version)}
+    f.accepted[f.accepted_count++] = (struct mg_tls_accepted){.suite = (number), .versions = (version)}
     GIVES(f.hsts_max_age_s = -1, MG_GRADE_A);
     GIVES(f.hsts_max_age_s = 86400, MG_GRADE_A);
     GIVES(f.fallback_protected = MG_SEEN_NO, MG_GRADE_A);
@@ -77,11 +86,11 @@ each_fault_lowers_the_grade(void **state)
     GIVES(f.versions |= MG_SSL_3, MG_GRADE_C);
     GIVES(f.versions |= MG_SSL_2, MG_GRADE_F);
     GIVES(f.versions = MG_TLS_1_1; f.accepted_count = 0; ACCEPT(0xc014, MG_TLS_1_1), MG_GRADE_C);
-    GIVES(ACCEPT(0x0005, MG_TLS_1_2), MG_GRADE_C);  /* RC4 with TLS 1.2 */
-    GIVES(ACCEPT(0x000a, MG_TLS_1_2), MG_GRADE_C);  /* 3DES */
-    GIVES(ACCEPT(0x0003, MG_TLS_1_0), MG_GRADE_F);  /* export */
-    GIVES(ACCEPT(0x0001, MG_TLS_1_2), MG_GRADE_F);  /* null */
-    GIVES(ACCEPT(0x00a7, MG_TLS_1_2), MG_GRADE_F);  /* anonymous */
+    GIVES(ACCEPT(0x0005, MG_TLS_1_2), MG_GRADE_C);                       /* RC4 with TLS 1.2 */
+    GIVES(ACCEPT(0x000a, MG_TLS_1_2), MG_GRADE_C);                       /* 3DES */
+    GIVES(ACCEPT(0x0003, MG_TLS_1_0), MG_GRADE_F);                       /* export */
+    GIVES(ACCEPT(0x0001, MG_TLS_1_2), MG_GRADE_F);                       /* null */
+    GIVES(ACCEPT(0x00a7, MG_TLS_1_2), MG_GRADE_F);                       /* anonymous */
     GIVES(f.accepted_count = 0; ACCEPT(0x009d, MG_TLS_1_2), MG_GRADE_B); /* no forward secrecy */
     GIVES(f.accepted_count = 0; ACCEPT(0xc014, MG_TLS_1_2), MG_GRADE_B); /* no AEAD */
     GIVES(f.dh_bits_least = 1024, MG_GRADE_B);
@@ -124,7 +133,7 @@ a_profile_notices_what_it_does_not_offer(void **state)
 {
     (void) state;
     struct mg_tls_facts f = good();
-    f.accepted[f.accepted_count++] = (struct mg_tls_accepted) {.suite = 0xc02b, .versions = MG_TLS_1_2};
+    f.accepted[f.accepted_count++] = (struct mg_tls_accepted){.suite = 0xc02b, .versions = MG_TLS_1_2};
     const struct mg_status more = mg_tls_profile_compare(MG_TLS_PROFILE_AES256, &f);
     assert_code(more, REFUSED);
     assert_non_null(strstr(more.detail, "AES_128_GCM"));
@@ -161,7 +170,8 @@ static void
 suites_are_worth_what_their_names_say(void **state)
 {
     (void) state;
-    const struct mg_tls_suite best = mg_tls_suite_of(0xc030), rsa = mg_tls_suite_of(0x002f), psk = mg_tls_suite_of(0x00a9);
+    const struct mg_tls_suite best = mg_tls_suite_of(0xc030), rsa = mg_tls_suite_of(0x002f),
+                              psk = mg_tls_suite_of(0x00a9);
     assert_string_equal(best.name, "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384");
     assert_true(best.forward_secrecy && best.aead && best.bits == 256);
     assert_true(rsa.rsa_transport && !rsa.forward_secrecy && !rsa.aead && rsa.bits == 128);

@@ -10,12 +10,9 @@ static const uint16_t suites[] = {0xc02c, 0x1302};
 /* A TLS 1.2 flight: ServerHello with renegotiation_info, a ServerKeyExchange on P-256, ServerHelloDone;
  * cut into two records in the middle of the second message. */
 static const uint8_t hello_12[] = {
-    22, 3, 3, 0, 56,
-    2, 0, 0, 45, 3, 3, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28,
-    29, 30, 31, 32, 0, 0xc0, 0x2c, 0, 0, 5, 0xff, 1, 0, 1, 0,
-    12, 0, 0, 8, 3, 0, 0x17,
-    22, 3, 3, 0, 9,
-    4, 1, 2, 3, 4, 14, 0, 0, 0};
+    22, 3,  3,  0,  56, 2,  0,  0,  45, 3,  3,    1,  2,  3,  4,  5,  6,  7,  8, 9,    10,   11, 12, 13, 14,
+    15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25,   26, 27, 28, 29, 30, 31, 32, 0, 0xc0, 0x2c, 0,  0,  5,  0xff,
+    1,  0,  1,  0,  12, 0,  0,  8,  3,  0,  0x17, 22, 3,  3,  0,  9,  4,  1,  2, 3,    4,    14, 0,  0,  0};
 
 static void
 a_flight_in_two_records_is_read_whole(void **state)
@@ -43,7 +40,8 @@ prime_measured(size_t bytes, uint8_t top)
     uint8_t flight[1024] = {22, 3, 1, 0, 0, 2, 0, 0, 38, 3, 1, [43] = 0, 0, 0x33, 0};
     size_t at = 47;
     const size_t body = 2 + bytes + 3;
-    const uint8_t head[] = {12, 0, (uint8_t) (body >> 8), (uint8_t) body, (uint8_t) (bytes >> 8), (uint8_t) bytes, top};
+    const uint8_t head[] = {
+        12, 0, (uint8_t) (body >> 8), (uint8_t) body, (uint8_t) (bytes >> 8), (uint8_t) bytes, top};
     memcpy(flight + at, head, sizeof head);
     memset(flight + at + sizeof head, 0xff, bytes - 1);
     at += 6 + bytes;
@@ -113,9 +111,14 @@ hellos_have_the_lengths_they_claim(void **state)
     (void) state;
     for (unsigned version = MG_SSL_3; version <= MG_TLS_1_3; version <<= 1) {
         OWN_BUFFER(out, 4096);
-        const struct mg_client_hello hello = {.version = (enum mg_tls_version) version, .suites = suites, .suite_count = 2,
-                                              .server_name = "acme.localhost", .compression = true, .ticket = true,
-                                              .heartbeat = true, .fallback = true};
+        const struct mg_client_hello hello = {.version = (enum mg_tls_version) version,
+                                              .suites = suites,
+                                              .suite_count = 2,
+                                              .server_name = "acme.localhost",
+                                              .compression = true,
+                                              .ticket = true,
+                                              .heartbeat = true,
+                                              .fallback = true};
         assert_ok(mg_client_hello_encode(&hello, &out));
         assert_int_equal(out.bytes[0], 22);
         assert_int_equal(out.bytes[3] << 8 | out.bytes[4], out.length - 5);

@@ -18,10 +18,9 @@ static const struct {
      "    ssl_protocols TLSv1.3;\n"
      "    ssl_conf_command Ciphersuites TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:"
      "TLS_AES_128_GCM_SHA256;\n"},
-    {MG_TLS_PROFILE_AES256,
-     "    ssl_protocols TLSv1.2 TLSv1.3;\n"
-     "    ssl_ciphers ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384;\n"
-     "    ssl_conf_command Ciphersuites TLS_AES_256_GCM_SHA384;\n"},
+    {MG_TLS_PROFILE_AES256, "    ssl_protocols TLSv1.2 TLSv1.3;\n"
+                            "    ssl_ciphers ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384;\n"
+                            "    ssl_conf_command Ciphersuites TLS_AES_256_GCM_SHA384;\n"},
     {MG_TLS_PROFILE_LEGACY,
      "    ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3;\n"
      "    ssl_ciphers ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"

@@ -8,16 +8,14 @@
 
 enum { RESTART_US = 2500000 };
 
-#define NGINX_BREAK(name, ...)                     \
-    struct mg_status                               \
-    break_##name(struct mg_stage *stage)           \
-    {                                              \
-        return mg_stage_nginx(stage, __VA_ARGS__); \
-    }                                              \
-    struct mg_status                               \
-    repair_##name(struct mg_stage *stage)          \
-    {                                              \
-        return mg_stage_nginx_restore(stage);      \
+#define NGINX_BREAK(name, ...)                             \
+    struct mg_status break_##name(struct mg_stage *stage)  \
+    {                                                      \
+        return mg_stage_nginx(stage, __VA_ARGS__);         \
+    }                                                      \
+    struct mg_status repair_##name(struct mg_stage *stage) \
+    {                                                      \
+        return mg_stage_nginx_restore(stage);              \
     }
 
 /* In one edit: `map` goes into the http block, and the first `from` after `server` becomes `to`. */
@@ -39,8 +37,8 @@ server_edit(struct mg_stage *stage, const char *map, const char *server, const c
     TRY(mg_buffer_add(&changed, mg_view_of(at_map, (size_t) (at - at_map))));
     TRY(mg_buffer_add_text(&changed, to));
     TRY(mg_buffer_add_text(&changed, at + strlen(from)));
-    TRY(mg_file_replace_owned(path, mg_buffer_view(&changed), stage->saved_stat.st_mode & 07777, stage->saved_stat.st_uid,
-                              stage->saved_stat.st_gid));
+    TRY(mg_file_replace_owned(path, mg_buffer_view(&changed), stage->saved_stat.st_mode & 07777,
+                              stage->saved_stat.st_uid, stage->saved_stat.st_gid));
     TRY(mg_stage_signal(stage, "nginx", SIGHUP));
     (void) usleep(300000);
     return OK;
@@ -62,7 +60,8 @@ control_sql(struct mg_stage *stage, const char *sql)
 static CHECKED struct mg_status
 authority_restart(struct mg_stage *stage)
 {
-    TRY(mg_stage_signal(stage, "authority", SIGKILL)); /* it builds the session table anew from the database */
+    TRY(mg_stage_signal(stage, "authority",
+                        SIGKILL)); /* it builds the session table anew from the database */
     (void) usleep(RESTART_US);
     return OK;
 }
@@ -71,14 +70,15 @@ authority_restart(struct mg_stage *stage)
 struct mg_status
 break_planted_session(struct mg_stage *stage)
 {
-    TRY(control_sql(stage,
-                    "INSERT INTO session_family (id, tenant, account, authenticated_at, last_seen_at, expires_at, idle_ms)"
-                    " SELECT 4242, a.tenant, a.id, now(), now(), now() + interval '11 hours', 1800000"
-                    " FROM account a WHERE a.tenant > 0 AND a.login NOT LIKE 'masugata-%' ORDER BY a.id LIMIT 1;"
-                    "INSERT INTO session (id, family, token_hash, host, origin, created_at, last_seen_at)"
-                    " SELECT 4243, 4242, sha256(decode(repeat('00', 32), 'hex')), h.host, 1, now(), now()"
-                    " FROM tenant_host h JOIN session_family f ON f.id = 4242 AND h.tenant = f.tenant WHERE h.origin = 1"
-                    " ORDER BY h.host LIMIT 1"));
+    TRY(control_sql(
+        stage,
+        "INSERT INTO session_family (id, tenant, account, authenticated_at, last_seen_at, expires_at, idle_ms)"
+        " SELECT 4242, a.tenant, a.id, now(), now(), now() + interval '11 hours', 1800000"
+        " FROM account a WHERE a.tenant > 0 AND a.login NOT LIKE 'masugata-%' ORDER BY a.id LIMIT 1;"
+        "INSERT INTO session (id, family, token_hash, host, origin, created_at, last_seen_at)"
+        " SELECT 4243, 4242, sha256(decode(repeat('00', 32), 'hex')), h.host, 1, now(), now()"
+        " FROM tenant_host h JOIN session_family f ON f.id = 4242 AND h.tenant = f.tenant WHERE h.origin = 1"
+        " ORDER BY h.host LIMIT 1"));
     return authority_restart(stage);
 }
 
@@ -96,17 +96,19 @@ NGINX_BREAK(gate_off, APP_SERVER, "        masugata off;\n        error_page 497
 struct mg_status
 break_readable_password(struct mg_stage *stage)
 {
-    return control_sql(stage, "CREATE TABLE sabotage AS SELECT id, password_sealed FROM account"
-                              " WHERE password_sealed IS NOT NULL AND login NOT LIKE 'masugata-%' ORDER BY id LIMIT 1;"
-                              "UPDATE account SET password_sealed = 'correct horse battery staple'::bytea"
-                              " WHERE id IN (SELECT id FROM sabotage)");
+    return control_sql(
+        stage, "CREATE TABLE sabotage AS SELECT id, password_sealed FROM account"
+               " WHERE password_sealed IS NOT NULL AND login NOT LIKE 'masugata-%' ORDER BY id LIMIT 1;"
+               "UPDATE account SET password_sealed = 'correct horse battery staple'::bytea"
+               " WHERE id IN (SELECT id FROM sabotage)");
 }
 
 struct mg_status
 repair_readable_password(struct mg_stage *stage)
 {
-    return control_sql(stage, "UPDATE account a SET password_sealed = s.password_sealed FROM sabotage s WHERE a.id = s.id;"
-                              "DROP TABLE sabotage");
+    return control_sql(
+        stage, "UPDATE account a SET password_sealed = s.password_sealed FROM sabotage s WHERE a.id = s.id;"
+               "DROP TABLE sabotage");
 }
 
 /* A second log with the bodies, for the first sign-in host; nginx has a body only where it buffers it. */
@@ -115,8 +117,10 @@ break_password_logged(struct mg_stage *stage)
 {
     char log[MG_PATH], lines[2048];
     TRY(mg_stage_path(stage, "log/nginx-sabotage.log", log));
-    (void) snprintf(lines, sizeof lines, "    log_format sabotage '$request_body';\n    access_log \"%s\" sabotage;\n", log);
-    return server_edit(stage, lines, "server_name id.acme.localhost;\n        ssl_certificate", "        location / {\n",
+    (void) snprintf(lines, sizeof lines,
+                    "    log_format sabotage '$request_body';\n    access_log \"%s\" sabotage;\n", log);
+    return server_edit(stage, lines, "server_name id.acme.localhost;\n        ssl_certificate",
+                       "        location / {\n",
                        "        location / {\n            proxy_request_buffering on;\n"
                        "            client_body_in_single_buffer on;\n");
 }
@@ -160,8 +164,8 @@ break_policy_widened(struct mg_stage *stage)
     TRY(mg_buffer_add(&hashed, mg_view_of(changed.bytes + HEAD + DIGEST, changed.length - HEAD - DIGEST)));
     if (EVP_Digest(hashed.bytes, hashed.length, changed.bytes + HEAD, NULL, EVP_sha256(), NULL) != 1)
         return fail(CRYPTO);
-    TRY(mg_file_replace_owned(path, mg_buffer_view(&changed), stage->saved_stat.st_mode & 07777, stage->saved_stat.st_uid,
-                              stage->saved_stat.st_gid));
+    TRY(mg_file_replace_owned(path, mg_buffer_view(&changed), stage->saved_stat.st_mode & 07777,
+                              stage->saved_stat.st_uid, stage->saved_stat.st_gid));
     return mg_stage_signal(stage, "nginx", SIGHUP); /* new workers read the file anew */
 }
 
@@ -175,7 +179,8 @@ struct mg_status
 break_console_beside_gate(struct mg_stage *stage)
 {
     char server[512];
-    (void) snprintf(server, sizeof server, "server_name %s;\n        ssl_certificate", stage->options->console_host);
+    (void) snprintf(server, sizeof server, "server_name %s;\n        ssl_certificate",
+                    stage->options->console_host);
     return server_edit(stage, "", server, "masugata on;", "masugata off;");
 }
 
@@ -205,17 +210,19 @@ repair_attempts_forgotten(struct mg_stage *stage)
 struct mg_status
 break_attempts_not_looked_at(struct mg_stage *stage)
 {
-    return control_sql(stage, "CREATE TABLE sabotage AS SELECT pg_get_functiondef('attempt_look'::regproc) AS definition;"
-                              "CREATE OR REPLACE FUNCTION attempt_look(a_tenant bigint, a_kind smallint, a_key bytea,"
-                              " a_now bigint, a_window bigint, OUT recent bigint[], OUT in_a_row int)"
-                              " LANGUAGE sql AS $$SELECT '{}'::bigint[], 0$$");
+    return control_sql(
+        stage, "CREATE TABLE sabotage AS SELECT pg_get_functiondef('attempt_look'::regproc) AS definition;"
+               "CREATE OR REPLACE FUNCTION attempt_look(a_tenant bigint, a_kind smallint, a_key bytea,"
+               " a_now bigint, a_window bigint, OUT recent bigint[], OUT in_a_row int)"
+               " LANGUAGE sql AS $$SELECT '{}'::bigint[], 0$$");
 }
 
 struct mg_status
 repair_attempts_not_looked_at(struct mg_stage *stage)
 {
-    return control_sql(stage, "DO $$DECLARE d text; BEGIN SELECT definition INTO d FROM sabotage; EXECUTE d; END$$;"
-                              "DROP TABLE sabotage");
+    return control_sql(stage,
+                       "DO $$DECLARE d text; BEGIN SELECT definition INTO d FROM sabotage; EXECUTE d; END$$;"
+                       "DROP TABLE sabotage");
 }
 
 /* ---- SESSION_01, SESSION_02: cookies that somebody adds ---- */
@@ -224,7 +231,8 @@ repair_attempts_not_looked_at(struct mg_stage *stage)
 
 NGINX_BREAK(cookie_names_customer, WITH_COOKIE("customer=$host; Path=/; Secure; HttpOnly; SameSite=Lax"))
 /* base64 of "acme corporation": acme is the first synthetic tenant. */
-NGINX_BREAK(cookie_hides_customer, WITH_COOKIE("hint=YWNtZSBjb3Jwb3JhdGlvbg==; Path=/; Secure; HttpOnly; SameSite=Lax"))
+NGINX_BREAK(cookie_hides_customer,
+            WITH_COOKIE("hint=YWNtZSBjb3Jwb3JhdGlvbg==; Path=/; Secure; HttpOnly; SameSite=Lax"))
 NGINX_BREAK(cookie_bare, WITH_COOKIE("bare=1; Path=/"))
 NGINX_BREAK(cookie_wide, WITH_COOKIE("wide=1; Path=/; Secure; HttpOnly; SameSite=Lax; Domain=localhost"))
 
@@ -235,9 +243,11 @@ struct mg_status
 break_tenant_from_query(struct mg_stage *stage)
 {
     char map[256];
-    (void) snprintf(map, sizeof map, "    map $arg_tenant $sabotage {\n        default $arg_tenant;\n        '' %ju;\n    }\n",
+    (void) snprintf(map, sizeof map,
+                    "    map $arg_tenant $sabotage {\n        default $arg_tenant;\n        '' %ju;\n    }\n",
                     (uintmax_t) stage->tenants[0]);
-    return server_edit(stage, map, "server_name id.acme.localhost;\n        ssl_certificate", "        location / {\n",
+    return server_edit(stage, map, "server_name id.acme.localhost;\n        ssl_certificate",
+                       "        location / {\n",
                        "        location / {\n            proxy_set_header X-Masugata-Tenant $sabotage;\n");
 }
 
@@ -258,7 +268,8 @@ break_application_obeys_query(struct mg_stage *stage)
                     "                return 200 \"notes of another customer\\n\";\n"
                     "            }\n",
                     (uintmax_t) stage->tenants[1]);
-    return server_edit(stage, "", "server_name acme.localhost;\n        ssl_certificate", "        location / {\n", to);
+    return server_edit(stage, "", "server_name acme.localhost;\n        ssl_certificate",
+                       "        location / {\n", to);
 }
 
 struct mg_status

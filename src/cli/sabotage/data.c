@@ -101,13 +101,15 @@ repair_connect_public(struct mg_stage *stage)
 struct mg_status
 break_connect_other(struct mg_stage *stage)
 {
-    return tenant_sql(stage, "postgres", "CREATE ROLE other_customer NOLOGIN; GRANT CONNECT ON DATABASE app TO other_customer");
+    return tenant_sql(stage, "postgres",
+                      "CREATE ROLE other_customer NOLOGIN; GRANT CONNECT ON DATABASE app TO other_customer");
 }
 
 struct mg_status
 repair_connect_other(struct mg_stage *stage)
 {
-    return tenant_sql(stage, "postgres", "REVOKE CONNECT ON DATABASE app FROM other_customer; DROP ROLE other_customer");
+    return tenant_sql(stage, "postgres",
+                      "REVOKE CONNECT ON DATABASE app FROM other_customer; DROP ROLE other_customer");
 }
 
 /* ---- TENANCY_04 ---- */
@@ -156,20 +158,22 @@ repair_shared_login(struct mg_stage *stage)
 struct mg_status
 break_password_endless(struct mg_stage *stage)
 {
-    return tenant_sql(stage, "postgres",
-                      "SELECT rolname, rolvaliduntil INTO TABLE masugata_saved FROM pg_roles"
-                      " WHERE rolcanlogin AND rolname IN ('app_a', 'app_b');"
-                      "DO $$ DECLARE r record; BEGIN FOR r IN SELECT rolname FROM masugata_saved LOOP"
-                      " EXECUTE format('ALTER ROLE %I VALID UNTIL ''infinity''', r.rolname); END LOOP; END $$");
+    return tenant_sql(
+        stage, "postgres",
+        "SELECT rolname, rolvaliduntil INTO TABLE masugata_saved FROM pg_roles"
+        " WHERE rolcanlogin AND rolname IN ('app_a', 'app_b');"
+        "DO $$ DECLARE r record; BEGIN FOR r IN SELECT rolname FROM masugata_saved LOOP"
+        " EXECUTE format('ALTER ROLE %I VALID UNTIL ''infinity''', r.rolname); END LOOP; END $$");
 }
 
 struct mg_status
 repair_password_endless(struct mg_stage *stage)
 {
-    return tenant_sql(stage, "postgres",
-                      "DO $$ DECLARE r record; BEGIN FOR r IN SELECT * FROM masugata_saved LOOP"
-                      " EXECUTE format('ALTER ROLE %I VALID UNTIL %L', r.rolname, r.rolvaliduntil); END LOOP; END $$;"
-                      "DROP TABLE masugata_saved");
+    return tenant_sql(
+        stage, "postgres",
+        "DO $$ DECLARE r record; BEGIN FOR r IN SELECT * FROM masugata_saved LOOP"
+        " EXECUTE format('ALTER ROLE %I VALID UNTIL %L', r.rolname, r.rolvaliduntil); END LOOP; END $$;"
+        "DROP TABLE masugata_saved");
 }
 
 /* ---- NETWORK_04 ---- */
@@ -216,9 +220,10 @@ struct mg_status
 break_hash_in_clear(struct mg_stage *stage)
 {
     /* As if somebody had kept a copy of a hash beside the sealed one. */
-    return control_sql(stage, "CREATE TABLE old_account (password text);"
-                              "INSERT INTO old_account VALUES ('$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g');"
-                              "GRANT SELECT ON old_account TO masugata_prober");
+    return control_sql(
+        stage, "CREATE TABLE old_account (password text);"
+               "INSERT INTO old_account VALUES ('$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g');"
+               "GRANT SELECT ON old_account TO masugata_prober");
 }
 
 struct mg_status
@@ -232,7 +237,8 @@ break_key_in_clear(struct mg_stage *stage)
 {
     char path[MG_PATH];
     /* Only the words that mark one: the probe looks for them, and no key is put at risk. */
-    static const char text[] = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA==\n-----END PRIVATE KEY-----\n";
+    static const char text[] =
+        "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA==\n-----END PRIVATE KEY-----\n";
     TRY(mg_stage_path(stage, "tls/backup.key", path));
     return mg_file_replace(path, mg_view_text(text), 0644);
 }

@@ -49,23 +49,21 @@ nginx_change(struct mg_stage *stage, const struct change *changes, size_t count)
         mg_buffer_clear(&text);
         TRY(mg_buffer_add(&text, mg_buffer_view(&changed)));
     }
-    TRY(mg_file_replace_owned(path, mg_buffer_view(&text), stage->saved_stat.st_mode & 07777, stage->saved_stat.st_uid,
-                              stage->saved_stat.st_gid));
+    TRY(mg_file_replace_owned(path, mg_buffer_view(&text), stage->saved_stat.st_mode & 07777,
+                              stage->saved_stat.st_uid, stage->saved_stat.st_gid));
     TRY(mg_stage_signal(stage, "nginx", SIGHUP));
     (void) usleep(SETTLE_US);
     return OK;
 }
 
-#define NGINX_BREAK(name, ...)                    \
-    struct mg_status                              \
-    break_##name(struct mg_stage *stage)          \
-    {                                             \
-        return mg_stage_nginx(stage, __VA_ARGS__); \
-    }                                             \
-    struct mg_status                              \
-    repair_##name(struct mg_stage *stage)         \
-    {                                             \
-        return mg_stage_nginx_restore(stage);     \
+#define NGINX_BREAK(name, ...)                             \
+    struct mg_status break_##name(struct mg_stage *stage)  \
+    {                                                      \
+        return mg_stage_nginx(stage, __VA_ARGS__);         \
+    }                                                      \
+    struct mg_status repair_##name(struct mg_stage *stage) \
+    {                                                      \
+        return mg_stage_nginx_restore(stage);              \
     }
 
 /* ---- EDGE_01, 03, 04, 06: versions, suites, groups ---- */
@@ -74,8 +72,8 @@ NGINX_BREAK(tls13_aes128, "Ciphersuites TLS_AES_256_GCM_SHA384;",
             "Ciphersuites TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256;")
 NGINX_BREAK(tls12_chacha, "ssl_ciphers ", "ssl_ciphers ECDHE-ECDSA-CHACHA20-POLY1305:")
 
-#define OLD_VERSION(version)                                    \
-    "ssl_protocols TLSv1.2 TLSv1.3;\n    ssl_ciphers ",         \
+#define OLD_VERSION(version)                            \
+    "ssl_protocols TLSv1.2 TLSv1.3;\n    ssl_ciphers ", \
         "ssl_protocols " version " TLSv1.2 TLSv1.3;\n    ssl_ciphers ECDHE-ECDSA-AES256-SHA:@SECLEVEL=0:"
 NGINX_BREAK(tls11_on, OLD_VERSION("TLSv1.1"))
 NGINX_BREAK(tls10_on, OLD_VERSION("TLSv1"))
@@ -92,8 +90,9 @@ pem_write(const char *path, EVP_PKEY *key, X509 *certificate)
     OWN_BUFFER(text, 65536);
     char *bytes = NULL;
     BIO *bio = BIO_new(BIO_s_mem());
-    const bool made = bio != NULL && (certificate == NULL ? PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL)
-                                                          : PEM_write_bio_X509(bio, certificate)) == 1;
+    const bool made = bio != NULL && (certificate == NULL
+                                          ? PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL)
+                                          : PEM_write_bio_X509(bio, certificate)) == 1;
     const long length = made ? BIO_get_mem_data(bio, &bytes) : 0;
     const struct mg_status status = mg_buffer_add(&text, mg_view_of(bytes, (size_t) length));
     BIO_free(bio);
@@ -109,12 +108,14 @@ rsa_pair_write(const char *certificate_path, const char *key_path)
     bool made = key != NULL && certificate != NULL && X509_set_version(certificate, X509_VERSION_3) == 1 &&
                 ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1) == 1 &&
                 X509_gmtime_adj(X509_getm_notBefore(certificate), 0) != NULL &&
-                X509_gmtime_adj(X509_getm_notAfter(certificate), 86400) != NULL && X509_set_pubkey(certificate, key) == 1 &&
+                X509_gmtime_adj(X509_getm_notAfter(certificate), 86400) != NULL &&
+                X509_set_pubkey(certificate, key) == 1 &&
                 X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_ASC,
                                            (const unsigned char *) "sabotage", -1, -1, 0) == 1 &&
                 X509_set_issuer_name(certificate, X509_get_subject_name(certificate)) == 1 &&
                 X509_sign(certificate, key, EVP_sha256()) > 0;
-    struct mg_status status = made ? pem_write(key_path, key, NULL) : fail_with(CRYPTO, "make an RSA certificate");
+    struct mg_status status =
+        made ? pem_write(key_path, key, NULL) : fail_with(CRYPTO, "make an RSA certificate");
     if (mg_ok(status))
         status = pem_write(certificate_path, key, certificate);
     X509_free(certificate);
@@ -135,9 +136,10 @@ rsa_transport(struct mg_stage *stage, const char *suites)
     char certificate[MG_PATH], key[MG_PATH], pair[2 * MG_PATH + 128];
     TRY(rsa_paths(stage, certificate, key));
     TRY(rsa_pair_write(certificate, key));
-    (void) snprintf(pair, sizeof pair,
-                    "        ssl_certificate \"%s\";\n        ssl_certificate_key \"%s\";\n        ssl_certificate \"",
-                    certificate, key);
+    (void) snprintf(
+        pair, sizeof pair,
+        "        ssl_certificate \"%s\";\n        ssl_certificate_key \"%s\";\n        ssl_certificate \"",
+        certificate, key);
     const struct change changes[] = {{"ssl_ciphers ", suites}, {"        ssl_certificate \"", pair}};
     return nginx_change(stage, changes, MG_COUNT(changes));
 }
@@ -233,8 +235,10 @@ break_second_port(struct mg_stage *stage)
     char to[256];
     uint16_t port = 0;
     TRY(free_port(&port));
-    (void) snprintf(to, sizeof to, "    server {\n        listen 0.0.0.0:%u;\n        return 200 open;\n    }\n    server {\n",
-                    (unsigned) port);
+    (void) snprintf(
+        to, sizeof to,
+        "    server {\n        listen 0.0.0.0:%u;\n        return 200 open;\n    }\n    server {\n",
+        (unsigned) port);
     return mg_stage_nginx(stage, "    server {\n", to);
 }
 
@@ -250,7 +254,8 @@ break_second_tls_port(struct mg_stage *stage)
     char to[256];
     uint16_t port = 0;
     TRY(free_port(&port));
-    (void) snprintf(to, sizeof to, " ssl http2 default_server;\n        listen 0.0.0.0:%u ssl default_server", (unsigned) port);
+    (void) snprintf(to, sizeof to, " ssl http2 default_server;\n        listen 0.0.0.0:%u ssl default_server",
+                    (unsigned) port);
     return mg_stage_nginx(stage, " ssl http2 default_server", to);
 }
 
@@ -288,7 +293,8 @@ bytes_replace(struct mg_buffer *bytes, const char *from, const char *to)
     const size_t length = strlen(from);
     size_t found = 0;
     mg_must(strlen(to) == length);
-    for (uint8_t *at = bytes->bytes; (at = memmem(at, bytes->length - (size_t) (at - bytes->bytes), from, length)) != NULL;) {
+    for (uint8_t *at = bytes->bytes;
+         (at = memmem(at, bytes->length - (size_t) (at - bytes->bytes), from, length)) != NULL;) {
         memcpy(at, to, length);
         at += length;
         found++;
@@ -336,21 +342,20 @@ module_back(struct mg_stage *stage)
     return unlink(copy) == 0 ? OK : fail_errno("remove %s", copy);
 }
 
-#define MODULE_BREAK(name, from, to)              \
-    struct mg_status                              \
-    break_##name(struct mg_stage *stage)          \
-    {                                             \
-        return module_change(stage, from, to);    \
-    }                                             \
-    struct mg_status                              \
-    repair_##name(struct mg_stage *stage)         \
-    {                                             \
-        return module_back(stage);                \
+#define MODULE_BREAK(name, from, to)                       \
+    struct mg_status break_##name(struct mg_stage *stage)  \
+    {                                                      \
+        return module_change(stage, from, to);             \
+    }                                                      \
+    struct mg_status repair_##name(struct mg_stage *stage) \
+    {                                                      \
+        return module_back(stage);                         \
     }
 
 MODULE_BREAK(csp_gone, "frame-ancestors 'none'", "frame-ancestors *     ")
 MODULE_BREAK(csp_wide, "script-src 'self'; style-src", "script-src *     ; style-src")
 MODULE_BREAK(xss_gone, "X-XSS-Protection", "X-XSS-Protectiom")
-NGINX_BREAK(xss_twice, "    masugata_directory", "    add_header X-XSS-Protection 1 always;\n    masugata_directory")
+NGINX_BREAK(xss_twice, "    masugata_directory",
+            "    add_header X-XSS-Protection 1 always;\n    masugata_directory")
 MODULE_BREAK(referrer_gone, "Referrer-Policy", "Referrer-Policz")
 MODULE_BREAK(referrer_unsafe, "strict-origin-when-cross-origin", "unsafe-url                     ")

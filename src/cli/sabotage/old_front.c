@@ -39,7 +39,8 @@ answer_ssl3(int client)
 static int
 connect_on(int client, uint16_t port)
 {
-    struct sockaddr_in visitor, nginx = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in visitor,
+        nginx = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof visitor;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || getpeername(client, (struct sockaddr *) &visitor, &size) != 0)
@@ -102,7 +103,8 @@ front_run(int listener, uint16_t port)
 static CHECKED struct mg_status
 listen_on(uint16_t port, int *ret_listener)
 {
-    const struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const int yes = 1;
     for (int i = 0; i < BIND_TRIES; i++) {
         OWN_FD fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -133,8 +135,8 @@ nginx_move(struct mg_stage *stage, uint16_t from, uint16_t to)
         TRY(mg_buffer_add_text(&text, moved));
     }
     TRY(mg_buffer_add_text(&text, at));
-    TRY(mg_file_replace_owned(path, mg_buffer_view(&text), stage->saved_stat.st_mode & 07777, stage->saved_stat.st_uid,
-                              stage->saved_stat.st_gid));
+    TRY(mg_file_replace_owned(path, mg_buffer_view(&text), stage->saved_stat.st_mode & 07777,
+                              stage->saved_stat.st_uid, stage->saved_stat.st_gid));
     return mg_stage_signal(stage, "nginx", SIGHUP);
 }
 

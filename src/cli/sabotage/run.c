@@ -7,12 +7,12 @@
 enum { SHOW_MS = 20000, AGAIN_US = 500000, START_GREEN_MS = 60000 };
 
 static const struct mg_sabotage_row rows[] = {
-#define SABOTAGE(row_control, row_name, others, english, japanese)                                              \
-    {.control = MG_CONTROL_##row_control,                                                                      \
-     .name = #row_name,                                                                                        \
-     .expected = (others),                                                                                     \
-     .what = {(english), (japanese)},                                                                          \
-     .break_it = break_##row_name,                                                                             \
+#define SABOTAGE(row_control, row_name, others, english, japanese) \
+    {.control = MG_CONTROL_##row_control,                          \
+     .name = #row_name,                                            \
+     .expected = (others),                                         \
+     .what = {(english), (japanese)},                              \
+     .break_it = break_##row_name,                                 \
      .repair = repair_##row_name},
 #include "cli/sabotage/sabotage.def"
 #undef SABOTAGE
@@ -36,12 +36,14 @@ contains_word(const char *words, const char *word)
 static bool
 is_expected(const struct mg_sabotage_row *row, enum mg_control control)
 {
-    return row != NULL && (row->control == control || contains_word(row->expected, mg_control_row(control)->id));
+    return row != NULL &&
+           (row->control == control || contains_word(row->expected, mg_control_row(control)->id));
 }
 
 /* Looks once; true if exactly the expected controls are red (all are green without a row). */
 static CHECKED struct mg_status
-look(struct mg_stage *stage, const struct mg_sabotage_row *row, struct outcome *outcome, bool *ret_as_expected)
+look(struct mg_stage *stage, const struct mg_sabotage_row *row, struct outcome *outcome,
+     bool *ret_as_expected)
 {
     TRY(mg_prove(stage->admin, "", outcome->proofs));
     *ret_as_expected = true;
@@ -56,8 +58,8 @@ look(struct mg_stage *stage, const struct mg_sabotage_row *row, struct outcome *
 }
 
 static CHECKED struct mg_status
-look_until(struct mg_stage *stage, const struct mg_sabotage_row *row, int patience_ms, struct outcome *outcome,
-           bool *ret_as_expected)
+look_until(struct mg_stage *stage, const struct mg_sabotage_row *row, int patience_ms,
+           struct outcome *outcome, bool *ret_as_expected)
 {
     const int64_t end = mg_monotonic_ms() + patience_ms;
     for (;;) {
@@ -92,10 +94,11 @@ run_row(struct mg_stage *stage, const struct mg_sabotage_row *row, struct outcom
     struct mg_status status = broken;
     if (mg_ok(status))
         status = look_until(stage, row, SHOW_MS, outcome, &red);
-    (void) printf("%-16s %-28s %s\n", mg_control_row(row->control)->id, row->name, mg_words_in(row->what, cli->japanese));
+    (void) printf("%-16s %-28s %s\n", mg_control_row(row->control)->id, row->name,
+                  mg_words_in(row->what, cli->japanese));
     if (!mg_ok(status))
-        (void) printf("    %s: %s %s\n", mg_cli_say(cli, "could not be tried", "試せません"), mg_error_row(status.code)->en,
-                      status.detail);
+        (void) printf("    %s: %s %s\n", mg_cli_say(cli, "could not be tried", "試せません"),
+                      mg_error_row(status.code)->en, status.detail);
     else if (!red)
         say_differences(cli, row, outcome);
     TRY(row->repair(stage));
@@ -114,7 +117,8 @@ is_wanted(const struct mg_cli *cli, const struct mg_sabotage_row *row)
     if (cli->argc < 2)
         return true;
     for (int i = 1; i < cli->argc; i++)
-        if (strcmp(cli->argv[i], mg_control_row(row->control)->id) == 0 || strcmp(cli->argv[i], row->name) == 0)
+        if (strcmp(cli->argv[i], mg_control_row(row->control)->id) == 0 ||
+            strcmp(cli->argv[i], row->name) == 0)
             return true;
     return false;
 }

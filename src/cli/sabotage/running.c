@@ -49,7 +49,8 @@ descriptors_limit(pid_t pid, rlim_t soft)
     if (prlimit(pid, RLIMIT_NOFILE, NULL, &limit) != 0)
         return fail_errno("limits of process %d", (int) pid);
     limit.rlim_cur = soft < limit.rlim_max ? soft : limit.rlim_max;
-    return prlimit(pid, RLIMIT_NOFILE, &limit, NULL) == 0 ? OK : fail_errno("limits of process %d", (int) pid);
+    return prlimit(pid, RLIMIT_NOFILE, &limit, NULL) == 0 ? OK
+                                                          : fail_errno("limits of process %d", (int) pid);
 }
 
 struct mg_status

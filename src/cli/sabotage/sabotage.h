@@ -33,19 +33,22 @@ CHECKED struct mg_status mg_stage_make(const struct mg_cli *cli, struct mg_stage
 /* Stops the deployment and removes the directory that mg_stage_make created. */
 void mg_stage_drop(struct mg_stage *stage);
 /* Runs `masugata <words…> --dir STAGE` and appends what it prints. `words` ends with NULL. */
-CHECKED struct mg_status mg_stage_command(struct mg_stage *stage, const char *const *words, struct mg_buffer *output);
+CHECKED struct mg_status mg_stage_command(struct mg_stage *stage, const char *const *words,
+                                          struct mg_buffer *output);
 
 /* tools.c: ways to break things from outside */
 /* Replaces the first occurrence of `from`, keeping a copy; NOT_FOUND if there is none. An empty
  * `from` puts `to` before the file. */
-CHECKED struct mg_status mg_stage_edit(struct mg_stage *stage, const char *path, const char *from, const char *to);
+CHECKED struct mg_status mg_stage_edit(struct mg_stage *stage, const char *path, const char *from,
+                                       const char *to);
 /* Puts the last edited (or removed, or re-moded) file back as it was. */
 CHECKED struct mg_status mg_stage_restore(struct mg_stage *stage);
 /* Keeps a copy of the file, to be restored later. */
 CHECKED struct mg_status mg_stage_keep(struct mg_stage *stage, const char *path);
 /* The path below DIR, or below the runtime directory. */
 CHECKED struct mg_status mg_stage_path(const struct mg_stage *stage, const char *name, char path[MG_PATH]);
-CHECKED struct mg_status mg_stage_run_path(const struct mg_stage *stage, const char *name, char path[MG_PATH]);
+CHECKED struct mg_status mg_stage_run_path(const struct mg_stage *stage, const char *name,
+                                           char path[MG_PATH]);
 
 /* nginx.conf: edit and reload; the old workers are given a moment to go. */
 CHECKED struct mg_status mg_stage_nginx(struct mg_stage *stage, const char *from, const char *to);
@@ -73,8 +76,8 @@ struct mg_sabotage_row {
     struct mg_status (*repair)(struct mg_stage *stage);
 };
 
-#define SABOTAGE(control, name, ...)                                     \
-    CHECKED struct mg_status break_##name(struct mg_stage *stage);       \
+#define SABOTAGE(control, name, ...)                               \
+    CHECKED struct mg_status break_##name(struct mg_stage *stage); \
     CHECKED struct mg_status repair_##name(struct mg_stage *stage);
 #include "cli/sabotage/sabotage.def"
 #undef SABOTAGE

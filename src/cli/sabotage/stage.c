@@ -29,9 +29,9 @@ free_port(uint16_t *ret_port)
 static bool
 is_policy(const char *keyword)
 {
-    static const char *const own[] = {"gate.address", "gate.https_port",   "gate.http_port", "runtime.directory",
-                                      "tls.certificate", "tls.key",        "keys.root",      "mail.url",
-                                      "database.url",    "gate.sessions"};
+    static const char *const own[] = {
+        "gate.address", "gate.https_port", "gate.http_port", "runtime.directory", "tls.certificate",
+        "tls.key",      "keys.root",       "mail.url",       "database.url",      "gate.sessions"};
     for (size_t i = 0; i < MG_COUNT(own); i++)
         if (strcmp(keyword, own[i]) == 0)
             return false;
@@ -45,10 +45,11 @@ configuration(const struct mg_options *policy, struct mg_buffer *text)
     TRY(free_port(&https));
     TRY(free_port(&http));
     TRY(free_port(&smtp));
-    TRY(mg_buffer_format(text,
-                         "# A synthetic deployment of `masugata prove --sabotage`; it is removed afterwards.\n"
-                         "gate.https_port = %u\ngate.http_port = %u\nmail.url = \"smtp://127.0.0.1:%u\"\n",
-                         (unsigned) https, (unsigned) http, (unsigned) smtp));
+    TRY(mg_buffer_format(
+        text,
+        "# A synthetic deployment of `masugata prove --sabotage`; it is removed afterwards.\n"
+        "gate.https_port = %u\ngate.http_port = %u\nmail.url = \"smtp://127.0.0.1:%u\"\n",
+        (unsigned) https, (unsigned) http, (unsigned) smtp));
     if (policy == NULL) /* nobody's policy: the demo's */
         TRY(mg_buffer_add_text(text, "tls.profile = \"aes256\"\n"));
     for (size_t i = 0; policy != NULL && i < mg_option_count; i++) {
@@ -94,7 +95,7 @@ tenants_find(struct mg_stage *stage)
 {
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_tenant_list reply;
-    TRY(mg_admin_tenant_list(stage->admin, &(struct mg_request_tenant_list) {0}, &reply, &storage));
+    TRY(mg_admin_tenant_list(stage->admin, &(struct mg_request_tenant_list){0}, &reply, &storage));
     size_t count = 0;
     for (bool more = true;;) {
         struct mg_record_tenant_row row;
@@ -132,7 +133,7 @@ mg_stage_make(const struct mg_cli *cli, struct mg_stage *stage)
     uint8_t bytes[6];
     char hex[13];
     const char *base = getenv("TMPDIR");
-    *stage = (struct mg_stage) {.cli = cli, .own = *cli, .saved = MG_BUFFER(64 << 20)};
+    *stage = (struct mg_stage){.cli = cli, .own = *cli, .saved = MG_BUFFER(64 << 20)};
     mg_random(bytes, sizeof bytes);
     mg_hex(mg_view_of(bytes, sizeof bytes), hex);
     (void) snprintf(stage->directory, sizeof stage->directory, "%s/masugata-sabotage-%s",

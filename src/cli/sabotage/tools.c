@@ -39,8 +39,8 @@ mg_stage_keep(struct mg_stage *stage, const char *path)
 static CHECKED struct mg_status
 write_kept(struct mg_stage *stage, struct mg_view bytes)
 {
-    return mg_file_replace_owned(stage->saved_path, bytes, stage->saved_stat.st_mode & 07777, stage->saved_stat.st_uid,
-                                 stage->saved_stat.st_gid);
+    return mg_file_replace_owned(stage->saved_path, bytes, stage->saved_stat.st_mode & 07777,
+                                 stage->saved_stat.st_uid, stage->saved_stat.st_gid);
 }
 
 struct mg_status
@@ -93,7 +93,7 @@ mg_stage_pid(struct mg_stage *stage, const char *name, pid_t *ret_pid)
         return nginx_pid(stage, ret_pid);
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_warden_status reply;
-    TRY(mg_admin_warden_status(stage->admin, &(struct mg_request_warden_status) {0}, &reply, &storage));
+    TRY(mg_admin_warden_status(stage->admin, &(struct mg_request_warden_status){0}, &reply, &storage));
     for (bool more = true;;) {
         struct mg_record_process_state row;
         TRY(mg_list_next_process_state(&reply.processes, &row, &more));
@@ -191,15 +191,20 @@ mg_stage_instance_reload(struct mg_stage *stage, const char *instance)
 }
 
 static CHECKED struct mg_status
-psql(struct mg_stage *stage, const char *instance, const char *database, const char *sql, struct mg_buffer *output)
+psql(struct mg_stage *stage, const char *instance, const char *database, const char *sql,
+     struct mg_buffer *output)
 {
     char name[128], socket[MG_PATH];
     (void) snprintf(name, sizeof name, "postgres/%s", instance);
     TRY(mg_stage_run_path(stage, name, socket));
-    const char *const arguments[] = {"/usr/bin/psql", "-X", "-q", "-A", "-t",      "-v", "ON_ERROR_STOP=1", "-h", socket,
-                                     "-U",            "masugata_super", "-d", database, "-c", sql, NULL};
-    const struct mg_program program = {
-        .arguments = arguments, .uid = MG_SAME_UID, .gid = MG_SAME_GID, .output_fd = -1, .ends_with_caller = true};
+    const char *const arguments[] = {
+        "/usr/bin/psql",  "-X", "-q",     "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", socket, "-U",
+        "masugata_super", "-d", database, "-c", sql,  NULL};
+    const struct mg_program program = {.arguments = arguments,
+                                       .uid = MG_SAME_UID,
+                                       .gid = MG_SAME_GID,
+                                       .output_fd = -1,
+                                       .ends_with_caller = true};
     return mg_program_succeed(&program, PSQL_MS, output);
 }
 
@@ -209,7 +214,7 @@ mg_stage_sql(struct mg_stage *stage, const char *instance, const char *database,
 {
     char name[128], path[MG_PATH];
     struct mg_stage door = *stage; /* its own place to keep the file, beside the break's */
-    door.saved = (struct mg_buffer) {.maximum = FILE_MOST};
+    door.saved = (struct mg_buffer){.maximum = FILE_MOST};
     (void) snprintf(name, sizeof name, "postgres/%s/pg_hba.conf", instance);
     TRY(mg_stage_path(stage, name, path));
     struct mg_status status = mg_stage_edit(&door, path, "", "local all masugata_super trust\n");

@@ -5,7 +5,8 @@ MG_HANDLER_PUBLIC(audit_append)
 {
     const struct mg_event_row *row =
         request->event < MG_EVENT_COUNT ? mg_event_row((enum mg_event) request->event) : NULL;
-    if (row == NULL || request->actor_kind >= MG_ACTOR_KIND_COUNT || request->outcome >= MG_AUDIT_OUTCOME_COUNT)
+    if (row == NULL || request->actor_kind >= MG_ACTOR_KIND_COUNT ||
+        request->outcome >= MG_AUDIT_OUTCOME_COUNT)
         return fail_with(INVALID, "event %llu, actor %llu, outcome %llu", (unsigned long long) request->event,
                          (unsigned long long) request->actor_kind, (unsigned long long) request->outcome);
     /* The list is walked here, so that a bad one fails before the event has its place. */

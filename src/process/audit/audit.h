@@ -43,12 +43,15 @@ void mg_index_add(struct mg_entry_index *index, uint64_t entry, const struct mg_
 struct mg_index_row mg_index_get(const struct mg_entry_index *index, uint64_t entry);
 
 /* ---- the sequencer (sequencer.c) ---- */
-/* Opens the store (its syncing thread may only run behind the seal), learns the public key and the last signed checkpoint from keys, signs the first one, and starts. */
+/* Opens the store (its syncing thread may only run behind the seal), learns the public key and the last
+ * signed checkpoint from keys, signs the first one, and starts. */
 CHECKED struct mg_status mg_sequencer_start(const struct mg_environment *environment);
 /* Takes the call over; it is answered when the event is durable and published. */
-CHECKED struct mg_status mg_sequencer_put(const struct mg_request_audit_append *request, struct mg_call *call);
+CHECKED struct mg_status mg_sequencer_put(const struct mg_request_audit_append *request,
+                                          struct mg_call *call);
 /* An event of audit's own; nobody waits for it. */
-void mg_sequencer_note(enum mg_event event, enum mg_audit_outcome outcome, const char *target, const char *reason);
+void mg_sequencer_note(enum mg_event event, enum mg_audit_outcome outcome, const char *target,
+                       const char *reason);
 
 /* What the sequencer last published; safe from any thread. */
 struct mg_audit_view {

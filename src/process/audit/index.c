@@ -48,7 +48,7 @@ struct mg_index_row
 mg_index_get(const struct mg_entry_index *index, uint64_t entry)
 {
     if (index == NULL || entry >= index->rows)
-        return (struct mg_index_row) {0};
+        return (struct mg_index_row){0};
     return index->map[entry];
 }
 
@@ -106,8 +106,8 @@ index_map(struct mg_entry_index *index, const char *path, uint64_t size)
         return fail_errno("open %s", path);
     index->rows = (uint64_t) found.st_size / sizeof(struct mg_index_row);
     TRY(grow(index, size + 1));
-    void *map = mmap(NULL, ROWS_MOST * sizeof(struct mg_index_row), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
-                     index->fd, 0);
+    void *map = mmap(NULL, ROWS_MOST * sizeof(struct mg_index_row), PROT_READ | PROT_WRITE,
+                     MAP_SHARED | MAP_NORESERVE, index->fd, 0);
     if (map == MAP_FAILED)
         return fail_errno("map %s", path);
     index->map = map;

@@ -60,7 +60,7 @@ keep(uint64_t tenant, uint32_t month, struct mg_view key)
             place = &keys[i];
     }
     if (place != NULL) {
-        *place = (struct month_key) {.tenant = tenant, .month = month, .used = ++uses};
+        *place = (struct month_key){.tenant = tenant, .month = month, .used = ++uses};
         memcpy(place->key, key.bytes, sizeof place->key);
     }
     (void) pthread_mutex_unlock(&lock);
@@ -73,7 +73,7 @@ mg_month_key(uint64_t tenant, uint32_t month, uint8_t ret_key[32])
         return OK;
     OWN_BUFFER(answer, MG_PACKET_MOST);
     struct mg_reply_audit_key reply;
-    TRY(mg_call_audit_key(&(struct mg_request_audit_key) {.tenant = tenant, .month = month}, &reply, &answer,
+    TRY(mg_call_audit_key(&(struct mg_request_audit_key){.tenant = tenant, .month = month}, &reply, &answer,
                           KEYS_TIMEOUT_MS));
     if (reply.key.length != 32)
         return fail_with(MALFORMED, "month key of %zu bytes", reply.key.length);

@@ -36,7 +36,8 @@ row_matches(const struct search *search, const struct mg_index_row *row)
         if (event == NULL || event->class_uid != request->class_uid)
             return false;
     }
-    return (request->since == 0 || row->time >= request->since) && (request->until == 0 || row->time < request->until);
+    return (request->since == 0 || row->time >= request->since) &&
+           (request->until == 0 || row->time < request->until);
 }
 
 /* `"name":"who"` or `"uid":"who"` inside the event's actor. */
@@ -48,7 +49,8 @@ actor_matches(const char *json, const char *actor)
     if (end == NULL)
         return false;
     OWN_BUFFER(quoted, 2048);
-    if (!mg_ok(mg_buffer_add_byte(&quoted, ':')) || !mg_ok(mg_buffer_add_json_string(&quoted, mg_view_text(actor))))
+    if (!mg_ok(mg_buffer_add_byte(&quoted, ':')) ||
+        !mg_ok(mg_buffer_add_json_string(&quoted, mg_view_text(actor))))
         return false;
     return memmem(begin, (size_t) (end - begin), quoted.bytes, quoted.length) != NULL;
 }
@@ -146,7 +148,8 @@ MG_HANDLER_PUBLIC(audit_read)
 /* ---- proof ---- */
 
 static CHECKED struct mg_status
-proof_write(struct mg_log_reader *reader, uint64_t index, uint64_t size, struct mg_view note, struct mg_buffer *text)
+proof_write(struct mg_log_reader *reader, uint64_t index, uint64_t size, struct mg_view note,
+            struct mg_buffer *text)
 {
     struct mg_proof proof;
     const struct mg_tree_source source = mg_log_reader_source(reader);
@@ -175,7 +178,8 @@ MG_HANDLER_PUBLIC(audit_proof)
         return fail_with(INTEGRITY, "the checkpoint is damaged");
     TRY(mg_checkpoint_parse(mg_view_of(note.bytes, (size_t) (end + 1 - note.bytes)), &checkpoint));
     if (request->size != 0 && request->size != checkpoint.size)
-        return fail_with(NOT_FOUND, "only the newest checkpoint (size %llu) is kept", (unsigned long long) checkpoint.size);
+        return fail_with(NOT_FOUND, "only the newest checkpoint (size %llu) is kept",
+                         (unsigned long long) checkpoint.size);
     if (request->index >= checkpoint.size)
         return fail_with(NOT_FOUND, "the log has %llu entries", (unsigned long long) checkpoint.size);
     TRY(mg_log_reader_new(view.log_directory, checkpoint.size, &reader));

@@ -8,9 +8,9 @@
 #include <time.h>
 
 #define QUEUE_MOST 16384
-#define GROUP_MS 5                    /* how long a group is collected while many come */
+#define GROUP_MS 5                     /* how long a group is collected while many come */
 #define GROUP_BYTES ((size_t) 1 << 20) /* or until it has this many */
-#define GROUP_FEW 8                   /* after a group this small the next is not waited for */
+#define GROUP_FEW 8                    /* after a group this small the next is not waited for */
 #define SIGN_TIMEOUT_MS 10000
 #define SIGN_PATIENCE_MS 15000 /* keys is back within 2 s of a crash */
 #define RESERVE_BYTES ((uint64_t) 16 << 20)
@@ -64,7 +64,7 @@ queue_add(const struct mg_request_audit_append *request, enum mg_process sender,
     if (shared.count == QUEUE_MOST)
         status = fail_with(BUSY, "too many events wait");
     else {
-        shared.queue[shared.count++] = (struct item) {
+        shared.queue[shared.count++] = (struct item){
             .call = call == NULL ? NULL : mg_call_keep(call), .request = *request, .sender = sender};
         shared.bytes += request_bytes(request);
         /* The sequencer looks by itself while it collects; it is woken for the first one, and when
@@ -182,7 +182,8 @@ space_look(void)
     shared.view.privileged_refused = privileged;
     (void) pthread_mutex_unlock(&shared.lock);
     if (worse) {
-        mg_log(MG_ERROR, "the disk of the audit log is nearly full (%llu bytes free): ordinary events are refused",
+        mg_log(MG_ERROR,
+               "the disk of the audit log is nearly full (%llu bytes free): ordinary events are refused",
                (unsigned long long) space.free_bytes);
         mg_sequencer_note(MG_EVENT_audit_space, MG_AUDIT_FAILURE, "audit log", "ordinary events are refused");
     } else if (better)
@@ -243,7 +244,8 @@ item_add(struct item *item, struct mg_buffer *leaf)
             stop("commit", committed);
         status = mg_log_add(own.store, mg_buffer_view(leaf), &item->index);
     }
-    if (!mg_ok(status) && status.code != MG_DISK_FULL && status.code != MG_TOO_LARGE && status.code != MG_BUSY)
+    if (!mg_ok(status) && status.code != MG_DISK_FULL && status.code != MG_TOO_LARGE &&
+        status.code != MG_BUSY)
         stop("append", status);
     return status;
 }
@@ -282,9 +284,10 @@ signed_learn(struct mg_buffer *vkey)
 {
     OWN_BUFFER(answer, MG_PACKET_MOST);
     struct mg_reply_log_key reply;
-    TRY(mg_call_log_key(&(struct mg_request_log_key) {.mg_set = true}, &reply, &answer, SIGN_TIMEOUT_MS));
+    TRY(mg_call_log_key(&(struct mg_request_log_key){.mg_set = true}, &reply, &answer, SIGN_TIMEOUT_MS));
     if (reply.size > mg_log_size(own.store))
-        return fail_with(INTEGRITY, "the audit log has %llu entries, but %llu were signed: it was rolled back",
+        return fail_with(INTEGRITY,
+                         "the audit log has %llu entries, but %llu were signed: it was rolled back",
                          (unsigned long long) mg_log_size(own.store), (unsigned long long) reply.size);
     own.signed_size = reply.size;
     return vkey == NULL ? OK : mg_buffer_add(vkey, reply.vkey);
@@ -302,7 +305,7 @@ sign(struct mg_buffer *note)
         if (mg_ok(status) || status.code == MG_INTEGRITY || mg_monotonic_ms() > until)
             return status;
         mg_log_status(MG_WARNING, "sign the checkpoint", status);
-        (void) nanosleep(&(struct timespec) {.tv_nsec = 50000000}, NULL);
+        (void) nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
         status = signed_learn(NULL);
         if (status.code == MG_INTEGRITY)
             return status;
@@ -404,7 +407,8 @@ sequencer_run(void *argument)
 static CHECKED struct mg_status
 store_open(const struct mg_environment *environment)
 {
-    static const struct mg_log_limits limits = {.segment_bytes = MG_LOG_SEGMENT_BYTES, .reserve_bytes = RESERVE_BYTES};
+    static const struct mg_log_limits limits = {.segment_bytes = MG_LOG_SEGMENT_BYTES,
+                                                .reserve_bytes = RESERVE_BYTES};
     char directory[MG_PATH];
     pthread_condattr_t attributes;
     (void) pthread_condattr_init(&attributes);

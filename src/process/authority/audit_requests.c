@@ -16,13 +16,13 @@ static CHECKED struct mg_status
 reading_record(const struct mg_core_actor *actor, enum mg_event event, uint64_t tenant, struct mg_view words)
 {
     const struct mg_core_detail details[] = {{.key = "text", .value = words}};
-    return mg_core_record(&(struct mg_core_record) {.event = event,
-                                                    .tenant = tenant,
-                                                    .actor = actor,
-                                                    .target = mg_view_text("audit log"),
-                                                    .outcome = MG_AUDIT_SUCCESS,
-                                                    .details = details,
-                                                    .detail_count = words.length == 0 ? 0 : 1});
+    return mg_core_record(&(struct mg_core_record){.event = event,
+                                                   .tenant = tenant,
+                                                   .actor = actor,
+                                                   .target = mg_view_text("audit log"),
+                                                   .outcome = MG_AUDIT_SUCCESS,
+                                                   .details = details,
+                                                   .detail_count = words.length == 0 ? 0 : 1});
 }
 
 /* ---- rows for the console ---- */
@@ -85,13 +85,16 @@ row_add(struct mg_buffer *list, const struct mg_record_audit_entry *entry)
     struct mg_core_tenant tenant;
     OWN_BUFFER(detail, 16384);
     json_t *event = json_loadb((const char *) entry->event.bytes, entry->event.length, 0, NULL);
-    (void) snprintf(class, sizeof class, "%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(event, "class_uid")));
-    const struct mg_view actor = either(either(text_at(event, "actor", "user", "name"), text_at(event, "actor", "user", "uid")),
-                                        text_at(event, "actor", "process", "uid"));
+    (void) snprintf(class, sizeof class, "%" JSON_INTEGER_FORMAT,
+                    json_integer_value(json_object_get(event, "class_uid")));
+    const struct mg_view actor =
+        either(either(text_at(event, "actor", "user", "name"), text_at(event, "actor", "user", "uid")),
+               text_at(event, "actor", "process", "uid"));
     const json_t *resource = json_array_get(json_object_get(event, "resources"), 0);
     const struct mg_view target =
         either(either(text_at(event, "user", "name", NULL), text_at(event, "entity", "name", NULL)),
-               either(either(text_at(event, "database", "name", NULL), text_at(event, "finding_info", "title", NULL)),
+               either(either(text_at(event, "database", "name", NULL),
+                             text_at(event, "finding_info", "title", NULL)),
                       mg_view_text(json_string_value(json_object_get(resource, "name")))));
     struct mg_status status = detail_text(event, &detail);
     const struct mg_record_audit_row row = {
@@ -100,8 +103,9 @@ row_add(struct mg_buffer *list, const struct mg_record_audit_entry *entry)
         .class = mg_view_text(class),
         .tenant = tenant_name(text_at(event, "metadata", "tenant_uid", NULL), &tenant),
         .actor = cut(actor, 254),
-        .action = cut(json_is_true(json_object_get(event, "erased")) ? mg_view_text("erased")
-                                                                     : text_at(event, "metadata", "event_code", NULL),
+        .action = cut(json_is_true(json_object_get(event, "erased"))
+                          ? mg_view_text("erased")
+                          : text_at(event, "metadata", "event_code", NULL),
                       64),
         .target = cut(target, 254),
         .outcome = cut(text_at(event, "unmapped", "outcome", NULL), 64),
@@ -165,8 +169,9 @@ MG_HANDLER_PUBLIC(audit_search)
         TRY(rows_add(&list, answer.entries, most, &rows, &full));
         read.from = answer.next;
     }
-    reply = (struct mg_reply_audit_search) {
-        .outcome = MG_GRANTED, .more = rows != 0 && (answer.more || full), .entries = {.bytes = mg_buffer_view(&list)}};
+    reply = (struct mg_reply_audit_search){.outcome = MG_GRANTED,
+                                           .more = rows != 0 && (answer.more || full),
+                                           .entries = {.bytes = mg_buffer_view(&list)}};
     return mg_answer_audit_search(call, &reply);
 }
 
@@ -205,11 +210,11 @@ MG_HANDLER_PUBLIC(audit_events)
                                                .limit = request->limit};
     struct mg_reply_audit_read answer;
     TRY(mg_call_audit_read(&read, &answer, &storage, AUDIT_MS));
-    reply = (struct mg_reply_audit_events) {.outcome = MG_GRANTED,
-                                            .entries = answer.entries,
-                                            .next = answer.next,
-                                            .more = answer.more,
-                                            .size = answer.size};
+    reply = (struct mg_reply_audit_events){.outcome = MG_GRANTED,
+                                           .entries = answer.entries,
+                                           .next = answer.next,
+                                           .more = answer.more,
+                                           .size = answer.size};
     return mg_answer_audit_events(call, &reply);
 }
 
@@ -223,8 +228,9 @@ MG_HANDLER_PUBLIC(audit_evidence)
     if (!allowed)
         return mg_answer_audit_evidence(call, &reply);
     struct mg_reply_audit_proof answer;
-    TRY(mg_call_audit_proof(&(struct mg_request_audit_proof) {.index = request->index}, &answer, &storage, AUDIT_MS));
-    reply = (struct mg_reply_audit_evidence) {
+    TRY(mg_call_audit_proof(&(struct mg_request_audit_proof){.index = request->index}, &answer, &storage,
+                            AUDIT_MS));
+    reply = (struct mg_reply_audit_evidence){
         .outcome = MG_GRANTED, .proof = answer.proof, .leaf = answer.leaf, .entry_key = answer.entry_key};
     return mg_answer_audit_evidence(call, &reply);
 }

@@ -59,12 +59,12 @@ intrusion_record(const struct mg_session *session)
 {
     struct mg_core_actor actor = {.kind = MG_ACTOR_USER};
     (void) snprintf(actor.id, sizeof actor.id, "%llu", (unsigned long long) session->user_id);
-    return mg_core_record(&(struct mg_core_record) {.event = MG_EVENT_request_refused,
-                                                    .tenant = session->tenant_id,
-                                                    .actor = &actor,
-                                                    .target = mg_view_text("console"),
-                                                    .reason = mg_view_text("not an operator"),
-                                                    .outcome = MG_AUDIT_REFUSED});
+    return mg_core_record(&(struct mg_core_record){.event = MG_EVENT_request_refused,
+                                                   .tenant = session->tenant_id,
+                                                   .actor = &actor,
+                                                   .target = mg_view_text("console"),
+                                                   .reason = mg_view_text("not an operator"),
+                                                   .outcome = MG_AUDIT_REFUSED});
 }
 
 static CHECKED struct mg_status
@@ -86,10 +86,13 @@ operator_of_session(struct mg_view session, struct mg_core_actor *ret_actor, boo
     if (found.origin != MG_ORIGIN_OPERATOR || found.tenant_id != 0)
         return intrusion_record(&found);
     TRY(mg_core_database(&database));
-    TRY(mg_query(database, &rows, "SELECT login, name, roles FROM account WHERE id = $1 AND tenant = 0 AND disabled_at IS NULL",
-                 MG_I64(found.user_id)));
+    TRY(mg_query(
+        database, &rows,
+        "SELECT login, name, roles FROM account WHERE id = $1 AND tenant = 0 AND disabled_at IS NULL",
+        MG_I64(found.user_id)));
     /* An account among the operators' is not enough: the probes' canaries are there too. */
-    if (mg_rows_count(rows) != 1 || (mg_core_role_bits(0, mg_rows_text(rows, 0, 2)) & MG_CORE_ROLE_OPERATOR) == 0)
+    if (mg_rows_count(rows) != 1 ||
+        (mg_core_role_bits(0, mg_rows_text(rows, 0, 2)) & MG_CORE_ROLE_OPERATOR) == 0)
         return OK;
     ret_actor->kind = MG_ACTOR_OPERATOR;
     TRY(mg_view_copy(mg_rows_text(rows, 0, 0), ret_actor->id, sizeof ret_actor->id));
@@ -99,9 +102,10 @@ operator_of_session(struct mg_view session, struct mg_core_actor *ret_actor, boo
 }
 
 struct mg_status
-mg_core_operator(const struct mg_call *call, struct mg_view session, struct mg_core_actor *ret_actor, bool *ret_allowed)
+mg_core_operator(const struct mg_call *call, struct mg_view session, struct mg_core_actor *ret_actor,
+                 bool *ret_allowed)
 {
-    *ret_actor = (struct mg_core_actor) {.kind = MG_ACTOR_PROCESS};
+    *ret_actor = (struct mg_core_actor){.kind = MG_ACTOR_PROCESS};
     *ret_allowed = false;
     switch (mg_call_sender(call)) {
     case MG_CLI: {
@@ -157,11 +161,13 @@ mg_core_prepare(const struct mg_environment *environment)
     struct mg_session_report report;
     (void) snprintf(path, sizeof path, "%s/gate", environment->runtime_directory);
     /* The directory's set-group-ID bit gives the files to the group of the nginx workers. */
-    TRY(mg_session_writer_open(path, (uint64_t) environment->options->gate_sessions, (gid_t) -1, &sessions, &report));
+    TRY(mg_session_writer_open(path, (uint64_t) environment->options->gate_sessions, (gid_t) -1, &sessions,
+                               &report));
     if (report.how == MG_SESSIONS_REPLACED)
         mg_log(MG_WARNING, "the session table could not be trusted and was made anew");
     if (report.repaired != 0)
-        mg_log(MG_WARNING, "%llu sessions were half-written and are ended", (unsigned long long) report.repaired);
+        mg_log(MG_WARNING, "%llu sessions were half-written and are ended",
+               (unsigned long long) report.repaired);
     TRY(mg_gate_side_prepare(path));
     (void) snprintf(path, sizeof path, "%s/admin/admin.sock", environment->runtime_directory);
     return mg_listen_admin(path, geteuid());
@@ -172,7 +178,8 @@ database_connect(void)
 {
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_control_database place;
-    TRY(mg_call_control_database(&(struct mg_request_control_database) {0}, &place, &storage, DATABASE_WAIT_MS));
+    TRY(mg_call_control_database(&(struct mg_request_control_database){0}, &place, &storage,
+                                 DATABASE_WAIT_MS));
     OWN_TEXT url = NULL;
     OWN_TEXT host = NULL;
     OWN_TEXT name = NULL;
@@ -202,13 +209,14 @@ sessions_reload(void)
     const mg_instant now = mg_now();
     TRY(mg_core_database(&database));
     TRY(mg_session_reload_begin(sessions));
-    TRY(mg_query(database, &rows,
-                 "SELECT s.id, s.token_hash, f.account, f.id, f.tenant, s.origin, f.authenticated_at, f.expires_at,"
-                 " f.idle_ms, s.last_seen_at, a.roles, s.host"
-                 " FROM session s JOIN session_family f ON f.id = s.family JOIN account a ON a.id = f.account"
-                 " LEFT JOIN tenant t ON t.number = f.tenant"
-                 " WHERE f.expires_at > $1 AND a.disabled_at IS NULL AND t.suspended_at IS NULL",
-                 MG_INSTANT(now)));
+    TRY(mg_query(
+        database, &rows,
+        "SELECT s.id, s.token_hash, f.account, f.id, f.tenant, s.origin, f.authenticated_at, f.expires_at,"
+        " f.idle_ms, s.last_seen_at, a.roles, s.host"
+        " FROM session s JOIN session_family f ON f.id = s.family JOIN account a ON a.id = f.account"
+        " LEFT JOIN tenant t ON t.number = f.tenant"
+        " WHERE f.expires_at > $1 AND a.disabled_at IS NULL AND t.suspended_at IS NULL",
+        MG_INSTANT(now)));
     for (size_t i = 0; i < mg_rows_count(rows); i++) {
         struct mg_core_host host;
         if (!mg_ok(mg_core_host(mg_rows_text(rows, i, 11), &host)))

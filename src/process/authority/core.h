@@ -23,7 +23,7 @@ struct mg_session_writer *mg_core_sessions(void);
 struct mg_core_tenant {
     uint64_t number;
     char name[64], label[129], sign_in_host[256], sign_in_origin[301];
-    bool open; /* neither suspended nor still being prepared */
+    bool open;                       /* neither suspended nor still being prepared */
     struct mg_session_limits limits; /* the deployment's, made stricter by the tenant's */
 };
 CHECKED struct mg_status mg_core_tenant(uint64_t number, struct mg_core_tenant *ret_tenant);
@@ -61,9 +61,9 @@ struct mg_core_detail {
 struct mg_core_record {
     enum mg_event event;
     uint64_t tenant;
-    const struct mg_core_actor *actor; /* NULL: this process */
+    const struct mg_core_actor *actor;               /* NULL: this process */
     struct mg_view target, reason, address, session; /* session: the family, in hexadecimal */
-    enum mg_audit_outcome outcome; /* 0: success */
+    enum mg_audit_outcome outcome;                   /* 0: success */
     const struct mg_core_detail *details;
     size_t detail_count;
 };

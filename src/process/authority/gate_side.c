@@ -15,18 +15,17 @@
 
 #define ASSERTION_LIFE_S 300 /* the longest an app should trust a copy */
 #define ASSERTION_OVERLAP_S 60
-#define CLOCK_SLACK_S 30     /* an app's clock may be behind ours */
+#define CLOCK_SLACK_S 30 /* an app's clock may be behind ours */
 #define MAP_SESSIONS_MOST 16384
-#define IN_USE_MS 900000     /* sessions used within this have assertions ready */
+#define IN_USE_MS 900000 /* sessions used within this have assertions ready */
 #define ROUND_SECONDS 5
-#define REFRESH_MOST 2000    /* sessions signed for in one round */
-#define REFUSALS_MOST 500    /* records of one round; the rest is counted together */
+#define REFRESH_MOST 2000 /* sessions signed for in one round */
+#define REFUSALS_MOST 500 /* records of one round; the rest is counted together */
 
 static struct mg_assertion_writer *assertions;
 static struct mg_refusal_drain *refusals;
 
 /* ---- assertions ---- */
-
 
 static CHECKED struct mg_status
 windows_add(struct mg_buffer *list, mg_instant now)
@@ -37,7 +36,8 @@ windows_add(struct mg_buffer *list, mg_instant now)
     for (size_t i = 0; i < MG_ASSERTIONS_MOST && start_s < now_s + outage_s; i++) {
         const struct mg_record_assertion_window window = {.issued_at_s = (uint64_t) now_s,
                                                           .not_before_s = (uint64_t) start_s,
-                                                          .expires_s = (uint64_t) (start_s + ASSERTION_LIFE_S)};
+                                                          .expires_s =
+                                                              (uint64_t) (start_s + ASSERTION_LIFE_S)};
         TRY(mg_list_add_assertion_window(list, &window));
         start_s += ASSERTION_LIFE_S - ASSERTION_OVERLAP_S;
     }
@@ -51,7 +51,7 @@ roles_add(struct mg_buffer *list, struct mg_view roles)
     struct mg_view word;
     TRY(mg_view_to_text(roles, &text));
     for (const char *cursor = text; mg_option_word(&cursor, &word);)
-        TRY(mg_list_add_role(list, &(struct mg_record_role) {.name = word}));
+        TRY(mg_list_add_role(list, &(struct mg_record_role){.name = word}));
     return OK;
 }
 
@@ -76,17 +76,17 @@ tokens_store(uint64_t session, struct mg_list list, mg_instant now)
         TRY(mg_list_next_assertion(&list, &record, &more));
         if (!more)
             break;
-        rows[count++] = (struct mg_assertion) {.not_before = (mg_instant) record.not_before_s * 1000,
-                                               .expires = (mg_instant) record.expires_s * 1000,
-                                               .token = record.token};
+        rows[count++] = (struct mg_assertion){.not_before = (mg_instant) record.not_before_s * 1000,
+                                              .expires = (mg_instant) record.expires_s * 1000,
+                                              .token = record.token};
     }
     return mg_assertion_put(assertions, session, rows, count, now);
 }
 
 /* Signs for a session that was just seen to be live. */
 static CHECKED struct mg_status
-session_sign(struct mg_database *database, struct mg_view token_hash, uint64_t tenant_number, struct mg_view host,
-             mg_instant now)
+session_sign(struct mg_database *database, struct mg_view token_hash, uint64_t tenant_number,
+             struct mg_view host, mg_instant now)
 {
     OWN(rows) rows = NULL;
     OWN_BUFFER(windows, 768);
@@ -96,11 +96,12 @@ session_sign(struct mg_database *database, struct mg_view token_hash, uint64_t t
     struct mg_core_tenant tenant;
     char subject[32], sid[33];
     TRY(mg_core_tenant(tenant_number, &tenant));
-    TRY(mg_query(database, &rows,
-                 "SELECT a.id, a.email, a.name, a.roles, s.id FROM session s JOIN session_family f ON f.id = s.family"
-                 " JOIN account a ON a.id = f.account"
-                 " WHERE s.token_hash = $1 AND f.tenant = $2 AND a.disabled_at IS NULL AND f.expires_at > $3",
-                 MG_BYTES(token_hash), MG_I64(tenant_number), MG_INSTANT(now)));
+    TRY(mg_query(
+        database, &rows,
+        "SELECT a.id, a.email, a.name, a.roles, s.id FROM session s JOIN session_family f ON f.id = s.family"
+        " JOIN account a ON a.id = f.account"
+        " WHERE s.token_hash = $1 AND f.tenant = $2 AND a.disabled_at IS NULL AND f.expires_at > $3",
+        MG_BYTES(token_hash), MG_I64(tenant_number), MG_INSTANT(now)));
     if (mg_rows_count(rows) != 1)
         return fail_with(NOT_FOUND, "no such session");
     (void) snprintf(subject, sizeof subject, "%lld", (long long) mg_rows_i64(rows, 0, 0));
@@ -144,10 +145,12 @@ MG_HANDLER_PUBLIC(assertion_refresh)
     OWN(database) database = NULL;
     struct mg_reply_assertion_refresh reply = {.outcome = MG_SESSION_ENDED};
     struct mg_core_host host;
-    if (!mg_ok(mg_core_host(request->host, &host)) || host.tenant != request->tenant || host.origin != MG_ORIGIN_APP)
+    if (!mg_ok(mg_core_host(request->host, &host)) || host.tenant != request->tenant ||
+        host.origin != MG_ORIGIN_APP)
         return mg_answer_assertion_refresh(call, &reply);
     TRY(mg_core_database(&database));
-    const struct mg_status status = session_sign_numbered(database, request->session, &host, request->host, mg_now());
+    const struct mg_status status =
+        session_sign_numbered(database, request->session, &host, request->host, mg_now());
     if (status.code != MG_NOT_FOUND)
         TRY(status);
     reply.outcome = mg_ok(status) ? MG_GRANTED : MG_SESSION_ENDED;
@@ -190,7 +193,8 @@ assertions_refresh(mg_instant now)
     for (size_t i = 0; i < list.count && !mg_stopping(); i++) {
         OWN(rows) rows = NULL;
         struct mg_core_host host;
-        TRY(mg_query(database, &rows, "SELECT host FROM session WHERE id = $1 AND origin = 1", MG_I64(list.sessions[i])));
+        TRY(mg_query(database, &rows, "SELECT host FROM session WHERE id = $1 AND origin = 1",
+                     MG_I64(list.sessions[i])));
         if (mg_rows_count(rows) != 1 || !mg_ok(mg_core_host(mg_rows_text(rows, 0, 0), &host)))
             continue;
         const struct mg_status status =
@@ -227,14 +231,14 @@ refusal_record(void *context, const struct mg_refusal_count *count)
     mg_instant_text(count->last_at, last);
     const struct mg_core_detail details[] = {
         {"count", mg_view_text(number)}, {"first", mg_view_text(first)}, {"last", mg_view_text(last)}};
-    return mg_core_record(&(struct mg_core_record) {.event = MG_EVENT_gate_refusals,
-                                                    .tenant = count->tenant_id,
-                                                    .target = mg_view_text("gate"),
-                                                    .reason = mg_view_text(row->name),
-                                                    .address = mg_view_text(network),
-                                                    .outcome = MG_AUDIT_REFUSED,
-                                                    .details = details,
-                                                    .detail_count = MG_COUNT(details)});
+    return mg_core_record(&(struct mg_core_record){.event = MG_EVENT_gate_refusals,
+                                                   .tenant = count->tenant_id,
+                                                   .target = mg_view_text("gate"),
+                                                   .reason = mg_view_text(row->name),
+                                                   .address = mg_view_text(network),
+                                                   .outcome = MG_AUDIT_REFUSED,
+                                                   .details = details,
+                                                   .detail_count = MG_COUNT(details)});
 }
 
 static CHECKED struct mg_status
@@ -249,12 +253,12 @@ refusals_drain(void)
     char number[24];
     (void) snprintf(number, sizeof number, "%llu", (unsigned long long) lost);
     const struct mg_core_detail details[] = {{"lost", mg_view_text(number)}};
-    return mg_core_record(&(struct mg_core_record) {.event = MG_EVENT_gate_refusals,
-                                                    .target = mg_view_text("gate"),
-                                                    .reason = mg_view_text("beyond-room"),
-                                                    .outcome = MG_AUDIT_REFUSED,
-                                                    .details = details,
-                                                    .detail_count = MG_COUNT(details)});
+    return mg_core_record(&(struct mg_core_record){.event = MG_EVENT_gate_refusals,
+                                                   .target = mg_view_text("gate"),
+                                                   .reason = mg_view_text("beyond-room"),
+                                                   .outcome = MG_AUDIT_REFUSED,
+                                                   .details = details,
+                                                   .detail_count = MG_COUNT(details)});
 }
 
 static void *
@@ -276,7 +280,8 @@ struct mg_status
 mg_gate_side_prepare(const char *directory)
 {
     const int64_t wanted = mg_environment()->options->gate_sessions;
-    TRY(mg_assertion_writer_open(directory, (uint32_t) (wanted < MAP_SESSIONS_MOST ? wanted : MAP_SESSIONS_MOST),
+    TRY(mg_assertion_writer_open(directory,
+                                 (uint32_t) (wanted < MAP_SESSIONS_MOST ? wanted : MAP_SESSIONS_MOST),
                                  (gid_t) -1, &assertions));
     return mg_refusal_drain_open(directory, (gid_t) -1, &refusals);
 }

@@ -5,7 +5,13 @@
 
 #include <inttypes.h>
 
-enum { WORK_THREADS = 12, SEEN_EVERY_MS = 5000, EXPIRE_EVERY_MS = 30000, CLEAN_EVERY_MS = 3600000, EXPIRE_PAGE = 200 };
+enum {
+    WORK_THREADS = 12,
+    SEEN_EVERY_MS = 5000,
+    EXPIRE_EVERY_MS = 30000,
+    CLEAN_EVERY_MS = 3600000,
+    EXPIRE_PAGE = 200
+};
 
 struct mg_status
 mg_identity_start(const struct mg_environment *environment)
@@ -15,18 +21,20 @@ mg_identity_start(const struct mg_environment *environment)
     return mg_work_start(WORK_THREADS);
 }
 
-/* ---- last use, as the gate's workers marked it ---------------------------------------------------------- */
+/* ---- last use, as the gate's workers marked it ----------------------------------------------------------
+ */
 
 static CHECKED struct mg_status
 seen_store(void *context, uint64_t session, uint64_t user, mg_instant seen_at)
 {
     struct mg_database *database = context;
     (void) user;
-    return mg_query(database, NULL,
-                    "WITH c AS (SELECT set_config('synchronous_commit', 'off', true)),"
-                    " s AS (UPDATE session SET last_seen_at = $2 FROM c WHERE id = $1 AND last_seen_at < $2 RETURNING family)"
-                    " UPDATE session_family f SET last_seen_at = $2 FROM s WHERE f.id = s.family AND f.last_seen_at < $2",
-                    MG_I64(session), MG_INSTANT(seen_at));
+    return mg_query(
+        database, NULL,
+        "WITH c AS (SELECT set_config('synchronous_commit', 'off', true)),"
+        " s AS (UPDATE session SET last_seen_at = $2 FROM c WHERE id = $1 AND last_seen_at < $2 RETURNING family)"
+        " UPDATE session_family f SET last_seen_at = $2 FROM s WHERE f.id = s.family AND f.last_seen_at < $2",
+        MG_I64(session), MG_INSTANT(seen_at));
 }
 
 static CHECKED struct mg_status
@@ -40,7 +48,8 @@ seen_follow(mg_instant since)
     return mg_transaction_commit(&transaction);
 }
 
-/* ---- ends --------------------------------------------------------------------------------------------------- */
+/* ---- ends
+ * --------------------------------------------------------------------------------------------------- */
 
 /* One family past a limit: recorded, then ended. */
 static CHECKED struct mg_status
@@ -53,14 +62,14 @@ expire_one(struct mg_database *database, const struct mg_rows *rows, size_t row)
     const struct mg_core_actor actor = mg_actor_account(&account);
     const uint64_t family = (uint64_t) mg_rows_i64(rows, row, MG_ACCOUNT_COLUMN_COUNT);
     const bool absolute = mg_rows_flag(rows, row, MG_ACCOUNT_COLUMN_COUNT + 1);
-    TRY(mg_identity_note(&(struct mg_audit_note) {.event = MG_EVENT_session_end,
-                                                  .tenant = account.tenant,
-                                                  .actor = &actor,
-                                                  .outcome = MG_AUDIT_SUCCESS,
-                                                  .reason = mg_view_text(absolute ? "ABSOLUTE" : "IDLE"),
-                                                  .family = family}));
+    TRY(mg_identity_note(&(struct mg_audit_note){.event = MG_EVENT_session_end,
+                                                 .tenant = account.tenant,
+                                                 .actor = &actor,
+                                                 .outcome = MG_AUDIT_SUCCESS,
+                                                 .reason = mg_view_text(absolute ? "ABSOLUTE" : "IDLE"),
+                                                 .family = family}));
     OWN_EFFECTS(true);
-    return mg_families_end(database, &(struct mg_family_match) {.family = family}, &ended);
+    return mg_families_end(database, &(struct mg_family_match){.family = family}, &ended);
 }
 
 static CHECKED struct mg_status
@@ -76,9 +85,10 @@ expire(mg_instant now)
                  MG_INSTANT(now), MG_I64(EXPIRE_PAGE)));
     for (size_t i = 0; i < mg_rows_count(rows); i++)
         TRY(expire_one(database, rows, i));
-    return mg_query(database, NULL,
-                    "WITH c AS (DELETE FROM entry_code WHERE expires_at <= $1) DELETE FROM ticket WHERE expires_at <= $1",
-                    MG_INSTANT(now));
+    return mg_query(
+        database, NULL,
+        "WITH c AS (DELETE FROM entry_code WHERE expires_at <= $1) DELETE FROM ticket WHERE expires_at <= $1",
+        MG_INSTANT(now));
 }
 
 /* Counters that no longer count. A counter of failures in a row is kept for a week without an attempt. */
@@ -94,8 +104,8 @@ clean(mg_instant now)
 
 /* Runs `work` when its time has come; a failure is logged and tried again the next time. */
 static void
-every(mg_instant now, int64_t interval_ms, mg_instant *last, struct mg_status (*work)(mg_instant), mg_instant argument,
-      const char *what)
+every(mg_instant now, int64_t interval_ms, mg_instant *last, struct mg_status (*work)(mg_instant),
+      mg_instant argument, const char *what)
 {
     if (now >= *last && now - *last < interval_ms) /* also runs when the clock went back */
         return;

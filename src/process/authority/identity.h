@@ -35,27 +35,28 @@ struct mg_account {
     mg_instant changed_at;                              /* of the password; 0: never */
     bool must_change, disabled, locked;
 };
-#define MG_ACCOUNT_COLUMNS                                                                             \
+#define MG_ACCOUNT_COLUMNS                                                                               \
     "acc.id, acc.tenant, acc.login, acc.name, acc.email, acc.roles, acc.language, acc.password_sealed, " \
     "acc.password_changed_at, acc.must_change, acc.disabled_at IS NOT NULL, acc.locked_at IS NOT NULL"
 #define MG_ACCOUNT_COLUMN_COUNT 12
 /* Reads those columns from `first` on; false if they are NULL (an outer join found nobody). */
 bool mg_account_read(const struct mg_rows *rows, size_t row, int first, struct mg_account *account);
 /* NOT_FOUND if there is none. The account borrows *ret_rows. */
-CHECKED struct mg_status mg_account_find(struct mg_database *database, uint64_t tenant, struct mg_view folded_login,
-                                         struct mg_rows **ret_rows, struct mg_account *ret_account);
+CHECKED struct mg_status mg_account_find(struct mg_database *database, uint64_t tenant,
+                                         struct mg_view folded_login, struct mg_rows **ret_rows,
+                                         struct mg_account *ret_account);
 
 /* ---- passwords (identity_password.c) ---- */
 
 struct mg_password_check {
     bool match;
-    bool renew;               /* the hash or its seal is out of date: mg_password_store it again */
+    bool renew;                  /* the hash or its seal is out of date: mg_password_store it again */
     struct mg_buffer normalised; /* of what was typed; wiped by mg_password_check_drop */
 };
 void mg_password_check_drop(struct mg_password_check *check);
 /* The same work whether the account exists (NULL if not), has a password, or may sign in. */
-CHECKED struct mg_status mg_password_check(const struct mg_account *account, struct mg_view typed, const char *purpose,
-                                           struct mg_password_check *ret_check);
+CHECKED struct mg_status mg_password_check(const struct mg_account *account, struct mg_view typed,
+                                           const char *purpose, struct mg_password_check *ret_check);
 /* Opens the stored hash; the reply borrows storage (give it a maximum of MG_PACKET_MOST). */
 CHECKED struct mg_status mg_password_unseal(const struct mg_account *account, const char *purpose,
                                             struct mg_reply_unseal *ret_reply, struct mg_buffer *storage);
@@ -65,13 +66,14 @@ CHECKED struct mg_status mg_password_seal(uint64_t tenant, uint64_t account, str
 CHECKED struct mg_status mg_password_seal_hash(uint64_t tenant, uint64_t account, struct mg_view hash,
                                                struct mg_buffer *sealed);
 /* The rules for a new password of this account. */
-CHECKED struct mg_status mg_password_new_judge(const struct mg_core_tenant *tenant, const struct mg_account *account,
-                                               struct mg_view typed, struct mg_buffer *normalised,
-                                               enum mg_outcome *ret_outcome);
+CHECKED struct mg_status mg_password_new_judge(const struct mg_core_tenant *tenant,
+                                               const struct mg_account *account, struct mg_view typed,
+                                               struct mg_buffer *normalised, enum mg_outcome *ret_outcome);
 
 /* A reset or invitation ticket for the account (identity_reset.c). */
-CHECKED struct mg_status mg_ticket_make(struct mg_database *database, const struct mg_account *account, mg_instant now,
-                                        uint8_t ticket[MG_TOKEN_BYTES], mg_instant *ret_ends_at);
+CHECKED struct mg_status mg_ticket_make(struct mg_database *database, const struct mg_account *account,
+                                        mg_instant now, uint8_t ticket[MG_TOKEN_BYTES],
+                                        mg_instant *ret_ends_at);
 
 /* ---- attempts (identity_attempt.c) ---- */
 
@@ -89,20 +91,25 @@ struct mg_attempt {
 void mg_attempt_drop(struct mg_attempt *attempt);
 /* Counts the attempt and looks the account up, in one statement. `folded` may be a name nobody has.
  * *ret_rows holds the account; *ret_known tells whether there is one. */
-CHECKED struct mg_status mg_attempt_begin(struct mg_database *database, uint64_t tenant, struct mg_view folded,
-                                          struct mg_view address, mg_instant now, struct mg_attempt *attempt,
-                                          struct mg_rows **ret_rows, struct mg_account *ret_account, bool *ret_known);
+CHECKED struct mg_status mg_attempt_begin(struct mg_database *database, uint64_t tenant,
+                                          struct mg_view folded, struct mg_view address, mg_instant now,
+                                          struct mg_attempt *attempt, struct mg_rows **ret_rows,
+                                          struct mg_account *ret_account, bool *ret_known);
 /* The same for requests that only an address is limited in (reset). */
-CHECKED struct mg_status mg_attempt_begin_address(struct mg_database *database, uint64_t tenant, enum mg_attempt_kind kind,
-                                                  struct mg_view address, mg_instant now, struct mg_attempt *attempt);
+CHECKED struct mg_status mg_attempt_begin_address(struct mg_database *database, uint64_t tenant,
+                                                  enum mg_attempt_kind kind, struct mg_view address,
+                                                  mg_instant now, struct mg_attempt *attempt);
 /* Right password: forgets the account's failures. Otherwise only takes this attempt back, because
  * nothing was guessed. */
-CHECKED struct mg_status mg_attempt_forget(struct mg_database *database, const struct mg_attempt *attempt, bool succeeded);
+CHECKED struct mg_status mg_attempt_forget(struct mg_database *database, const struct mg_attempt *attempt,
+                                           bool succeeded);
 /* An operator's unlock, a reset password. */
-CHECKED struct mg_status mg_attempt_clear(struct mg_database *database, uint64_t tenant, struct mg_view folded);
+CHECKED struct mg_status mg_attempt_clear(struct mg_database *database, uint64_t tenant,
+                                          struct mg_view folded);
 /* Until when the account's counter locks it; 0 if it does not, INT64_MAX for no end. */
-CHECKED struct mg_status mg_attempt_locked_until(struct mg_database *database, uint64_t tenant, struct mg_view folded,
-                                                 mg_instant now, mg_instant *ret_until);
+CHECKED struct mg_status mg_attempt_locked_until(struct mg_database *database, uint64_t tenant,
+                                                 struct mg_view folded, mg_instant now,
+                                                 mg_instant *ret_until);
 
 /* ---- audit (identity_audit.c) ---- */
 
@@ -130,7 +137,7 @@ struct mg_new_family {
     const struct mg_core_tenant *tenant;
     const struct mg_account *account;
     struct mg_view address, user_agent;
-    struct mg_view previous;       /* hash of the session the browser came with, or empty */
+    struct mg_view previous;           /* hash of the session the browser came with, or empty */
     struct mg_view code_host, binding; /* or empty */
     const struct mg_attempt *attempt;  /* that the password was right in: forgotten with the start */
     mg_instant now;
@@ -166,9 +173,9 @@ CHECKED struct mg_status mg_session_find(struct mg_database *database, uint64_t 
                                          struct mg_live_session *ret_session, bool *ret_live);
 
 /* The same for a request that does not say its tenant: any host, the session's own tenant. */
-CHECKED struct mg_status mg_session_find_any_tenant(struct mg_database *database, struct mg_view hash, mg_instant now,
-                                                    struct mg_rows **ret_rows, struct mg_live_session *ret_session,
-                                                    bool *ret_live);
+CHECKED struct mg_status mg_session_find_any_tenant(struct mg_database *database, struct mg_view hash,
+                                                    mg_instant now, struct mg_rows **ret_rows,
+                                                    struct mg_live_session *ret_session, bool *ret_live);
 
 /* One more session of a live family, on an app host. *ret_joined is false when the family has ended. */
 struct mg_session_join {
@@ -182,16 +189,17 @@ struct mg_session_join {
 CHECKED struct mg_status mg_session_start_in(struct mg_database *database, const struct mg_session_join *join,
                                              bool *ret_joined);
 /* Remembers that it was used. */
-CHECKED struct mg_status mg_session_touch(struct mg_database *database, uint64_t session, uint64_t family, mg_instant now);
+CHECKED struct mg_status mg_session_touch(struct mg_database *database, uint64_t session, uint64_t family,
+                                          mg_instant now);
 
 /* Changes that make an account unable to sign in hold this while they write and revoke; whoever starts
  * a session holds it shared from the row to the table, so that none slips past a revocation.
  *   OWN_EFFECTS(exclusive); */
 void mg_effects_lock(bool exclusive);
 void mg_effects_unlock(const bool *held);
-#define OWN_EFFECTS(is_exclusive)                     \
+#define OWN_EFFECTS(is_exclusive)                                    \
     MG_CLEANUP(mg_effects_unlock) const bool mg_effects_held = true; \
-    (void) mg_effects_held;                           \
+    (void) mg_effects_held;                                          \
     mg_effects_lock(is_exclusive)
 
 /* ---- work that takes a hash (identity_work.c) ----
@@ -208,6 +216,7 @@ int64_t mg_work_refusal_due(int64_t started_ms);
 /* One verification took this long. */
 void mg_work_took(int64_t duration_ms);
 /* Calls `answer` for the kept call at that time, on a thread of its own; no thread waits meanwhile. */
-CHECKED struct mg_status mg_work_answer_at(int64_t due_ms, struct mg_call *call, void (*answer)(struct mg_call *call));
+CHECKED struct mg_status mg_work_answer_at(int64_t due_ms, struct mg_call *call,
+                                           void (*answer)(struct mg_call *call));
 
 #endif

@@ -5,7 +5,7 @@ mg_account_read(const struct mg_rows *rows, size_t row, int first, struct mg_acc
 {
     if (mg_rows_null(rows, row, first))
         return false;
-    *account = (struct mg_account) {
+    *account = (struct mg_account){
         .id = (uint64_t) mg_rows_i64(rows, row, first),
         .tenant = (uint64_t) mg_rows_i64(rows, row, first + 1),
         .login = mg_rows_text(rows, row, first + 2),
@@ -23,8 +23,8 @@ mg_account_read(const struct mg_rows *rows, size_t row, int first, struct mg_acc
 }
 
 struct mg_status
-mg_account_find(struct mg_database *database, uint64_t tenant, struct mg_view folded_login, struct mg_rows **ret_rows,
-                struct mg_account *ret_account)
+mg_account_find(struct mg_database *database, uint64_t tenant, struct mg_view folded_login,
+                struct mg_rows **ret_rows, struct mg_account *ret_account)
 {
     OWN(rows) rows = NULL;
     TRY(mg_query(database, &rows,

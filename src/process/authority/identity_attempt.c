@@ -3,7 +3,16 @@
 #include "domain/lockout.h"
 
 /* Columns of attempt_begin, in its order. */
-enum { COUNTED, STAMP, ACCOUNT_RECENT, ACCOUNT_OLDEST, IN_A_ROW, ADDRESS_RECENT, ADDRESS_OLDEST, FIRST_ACCOUNT_COLUMN };
+enum {
+    COUNTED,
+    STAMP,
+    ACCOUNT_RECENT,
+    ACCOUNT_OLDEST,
+    IN_A_ROW,
+    ADDRESS_RECENT,
+    ADDRESS_OLDEST,
+    FIRST_ACCOUNT_COLUMN
+};
 #define ATTEMPT_COLUMNS \
     "a.counted, a.stamp, a.account_recent, a.account_oldest, a.in_a_row, a.address_recent, a.address_oldest"
 
@@ -11,7 +20,7 @@ static struct mg_lockout_limits
 limits(void)
 {
     const struct mg_options *options = mg_environment()->options;
-    return (struct mg_lockout_limits) {
+    return (struct mg_lockout_limits){
         .account_most = (uint32_t) options->lockout_account_attempts,
         .account_window_ms = options->lockout_account_window,
         .address_most = (uint32_t) options->lockout_address_attempts,
@@ -32,7 +41,8 @@ account_key(uint64_t tenant, struct mg_view folded, uint8_t key[32])
 {
     OWN_BUFFER(storage, 512);
     struct mg_reply_keyed_hash reply;
-    const struct mg_request_keyed_hash request = {.tenant = tenant, .purpose = mg_view_text("attempt"), .bytes = folded};
+    const struct mg_request_keyed_hash request = {
+        .tenant = tenant, .purpose = mg_view_text("attempt"), .bytes = folded};
     TRY(mg_call_keyed_hash(&request, &reply, &storage, MG_IDENTITY_CALL_MS));
     if (reply.hash.length != 32)
         return fail_with(MALFORMED, "a keyed hash of %zu bytes", reply.hash.length);
@@ -65,22 +75,24 @@ judge(const struct mg_rows *rows, mg_instant now, struct mg_attempt *attempt)
 
 struct mg_status
 mg_attempt_begin(struct mg_database *database, uint64_t tenant, struct mg_view folded, struct mg_view address,
-                 mg_instant now, struct mg_attempt *attempt, struct mg_rows **ret_rows, struct mg_account *ret_account,
-                 bool *ret_known)
+                 mg_instant now, struct mg_attempt *attempt, struct mg_rows **ret_rows,
+                 struct mg_account *ret_account, bool *ret_known)
 {
     const struct mg_lockout_limits most = limits();
-    *attempt = (struct mg_attempt) {.tenant = tenant, .address_kind = MG_ATTEMPT_ADDRESS, .address_key = MG_BUFFER(128)};
+    *attempt = (struct mg_attempt){
+        .tenant = tenant, .address_kind = MG_ATTEMPT_ADDRESS, .address_key = MG_BUFFER(128)};
     TRY(account_key(tenant, folded, attempt->account_key));
     TRY(mg_lockout_address_key(address, &attempt->address_key));
     OWN(rows) rows = NULL;
-    TRY(mg_query_often(database, &rows,
-                 "SELECT " ATTEMPT_COLUMNS ", " MG_ACCOUNT_COLUMNS
-                 " FROM attempt_begin($1, $2, $3::smallint, $4, $5, $6::int, $7, $8::int, $9::int, $10) a"
-                 " LEFT JOIN account acc ON acc.tenant = $1 AND acc.login = $11",
-                 MG_I64(tenant), MG_BYTES(mg_view_of(attempt->account_key, 32)), MG_I64(attempt->address_kind),
-                 MG_BYTES(mg_buffer_view(&attempt->address_key)), MG_I64(now), MG_I64(most.account_most),
-                 MG_I64(most.account_window_ms), MG_I64(most.in_a_row_most), MG_I64(most.address_most),
-                 MG_I64(most.address_window_ms), MG_TEXT(folded)));
+    TRY(mg_query_often(
+        database, &rows,
+        "SELECT " ATTEMPT_COLUMNS ", " MG_ACCOUNT_COLUMNS
+        " FROM attempt_begin($1, $2, $3::smallint, $4, $5, $6::int, $7, $8::int, $9::int, $10) a"
+        " LEFT JOIN account acc ON acc.tenant = $1 AND acc.login = $11",
+        MG_I64(tenant), MG_BYTES(mg_view_of(attempt->account_key, 32)), MG_I64(attempt->address_kind),
+        MG_BYTES(mg_buffer_view(&attempt->address_key)), MG_I64(now), MG_I64(most.account_most),
+        MG_I64(most.account_window_ms), MG_I64(most.in_a_row_most), MG_I64(most.address_most),
+        MG_I64(most.address_window_ms), MG_TEXT(folded)));
     TRY(judge(rows, now, attempt));
     *ret_known = mg_account_read(rows, 0, FIRST_ACCOUNT_COLUMN, ret_account);
     *ret_rows = TAKE(rows);
@@ -88,15 +100,16 @@ mg_attempt_begin(struct mg_database *database, uint64_t tenant, struct mg_view f
 }
 
 struct mg_status
-mg_attempt_begin_address(struct mg_database *database, uint64_t tenant, enum mg_attempt_kind kind, struct mg_view address,
-                         mg_instant now, struct mg_attempt *attempt)
+mg_attempt_begin_address(struct mg_database *database, uint64_t tenant, enum mg_attempt_kind kind,
+                         struct mg_view address, mg_instant now, struct mg_attempt *attempt)
 {
     const struct mg_lockout_limits most = limits();
-    *attempt = (struct mg_attempt) {.tenant = tenant, .address_kind = kind, .address_key = MG_BUFFER(128)};
+    *attempt = (struct mg_attempt){.tenant = tenant, .address_kind = kind, .address_key = MG_BUFFER(128)};
     TRY(mg_lockout_address_key(address, &attempt->address_key));
     OWN(rows) rows = NULL;
     TRY(mg_query(database, &rows,
-                 "SELECT " ATTEMPT_COLUMNS " FROM attempt_begin($1, '', $2::smallint, $3, $4, 1, 1, 1, $5::int, $6) a",
+                 "SELECT " ATTEMPT_COLUMNS
+                 " FROM attempt_begin($1, '', $2::smallint, $3, $4, 1, 1, 1, $5::int, $6) a",
                  MG_I64(tenant), MG_I64(kind), MG_BYTES(mg_buffer_view(&attempt->address_key)), MG_I64(now),
                  MG_I64(most.address_most), MG_I64(most.address_window_ms)));
     return judge(rows, now, attempt);
@@ -105,9 +118,12 @@ mg_attempt_begin_address(struct mg_database *database, uint64_t tenant, enum mg_
 struct mg_status
 mg_attempt_forget(struct mg_database *database, const struct mg_attempt *attempt, bool succeeded)
 {
-    return mg_query(database, NULL, "SELECT set_config('synchronous_commit', 'off', true), attempt_forget($1, $2, $3::smallint, $4, $5, $6)", MG_I64(attempt->tenant),
-                    MG_BYTES(mg_view_of(attempt->account_key, 32)), MG_I64(attempt->address_kind),
-                    MG_BYTES(mg_buffer_view(&attempt->address_key)), MG_I64(attempt->stamp), MG_FLAG(succeeded));
+    return mg_query(
+        database, NULL,
+        "SELECT set_config('synchronous_commit', 'off', true), attempt_forget($1, $2, $3::smallint, $4, $5, $6)",
+        MG_I64(attempt->tenant), MG_BYTES(mg_view_of(attempt->account_key, 32)),
+        MG_I64(attempt->address_kind), MG_BYTES(mg_buffer_view(&attempt->address_key)),
+        MG_I64(attempt->stamp), MG_FLAG(succeeded));
 }
 
 struct mg_status
@@ -115,8 +131,8 @@ mg_attempt_clear(struct mg_database *database, uint64_t tenant, struct mg_view f
 {
     uint8_t key[32];
     TRY(account_key(tenant, folded, key));
-    return mg_query(database, NULL, "DELETE FROM attempt WHERE tenant = $1 AND kind = 1 AND key = $2", MG_I64(tenant),
-                    MG_BYTES(mg_view_of(key, sizeof key)));
+    return mg_query(database, NULL, "DELETE FROM attempt WHERE tenant = $1 AND kind = 1 AND key = $2",
+                    MG_I64(tenant), MG_BYTES(mg_view_of(key, sizeof key)));
 }
 
 struct mg_status
@@ -127,16 +143,19 @@ mg_attempt_locked_until(struct mg_database *database, uint64_t tenant, struct mg
     uint8_t key[32];
     TRY(account_key(tenant, folded, key));
     OWN(rows) rows = NULL;
-    TRY(mg_query(database, &rows,
-                 "SELECT count(t), coalesce(min(t), 0), max(a.in_a_row)::bigint FROM attempt a"
-                 " LEFT JOIN LATERAL unnest(a.recent) t ON t > $3 WHERE a.tenant = $1 AND a.kind = 1 AND a.key = $2",
-                 MG_I64(tenant), MG_BYTES(mg_view_of(key, sizeof key)), MG_I64(now - most.account_window_ms)));
+    TRY(mg_query(
+        database, &rows,
+        "SELECT count(t), coalesce(min(t), 0), max(a.in_a_row)::bigint FROM attempt a"
+        " LEFT JOIN LATERAL unnest(a.recent) t ON t > $3 WHERE a.tenant = $1 AND a.kind = 1 AND a.key = $2",
+        MG_I64(tenant), MG_BYTES(mg_view_of(key, sizeof key)), MG_I64(now - most.account_window_ms)));
     const struct mg_lockout_facts facts = {
         .account_recent = (uint32_t) mg_rows_i64(rows, 0, 0),
         .account_oldest = mg_rows_i64(rows, 0, 1),
         .in_a_row = (uint32_t) mg_rows_i64(rows, 0, 2),
     };
     const struct mg_lockout_decision decision = mg_lockout_judge(&facts, &most, now);
-    *ret_until = decision.outcome == MG_GRANTED ? 0 : decision.wait_ms == 0 ? INT64_MAX : now + decision.wait_ms;
+    *ret_until = decision.outcome == MG_GRANTED ? 0
+                 : decision.wait_ms == 0        ? INT64_MAX
+                                                : now + decision.wait_ms;
     return OK;
 }

@@ -51,7 +51,7 @@ mg_identity_note(const struct mg_audit_note *note)
     char family[24] = "";
     if (note->family != 0)
         (void) snprintf(family, sizeof family, "%016" PRIx64, note->family);
-    return mg_core_record(&(struct mg_core_record) {
+    return mg_core_record(&(struct mg_core_record){
         .event = note->event,
         .tenant = note->tenant,
         .actor = note->actor,
@@ -90,14 +90,16 @@ mg_sign_in_refusal_count(uint64_t tenant, enum mg_outcome outcome, struct mg_vie
     const mg_instant now = mg_now();
     (void) pthread_mutex_lock(&refusals.lock);
     size_t at = 0;
-    while (at < refusals.count && (refusals.rows[at].tenant != tenant || refusals.rows[at].outcome != outcome ||
-                                   strcmp(refusals.rows[at].address, text) != 0))
+    while (at < refusals.count &&
+           (refusals.rows[at].tenant != tenant || refusals.rows[at].outcome != outcome ||
+            strcmp(refusals.rows[at].address, text) != 0))
         at++;
     if (at == refusals.count) {
         if (refusals.count == REFUSAL_ROWS)
             at = REFUSAL_ROWS - 1; /* the last row takes the rest; its address is cleared */
         else
-            refusals.rows[refusals.count++] = (struct refusal) {.tenant = tenant, .outcome = outcome, .first = now};
+            refusals.rows[refusals.count++] =
+                (struct refusal){.tenant = tenant, .outcome = outcome, .first = now};
         if (refusals.rows[at].count == 0)
             memcpy(refusals.rows[at].address, text, sizeof text);
         else
@@ -117,7 +119,7 @@ refusal_note(const struct refusal *refusal)
     (void) snprintf(count, sizeof count, "%" PRIu64, refusal->count);
     const struct mg_core_detail details[] = {
         {"count", mg_view_text(count)}, {"first", mg_view_text(first)}, {"last", mg_view_text(last)}};
-    return mg_core_record(&(struct mg_core_record) {
+    return mg_core_record(&(struct mg_core_record){
         .event = MG_EVENT_sign_in_refused_flood,
         .tenant = refusal->tenant,
         .outcome = MG_AUDIT_REFUSED,

@@ -17,42 +17,44 @@ static const struct {
 };
 
 static CHECKED struct mg_status
-account_ensure(struct mg_database *database, uint64_t tenant, size_t which, mg_instant now, struct mg_rows **ret_rows,
-               struct mg_account *ret_account)
+account_ensure(struct mg_database *database, uint64_t tenant, size_t which, mg_instant now,
+               struct mg_rows **ret_rows, struct mg_account *ret_account)
 {
     const struct mg_view login = mg_view_text(canaries[which].login);
     const struct mg_status status = mg_account_find(database, tenant, login, ret_rows, ret_account);
     if (status.code != MG_NOT_FOUND)
         return status;
-    TRY(mg_identity_note(&(struct mg_audit_note) {
+    TRY(mg_identity_note(&(struct mg_audit_note){
         .event = MG_EVENT_user_create, .tenant = tenant, .target = login, .outcome = MG_AUDIT_SUCCESS}));
     OWN(rows) inserted = NULL;
-    TRY(mg_query(database, &inserted,
-                 "INSERT INTO account (tenant, login, name, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-                 MG_I64(tenant), MG_TEXT(login), MG_TEXT(mg_view_text(canaries[which].name)), MG_INSTANT(now)));
+    TRY(mg_query(
+        database, &inserted,
+        "INSERT INTO account (tenant, login, name, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        MG_I64(tenant), MG_TEXT(login), MG_TEXT(mg_view_text(canaries[which].name)), MG_INSTANT(now)));
     return mg_account_find(database, tenant, login, ret_rows, ret_account);
 }
 
 /* A new password, no lock, no failures, no sessions. */
 static CHECKED struct mg_status
-account_renew(struct mg_database *database, const struct mg_account *account, struct mg_view password, mg_instant now)
+account_renew(struct mg_database *database, const struct mg_account *account, struct mg_view password,
+              mg_instant now)
 {
     uint64_t ended = 0;
     OWN_BUFFER(sealed, 4096);
     OWN(rows) updated = NULL;
     TRY(mg_password_seal(account->tenant, account->id, password, &sealed));
-    TRY(mg_identity_note(&(struct mg_audit_note) {.event = MG_EVENT_user_change,
-                                                  .tenant = account->tenant,
-                                                  .target = account->login,
-                                                  .reason = mg_view_text("a round of probes"),
-                                                  .outcome = MG_AUDIT_SUCCESS}));
+    TRY(mg_identity_note(&(struct mg_audit_note){.event = MG_EVENT_user_change,
+                                                 .tenant = account->tenant,
+                                                 .target = account->login,
+                                                 .reason = mg_view_text("a round of probes"),
+                                                 .outcome = MG_AUDIT_SUCCESS}));
     OWN_EFFECTS(true);
     TRY(mg_query(database, &updated,
                  "UPDATE account SET password_sealed = $2, password_changed_at = $3, must_change = false,"
                  " disabled_at = NULL, locked_at = NULL, roles = '' WHERE id = $1",
                  MG_I64(account->id), MG_BYTES(mg_buffer_view(&sealed)), MG_INSTANT(now)));
     TRY(mg_attempt_clear(database, account->tenant, account->login));
-    return mg_families_end(database, &(struct mg_family_match) {.account = account->id}, &ended);
+    return mg_families_end(database, &(struct mg_family_match){.account = account->id}, &ended);
 }
 
 MG_HANDLER_PUBLIC(canary_account)
@@ -68,15 +70,15 @@ MG_HANDLER_PUBLIC(canary_account)
         return fail(INVALID);
     TRY(mg_core_tenant(request->tenant, &tenant));
     if (!tenant.open)
-        return mg_answer_canary_account(call, &(struct mg_reply_canary_account) {.outcome = MG_TENANT_CLOSED});
+        return mg_answer_canary_account(call, &(struct mg_reply_canary_account){.outcome = MG_TENANT_CLOSED});
     mg_random(bytes, sizeof bytes);
     TRY(mg_base64url(mg_view_of(bytes, sizeof bytes), &password));
     TRY(mg_core_database(&database));
     TRY(account_ensure(database, tenant.number, (size_t) request->which, now, &rows, &account));
     TRY(account_renew(database, &account, mg_buffer_view(&password), now));
-    return mg_answer_canary_account(call, &(struct mg_reply_canary_account) {.outcome = MG_GRANTED,
-                                                                            .login = account.login,
-                                                                            .password = mg_buffer_view(&password)});
+    return mg_answer_canary_account(
+        call, &(struct mg_reply_canary_account){
+                  .outcome = MG_GRANTED, .login = account.login, .password = mg_buffer_view(&password)});
 }
 
 /* ---- how the stored passwords look ---- */
@@ -135,7 +137,8 @@ MG_HANDLER_PUBLIC(stored_passwords)
     for (size_t count = PAGE; count == PAGE;) {
         OWN(rows) rows = NULL;
         TRY(mg_query(database, &rows,
-                     "SELECT " MG_ACCOUNT_COLUMNS " FROM account acc WHERE acc.id > $1 AND acc.password_sealed IS NOT NULL"
+                     "SELECT " MG_ACCOUNT_COLUMNS
+                     " FROM account acc WHERE acc.id > $1 AND acc.password_sealed IS NOT NULL"
                      " ORDER BY acc.id LIMIT $2",
                      MG_I64(after), MG_I64(PAGE)));
         count = mg_rows_count(rows);

@@ -47,19 +47,21 @@ MG_HANDLER_PUBLIC(code_issue)
     bool found = false;
     const mg_instant now = mg_now();
     if (request->binding.length != 32 || !is_app_of(request->host, request->tenant))
-        return mg_answer_code_issue(call, &(struct mg_reply_code_issue) {.outcome = MG_HOST_NOT_YOURS});
+        return mg_answer_code_issue(call, &(struct mg_reply_code_issue){.outcome = MG_HOST_NOT_YOURS});
     TRY(mg_core_database(&database));
-    TRY(mg_session_find(database, request->tenant, request->session, MG_VIEW_EMPTY, now, &rows, &live, &found));
+    TRY(mg_session_find(database, request->tenant, request->session, MG_VIEW_EMPTY, now, &rows, &live,
+                        &found));
     if (!found)
-        return mg_answer_code_issue(call, &(struct mg_reply_code_issue) {.outcome = MG_SESSION_ENDED});
+        return mg_answer_code_issue(call, &(struct mg_reply_code_issue){.outcome = MG_SESSION_ENDED});
     mg_random(code, MG_TOKEN_BYTES);
     TRY(mg_token_hash(mg_view_of(code, MG_TOKEN_BYTES), hash));
-    TRY(mg_query(database, NULL,
-                 "INSERT INTO entry_code (code_hash, tenant, family, host, binding, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
-                 MG_BYTES(mg_view_of(hash, sizeof hash)), MG_I64(request->tenant), MG_I64(live.family),
-                 MG_TEXT(request->host), MG_BYTES(request->binding), MG_INSTANT(now + MG_CODE_LIFE_MS)));
+    TRY(mg_query(
+        database, NULL,
+        "INSERT INTO entry_code (code_hash, tenant, family, host, binding, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        MG_BYTES(mg_view_of(hash, sizeof hash)), MG_I64(request->tenant), MG_I64(live.family),
+        MG_TEXT(request->host), MG_BYTES(request->binding), MG_INSTANT(now + MG_CODE_LIFE_MS)));
     return mg_answer_code_issue(
-        call, &(struct mg_reply_code_issue) {.outcome = MG_GRANTED, .code = mg_view_of(code, MG_TOKEN_BYTES)});
+        call, &(struct mg_reply_code_issue){.outcome = MG_GRANTED, .code = mg_view_of(code, MG_TOKEN_BYTES)});
 }
 
 struct exchange {
@@ -72,9 +74,20 @@ struct exchange {
 
 /* Takes the code (it is spent whatever comes of it) and judges it. */
 static CHECKED struct mg_status
-code_take(struct mg_database *database, struct exchange *it, mg_instant now, struct mg_rows **ret_rows, bool *ret_good)
+code_take(struct mg_database *database, struct exchange *it, mg_instant now, struct mg_rows **ret_rows,
+          bool *ret_good)
 {
-    enum { FAMILY = MG_ACCOUNT_COLUMN_COUNT, TENANT, HOST, BINDING, CODE_EXPIRES, AUTHENTICATED, EXPIRES, IDLE, SEEN };
+    enum {
+        FAMILY = MG_ACCOUNT_COLUMN_COUNT,
+        TENANT,
+        HOST,
+        BINDING,
+        CODE_EXPIRES,
+        AUTHENTICATED,
+        EXPIRES,
+        IDLE,
+        SEEN
+    };
     uint8_t hash[32], binding[32];
     *ret_good = false;
     if (it->request->code.length != MG_TOKEN_BYTES || it->request->nonce.length != MG_TOKEN_BYTES)
@@ -82,11 +95,12 @@ code_take(struct mg_database *database, struct exchange *it, mg_instant now, str
     TRY(mg_token_hash(it->request->code, hash));
     TRY(mg_token_hash(it->request->nonce, binding));
     OWN(rows) rows = NULL;
-    TRY(mg_query(database, &rows,
-                 "WITH c AS (DELETE FROM entry_code WHERE code_hash = $1 RETURNING *) SELECT " MG_ACCOUNT_COLUMNS
-                 ", c.family, c.tenant, c.host, c.binding, c.expires_at, f.authenticated_at, f.expires_at, f.idle_ms,"
-                 " f.last_seen_at FROM c JOIN session_family f ON f.id = c.family JOIN account acc ON acc.id = f.account",
-                 MG_BYTES(mg_view_of(hash, sizeof hash))));
+    TRY(mg_query(
+        database, &rows,
+        "WITH c AS (DELETE FROM entry_code WHERE code_hash = $1 RETURNING *) SELECT " MG_ACCOUNT_COLUMNS
+        ", c.family, c.tenant, c.host, c.binding, c.expires_at, f.authenticated_at, f.expires_at, f.idle_ms,"
+        " f.last_seen_at FROM c JOIN session_family f ON f.id = c.family JOIN account acc ON acc.id = f.account",
+        MG_BYTES(mg_view_of(hash, sizeof hash))));
     if (mg_rows_count(rows) == 0 || !mg_account_read(rows, 0, 0, &it->account))
         return OK;
     it->family = (uint64_t) mg_rows_i64(rows, 0, FAMILY);
@@ -104,8 +118,8 @@ code_take(struct mg_database *database, struct exchange *it, mg_instant now, str
     };
     struct mg_core_tenant tenant;
     TRY(mg_core_tenant(it->request->tenant, &tenant));
-    *ret_good = mg_code_accepts(&facts, now) && now < it->expires_at && !it->account.disabled && tenant.open &&
-                is_app_of(it->request->host, it->request->tenant);
+    *ret_good = mg_code_accepts(&facts, now) && now < it->expires_at && !it->account.disabled &&
+                tenant.open && is_app_of(it->request->host, it->request->tenant);
     *ret_rows = TAKE(rows);
     return OK;
 }
@@ -123,18 +137,18 @@ MG_HANDLER_PUBLIC(code_exchange)
     TRY(code_take(database, &it, now, &rows, &good));
     if (!good) {
         mg_sign_in_refusal_count(request->tenant, MG_TICKET_SPENT, request->address);
-        return mg_answer_code_exchange(call, &(struct mg_reply_code_exchange) {.outcome = MG_TICKET_SPENT});
+        return mg_answer_code_exchange(call, &(struct mg_reply_code_exchange){.outcome = MG_TICKET_SPENT});
     }
     struct mg_core_actor actor = mg_actor_account(&it.account);
     mg_random(token, MG_TOKEN_BYTES);
     TRY(mg_token_hash(mg_view_of(token, MG_TOKEN_BYTES), hash));
-    TRY(mg_identity_note(&(struct mg_audit_note) {.event = MG_EVENT_session_start,
-                                                  .tenant = request->tenant,
-                                                  .actor = &actor,
-                                                  .target = request->host,
-                                                  .outcome = MG_AUDIT_SUCCESS,
-                                                  .address = request->address,
-                                                  .family = it.family}));
+    TRY(mg_identity_note(&(struct mg_audit_note){.event = MG_EVENT_session_start,
+                                                 .tenant = request->tenant,
+                                                 .actor = &actor,
+                                                 .target = request->host,
+                                                 .outcome = MG_AUDIT_SUCCESS,
+                                                 .address = request->address,
+                                                 .family = it.family}));
     bool joined = false;
     const struct mg_session_join join = {.family = it.family,
                                          .account = &it.account,
@@ -146,9 +160,10 @@ MG_HANDLER_PUBLIC(code_exchange)
                                          .now = now};
     TRY(mg_session_start_in(database, &join, &joined));
     if (!joined) /* the family ended meanwhile */
-        return mg_answer_code_exchange(call, &(struct mg_reply_code_exchange) {.outcome = MG_TICKET_SPENT});
+        return mg_answer_code_exchange(call, &(struct mg_reply_code_exchange){.outcome = MG_TICKET_SPENT});
     return mg_answer_code_exchange(
-        call, &(struct mg_reply_code_exchange) {.outcome = MG_GRANTED, .token = mg_view_of(token, MG_TOKEN_BYTES)});
+        call,
+        &(struct mg_reply_code_exchange){.outcome = MG_GRANTED, .token = mg_view_of(token, MG_TOKEN_BYTES)});
 }
 
 /* ---- who acts --------------------------------------------------------------------------------------- */
@@ -162,11 +177,12 @@ MG_HANDLER_PUBLIC(session_check)
     const mg_instant now = mg_now();
     TRY(mg_core_database(&database));
     if (request->host.length != 0)
-        TRY(mg_session_find(database, request->tenant, request->session, request->host, now, &rows, &live, &found));
+        TRY(mg_session_find(database, request->tenant, request->session, request->host, now, &rows, &live,
+                            &found));
     if (!found)
-        return mg_answer_session_check(call, &(struct mg_reply_session_check) {.valid = false});
+        return mg_answer_session_check(call, &(struct mg_reply_session_check){.valid = false});
     TRY(mg_session_touch(database, live.session, live.family, now));
-    return mg_answer_session_check(call, &(struct mg_reply_session_check) {
+    return mg_answer_session_check(call, &(struct mg_reply_session_check){
                                              .valid = true,
                                              .user = live.account.id,
                                              .login = live.account.login,
@@ -185,25 +201,26 @@ MG_HANDLER_PUBLIC(sign_out)
     struct mg_live_session live;
     bool found = false;
     TRY(mg_core_database(&database));
-    TRY(mg_session_find(database, request->tenant, request->session, MG_VIEW_EMPTY, mg_now(), &rows, &live, &found));
+    TRY(mg_session_find(database, request->tenant, request->session, MG_VIEW_EMPTY, mg_now(), &rows, &live,
+                        &found));
     if (found) {
         struct mg_core_actor actor = mg_actor_account(&live.account);
         uint64_t ended = 0;
-        TRY(mg_identity_note(&(struct mg_audit_note) {.event = MG_EVENT_sign_out,
-                                                      .tenant = request->tenant,
-                                                      .actor = &actor,
-                                                      .outcome = MG_AUDIT_SUCCESS,
-                                                      .family = live.family}));
+        TRY(mg_identity_note(&(struct mg_audit_note){.event = MG_EVENT_sign_out,
+                                                     .tenant = request->tenant,
+                                                     .actor = &actor,
+                                                     .outcome = MG_AUDIT_SUCCESS,
+                                                     .family = live.family}));
         OWN_EFFECTS(true);
-        TRY(mg_families_end(database, &(struct mg_family_match) {.family = live.family}, &ended));
+        TRY(mg_families_end(database, &(struct mg_family_match){.family = live.family}, &ended));
     }
-    return mg_answer_sign_out(call, &(struct mg_reply_sign_out) {.outcome = MG_GRANTED});
+    return mg_answer_sign_out(call, &(struct mg_reply_sign_out){.outcome = MG_GRANTED});
 }
 
 /* ---- lists ------------------------------------------------------------------------------------------ */
 
 enum { LIST_MOST = 100 };
-#define FAMILY_COLUMNS                                                                                    \
+#define FAMILY_COLUMNS                                                                                        \
     "f.id, acc.login, coalesce((SELECT string_agg(DISTINCT s.host, ' ') FROM session s WHERE s.family = f.id" \
     " AND s.origin = 1), ''), f.address, f.user_agent, f.authenticated_at, f.last_seen_at, f.expires_at, acc.tenant"
 
@@ -241,17 +258,21 @@ MG_HANDLER_PUBLIC(session_list_own)
     bool found = false;
     const mg_instant now = mg_now();
     TRY(mg_core_database(&database));
-    TRY(mg_session_find(database, request->tenant, request->session, MG_VIEW_EMPTY, now, &own, &live, &found));
+    TRY(mg_session_find(database, request->tenant, request->session, MG_VIEW_EMPTY, now, &own, &live,
+                        &found));
     if (!found)
-        return mg_answer_session_list_own(call, &(struct mg_reply_session_list_own) {.outcome = MG_SESSION_ENDED});
-    TRY(mg_query(database, &rows,
-                 "SELECT " FAMILY_COLUMNS " FROM session_family f JOIN account acc ON acc.id = f.account"
-                 " WHERE f.account = $1 AND f.expires_at > $2 ORDER BY f.id = $3 DESC, f.last_seen_at DESC LIMIT $4",
-                 MG_I64(live.account.id), MG_INSTANT(now), MG_I64(live.family), MG_I64(LIST_MOST)));
+        return mg_answer_session_list_own(call,
+                                          &(struct mg_reply_session_list_own){.outcome = MG_SESSION_ENDED});
+    TRY(mg_query(
+        database, &rows,
+        "SELECT " FAMILY_COLUMNS " FROM session_family f JOIN account acc ON acc.id = f.account"
+        " WHERE f.account = $1 AND f.expires_at > $2 ORDER BY f.id = $3 DESC, f.last_seen_at DESC LIMIT $4",
+        MG_I64(live.account.id), MG_INSTANT(now), MG_I64(live.family), MG_I64(LIST_MOST)));
     for (size_t i = 0; i < mg_rows_count(rows); i++)
         TRY(family_row_add(rows, i, live.family, &list));
-    return mg_answer_session_list_own(call, &(struct mg_reply_session_list_own) {
-                                                .outcome = MG_GRANTED, .sessions = {.bytes = mg_buffer_view(&list)}});
+    return mg_answer_session_list_own(
+        call, &(struct mg_reply_session_list_own){.outcome = MG_GRANTED,
+                                                  .sessions = {.bytes = mg_buffer_view(&list)}});
 }
 
 /* Tenant and login of an operator's request; NOT_KNOWN when there are none such. */
@@ -305,28 +326,31 @@ MG_HANDLER_PUBLIC(session_list)
     if (allowed)
         TRY(name_resolve(database, request->tenant, request->login, &named, &outcome));
     if (outcome != MG_GRANTED)
-        return mg_answer_session_list(call, &(struct mg_reply_session_list) {.outcome = outcome});
-    TRY(mg_query(database, &rows,
-                 "SELECT " FAMILY_COLUMNS " FROM session_family f JOIN account acc ON acc.id = f.account"
-                 " WHERE ($1 OR f.tenant = $2) AND ($3 = 0 OR f.account = $3) AND f.id > $4 AND f.expires_at > $5"
-                 " ORDER BY f.id LIMIT $6",
-                 MG_FLAG(named.all_tenants), MG_I64(named.tenant.number), MG_I64(named.account),
-                 MG_I64(family_of(request->after)), MG_INSTANT(now), MG_I64(LIST_MOST + 1)));
+        return mg_answer_session_list(call, &(struct mg_reply_session_list){.outcome = outcome});
+    TRY(mg_query(
+        database, &rows,
+        "SELECT " FAMILY_COLUMNS " FROM session_family f JOIN account acc ON acc.id = f.account"
+        " WHERE ($1 OR f.tenant = $2) AND ($3 = 0 OR f.account = $3) AND f.id > $4 AND f.expires_at > $5"
+        " ORDER BY f.id LIMIT $6",
+        MG_FLAG(named.all_tenants), MG_I64(named.tenant.number), MG_I64(named.account),
+        MG_I64(family_of(request->after)), MG_INSTANT(now), MG_I64(LIST_MOST + 1)));
     const size_t count = mg_rows_count(rows);
     for (size_t i = 0; i < count && i < LIST_MOST; i++)
         TRY(family_row_add(rows, i, 0, &list));
-    return mg_answer_session_list(call, &(struct mg_reply_session_list) {.outcome = MG_GRANTED,
-                                                                         .more = count > LIST_MOST,
-                                                                         .sessions = {.bytes = mg_buffer_view(&list)}});
+    return mg_answer_session_list(
+        call, &(struct mg_reply_session_list){.outcome = MG_GRANTED,
+                                              .more = count > LIST_MOST,
+                                              .sessions = {.bytes = mg_buffer_view(&list)}});
 }
 
 /* ---- ending ----------------------------------------------------------------------------------------- */
 
 /* What `scope` means for a user's own sessions. False: not such a scope. */
 static bool
-own_match(const struct mg_request_session_end *request, const struct mg_live_session *live, struct mg_family_match *match)
+own_match(const struct mg_request_session_end *request, const struct mg_live_session *live,
+          struct mg_family_match *match)
 {
-    *match = (struct mg_family_match) {.account = live->account.id};
+    *match = (struct mg_family_match){.account = live->account.id};
     if (request->scope == MG_SCOPE_ONE)
         match->family = family_of(request->family);
     else if (request->scope == MG_SCOPE_OTHERS)
@@ -336,23 +360,24 @@ own_match(const struct mg_request_session_end *request, const struct mg_live_ses
 }
 
 static CHECKED struct mg_status
-end_recorded(struct mg_database *database, const struct mg_core_actor *actor, uint64_t tenant, struct mg_view target,
-             const struct mg_family_match *match, uint64_t *ret_ended)
+end_recorded(struct mg_database *database, const struct mg_core_actor *actor, uint64_t tenant,
+             struct mg_view target, const struct mg_family_match *match, uint64_t *ret_ended)
 {
-    TRY(mg_identity_note(&(struct mg_audit_note) {.event = MG_EVENT_session_revoke,
-                                                  .tenant = tenant,
-                                                  .actor = actor,
-                                                  .target = target,
-                                                  .outcome = MG_AUDIT_SUCCESS,
-                                                  .family = match->family}));
+    TRY(mg_identity_note(&(struct mg_audit_note){.event = MG_EVENT_session_revoke,
+                                                 .tenant = tenant,
+                                                 .actor = actor,
+                                                 .target = target,
+                                                 .outcome = MG_AUDIT_SUCCESS,
+                                                 .family = match->family}));
     OWN_EFFECTS(true);
     return mg_families_end(database, match, ret_ended);
 }
 
 /* Operators: a family by its id, all of a user, all of a tenant. */
 static CHECKED struct mg_status
-end_as_operator(struct mg_database *database, struct mg_call *call, const struct mg_request_session_end *request,
-                enum mg_outcome *ret_outcome, uint64_t *ret_ended)
+end_as_operator(struct mg_database *database, struct mg_call *call,
+                const struct mg_request_session_end *request, enum mg_outcome *ret_outcome,
+                uint64_t *ret_ended)
 {
     struct mg_core_actor actor;
     struct named named = {0};
@@ -361,23 +386,27 @@ end_as_operator(struct mg_database *database, struct mg_call *call, const struct
     *ret_outcome = allowed ? MG_GRANTED : MG_NOT_ALLOWED;
     if (!allowed)
         return OK;
-    struct mg_family_match match = {.family = request->scope == MG_SCOPE_ONE ? family_of(request->family) : 0};
+    struct mg_family_match match = {.family =
+                                        request->scope == MG_SCOPE_ONE ? family_of(request->family) : 0};
     if (request->scope != MG_SCOPE_ONE || request->tenant.length != 0) {
-        TRY(name_resolve(database, request->tenant, request->scope == MG_SCOPE_USER ? request->login : MG_VIEW_EMPTY,
-                         &named, ret_outcome));
+        TRY(name_resolve(database, request->tenant,
+                         request->scope == MG_SCOPE_USER ? request->login : MG_VIEW_EMPTY, &named,
+                         ret_outcome));
         match.account = named.account;
         match.tenant = named.tenant.number;
         match.of_tenant = true;
     }
     if (*ret_outcome != MG_GRANTED)
         return OK;
-    if ((request->scope == MG_SCOPE_ONE && match.family == 0) || (request->scope == MG_SCOPE_USER && match.account == 0) ||
+    if ((request->scope == MG_SCOPE_ONE && match.family == 0) ||
+        (request->scope == MG_SCOPE_USER && match.account == 0) ||
         (request->scope == MG_SCOPE_TENANT && named.all_tenants)) {
         *ret_outcome = MG_NOT_VALID;
         return OK;
     }
     return end_recorded(database, &actor, named.tenant.number,
-                        request->scope == MG_SCOPE_USER ? request->login : request->tenant, &match, ret_ended);
+                        request->scope == MG_SCOPE_USER ? request->login : request->tenant, &match,
+                        ret_ended);
 }
 
 MG_HANDLER_PUBLIC(session_end)

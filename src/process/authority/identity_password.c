@@ -84,7 +84,9 @@ mg_password_check(const struct mg_account *account, struct mg_view typed, const 
                           memcmp(opened.plaintext.bytes, ours, sizeof ours - 1) != 0;
     /* What cannot match is compared with the hasher's dummy: the same work, never true. */
     const struct mg_request_password_verify request = {
-        .password = !possible ? MG_VIEW_EMPTY : imported ? typed : mg_buffer_view(&ret_check->normalised),
+        .password = !possible  ? MG_VIEW_EMPTY
+                    : imported ? typed
+                               : mg_buffer_view(&ret_check->normalised),
         .hash = possible ? opened.plaintext : MG_VIEW_EMPTY,
     };
     struct mg_reply_password_verify reply;
@@ -96,8 +98,8 @@ mg_password_check(const struct mg_account *account, struct mg_view typed, const 
 }
 
 struct mg_status
-mg_password_new_judge(const struct mg_core_tenant *tenant, const struct mg_account *account, struct mg_view typed,
-                      struct mg_buffer *normalised, enum mg_outcome *ret_outcome)
+mg_password_new_judge(const struct mg_core_tenant *tenant, const struct mg_account *account,
+                      struct mg_view typed, struct mg_buffer *normalised, enum mg_outcome *ret_outcome)
 {
     struct mg_password_context context = {0};
     mg_password_context_add(&context, account->login);

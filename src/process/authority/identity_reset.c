@@ -28,23 +28,25 @@ password_replace(struct mg_database *database, const struct replacement *it, uin
     const struct mg_account *account = it->account;
     const struct mg_core_actor actor = mg_actor_account(account);
     TRY(mg_password_seal(account->tenant, account->id, it->normalised, &sealed));
-    TRY(mg_identity_note(&(struct mg_audit_note) {.event = it->event,
-                                                  .tenant = account->tenant,
-                                                  .actor = &actor,
-                                                  .target = account->login,
-                                                  .outcome = MG_AUDIT_SUCCESS,
-                                                  .address = it->address,
-                                                  .family = it->except}));
+    TRY(mg_identity_note(&(struct mg_audit_note){.event = it->event,
+                                                 .tenant = account->tenant,
+                                                 .actor = &actor,
+                                                 .target = account->login,
+                                                 .outcome = MG_AUDIT_SUCCESS,
+                                                 .address = it->address,
+                                                 .family = it->except}));
     OWN_EFFECTS(true);
-    TRY(mg_query(database, NULL,
-                 "WITH a AS (UPDATE account SET password_sealed = $1, password_changed_at = $2, must_change = false"
-                 " WHERE id = $3), t AS (DELETE FROM ticket WHERE account = $3)"
-                 " INSERT INTO mail (tenant, account, kind, language, address, asked_at, due_at)"
-                 " SELECT $4, $3, 'password_changed', $5, $6, $2, $2 WHERE $7",
-                 MG_BYTES(mg_buffer_view(&sealed)), MG_INSTANT(it->now), MG_I64(account->id), MG_I64(account->tenant),
-                 MG_TEXT(account->language), MG_TEXT(it->address), MG_FLAG(account->email.length != 0)));
+    TRY(mg_query(
+        database, NULL,
+        "WITH a AS (UPDATE account SET password_sealed = $1, password_changed_at = $2, must_change = false"
+        " WHERE id = $3), t AS (DELETE FROM ticket WHERE account = $3)"
+        " INSERT INTO mail (tenant, account, kind, language, address, asked_at, due_at)"
+        " SELECT $4, $3, 'password_changed', $5, $6, $2, $2 WHERE $7",
+        MG_BYTES(mg_buffer_view(&sealed)), MG_INSTANT(it->now), MG_I64(account->id), MG_I64(account->tenant),
+        MG_TEXT(account->language), MG_TEXT(it->address), MG_FLAG(account->email.length != 0)));
     TRY(mg_attempt_clear(database, account->tenant, account->login));
-    return mg_families_end(database, &(struct mg_family_match) {.account = account->id, .except = it->except}, ret_ended);
+    return mg_families_end(database, &(struct mg_family_match){.account = account->id, .except = it->except},
+                           ret_ended);
 }
 
 /* ---- password_change -------------------------------------------------------------------------------- */
@@ -75,8 +77,8 @@ change_prove(struct change *it, struct mg_database **database, struct mg_reply_p
 {
     struct mg_account account;
     bool known = false;
-    TRY(mg_attempt_begin(*database, it->live.account.tenant, it->live.account.login, it->request->address, it->now,
-                         &it->attempt, &it->rows, &account, &known));
+    TRY(mg_attempt_begin(*database, it->live.account.tenant, it->live.account.login, it->request->address,
+                         it->now, &it->attempt, &it->rows, &account, &known));
     if (it->attempt.outcome != MG_GRANTED) {
         reply->outcome = it->attempt.outcome;
         reply->wait_s = (uint64_t) ((it->attempt.wait_ms + 999) / 1000);
@@ -97,13 +99,13 @@ change_prove(struct change *it, struct mg_database **database, struct mg_reply_p
     }
     const struct mg_core_actor actor = mg_actor_account(&it->live.account);
     reply->outcome = MG_WRONG_CREDENTIALS;
-    return mg_identity_note(&(struct mg_audit_note) {.event = MG_EVENT_password_change,
-                                                     .tenant = it->live.account.tenant,
-                                                     .actor = &actor,
-                                                     .outcome = MG_AUDIT_FAILURE,
-                                                     .reason = mg_view_text("WRONG_PASSWORD"),
-                                                     .address = it->request->address,
-                                                     .family = it->live.family});
+    return mg_identity_note(&(struct mg_audit_note){.event = MG_EVENT_password_change,
+                                                    .tenant = it->live.account.tenant,
+                                                    .actor = &actor,
+                                                    .outcome = MG_AUDIT_FAILURE,
+                                                    .reason = mg_view_text("WRONG_PASSWORD"),
+                                                    .address = it->request->address,
+                                                    .family = it->live.family});
 }
 
 static CHECKED struct mg_status
@@ -112,8 +114,8 @@ change_run(struct change *it, struct mg_reply_password_change *reply)
     OWN(database) database = NULL;
     bool found = false;
     TRY(mg_core_database(&database));
-    TRY(mg_session_find(database, it->request->tenant, it->request->session, MG_VIEW_EMPTY, it->now, &it->session_rows,
-                        &it->live, &found));
+    TRY(mg_session_find(database, it->request->tenant, it->request->session, MG_VIEW_EMPTY, it->now,
+                        &it->session_rows, &it->live, &found));
     if (!found) {
         reply->outcome = MG_SESSION_ENDED;
         return OK;
@@ -125,8 +127,8 @@ change_run(struct change *it, struct mg_reply_password_change *reply)
     if (reply->outcome != MG_GRANTED)
         return OK;
     TRY(mg_password_new_judge(&tenant, &it->live.account, it->request->password, &it->normalised, &judged));
-    if (judged == MG_GRANTED && mg_view_equal_constant_time(mg_buffer_view(&it->normalised),
-                                                            mg_buffer_view(&it->check.normalised)))
+    if (judged == MG_GRANTED &&
+        mg_view_equal_constant_time(mg_buffer_view(&it->normalised), mg_buffer_view(&it->check.normalised)))
         judged = MG_PASSWORD_SAME;
     reply->outcome = judged;
     if (judged != MG_GRANTED)
@@ -143,7 +145,8 @@ change_run(struct change *it, struct mg_reply_password_change *reply)
 static struct mg_status
 change_task(const void *request, struct mg_call *call, bool *ret_answered)
 {
-    MG_CLEANUP(change_drop) struct change it = {
+    MG_CLEANUP(change_drop)
+    struct change it = {
         .request = request,
         .now = mg_now(),
         .attempt = {.address_key = MG_BUFFER(128)},
@@ -153,7 +156,7 @@ change_task(const void *request, struct mg_call *call, bool *ret_answered)
     struct mg_reply_password_change reply = {.outcome = MG_OUTCOME_NONE};
     const struct mg_status status = change_run(&it, &reply);
     if (status.code == MG_BUSY)
-        reply = (struct mg_reply_password_change) {.outcome = MG_BUSY_NOW, .wait_s = 1};
+        reply = (struct mg_reply_password_change){.outcome = MG_BUSY_NOW, .wait_s = 1};
     else
         TRY(status);
     TRY(mg_answer_password_change(call, &reply));
@@ -166,26 +169,28 @@ MG_HANDLER_PUBLIC(password_change)
     const struct mg_status status = mg_work_put(change_task, request, sizeof *request, call);
     if (status.code != MG_BUSY)
         return status;
-    return mg_answer_password_change(call, &(struct mg_reply_password_change) {.outcome = MG_BUSY_NOW, .wait_s = 2});
+    return mg_answer_password_change(call,
+                                     &(struct mg_reply_password_change){.outcome = MG_BUSY_NOW, .wait_s = 2});
 }
 
 /* ---- reset_request ------------------------------------------------------------------------------------ */
 
 /* One statement for known and unknown names alike; a person who asked a moment ago gets no second mail. */
 static CHECKED struct mg_status
-reset_mail_add(struct mg_database *database, const struct mg_request_reset_request *request, struct mg_view folded,
-               mg_instant now)
+reset_mail_add(struct mg_database *database, const struct mg_request_reset_request *request,
+               struct mg_view folded, mg_instant now)
 {
-    return mg_query(database, NULL,
-                    "WITH acc AS (UPDATE account SET reset_asked_at = $5 WHERE tenant = $1 AND login = $2 AND email <> ''"
-                    " AND disabled_at IS NULL AND (reset_asked_at IS NULL OR reset_asked_at <= $6)"
-                    " RETURNING tenant, id, password_sealed)"
-                    " INSERT INTO mail (tenant, account, kind, language, address, asked_at, due_at)"
-                    " SELECT acc.tenant, acc.id, CASE WHEN acc.password_sealed IS NULL THEN 'invite' ELSE 'reset' END,"
-                    " $3, $4, $5, $5 FROM acc",
-                    MG_I64(request->tenant), MG_TEXT(folded),
-                    MG_STRING(mg_view_is(request->language, "en") ? "en" : "ja"), MG_TEXT(request->address),
-                    MG_INSTANT(now), MG_INSTANT(now - 60000));
+    return mg_query(
+        database, NULL,
+        "WITH acc AS (UPDATE account SET reset_asked_at = $5 WHERE tenant = $1 AND login = $2 AND email <> ''"
+        " AND disabled_at IS NULL AND (reset_asked_at IS NULL OR reset_asked_at <= $6)"
+        " RETURNING tenant, id, password_sealed)"
+        " INSERT INTO mail (tenant, account, kind, language, address, asked_at, due_at)"
+        " SELECT acc.tenant, acc.id, CASE WHEN acc.password_sealed IS NULL THEN 'invite' ELSE 'reset' END,"
+        " $3, $4, $5, $5 FROM acc",
+        MG_I64(request->tenant), MG_TEXT(folded),
+        MG_STRING(mg_view_is(request->language, "en") ? "en" : "ja"), MG_TEXT(request->address),
+        MG_INSTANT(now), MG_INSTANT(now - 60000));
 }
 
 static CHECKED struct mg_status
@@ -202,7 +207,8 @@ reset_run(const struct mg_request_reset_request *request, struct mg_reply_reset_
     TRY(place);
     TRY(mg_core_database(&database));
     MG_CLEANUP(mg_attempt_drop) struct mg_attempt attempt = {0};
-    TRY(mg_attempt_begin_address(database, request->tenant, MG_ATTEMPT_RESET, request->address, now, &attempt));
+    TRY(mg_attempt_begin_address(database, request->tenant, MG_ATTEMPT_RESET, request->address, now,
+                                 &attempt));
     reply->outcome = attempt.outcome;
     reply->wait_s = (uint64_t) ((attempt.wait_ms + 999) / 1000);
     if (attempt.outcome != MG_GRANTED) {
@@ -213,11 +219,11 @@ reset_run(const struct mg_request_reset_request *request, struct mg_reply_reset_
         mg_buffer_clear(&folded);
     /* Recorded as asked by somebody who gave this name: whether it is anybody's, this path does not say. */
     const struct mg_core_actor actor = mg_actor_unknown(mg_buffer_view(&folded));
-    TRY(mg_identity_note(&(struct mg_audit_note) {.event = MG_EVENT_password_reset_request,
-                                                  .tenant = request->tenant,
-                                                  .actor = &actor,
-                                                  .outcome = MG_AUDIT_SUCCESS,
-                                                  .address = request->address}));
+    TRY(mg_identity_note(&(struct mg_audit_note){.event = MG_EVENT_password_reset_request,
+                                                 .tenant = request->tenant,
+                                                 .actor = &actor,
+                                                 .outcome = MG_AUDIT_SUCCESS,
+                                                 .address = request->address}));
     return reset_mail_add(database, request, mg_buffer_view(&folded), now);
 }
 
@@ -225,7 +231,7 @@ static void
 answer_reset_granted(struct mg_call *call)
 {
     const struct mg_status status =
-        mg_answer_reset_request(call, &(struct mg_reply_reset_request) {.outcome = MG_GRANTED});
+        mg_answer_reset_request(call, &(struct mg_reply_reset_request){.outcome = MG_GRANTED});
     if (!mg_ok(status))
         mg_call_fail(call, status);
 }
@@ -250,7 +256,8 @@ MG_HANDLER_PUBLIC(reset_request)
     const struct mg_status status = mg_work_put(reset_task, request, sizeof *request, call);
     if (status.code != MG_BUSY)
         return status;
-    return mg_answer_reset_request(call, &(struct mg_reply_reset_request) {.outcome = MG_BUSY_NOW, .wait_s = 2});
+    return mg_answer_reset_request(call,
+                                   &(struct mg_reply_reset_request){.outcome = MG_BUSY_NOW, .wait_s = 2});
 }
 
 /* ---- tickets ------------------------------------------------------------------------------------------- */
@@ -266,10 +273,11 @@ ticket_find(struct mg_database *database, uint64_t tenant, struct mg_view ticket
         return OK;
     TRY(mg_token_hash(ticket, hash));
     OWN(rows) rows = NULL;
-    TRY(mg_query(database, &rows,
-                 "SELECT " MG_ACCOUNT_COLUMNS " FROM ticket t JOIN account acc ON acc.id = t.account"
-                 " WHERE t.ticket_hash = $1 AND t.tenant = $2 AND t.expires_at > $3 AND acc.disabled_at IS NULL",
-                 MG_BYTES(mg_view_of(hash, sizeof hash)), MG_I64(tenant), MG_INSTANT(now)));
+    TRY(mg_query(
+        database, &rows,
+        "SELECT " MG_ACCOUNT_COLUMNS " FROM ticket t JOIN account acc ON acc.id = t.account"
+        " WHERE t.ticket_hash = $1 AND t.tenant = $2 AND t.expires_at > $3 AND acc.disabled_at IS NULL",
+        MG_BYTES(mg_view_of(hash, sizeof hash)), MG_I64(tenant), MG_INSTANT(now)));
     *ret_found = mg_rows_count(rows) == 1 && mg_account_read(rows, 0, 0, ret_account);
     *ret_rows = TAKE(rows);
     return OK;
@@ -285,9 +293,10 @@ MG_HANDLER_PUBLIC(reset_look)
     TRY(ticket_find(database, request->tenant, request->ticket, mg_now(), &rows, &account, &found));
     if (!found) {
         mg_sign_in_refusal_count(request->tenant, MG_TICKET_SPENT, request->address);
-        return mg_answer_reset_look(call, &(struct mg_reply_reset_look) {.outcome = MG_TICKET_SPENT});
+        return mg_answer_reset_look(call, &(struct mg_reply_reset_look){.outcome = MG_TICKET_SPENT});
     }
-    return mg_answer_reset_look(call, &(struct mg_reply_reset_look) {.outcome = MG_GRANTED, .login = account.login});
+    return mg_answer_reset_look(call,
+                                &(struct mg_reply_reset_look){.outcome = MG_GRANTED, .login = account.login});
 }
 
 /* Spends the ticket: true for exactly one of any number at the same time. */
@@ -354,7 +363,7 @@ complete_task(const void *request, struct mg_call *call, bool *ret_answered)
         outcome = MG_BUSY_NOW;
     else
         TRY(status);
-    TRY(mg_answer_reset_complete(call, &(struct mg_reply_reset_complete) {.outcome = outcome}));
+    TRY(mg_answer_reset_complete(call, &(struct mg_reply_reset_complete){.outcome = outcome}));
     *ret_answered = true;
     return OK;
 }
@@ -364,22 +373,24 @@ MG_HANDLER_PUBLIC(reset_complete)
     const struct mg_status status = mg_work_put(complete_task, request, sizeof *request, call);
     if (status.code != MG_BUSY)
         return status;
-    return mg_answer_reset_complete(call, &(struct mg_reply_reset_complete) {.outcome = MG_BUSY_NOW});
+    return mg_answer_reset_complete(call, &(struct mg_reply_reset_complete){.outcome = MG_BUSY_NOW});
 }
 
-/* ---- mails: the worker asks what to send ----------------------------------------------------------------- */
+/* ---- mails: the worker asks what to send -----------------------------------------------------------------
+ */
 
 enum { MAIL_ID = MG_ACCOUNT_COLUMN_COUNT, MAIL_KIND, MAIL_LANGUAGE, MAIL_ADDRESS, MAIL_ASKED, MAIL_ATTEMPTS };
 
 static CHECKED struct mg_status
 mail_lease(struct mg_database *database, mg_instant now, struct mg_rows **ret_rows)
 {
-    return mg_query(database, ret_rows,
-                    "WITH m AS (UPDATE mail SET due_at = $2, attempts = attempts + 1 WHERE id = (SELECT id FROM mail"
-                    " WHERE due_at <= $1 ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING *)"
-                    " SELECT " MG_ACCOUNT_COLUMNS ", m.id, m.kind, m.language, m.address, m.asked_at, m.attempts::bigint"
-                    " FROM m JOIN account acc ON acc.id = m.account",
-                    MG_INSTANT(now), MG_INSTANT(now + MAIL_LEASE_MS));
+    return mg_query(
+        database, ret_rows,
+        "WITH m AS (UPDATE mail SET due_at = $2, attempts = attempts + 1 WHERE id = (SELECT id FROM mail"
+        " WHERE due_at <= $1 ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING *)"
+        " SELECT " MG_ACCOUNT_COLUMNS ", m.id, m.kind, m.language, m.address, m.asked_at, m.attempts::bigint"
+        " FROM m JOIN account acc ON acc.id = m.account",
+        MG_INSTANT(now), MG_INSTANT(now + MAIL_LEASE_MS));
 }
 
 static CHECKED struct mg_status
@@ -395,16 +406,17 @@ next_due(struct mg_database *database, mg_instant now, int64_t *ret_ms)
 
 /* A ticket for this sending; the one of an earlier try stays good until it expires. */
 static CHECKED struct mg_status
-ticket_make(struct mg_database *database, const struct mg_account *account, const char *kind, mg_instant ends_at,
-            uint8_t ticket[MG_TOKEN_BYTES])
+ticket_make(struct mg_database *database, const struct mg_account *account, const char *kind,
+            mg_instant ends_at, uint8_t ticket[MG_TOKEN_BYTES])
 {
     uint8_t hash[32];
     mg_random(ticket, MG_TOKEN_BYTES);
     TRY(mg_token_hash(mg_view_of(ticket, MG_TOKEN_BYTES), hash));
-    return mg_query(database, NULL,
-                    "INSERT INTO ticket (ticket_hash, tenant, account, kind, expires_at) VALUES ($1, $2, $3, $4, $5)",
-                    MG_BYTES(mg_view_of(hash, sizeof hash)), MG_I64(account->tenant), MG_I64(account->id), MG_STRING(kind),
-                    MG_INSTANT(ends_at));
+    return mg_query(
+        database, NULL,
+        "INSERT INTO ticket (ticket_hash, tenant, account, kind, expires_at) VALUES ($1, $2, $3, $4, $5)",
+        MG_BYTES(mg_view_of(hash, sizeof hash)), MG_I64(account->tenant), MG_I64(account->id),
+        MG_STRING(kind), MG_INSTANT(ends_at));
 }
 
 struct mg_status
@@ -433,7 +445,7 @@ MG_HANDLER_PUBLIC(mail_next)
         return mg_answer_mail_next(call, &reply);
     }
     TRY(mg_core_tenant(account.tenant, &tenant));
-    reply = (struct mg_reply_mail_next) {
+    reply = (struct mg_reply_mail_next){
         .mail = (uint64_t) mg_rows_i64(rows, 0, MAIL_ID),
         .attempt = (uint64_t) mg_rows_i64(rows, 0, MAIL_ATTEMPTS),
         .kind = mg_rows_text(rows, 0, MAIL_KIND),
@@ -454,26 +466,29 @@ MG_HANDLER_PUBLIC(mail_next)
     return mg_answer_mail_next(call, &reply);
 }
 
-/* To whom and of what kind; the text and its link are in no log. A try that will be repeated is not an end. */
+/* To whom and of what kind; the text and its link are in no log. A try that will be repeated is not an end.
+ */
 static CHECKED struct mg_status
 mail_record(struct mg_database *database, const struct mg_request_mail_done *request)
 {
     OWN(rows) rows = NULL;
     if (!request->sent && !request->permanent)
         return OK;
-    TRY(mg_query(database, &rows,
-                 "SELECT m.tenant, m.kind, a.login FROM mail m JOIN account a ON a.id = m.account WHERE m.id = $1",
-                 MG_I64(request->mail)));
+    TRY(mg_query(
+        database, &rows,
+        "SELECT m.tenant, m.kind, a.login FROM mail m JOIN account a ON a.id = m.account WHERE m.id = $1",
+        MG_I64(request->mail)));
     if (mg_rows_count(rows) == 0)
         return OK;
     const struct mg_core_detail kind = {.key = "kind", .value = mg_rows_text(rows, 0, 1)};
-    return mg_core_record(&(struct mg_core_record) {.event = MG_EVENT_mail_send,
-                                                    .tenant = (uint64_t) mg_rows_i64(rows, 0, 0),
-                                                    .target = mg_rows_text(rows, 0, 2),
-                                                    .reason = request->sent ? MG_VIEW_EMPTY : request->reason,
-                                                    .outcome = request->sent ? MG_AUDIT_SUCCESS : MG_AUDIT_FAILURE,
-                                                    .details = &kind,
-                                                    .detail_count = 1});
+    return mg_core_record(
+        &(struct mg_core_record){.event = MG_EVENT_mail_send,
+                                 .tenant = (uint64_t) mg_rows_i64(rows, 0, 0),
+                                 .target = mg_rows_text(rows, 0, 2),
+                                 .reason = request->sent ? MG_VIEW_EMPTY : request->reason,
+                                 .outcome = request->sent ? MG_AUDIT_SUCCESS : MG_AUDIT_FAILURE,
+                                 .details = &kind,
+                                 .detail_count = 1});
 }
 
 MG_HANDLER_PUBLIC(mail_done)
@@ -482,15 +497,16 @@ MG_HANDLER_PUBLIC(mail_done)
     TRY(mg_core_database(&database));
     TRY(mail_record(database, request));
     if (!request->sent)
-        mg_log(MG_WARNING, "mail %llu not sent: %.*s", (unsigned long long) request->mail, (int) request->reason.length,
-               (const char *) request->reason.bytes);
+        mg_log(MG_WARNING, "mail %llu not sent: %.*s", (unsigned long long) request->mail,
+               (int) request->reason.length, (const char *) request->reason.bytes);
     if (request->sent || request->permanent)
         TRY(mg_query(database, NULL, "DELETE FROM mail WHERE id = $1", MG_I64(request->mail)));
     else
         TRY(mg_query(database, NULL,
                      "WITH gone AS (DELETE FROM mail WHERE id = $1 AND attempts >= $3)"
                      " UPDATE mail SET due_at = $2 WHERE id = $1 AND attempts < $3",
-                     MG_I64(request->mail), MG_INSTANT(mg_now() + (request->retry_ms > 0 ? request->retry_ms : 60000)),
+                     MG_I64(request->mail),
+                     MG_INSTANT(mg_now() + (request->retry_ms > 0 ? request->retry_ms : 60000)),
                      MG_I64(MAIL_ATTEMPTS_MOST)));
-    return mg_answer_mail_done(call, &(struct mg_reply_mail_done) {0});
+    return mg_answer_mail_done(call, &(struct mg_reply_mail_done){0});
 }

@@ -116,12 +116,13 @@ family_insert(struct mg_database *database, const struct mg_new_family *family, 
         "SELECT family_begin($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::smallint, $14,"
         " $15::int, $16, $17, $18, $19, $20, $21::smallint, $22, $23)",
         MG_I64(family->family), MG_I64(family->session), MG_I64(tenant->number), MG_I64(account->id),
-        MG_INSTANT(account->changed_at), MG_INSTANT(family->now),
-        MG_INSTANT(expires_at), MG_I64(tenant->limits.idle_ms), MG_TEXT(family->address), MG_TEXT(family->user_agent),
+        MG_INSTANT(account->changed_at), MG_INSTANT(family->now), MG_INSTANT(expires_at),
+        MG_I64(tenant->limits.idle_ms), MG_TEXT(family->address), MG_TEXT(family->user_agent),
         MG_BYTES(mg_view_of(family->token_hash, 32)), MG_TEXT(mg_view_text(tenant->sign_in_host)),
         MG_I64(tenant->number == 0 ? MG_ORIGIN_OPERATOR : MG_ORIGIN_SIGN_IN), MG_BYTES(family->previous),
-        MG_I64(tenant->limits.families), MG_BYTES(with_code ? mg_view_of(family->code_hash, 32) : MG_VIEW_EMPTY),
-        MG_TEXT(family->code_host), MG_BYTES(family->binding), MG_INSTANT(family->now + MG_CODE_LIFE_MS),
+        MG_I64(tenant->limits.families),
+        MG_BYTES(with_code ? mg_view_of(family->code_hash, 32) : MG_VIEW_EMPTY), MG_TEXT(family->code_host),
+        MG_BYTES(family->binding), MG_INSTANT(family->now + MG_CODE_LIFE_MS),
         MG_BYTES(mg_view_of(family->attempt->account_key, 32)), MG_I64(family->attempt->address_kind),
         MG_BYTES(mg_buffer_view(&family->attempt->address_key)), MG_I64(family->attempt->stamp)));
     *ret_started = !mg_rows_null(rows, 0, 0);
@@ -196,7 +197,8 @@ mg_family_start(struct mg_database *database, struct mg_new_family *family, cons
         return OK;
     TRY(table_remove_listed(mg_rows_text(rows, 0, 0)));
     return table_put(family->session, family->family, family->account, family->token_hash,
-                     mg_view_text(tenant->sign_in_host), family->now, expires_at, tenant->limits.idle_ms, family->now);
+                     mg_view_text(tenant->sign_in_host), family->now, expires_at, tenant->limits.idle_ms,
+                     family->now);
 }
 
 struct mg_status
@@ -207,8 +209,9 @@ mg_families_end(struct mg_database *database, const struct mg_family_match *matc
     TRY(mg_query(database, &rows,
                  "DELETE FROM session_family WHERE ($1 = 0 OR id = $1) AND ($2 = 0 OR account = $2)"
                  " AND (NOT $3 OR tenant = $4) AND id <> $5 RETURNING id, account",
-                 MG_I64(match->family), MG_I64(match->account), MG_FLAG(match->of_tenant || match->tenant != 0),
-                 MG_I64(match->tenant), MG_I64(match->except)));
+                 MG_I64(match->family), MG_I64(match->account),
+                 MG_FLAG(match->of_tenant || match->tenant != 0), MG_I64(match->tenant),
+                 MG_I64(match->except)));
     const size_t count = mg_rows_count(rows);
     for (size_t i = 0; i < count; i++)
         TRY(table_remove_family((uint64_t) mg_rows_i64(rows, i, 1), (uint64_t) mg_rows_i64(rows, i, 0)));
@@ -218,8 +221,16 @@ mg_families_end(struct mg_database *database, const struct mg_family_match *matc
 
 /* ---- looking up ------------------------------------------------------------------------------------ */
 
-enum { SESSION_ID = MG_ACCOUNT_COLUMN_COUNT, FAMILY_ID, HOST, AUTHENTICATED_AT, EXPIRES_AT, LAST_SEEN_AT, IDLE_MS };
-#define SESSION_COLUMNS                                                                              \
+enum {
+    SESSION_ID = MG_ACCOUNT_COLUMN_COUNT,
+    FAMILY_ID,
+    HOST,
+    AUTHENTICATED_AT,
+    EXPIRES_AT,
+    LAST_SEEN_AT,
+    IDLE_MS
+};
+#define SESSION_COLUMNS \
     MG_ACCOUNT_COLUMNS ", s.id, s.family, s.host, f.authenticated_at, f.expires_at, f.last_seen_at, f.idle_ms"
 
 /* The session with this hash, if it is live where it is asked for. */
@@ -232,9 +243,9 @@ find(struct mg_database *database, bool any_tenant, uint64_t tenant, struct mg_v
         return OK;
     OWN(rows) rows = NULL;
     TRY(mg_query_often(database, &rows,
-                 "SELECT " SESSION_COLUMNS " FROM session s JOIN session_family f ON f.id = s.family"
-                 " JOIN account acc ON acc.id = f.account WHERE s.token_hash = $1",
-                 MG_BYTES(hash)));
+                       "SELECT " SESSION_COLUMNS " FROM session s JOIN session_family f ON f.id = s.family"
+                       " JOIN account acc ON acc.id = f.account WHERE s.token_hash = $1",
+                       MG_BYTES(hash)));
     struct mg_account account;
     if (mg_rows_count(rows) == 0 || !mg_account_read(rows, 0, 0, &account))
         return OK;
@@ -253,7 +264,7 @@ find(struct mg_database *database, bool any_tenant, uint64_t tenant, struct mg_v
     };
     if (mg_session_judge(&facts, now) != MG_SESSION_LIVE)
         return OK;
-    *ret_session = (struct mg_live_session) {
+    *ret_session = (struct mg_live_session){
         .session = (uint64_t) mg_rows_i64(rows, 0, SESSION_ID),
         .family = (uint64_t) mg_rows_i64(rows, 0, FAMILY_ID),
         .account = account,
@@ -267,15 +278,16 @@ find(struct mg_database *database, bool any_tenant, uint64_t tenant, struct mg_v
 }
 
 struct mg_status
-mg_session_find(struct mg_database *database, uint64_t tenant, struct mg_view hash, struct mg_view host, mg_instant now,
-                struct mg_rows **ret_rows, struct mg_live_session *ret_session, bool *ret_live)
+mg_session_find(struct mg_database *database, uint64_t tenant, struct mg_view hash, struct mg_view host,
+                mg_instant now, struct mg_rows **ret_rows, struct mg_live_session *ret_session,
+                bool *ret_live)
 {
     return find(database, false, tenant, hash, host, now, ret_rows, ret_session, ret_live);
 }
 
 struct mg_status
-mg_session_find_any_tenant(struct mg_database *database, struct mg_view hash, mg_instant now, struct mg_rows **ret_rows,
-                           struct mg_live_session *ret_session, bool *ret_live)
+mg_session_find_any_tenant(struct mg_database *database, struct mg_view hash, mg_instant now,
+                           struct mg_rows **ret_rows, struct mg_live_session *ret_session, bool *ret_live)
 {
     return find(database, true, 0, hash, MG_VIEW_EMPTY, now, ret_rows, ret_session, ret_live);
 }
@@ -290,13 +302,13 @@ mg_session_start_in(struct mg_database *database, const struct mg_session_join *
                  "WITH f AS (UPDATE session_family SET last_seen_at = $5 WHERE id = $2 RETURNING id)"
                  " INSERT INTO session (id, family, token_hash, host, origin, created_at, last_seen_at)"
                  " SELECT $1, f.id, $3, $4, $6::smallint, $5, $5 FROM f RETURNING id",
-                 MG_I64(session), MG_I64(join->family), MG_BYTES(mg_view_of(join->token_hash, 32)), MG_TEXT(join->host),
-                 MG_INSTANT(join->now), MG_I64(MG_ORIGIN_APP)));
+                 MG_I64(session), MG_I64(join->family), MG_BYTES(mg_view_of(join->token_hash, 32)),
+                 MG_TEXT(join->host), MG_INSTANT(join->now), MG_I64(MG_ORIGIN_APP)));
     *ret_joined = mg_rows_count(rows) == 1;
     if (!*ret_joined)
         return OK;
-    return table_put(session, join->family, join->account, join->token_hash, join->host, join->authenticated_at,
-                     join->expires_at, join->idle_ms, join->now);
+    return table_put(session, join->family, join->account, join->token_hash, join->host,
+                     join->authenticated_at, join->expires_at, join->idle_ms, join->now);
 }
 
 /* Seconds between two writes of the same session's last use: fine enough for idle limits of a minute. */
@@ -305,9 +317,10 @@ enum { TOUCH_MS = 5000 };
 struct mg_status
 mg_session_touch(struct mg_database *database, uint64_t session, uint64_t family, mg_instant now)
 {
-    return mg_query(database, NULL,
-                    "WITH s AS (UPDATE session SET last_seen_at = $3 WHERE id = $1 AND last_seen_at < $4),"
-                    " c AS (SELECT set_config('synchronous_commit', 'off', true))"
-                    " UPDATE session_family f SET last_seen_at = $3 FROM c WHERE f.id = $2 AND f.last_seen_at < $4",
-                    MG_I64(session), MG_I64(family), MG_INSTANT(now), MG_INSTANT(now - TOUCH_MS));
+    return mg_query(
+        database, NULL,
+        "WITH s AS (UPDATE session SET last_seen_at = $3 WHERE id = $1 AND last_seen_at < $4),"
+        " c AS (SELECT set_config('synchronous_commit', 'off', true))"
+        " UPDATE session_family f SET last_seen_at = $3 FROM c WHERE f.id = $2 AND f.last_seen_at < $4",
+        MG_I64(session), MG_I64(family), MG_INSTANT(now), MG_INSTANT(now - TOUCH_MS));
 }

@@ -32,11 +32,12 @@ sign_in_drop(struct sign_in *it)
 }
 
 static CHECKED struct mg_status
-note(const struct sign_in *it, enum mg_event event, enum mg_audit_outcome outcome, const char *reason, uint64_t family)
+note(const struct sign_in *it, enum mg_event event, enum mg_audit_outcome outcome, const char *reason,
+     uint64_t family)
 {
     const struct mg_core_actor actor =
         it->known ? mg_actor_account(&it->account) : mg_actor_unknown(mg_buffer_view(&it->login));
-    return mg_identity_note(&(struct mg_audit_note) {
+    return mg_identity_note(&(struct mg_audit_note){
         .event = event,
         .tenant = it->request->tenant,
         .actor = &actor,
@@ -60,7 +61,7 @@ static void
 answer_wrong(struct mg_call *call)
 {
     const struct mg_status status =
-        mg_answer_sign_in(call, &(struct mg_reply_sign_in) {.outcome = MG_WRONG_CREDENTIALS});
+        mg_answer_sign_in(call, &(struct mg_reply_sign_in){.outcome = MG_WRONG_CREDENTIALS});
     if (!mg_ok(status))
         mg_call_fail(call, status);
 }
@@ -86,10 +87,11 @@ demand_change(struct sign_in *it, struct mg_database *database, bool *ret_answer
     mg_random(ticket, MG_TOKEN_BYTES);
     TRY(mg_token_hash(mg_view_of(ticket, MG_TOKEN_BYTES), hash));
     TRY(note(it, MG_EVENT_sign_in, MG_AUDIT_REFUSED, "PASSWORD_MUST_CHANGE", 0));
-    TRY(mg_query(database, NULL,
-                 "INSERT INTO ticket (ticket_hash, tenant, account, kind, expires_at) VALUES ($1, $2, $3, 'change', $4)",
-                 MG_BYTES(mg_view_of(hash, sizeof hash)), MG_I64(it->account.tenant), MG_I64(it->account.id),
-                 MG_INSTANT(it->now + MG_TICKET_CHANGE_MS)));
+    TRY(mg_query(
+        database, NULL,
+        "INSERT INTO ticket (ticket_hash, tenant, account, kind, expires_at) VALUES ($1, $2, $3, 'change', $4)",
+        MG_BYTES(mg_view_of(hash, sizeof hash)), MG_I64(it->account.tenant), MG_I64(it->account.id),
+        MG_INSTANT(it->now + MG_TICKET_CHANGE_MS)));
     const struct mg_reply_sign_in reply = {.outcome = MG_PASSWORD_MUST_CHANGE,
                                            .ticket = mg_view_of(ticket, MG_TOKEN_BYTES)};
     TRY(mg_answer_sign_in(it->call, &reply));
@@ -100,7 +102,8 @@ demand_change(struct sign_in *it, struct mg_database *database, bool *ret_answer
 static CHECKED struct mg_status
 grant(struct sign_in *it, struct mg_database *database, bool *ret_answered)
 {
-    MG_CLEANUP(mg_new_family_drop) struct mg_new_family family = {
+    MG_CLEANUP(mg_new_family_drop)
+    struct mg_new_family family = {
         .tenant = &it->tenant,
         .account = &it->account,
         .address = it->request->address,
@@ -142,15 +145,15 @@ renew(struct sign_in *it, struct mg_database *database)
     OWN_BUFFER(sealed, 2048);
     const struct mg_core_actor actor = mg_actor_account(&it->account);
     TRY(mg_password_seal(it->account.tenant, it->account.id, mg_buffer_view(&it->check.normalised), &sealed));
-    TRY(mg_identity_note(&(struct mg_audit_note) {
+    TRY(mg_identity_note(&(struct mg_audit_note){
         .event = MG_EVENT_password_upgrade,
         .tenant = it->account.tenant,
         .actor = &actor,
         .outcome = MG_AUDIT_SUCCESS,
     }));
-    return mg_query(database, NULL,
-                    "UPDATE account SET password_sealed = $1 WHERE id = $2 AND password_sealed = $3",
-                    MG_BYTES(mg_buffer_view(&sealed)), MG_I64(it->account.id), MG_BYTES(it->account.password_sealed));
+    return mg_query(
+        database, NULL, "UPDATE account SET password_sealed = $1 WHERE id = $2 AND password_sealed = $3",
+        MG_BYTES(mg_buffer_view(&sealed)), MG_I64(it->account.id), MG_BYTES(it->account.password_sealed));
 }
 
 /* A host the person wants to go on to must be an app of this very tenant. */
@@ -178,10 +181,11 @@ decide(struct sign_in *it, struct mg_database **database, bool *ret_answered)
     mg_database_drop(database); /* others may use the connection while the hash is computed */
     TRY(mg_password_check(it->known ? &it->account : NULL, it->request->password, "sign-in", &it->check));
     if (!it->check.match || it->account.disabled || it->account.locked)
-        return refuse(it, !it->known             ? "UNKNOWN"
-                          : it->account.disabled ? "DISABLED"
-                          : it->account.locked   ? "LOCKED_BY_OPERATOR"
-                                                 : "WRONG_PASSWORD",
+        return refuse(it,
+                      !it->known             ? "UNKNOWN"
+                      : it->account.disabled ? "DISABLED"
+                      : it->account.locked   ? "LOCKED_BY_OPERATOR"
+                                             : "WRONG_PASSWORD",
                       ret_answered);
     TRY(mg_core_database(database));
     if (it->account.must_change) {
@@ -209,8 +213,8 @@ sign_in_run(struct sign_in *it, bool *ret_answered)
         mg_buffer_clear(&it->login);
     OWN(database) database = NULL;
     TRY(mg_core_database(&database));
-    TRY(mg_attempt_begin(database, request->tenant, mg_buffer_view(&it->login), request->address, it->now, &it->attempt,
-                         &it->rows, &it->account, &it->known));
+    TRY(mg_attempt_begin(database, request->tenant, mg_buffer_view(&it->login), request->address, it->now,
+                         &it->attempt, &it->rows, &it->account, &it->known));
     if (it->attempt.outcome != MG_GRANTED)
         return refuse_early(it, it->attempt.outcome, it->attempt.wait_ms, ret_answered);
     struct mg_status status = decide(it, &database, ret_answered);
@@ -227,7 +231,8 @@ sign_in_run(struct sign_in *it, bool *ret_answered)
 static struct mg_status
 sign_in_task(const void *request, struct mg_call *call, bool *ret_answered)
 {
-    MG_CLEANUP(sign_in_drop) struct sign_in it = {
+    MG_CLEANUP(sign_in_drop)
+    struct sign_in it = {
         .request = request,
         .call = call,
         .started_ms = mg_monotonic_ms(),
@@ -245,5 +250,5 @@ MG_HANDLER_PUBLIC(sign_in)
     if (status.code != MG_BUSY)
         return status;
     mg_sign_in_refusal_count(request->tenant, MG_BUSY_NOW, request->address);
-    return mg_answer_sign_in(call, &(struct mg_reply_sign_in) {.outcome = MG_BUSY_NOW, .wait_s = 2});
+    return mg_answer_sign_in(call, &(struct mg_reply_sign_in){.outcome = MG_BUSY_NOW, .wait_s = 2});
 }

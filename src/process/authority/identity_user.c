@@ -52,8 +52,8 @@ user_find(struct mg_database *database, struct mg_call *call, struct mg_view ses
     *ret_outcome = MG_NOT_KNOWN;
     if (!mg_ok(mg_login_fold(login, &folded)))
         return OK;
-    const struct mg_status status =
-        mg_account_find(database, target->tenant.number, mg_buffer_view(&folded), &target->rows, &target->account);
+    const struct mg_status status = mg_account_find(database, target->tenant.number, mg_buffer_view(&folded),
+                                                    &target->rows, &target->account);
     if (status.code == MG_NOT_FOUND)
         return OK;
     TRY(status);
@@ -64,19 +64,21 @@ user_find(struct mg_database *database, struct mg_call *call, struct mg_view ses
 static CHECKED struct mg_status
 note(const struct target *target, enum mg_event event, struct mg_view login)
 {
-    return mg_identity_note(&(struct mg_audit_note) {.event = event,
-                                                     .tenant = target->tenant.number,
-                                                     .actor = &target->actor,
-                                                     .target = login,
-                                                     .outcome = MG_AUDIT_SUCCESS});
+    return mg_identity_note(&(struct mg_audit_note){.event = event,
+                                                    .tenant = target->tenant.number,
+                                                    .actor = &target->actor,
+                                                    .target = login,
+                                                    .outcome = MG_AUDIT_SUCCESS});
 }
 
-/* ---- list ------------------------------------------------------------------------------------------------ */
+/* ---- list ------------------------------------------------------------------------------------------------
+ */
 
 enum { CREATED_AT = MG_ACCOUNT_COLUMN_COUNT, LAST_SIGN_IN_AT, FAMILIES };
 
 static CHECKED struct mg_status
-user_row_add(struct mg_database *database, const struct mg_rows *rows, size_t row, mg_instant now, struct mg_buffer *list)
+user_row_add(struct mg_database *database, const struct mg_rows *rows, size_t row, mg_instant now,
+             struct mg_buffer *list)
 {
     struct mg_account account;
     mg_instant locked_until = 0;
@@ -91,13 +93,14 @@ user_row_add(struct mg_database *database, const struct mg_rows *rows, size_t ro
         .name = account.name,
         .email = account.email,
         .roles = account.roles,
-        .state = account.disabled                       ? MG_LISTED_SUSPENDED
-                 : locked_until != 0                    ? MG_LISTED_LOCKED
+        .state = account.disabled                      ? MG_LISTED_SUSPENDED
+                 : locked_until != 0                   ? MG_LISTED_LOCKED
                  : account.password_sealed.length == 0 ? MG_LISTED_INVITED
-                                                        : MG_LISTED_ACTIVE,
+                                                       : MG_LISTED_ACTIVE,
         .locked_until = locked_until,
         .created_at = mg_rows_instant(rows, row, CREATED_AT),
-        .last_sign_in_at = mg_rows_null(rows, row, LAST_SIGN_IN_AT) ? 0 : mg_rows_instant(rows, row, LAST_SIGN_IN_AT),
+        .last_sign_in_at =
+            mg_rows_null(rows, row, LAST_SIGN_IN_AT) ? 0 : mg_rows_instant(rows, row, LAST_SIGN_IN_AT),
         .sessions = (uint64_t) mg_rows_i64(rows, row, FAMILIES),
     };
     return mg_list_add_user_row(list, &record);
@@ -114,26 +117,28 @@ MG_HANDLER_PUBLIC(user_list)
     const mg_instant now = mg_now();
     TRY(tenant_find(call, request->session, request->tenant, &target, &outcome));
     if (outcome != MG_GRANTED)
-        return mg_answer_user_list(call, &(struct mg_reply_user_list) {.outcome = outcome});
+        return mg_answer_user_list(call, &(struct mg_reply_user_list){.outcome = outcome});
     if (request->search.length != 0 && !mg_ok(mg_login_fold(request->search, &search)))
-        return mg_answer_user_list(call, &(struct mg_reply_user_list) {.outcome = MG_GRANTED});
+        return mg_answer_user_list(call, &(struct mg_reply_user_list){.outcome = MG_GRANTED});
     TRY(mg_core_database(&database));
-    TRY(mg_query(database, &rows,
-                 "SELECT " MG_ACCOUNT_COLUMNS ", acc.created_at, acc.last_sign_in_at,"
-                 " (SELECT count(*) FROM session_family f WHERE f.account = acc.id AND f.expires_at > $5)"
-                 " FROM account acc WHERE acc.tenant = $1 AND acc.login > $2 AND ($3 = '' OR starts_with(acc.login, $3)"
-                 " OR starts_with(lower(acc.name), $3) OR starts_with(lower(acc.email), $3)) ORDER BY acc.login LIMIT $4",
-                 MG_I64(target.tenant.number), MG_TEXT(request->after), MG_TEXT(mg_buffer_view(&search)),
-                 MG_I64(PAGE_ROWS + 1), MG_INSTANT(now)));
+    TRY(mg_query(
+        database, &rows,
+        "SELECT " MG_ACCOUNT_COLUMNS ", acc.created_at, acc.last_sign_in_at,"
+        " (SELECT count(*) FROM session_family f WHERE f.account = acc.id AND f.expires_at > $5)"
+        " FROM account acc WHERE acc.tenant = $1 AND acc.login > $2 AND ($3 = '' OR starts_with(acc.login, $3)"
+        " OR starts_with(lower(acc.name), $3) OR starts_with(lower(acc.email), $3)) ORDER BY acc.login LIMIT $4",
+        MG_I64(target.tenant.number), MG_TEXT(request->after), MG_TEXT(mg_buffer_view(&search)),
+        MG_I64(PAGE_ROWS + 1), MG_INSTANT(now)));
     const size_t count = mg_rows_count(rows);
     for (size_t i = 0; i < count && i < PAGE_ROWS; i++)
         TRY(user_row_add(database, rows, i, now, &list));
-    return mg_answer_user_list(call, &(struct mg_reply_user_list) {.outcome = MG_GRANTED,
-                                                                   .more = count > PAGE_ROWS,
-                                                                   .users = {.bytes = mg_buffer_view(&list)}});
+    return mg_answer_user_list(call, &(struct mg_reply_user_list){.outcome = MG_GRANTED,
+                                                                  .more = count > PAGE_ROWS,
+                                                                  .users = {.bytes = mg_buffer_view(&list)}});
 }
 
-/* ---- add and import ---------------------------------------------------------------------------------------- */
+/* ---- add and import
+ * ---------------------------------------------------------------------------------------- */
 
 /* A user to be: what was asked for, checked. */
 struct new_user {
@@ -177,39 +182,45 @@ account_number(struct mg_database *database, uint64_t *ret_id)
 
 /* EXISTS if the name is somebody's in this tenant. The record is durable before the row is. */
 static CHECKED struct mg_status
-account_insert(struct mg_database *database, const struct target *target, const struct new_user *user, enum mg_event event)
+account_insert(struct mg_database *database, const struct target *target, const struct new_user *user,
+               enum mg_event event)
 {
     OWN(transaction) transaction = NULL;
     const bool invited = user->sealed.length == 0;
     const mg_instant now = mg_now();
     TRY(mg_transaction_begin(database, &transaction));
-    TRY(mg_query(database, NULL,
-                 "INSERT INTO account (id, tenant, login, name, email, roles, language, password_sealed,"
-                 " password_changed_at, must_change, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-                 MG_I64(user->id), MG_I64(target->tenant.number), MG_TEXT(mg_buffer_view(&user->login)),
-                 MG_TEXT(user->name), MG_TEXT(user->email), MG_TEXT(user->roles),
-                 user->language.length == 0 ? MG_STRING("ja") : MG_TEXT(user->language),
-                 invited ? MG_NULL : MG_BYTES(mg_buffer_view(&user->sealed)), invited ? MG_NULL : MG_INSTANT(now),
-                 MG_FLAG(user->must_change), MG_INSTANT(now)));
+    TRY(mg_query(
+        database, NULL,
+        "INSERT INTO account (id, tenant, login, name, email, roles, language, password_sealed,"
+        " password_changed_at, must_change, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        MG_I64(user->id), MG_I64(target->tenant.number), MG_TEXT(mg_buffer_view(&user->login)),
+        MG_TEXT(user->name), MG_TEXT(user->email), MG_TEXT(user->roles),
+        user->language.length == 0 ? MG_STRING("ja") : MG_TEXT(user->language),
+        invited ? MG_NULL : MG_BYTES(mg_buffer_view(&user->sealed)), invited ? MG_NULL : MG_INSTANT(now),
+        MG_FLAG(user->must_change), MG_INSTANT(now)));
     if (invited && user->email.length != 0)
         TRY(mg_query(database, NULL,
                      "INSERT INTO mail (tenant, account, kind, language, asked_at, due_at)"
                      " VALUES ($1, $2, 'invite', $3, $4, $4)",
                      MG_I64(target->tenant.number), MG_I64(user->id),
-                     user->language.length == 0 ? MG_STRING("ja") : MG_TEXT(user->language), MG_INSTANT(now)));
+                     user->language.length == 0 ? MG_STRING("ja") : MG_TEXT(user->language),
+                     MG_INSTANT(now)));
     TRY(note(target, event, mg_buffer_view(&user->login)));
     return mg_transaction_commit(&transaction);
 }
 
 /* The password of a new user: judged, hashed, sealed. *ret_outcome GRANTED when it may stand. */
 static CHECKED struct mg_status
-new_password(const struct target *target, struct new_user *user, struct mg_view password, enum mg_outcome *ret_outcome)
+new_password(const struct target *target, struct new_user *user, struct mg_view password,
+             enum mg_outcome *ret_outcome)
 {
-    const struct mg_account account = {.login = mg_buffer_view(&user->login), .name = user->name, .email = user->email};
+    const struct mg_account account = {
+        .login = mg_buffer_view(&user->login), .name = user->name, .email = user->email};
     TRY(mg_password_new_judge(&target->tenant, &account, password, &user->normalised, ret_outcome));
     if (*ret_outcome != MG_GRANTED)
         return OK;
-    return mg_password_seal(target->tenant.number, user->id, mg_buffer_view(&user->normalised), &user->sealed);
+    return mg_password_seal(target->tenant.number, user->id, mg_buffer_view(&user->normalised),
+                            &user->sealed);
 }
 
 static CHECKED struct mg_status
@@ -218,7 +229,8 @@ add_run(const struct mg_request_user_add *request, struct mg_call *call, enum mg
 {
     OWN(database) database = NULL;
     struct target target = {0};
-    MG_CLEANUP(new_user_drop) struct new_user user = {
+    MG_CLEANUP(new_user_drop)
+    struct new_user user = {
         .name = request->name,
         .email = request->email,
         .roles = request->roles,
@@ -279,7 +291,8 @@ MG_HANDLER_PUBLIC(user_import)
     struct target target = {0};
     struct mg_password_parsed parsed;
     enum mg_outcome outcome = MG_OUTCOME_NONE;
-    MG_CLEANUP(new_user_drop) struct new_user user = {
+    MG_CLEANUP(new_user_drop)
+    struct new_user user = {
         .name = request->name,
         .email = request->email,
         .roles = request->roles,
@@ -297,19 +310,21 @@ MG_HANDLER_PUBLIC(user_import)
         outcome = MG_NOT_VALID;
     if (outcome != MG_GRANTED)
         return mg_answer_user_import(
-            call, &(struct mg_reply_user_import) {.outcome = outcome, .reason = mg_view_text(reason)});
+            call, &(struct mg_reply_user_import){.outcome = outcome, .reason = mg_view_text(reason)});
     TRY(mg_core_database(&database));
     TRY(account_number(database, &user.id));
     TRY(mg_password_seal_hash(target.tenant.number, user.id, request->hash, &user.sealed));
     const struct mg_status status = account_insert(database, &target, &user, MG_EVENT_user_import);
     if (status.code == MG_EXISTS)
         return mg_answer_user_import(
-            call, &(struct mg_reply_user_import) {.outcome = MG_TAKEN, .reason = mg_view_text("login")});
+            call, &(struct mg_reply_user_import){.outcome = MG_TAKEN, .reason = mg_view_text("login")});
     TRY(status);
-    return mg_answer_user_import(call, &(struct mg_reply_user_import) {.outcome = MG_GRANTED, .user = user.id});
+    return mg_answer_user_import(call,
+                                 &(struct mg_reply_user_import){.outcome = MG_GRANTED, .user = user.id});
 }
 
-/* ---- disable, lock ------------------------------------------------------------------------------------------- */
+/* ---- disable, lock
+ * ------------------------------------------------------------------------------------------- */
 
 /* Out of every session when this returns. */
 static CHECKED struct mg_status
@@ -317,11 +332,12 @@ disable(struct mg_database *database, const struct target *target, uint64_t *ret
 {
     TRY(note(target, MG_EVENT_user_disable, target->account.login));
     OWN_EFFECTS(true);
-    TRY(mg_query(database, NULL,
-                 "WITH t AS (DELETE FROM ticket WHERE account = $1), m AS (DELETE FROM mail WHERE account = $1)"
-                 " UPDATE account SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL",
-                 MG_I64(target->account.id), MG_INSTANT(mg_now())));
-    return mg_families_end(database, &(struct mg_family_match) {.account = target->account.id}, ret_ended);
+    TRY(mg_query(
+        database, NULL,
+        "WITH t AS (DELETE FROM ticket WHERE account = $1), m AS (DELETE FROM mail WHERE account = $1)"
+        " UPDATE account SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL",
+        MG_I64(target->account.id), MG_INSTANT(mg_now())));
+    return mg_families_end(database, &(struct mg_family_match){.account = target->account.id}, ret_ended);
 }
 
 static CHECKED struct mg_status
@@ -343,15 +359,15 @@ MG_HANDLER_PUBLIC(user_disable)
     TRY(user_find(database, call, request->session, request->tenant, request->login, &target, &outcome));
     if (outcome == MG_GRANTED)
         TRY(request->disabled ? disable(database, &target, &ended) : enable(database, &target));
-    return mg_answer_user_disable(call, &(struct mg_reply_user_disable) {.outcome = outcome, .ended = ended});
+    return mg_answer_user_disable(call, &(struct mg_reply_user_disable){.outcome = outcome, .ended = ended});
 }
 
 static CHECKED struct mg_status
 lock(struct mg_database *database, const struct target *target, bool locked)
 {
     TRY(note(target, locked ? MG_EVENT_account_lock : MG_EVENT_account_unlock, target->account.login));
-    TRY(mg_query(database, NULL, "UPDATE account SET locked_at = $2 WHERE id = $1", MG_I64(target->account.id),
-                 locked ? MG_INSTANT(mg_now()) : MG_NULL));
+    TRY(mg_query(database, NULL, "UPDATE account SET locked_at = $2 WHERE id = $1",
+                 MG_I64(target->account.id), locked ? MG_INSTANT(mg_now()) : MG_NULL));
     return locked ? OK : mg_attempt_clear(database, target->account.tenant, target->account.login);
 }
 
@@ -364,10 +380,11 @@ MG_HANDLER_PUBLIC(user_lock)
     TRY(user_find(database, call, request->session, request->tenant, request->login, &target, &outcome));
     if (outcome == MG_GRANTED)
         TRY(lock(database, &target, request->locked));
-    return mg_answer_user_lock(call, &(struct mg_reply_user_lock) {.outcome = outcome});
+    return mg_answer_user_lock(call, &(struct mg_reply_user_lock){.outcome = outcome});
 }
 
-/* ---- invitations --------------------------------------------------------------------------------------------- */
+/* ---- invitations
+ * --------------------------------------------------------------------------------------------- */
 
 MG_HANDLER_PUBLIC(user_invite)
 {
@@ -380,13 +397,14 @@ MG_HANDLER_PUBLIC(user_invite)
         outcome = MG_NOT_VALID; /* nowhere to send it, or nobody to send it to */
     if (outcome == MG_GRANTED) {
         TRY(note(&target, MG_EVENT_password_reset_request, target.account.login));
-        TRY(mg_query(database, NULL,
-                     "INSERT INTO mail (tenant, account, kind, language, asked_at, due_at) VALUES ($1, $2, $3, $4, $5, $5)",
-                     MG_I64(target.account.tenant), MG_I64(target.account.id),
-                     MG_STRING(target.account.password_sealed.length == 0 ? "invite" : "reset"),
-                     MG_TEXT(target.account.language), MG_INSTANT(mg_now())));
+        TRY(mg_query(
+            database, NULL,
+            "INSERT INTO mail (tenant, account, kind, language, asked_at, due_at) VALUES ($1, $2, $3, $4, $5, $5)",
+            MG_I64(target.account.tenant), MG_I64(target.account.id),
+            MG_STRING(target.account.password_sealed.length == 0 ? "invite" : "reset"),
+            MG_TEXT(target.account.language), MG_INSTANT(mg_now())));
     }
-    return mg_answer_user_invite(call, &(struct mg_reply_user_invite) {.outcome = outcome});
+    return mg_answer_user_invite(call, &(struct mg_reply_user_invite){.outcome = outcome});
 }
 
 MG_HANDLER_PUBLIC(user_ticket)

@@ -61,7 +61,7 @@ mg_work_put(mg_task task, const void *request, size_t length, struct mg_call *ca
     struct work *work = malloc(sizeof *work + length);
     if (work == NULL)
         return fail(OUT_OF_MEMORY);
-    *work = (struct work) {.task = task};
+    *work = (struct work){.task = task};
     memcpy(work->request, request, length);
     (void) pthread_mutex_lock(&queue.lock);
     const bool full = queue.waiting >= WAITING_MOST;
@@ -134,7 +134,7 @@ mg_work_answer_at(int64_t due_ms, struct mg_call *call, void (*answer)(struct mg
     struct late *late = malloc(sizeof *late);
     if (late == NULL)
         return fail(OUT_OF_MEMORY);
-    *late = (struct late) {.due_ms = due_ms, .call = call, .answer = answer};
+    *late = (struct late){.due_ms = due_ms, .call = call, .answer = answer};
     (void) pthread_mutex_lock(&lates.lock);
     const bool full = lates.count >= LATE_MOST;
     if (!full) {

@@ -62,7 +62,7 @@ policy_write(void *context, const struct mg_tenants_view *view)
     struct mg_status status = tenants == NULL || hosts == NULL ? fail(OUT_OF_MEMORY) : OK;
     for (size_t i = 0; mg_ok(status) && i < view->tenant_count; i++) {
         const struct mg_tenants_tenant *tenant = &view->tenants[i];
-        tenants[i] = (struct mg_policy_tenant) {
+        tenants[i] = (struct mg_policy_tenant){
             .id = (uint32_t) tenant->core->number,
             .name = tenant->core->name,
             .state = tenant->core->open ? MG_TENANT_ACTIVE : MG_TENANT_SUSPENDED,
@@ -76,7 +76,7 @@ policy_write(void *context, const struct mg_tenants_view *view)
         qsort(tenants, view->tenant_count, sizeof *tenants, by_id);
     for (size_t i = 0; mg_ok(status) && i < view->host_count; i++) {
         const struct mg_tenants_host *host = &view->hosts[i];
-        hosts[i] = (struct mg_policy_host) {
+        hosts[i] = (struct mg_policy_host){
             .id = host->core.id,
             .name = host->name,
             .tenant_id = (uint32_t) host->core.tenant,
@@ -92,8 +92,12 @@ policy_write(void *context, const struct mg_tenants_view *view)
         .tenant_count = view->tenant_count,
         .hosts = hosts,
         .host_count = view->host_count,
-        .trusted_proxies = {.restricted = true, .rows = publication->proxies, .count = publication->proxy_count},
-        .operators = {.restricted = true, .rows = publication->operators, .count = publication->operator_count},
+        .trusted_proxies = {.restricted = true,
+                            .rows = publication->proxies,
+                            .count = publication->proxy_count},
+        .operators = {.restricted = true,
+                      .rows = publication->operators,
+                      .count = publication->operator_count},
         .outage_ms = environment->options->gate_outage,
     };
     if (mg_ok(status))
@@ -135,7 +139,8 @@ sites_add(void *context, const struct mg_tenants_view *view)
         const struct mg_tenants_host *host = &view->hosts[i];
         bool suspended = false;
         for (size_t t = 0; t < view->tenant_count; t++)
-            suspended = suspended || (view->tenants[t].core->number == host->core.tenant && view->tenants[t].suspended);
+            suspended = suspended ||
+                        (view->tenants[t].core->number == host->core.tenant && view->tenants[t].suspended);
         if (suspended)
             continue; /* then nginx knows the host as little as any stranger's */
         const struct mg_record_site site = {.kind = (uint64_t) host->core.origin,
@@ -195,10 +200,12 @@ provision_follow(bool *ret_more)
     *ret_more = next.number != 0;
     if (next.number == 0)
         return OK;
-    const struct mg_request_tenant_provision request = {.tenant = next.number, .name = mg_view_text(next.name)};
+    const struct mg_request_tenant_provision request = {.tenant = next.number,
+                                                        .name = mg_view_text(next.name)};
     TRY(mg_call_tenant_provision(&request, &reply, &storage, 120000));
     TRY(mg_core_database(&database));
-    TRY(mg_query(database, NULL, "UPDATE tenant SET ready_at = $2, app_uid = $3 WHERE number = $1 AND ready_at IS NULL",
+    TRY(mg_query(database, NULL,
+                 "UPDATE tenant SET ready_at = $2, app_uid = $3 WHERE number = $1 AND ready_at IS NULL",
                  MG_I64(next.number), MG_INSTANT(mg_now()), MG_I64(reply.app_uid)));
     mg_database_drop(&database);
     mg_log(MG_INFO, "tenant %s is ready", next.name);

@@ -43,14 +43,18 @@ tenant_row_add(void *context, const struct mg_tenant_listed *tenant, bool *ret_e
         .tenant = tenant->number,
         .name = mg_view_text(tenant->name),
         .label = mg_view_text(tenant->label),
-        .state = tenant->suspended ? MG_LISTED_SUSPENDED : tenant->ready ? MG_LISTED_ACTIVE : MG_LISTED_PREPARING,
+        .state = tenant->suspended ? MG_LISTED_SUSPENDED
+                 : tenant->ready   ? MG_LISTED_ACTIVE
+                                   : MG_LISTED_PREPARING,
         .hosts = mg_view_text(tenant->hosts),
         .sign_in_host = mg_view_text(tenant->sign_in_host),
         .upstream = mg_view_text(tenant->upstream),
         .created_at = tenant->created_at,
     };
-    TRY(count_of(page->database, "SELECT count(*) FROM account WHERE tenant = $1", tenant->number, &row.users));
-    TRY(count_of(page->database, "SELECT count(*) FROM session_family WHERE tenant = $1", tenant->number, &row.sessions));
+    TRY(count_of(page->database, "SELECT count(*) FROM account WHERE tenant = $1", tenant->number,
+                 &row.users));
+    TRY(count_of(page->database, "SELECT count(*) FROM session_family WHERE tenant = $1", tenant->number,
+                 &row.sessions));
     page->rows++;
     return mg_list_add_tenant_row(page->list, &row);
 }
@@ -68,7 +72,7 @@ MG_HANDLER_PUBLIC(tenant_list)
     TRY(mg_core_database(&database));
     struct page page = {.list = &list, .database = database};
     TRY(mg_tenants_walk(request->after, tenant_row_add, &page));
-    reply = (struct mg_reply_tenant_list) {
+    reply = (struct mg_reply_tenant_list){
         .outcome = MG_GRANTED, .more = page.more, .tenants = {.bytes = mg_buffer_view(&list)}};
     return mg_answer_tenant_list(call, &reply);
 }
@@ -89,7 +93,9 @@ tenant_part_add(void *context, const struct mg_tenant_listed *tenant, bool *ret_
         .tenant = tenant->number,
         .name = mg_view_text(tenant->name),
         .upstream = mg_view_text(tenant->upstream),
-        .state = tenant->suspended ? MG_LISTED_SUSPENDED : tenant->ready ? MG_LISTED_ACTIVE : MG_LISTED_PREPARING,
+        .state = tenant->suspended ? MG_LISTED_SUSPENDED
+                 : tenant->ready   ? MG_LISTED_ACTIVE
+                                   : MG_LISTED_PREPARING,
     };
     return mg_list_add_tenant_part(page->list, &row);
 }
@@ -151,11 +157,13 @@ request_judge(const struct mg_request_tenant_add *request, struct mg_buffer *rea
     size_t count = 0;
     TRY(mg_view_to_text(request->hosts, &hosts));
     if (!name_is_valid(request->name))
-        return mg_buffer_add_text(reason, "name: a-z, 0-9 and '-', beginning with a letter, at most 63 characters");
+        return mg_buffer_add_text(reason,
+                                  "name: a-z, 0-9 and '-', beginning with a letter, at most 63 characters");
     if (request->label.length == 0)
         return mg_buffer_add_text(reason, "label: the customer's name must not be empty");
     if (!mg_host_name_is_valid(request->sign_in_host))
-        return mg_buffer_format(reason, "sign-in host: %.*s is not a host name", (int) request->sign_in_host.length,
+        return mg_buffer_format(reason, "sign-in host: %.*s is not a host name",
+                                (int) request->sign_in_host.length,
                                 (const char *) request->sign_in_host.bytes);
     if (!upstream_is_valid(request->upstream))
         return mg_buffer_add_text(reason, "upstream: ADDRESS:PORT or unix:/PATH");
@@ -179,14 +187,16 @@ host_insert(struct mg_database *database, struct mg_view host, uint64_t tenant, 
 {
     struct mg_view upstream;
     host_split(&host, &upstream);
-    return mg_query(database, NULL, "INSERT INTO tenant_host (host, tenant, origin, upstream) VALUES ($1, $2, $3, $4)",
+    return mg_query(database, NULL,
+                    "INSERT INTO tenant_host (host, tenant, origin, upstream) VALUES ($1, $2, $3, $4)",
                     MG_TEXT(host), MG_I64(tenant), MG_I64(origin), MG_TEXT(upstream));
 }
 
 /* In one transaction; EXISTS if the name or a host is somebody's. The record is durable before the
  * transaction commits: a crash between the two leaves a record of an attempt, never a silent act. */
 static CHECKED struct mg_status
-tenant_insert(const struct mg_request_tenant_add *request, const struct mg_core_actor *actor, uint64_t *ret_number)
+tenant_insert(const struct mg_request_tenant_add *request, const struct mg_core_actor *actor,
+              uint64_t *ret_number)
 {
     OWN(database) database = NULL;
     OWN(transaction) transaction = NULL;
@@ -196,24 +206,24 @@ tenant_insert(const struct mg_request_tenant_add *request, const struct mg_core_
     TRY(mg_view_to_text(request->hosts, &hosts));
     TRY(mg_core_database(&database));
     TRY(mg_transaction_begin(database, &transaction));
-    TRY(mg_query(database, &rows,
-                 "INSERT INTO tenant (name, label, sign_in_host, upstream, created_at) VALUES ($1, $2, $3, $4, $5)"
-                 " RETURNING number",
-                 MG_TEXT(request->name), MG_TEXT(request->label), MG_TEXT(request->sign_in_host),
-                 MG_TEXT(request->upstream), MG_INSTANT(mg_now())));
+    TRY(mg_query(
+        database, &rows,
+        "INSERT INTO tenant (name, label, sign_in_host, upstream, created_at) VALUES ($1, $2, $3, $4, $5)"
+        " RETURNING number",
+        MG_TEXT(request->name), MG_TEXT(request->label), MG_TEXT(request->sign_in_host),
+        MG_TEXT(request->upstream), MG_INSTANT(mg_now())));
     *ret_number = (uint64_t) mg_rows_i64(rows, 0, 0);
     TRY(host_insert(database, request->sign_in_host, *ret_number, MG_ORIGIN_SIGN_IN));
     for (const char *cursor = hosts; mg_option_word(&cursor, &host);)
         TRY(host_insert(database, host, *ret_number, MG_ORIGIN_APP));
-    const struct mg_core_detail details[] = {{"hosts", request->hosts},
-                                             {"sign_in_host", request->sign_in_host},
-                                             {"upstream", request->upstream}};
-    TRY(mg_core_record(&(struct mg_core_record) {.event = MG_EVENT_tenant_create,
-                                                 .tenant = *ret_number,
-                                                 .actor = actor,
-                                                 .target = request->name,
-                                                 .details = details,
-                                                 .detail_count = MG_COUNT(details)}));
+    const struct mg_core_detail details[] = {
+        {"hosts", request->hosts}, {"sign_in_host", request->sign_in_host}, {"upstream", request->upstream}};
+    TRY(mg_core_record(&(struct mg_core_record){.event = MG_EVENT_tenant_create,
+                                                .tenant = *ret_number,
+                                                .actor = actor,
+                                                .target = request->name,
+                                                .details = details,
+                                                .detail_count = MG_COUNT(details)}));
     return mg_transaction_commit(&transaction);
 }
 
@@ -224,7 +234,8 @@ keys_make(uint64_t tenant)
 {
     OWN_BUFFER(storage, 1024);
     struct mg_reply_tenant_key_create reply;
-    return mg_call_tenant_key_create(&(struct mg_request_tenant_key_create) {.tenant = tenant}, &reply, &storage, 10000);
+    return mg_call_tenant_key_create(&(struct mg_request_tenant_key_create){.tenant = tenant}, &reply,
+                                     &storage, 10000);
 }
 
 MG_HANDLER_PUBLIC(tenant_add)
@@ -238,14 +249,14 @@ MG_HANDLER_PUBLIC(tenant_add)
         return mg_answer_tenant_add(call, &reply);
     TRY(request_judge(request, &reason));
     if (reason.length != 0) {
-        reply = (struct mg_reply_tenant_add) {.outcome = MG_NOT_VALID, .reason = mg_buffer_view(&reason)};
+        reply = (struct mg_reply_tenant_add){.outcome = MG_NOT_VALID, .reason = mg_buffer_view(&reason)};
         return mg_answer_tenant_add(call, &reply);
     }
     const struct mg_status status = mg_view_is(request->sign_in_host, mg_environment()->options->console_host)
                                         ? fail(EXISTS)
                                         : tenant_insert(request, &actor, &reply.tenant);
     if (status.code == MG_EXISTS) {
-        reply = (struct mg_reply_tenant_add) {.outcome = MG_TAKEN, .reason = request->name};
+        reply = (struct mg_reply_tenant_add){.outcome = MG_TAKEN, .reason = request->name};
         return mg_answer_tenant_add(call, &reply);
     }
     TRY(status);
@@ -264,7 +275,7 @@ tenant_sessions_end(uint64_t tenant, uint64_t *ret_ended)
     OWN(database) database = NULL;
     TRY(mg_core_database(&database));
     OWN_EFFECTS(true);
-    return mg_families_end(database, &(struct mg_family_match) {.tenant = tenant}, ret_ended);
+    return mg_families_end(database, &(struct mg_family_match){.tenant = tenant}, ret_ended);
 }
 
 MG_HANDLER_PUBLIC(tenant_suspend)
@@ -284,13 +295,13 @@ MG_HANDLER_PUBLIC(tenant_suspend)
     }
     TRY(found);
     TRY(mg_core_database(&database));
-    TRY(mg_core_record(&(struct mg_core_record) {
-        .event = request->suspended ? MG_EVENT_tenant_suspend : MG_EVENT_tenant_resume,
-        .tenant = tenant.number,
-        .actor = &actor,
-        .target = request->tenant}));
-    TRY(mg_query(database, NULL, "UPDATE tenant SET suspended_at = $2 WHERE number = $1", MG_I64(tenant.number),
-                 request->suspended ? MG_INSTANT(mg_now()) : MG_NULL));
+    TRY(mg_core_record(&(struct mg_core_record){.event = request->suspended ? MG_EVENT_tenant_suspend
+                                                                            : MG_EVENT_tenant_resume,
+                                                .tenant = tenant.number,
+                                                .actor = &actor,
+                                                .target = request->tenant}));
+    TRY(mg_query(database, NULL, "UPDATE tenant SET suspended_at = $2 WHERE number = $1",
+                 MG_I64(tenant.number), request->suspended ? MG_INSTANT(mg_now()) : MG_NULL));
     mg_database_drop(&database);
     TRY(mg_tenants_changed());
     if (request->suspended) /* after the change: whoever starts a session from here on sees it */
@@ -325,7 +336,7 @@ MG_HANDLER_PUBLIC(site)
 MG_HANDLER_PUBLIC(tenant_health)
 {
     TRY(mg_tenants_health(request->tenant, request->upstream, request->database, request->reason));
-    return mg_answer_tenant_health(call, &(struct mg_reply_tenant_health) {0});
+    return mg_answer_tenant_health(call, &(struct mg_reply_tenant_health){0});
 }
 
 MG_HANDLER_PUBLIC(key_set)
@@ -333,6 +344,6 @@ MG_HANDLER_PUBLIC(key_set)
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_jwks keys;
     (void) request;
-    TRY(mg_call_jwks(&(struct mg_request_jwks) {0}, &keys, &storage, 5000));
-    return mg_answer_key_set(call, &(struct mg_reply_key_set) {.json = keys.json});
+    TRY(mg_call_jwks(&(struct mg_request_jwks){0}, &keys, &storage, 5000));
+    return mg_answer_key_set(call, &(struct mg_reply_key_set){.json = keys.json});
 }

@@ -74,20 +74,22 @@ static struct mg_session_limits
 deployment_limits(void)
 {
     const struct mg_options *options = mg_environment()->options;
-    return (struct mg_session_limits) {.idle_ms = options->session_idle,
-                                       .absolute_ms = options->session_absolute,
-                                       .families = (uint32_t) options->session_families};
+    return (struct mg_session_limits){.idle_ms = options->session_idle,
+                                      .absolute_ms = options->session_absolute,
+                                      .families = (uint32_t) options->session_families};
 }
 
 static CHECKED struct mg_status
 tenant_read(const struct mg_rows *rows, size_t row, struct tenant *tenant)
 {
     const struct mg_session_limits deployment = deployment_limits();
-    const struct mg_session_limits own = {.idle_ms = mg_rows_i64(rows, row, 7), .absolute_ms = mg_rows_i64(rows, row, 8)};
+    const struct mg_session_limits own = {.idle_ms = mg_rows_i64(rows, row, 7),
+                                          .absolute_ms = mg_rows_i64(rows, row, 8)};
     tenant->core.number = (uint64_t) mg_rows_i64(rows, row, 0);
     TRY(mg_view_copy(mg_rows_text(rows, row, 1), tenant->core.name, sizeof tenant->core.name));
     TRY(mg_view_copy(mg_rows_text(rows, row, 2), tenant->core.label, sizeof tenant->core.label));
-    TRY(mg_view_copy(mg_rows_text(rows, row, 3), tenant->core.sign_in_host, sizeof tenant->core.sign_in_host));
+    TRY(mg_view_copy(mg_rows_text(rows, row, 3), tenant->core.sign_in_host,
+                     sizeof tenant->core.sign_in_host));
     TRY(mg_view_to_text(mg_rows_text(rows, row, 4), &tenant->upstream));
     tenant->ready = !mg_rows_null(rows, row, 5);
     tenant->suspended = !mg_rows_null(rows, row, 6);
@@ -105,9 +107,9 @@ tenant_read(const struct mg_rows *rows, size_t row, struct tenant *tenant)
 static CHECKED struct mg_status
 host_read(const struct mg_rows *rows, size_t row, struct host *host)
 {
-    host->core = (struct mg_core_host) {.id = (uint32_t) mg_rows_i64(rows, row, 1),
-                                        .tenant = (uint64_t) mg_rows_i64(rows, row, 2),
-                                        .origin = (enum mg_origin) mg_rows_i64(rows, row, 3)};
+    host->core = (struct mg_core_host){.id = (uint32_t) mg_rows_i64(rows, row, 1),
+                                       .tenant = (uint64_t) mg_rows_i64(rows, row, 2),
+                                       .origin = (enum mg_origin) mg_rows_i64(rows, row, 3)};
     TRY(mg_view_to_text(mg_rows_text(rows, row, 4), &host->upstream));
     return mg_view_to_text(mg_rows_text(rows, row, 0), &host->name);
 }
@@ -140,7 +142,8 @@ mg_tenants_load(void)
                  " coalesce((SELECT string_agg(h.host, ' ' ORDER BY h.id) FROM tenant_host h"
                  "           WHERE h.tenant = t.number AND h.origin = 1), '')"
                  " FROM tenant t ORDER BY t.name"));
-    TRY(mg_query(database, &host_rows, "SELECT host, id, tenant, origin, upstream FROM tenant_host ORDER BY host"));
+    TRY(mg_query(database, &host_rows,
+                 "SELECT host, id, tenant, origin, upstream FROM tenant_host ORDER BY host"));
     const size_t new_tenant_count = mg_rows_count(tenant_rows), new_host_count = mg_rows_count(host_rows) + 1;
     struct tenant *new_tenants = calloc(new_tenant_count + 1, sizeof *new_tenants);
     struct host *new_hosts = calloc(new_host_count, sizeof *new_hosts);
@@ -152,7 +155,7 @@ mg_tenants_load(void)
         status = host_read(host_rows, i, &new_hosts[i]);
     if (mg_ok(status)) {
         struct host *operators = &new_hosts[new_host_count - 1];
-        operators->core = (struct mg_core_host) {.id = OPERATOR_HOST_ID, .origin = MG_ORIGIN_OPERATOR};
+        operators->core = (struct mg_core_host){.id = OPERATOR_HOST_ID, .origin = MG_ORIGIN_OPERATOR};
         status = mg_view_to_text(mg_view_text(mg_environment()->options->console_host), &operators->name);
     }
     if (mg_ok(status))
@@ -172,7 +175,7 @@ mg_tenants_load(void)
 static void
 operators_fill(struct mg_core_tenant *ret_tenant)
 {
-    *ret_tenant = (struct mg_core_tenant) {.open = true, .limits = deployment_limits(), .label = "Masugata"};
+    *ret_tenant = (struct mg_core_tenant){.open = true, .limits = deployment_limits(), .label = "Masugata"};
     const char *host = mg_environment()->options->console_host;
     (void) snprintf(ret_tenant->sign_in_host, sizeof ret_tenant->sign_in_host, "%s", host);
     origin_text(ret_tenant->sign_in_origin, sizeof ret_tenant->sign_in_origin, host);
@@ -267,7 +270,7 @@ mg_tenants_read(mg_tenants_reader read, void *context)
     struct mg_tenants_host *host_rows = calloc(host_count + 1, sizeof *host_rows);
     struct mg_status status = tenant_rows == NULL || host_rows == NULL ? fail(OUT_OF_MEMORY) : OK;
     for (size_t i = 0; mg_ok(status) && i < tenant_count; i++)
-        tenant_rows[i] = (struct mg_tenants_tenant) {
+        tenant_rows[i] = (struct mg_tenants_tenant){
             .core = &tenants[i].core,
             .upstream = tenants[i].upstream,
             .ready = tenants[i].ready,
@@ -276,12 +279,12 @@ mg_tenants_read(mg_tenants_reader read, void *context)
         };
     for (size_t i = 0; mg_ok(status) && i < host_count; i++) {
         const struct tenant *tenant = tenant_find(hosts[i].core.tenant);
-        host_rows[i] = (struct mg_tenants_host) {
+        host_rows[i] = (struct mg_tenants_host){
             .core = hosts[i].core,
             .name = hosts[i].name,
             .upstream = hosts[i].upstream != NULL && hosts[i].upstream[0] != '\0' ? hosts[i].upstream
-                        : tenant != NULL                                         ? tenant->upstream
-                                                                                 : "",
+                        : tenant != NULL                                          ? tenant->upstream
+                                                                                  : "",
             .sign_in_origin = tenant != NULL ? tenant->core.sign_in_origin : "",
         };
     }
@@ -315,8 +318,9 @@ mg_tenants_health(uint64_t number, bool upstream, bool database, struct mg_view 
     mg_log(MG_WARNING, "tenant %s: maintenance page %s: %.*s", name, well ? "off" : "on", (int) reason.length,
            (const char *) reason.bytes);
     TRY(mg_tenants_publish());
-    return mg_core_record(&(struct mg_core_record) {.event = well ? MG_EVENT_maintenance_off : MG_EVENT_maintenance_on,
-                                                    .tenant = number,
-                                                    .target = mg_view_text(name),
-                                                    .reason = reason});
+    return mg_core_record(
+        &(struct mg_core_record){.event = well ? MG_EVENT_maintenance_off : MG_EVENT_maintenance_on,
+                                 .tenant = number,
+                                 .target = mg_view_text(name),
+                                 .reason = reason});
 }

@@ -15,7 +15,8 @@ CHECKED struct mg_status mg_tenants_changed(void);
 /* Starts the thread that follows: nginx's origins, databases of new tenants. */
 CHECKED struct mg_status mg_tenants_follow(void);
 /* From the watch. */
-CHECKED struct mg_status mg_tenants_health(uint64_t number, bool upstream, bool database, struct mg_view reason);
+CHECKED struct mg_status mg_tenants_health(uint64_t number, bool upstream, bool database,
+                                           struct mg_view reason);
 
 /* Visits copies in the order of names, after `after`; the visitor says when it has enough. */
 struct mg_tenant_listed {
@@ -24,7 +25,8 @@ struct mg_tenant_listed {
     bool ready, suspended;
     mg_instant created_at;
 };
-typedef struct mg_status (*mg_tenant_visit)(void *context, const struct mg_tenant_listed *tenant, bool *ret_enough);
+typedef struct mg_status (*mg_tenant_visit)(void *context, const struct mg_tenant_listed *tenant,
+                                            bool *ret_enough);
 CHECKED struct mg_status mg_tenants_walk(struct mg_view after, mg_tenant_visit visit, void *context);
 
 #endif

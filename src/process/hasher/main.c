@@ -19,7 +19,7 @@ MG_HANDLER(password_hash)
 {
     char hash[MG_PASSWORD_HASH_TEXT];
     TRY(mg_password_hash(request->password, cost, hash));
-    return mg_answer_password_hash(call, &(struct mg_reply_password_hash) {.hash = mg_view_text(hash)});
+    return mg_answer_password_hash(call, &(struct mg_reply_password_hash){.hash = mg_view_text(hash)});
 }
 
 MG_HANDLER(password_verify)
@@ -40,7 +40,7 @@ MG_HANDLER(password_verify)
 static CHECKED struct mg_status
 start(const struct mg_environment *environment)
 {
-    cost = (struct mg_password_cost) {
+    cost = (struct mg_password_cost){
         .memory_kib = (uint32_t) environment->options->password_argon2_memory_kib,
         .passes = (uint32_t) environment->options->password_argon2_passes,
         .lanes = (uint32_t) environment->options->password_argon2_lanes,

@@ -26,14 +26,15 @@ static const struct application_row {
     const char *arguments[ARGUMENTS_MOST];
 } rows[] = {
     {"notes",
-     {"%p/masugata-notes", "--socket", "%s", "--credentials", "%c", "--issuer", "%i", "--audience", "%a", "--authority",
-      "%t", NULL}},
+     {"%p/masugata-notes", "--socket", "%s", "--credentials", "%c", "--issuer", "%i", "--audience", "%a",
+      "--authority", "%t", NULL}},
     /* Debian's, unmodified; the gate in front does the sign-in, so its own is off. It is reached
      * through the socket alone, and its kernels talk over sockets in its home, not over TCP. */
     {"jupyter",
      {"/usr/bin/python3", "/usr/bin/jupyter-notebook", "--no-browser", "--NotebookApp.sock=%s",
-      "--NotebookApp.sock_mode=0666", "--NotebookApp.token=", "--NotebookApp.password=",
-      "--NotebookApp.allow_remote_access=True", "--NotebookApp.quit_button=False", "--NotebookApp.terminals_enabled=False",
+      "--NotebookApp.sock_mode=0666",
+      "--NotebookApp.token=", "--NotebookApp.password=", "--NotebookApp.allow_remote_access=True",
+      "--NotebookApp.quit_button=False", "--NotebookApp.terminals_enabled=False",
       "--KernelManager.transport=ipc", "--notebook-dir=%h/notebooks", NULL}},
 };
 
@@ -103,8 +104,9 @@ MG_HANDLER_PUBLIC(credentials_publish)
     const uid_t uid = application_uid(request->tenant);
     TRY(application_paths(&application));
     TRY(application_directories(request->tenant));
-    TRY(mg_file_replace_owned(application.credentials, request->json, 0400, uid, places.root ? (gid_t) uid : MG_SAME_GID));
-    return mg_answer_credentials_publish(call, &(struct mg_reply_credentials_publish) {0});
+    TRY(mg_file_replace_owned(application.credentials, request->json, 0400, uid,
+                              places.root ? (gid_t) uid : MG_SAME_GID));
+    return mg_answer_credentials_publish(call, &(struct mg_reply_credentials_publish){0});
 }
 
 /* ---- the child -------------------------------------------------------------------------------- */
@@ -131,8 +133,8 @@ argument_expand(const struct application *application, const char *pattern, stru
 
 /* The arguments one after another in `texts`; the list points into it. */
 static struct mg_status
-arguments_expand(const struct application *application, const struct application_row *row, struct mg_buffer *texts,
-                 const char *list[ARGUMENTS_MOST])
+arguments_expand(const struct application *application, const struct application_row *row,
+                 struct mg_buffer *texts, const char *list[ARGUMENTS_MOST])
 {
     size_t offsets[ARGUMENTS_MOST], count = 0;
     for (; row->arguments[count] != NULL; count++) {
@@ -146,7 +148,8 @@ arguments_expand(const struct application *application, const struct application
 }
 
 static struct mg_status
-application_run(const struct application *application, const struct application_row *row, int pid_fd, pid_t *ret_pid)
+application_run(const struct application *application, const struct application_row *row, int pid_fd,
+                pid_t *ret_pid)
 {
     const char *list[ARGUMENTS_MOST];
     char home[MG_PATH + 16], temporary[MG_PATH + 16];
@@ -172,8 +175,13 @@ application_run(const struct application *application, const struct application_
     struct child_preparation preparation = {.pid_fd = pid_fd, .rules_fd = rules};
     const uid_t uid = application_uid(application->tenant);
     const struct mg_program program = {
-        .arguments = list, .environment = environment, .directory = application->home, .uid = uid,
-        .gid = places.root ? (gid_t) uid : MG_SAME_GID, .output_fd = log, .prepare = child_prepare,
+        .arguments = list,
+        .environment = environment,
+        .directory = application->home,
+        .uid = uid,
+        .gid = places.root ? (gid_t) uid : MG_SAME_GID,
+        .output_fd = log,
+        .prepare = child_prepare,
         .context = &preparation,
     };
     return mg_program_start(&program, ret_pid);
@@ -235,7 +243,11 @@ application_stop(struct mg_view request, const struct mg_process_mark *mark)
 }
 
 const struct child_kind application_kind = {
-    .label = "application", .restart_on_change = true, .start = application_start, .is_it = application_is_it, .stop = application_stop,
+    .label = "application",
+    .restart_on_change = true,
+    .start = application_start,
+    .is_it = application_is_it,
+    .stop = application_stop,
 };
 
 struct mg_status

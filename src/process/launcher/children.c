@@ -36,7 +36,7 @@ struct child {
     bool busy; /* a thread starts or stops it: nobody else may touch it */
     uint64_t restarts;
     mg_instant started_at;
-    int64_t due_ms; /* monotonic; the next start */
+    int64_t due_ms;                    /* monotonic; the next start */
     int64_t deaths[DEATHS_REMEMBERED]; /* monotonic, newest first, 0 none */
     struct child *next;
 };
@@ -65,7 +65,8 @@ wake(void)
 static struct mg_status
 record_path(const struct child *child, const char *suffix, char path[MG_PATH])
 {
-    if (snprintf(path, MG_PATH, "%s/%s.%s.%s", all.directory, child->kind->label, child->name, suffix) >= MG_PATH)
+    if (snprintf(path, MG_PATH, "%s/%s.%s.%s", all.directory, child->kind->label, child->name, suffix) >=
+        MG_PATH)
         return fail_with(TOO_LARGE, "path for %s", child->name);
     return OK;
 }
@@ -117,7 +118,8 @@ child_adopt(struct child *child)
 {
     struct mg_process_mark mark;
     const pid_t pid = pid_recorded(child);
-    if (pid <= 0 || !mg_ok(mg_process_mark(pid, &mark)) || !child->kind->is_it(mg_buffer_view(&child->request), pid))
+    if (pid <= 0 || !mg_ok(mg_process_mark(pid, &mark)) ||
+        !child->kind->is_it(mg_buffer_view(&child->request), pid))
         return false;
     child_mark_set(child, &mark);
     return true;
@@ -151,7 +153,8 @@ backoff_ms(struct child *child, int64_t now_ms)
     memmove(child->deaths + 1, child->deaths, sizeof child->deaths - sizeof child->deaths[0]);
     child->deaths[0] = now_ms;
     unsigned recent = 0;
-    while (recent < DEATHS_REMEMBERED && child->deaths[recent] != 0 && now_ms - child->deaths[recent] < FLAP_WINDOW_MS)
+    while (recent < DEATHS_REMEMBERED && child->deaths[recent] != 0 &&
+           now_ms - child->deaths[recent] < FLAP_WINDOW_MS)
         recent++;
     if (recent >= DEATHS_REMEMBERED)
         return FLAP_WAIT_MS;
@@ -165,11 +168,11 @@ child_lost(struct child *child, const char *how, int number)
 {
     const int64_t now_ms = mg_monotonic_ms();
     const int64_t wait_ms = backoff_ms(child, now_ms);
-    mg_log(MG_WARNING, "%s %s (pid %d) %s %d; starting it again in %lld ms%s", child->kind->label, child->name,
-           (int) child->mark.pid, how, number, (long long) wait_ms,
+    mg_log(MG_WARNING, "%s %s (pid %d) %s %d; starting it again in %lld ms%s", child->kind->label,
+           child->name, (int) child->mark.pid, how, number, (long long) wait_ms,
            wait_ms == FLAP_WAIT_MS ? " (it keeps ending: see its log)" : "");
     mg_fd_drop(&child->pid_fd);
-    child->mark = (struct mg_process_mark) {.pid = 0};
+    child->mark = (struct mg_process_mark){.pid = 0};
     child->restarts++;
     child->due_ms = now_ms + wait_ms;
 }
@@ -262,12 +265,14 @@ child_want(struct child *child, struct mg_view request)
 }
 
 struct mg_status
-child_run(const struct child_kind *kind, const char *name, struct mg_view request, struct mg_process_mark *ret_mark)
+child_run(const struct child_kind *kind, const char *name, struct mg_view request,
+          struct mg_process_mark *ret_mark)
 {
     (void) pthread_mutex_lock(&all.lock);
     struct child *child = child_find(kind, name);
-    struct mg_status status = all.ending ? fail_with(UNAVAILABLE, "stopping")
-                              : child == NULL ? child_add(kind, name, &child) : OK;
+    struct mg_status status = all.ending      ? fail_with(UNAVAILABLE, "stopping")
+                              : child == NULL ? child_add(kind, name, &child)
+                                              : OK;
     if (!mg_ok(status)) {
         (void) pthread_mutex_unlock(&all.lock);
         return status;
@@ -308,7 +313,7 @@ child_end_seized(struct child *child)
         if (child->mark.pid != 0)
             (void) waitpid(child->mark.pid, NULL, WNOHANG);
         mg_fd_drop(&child->pid_fd);
-        child->mark = (struct mg_process_mark) {.pid = 0};
+        child->mark = (struct mg_process_mark){.pid = 0};
         records_remove(child);
     }
     child_release(child);
@@ -375,7 +380,9 @@ children_list(struct mg_buffer *list)
         (void) snprintf(name, sizeof name, "%s %s", child->kind->label, child->name);
         const struct mg_record_child_state record = {
             .name = mg_view_text(name),
-            .state = mg_view_text(child->mark.pid != 0 ? "running" : child->wanted ? "waiting" : "stopped"),
+            .state = mg_view_text(child->mark.pid != 0 ? "running"
+                                  : child->wanted      ? "waiting"
+                                                       : "stopped"),
             .pid = (uint64_t) child->mark.pid,
             .restarts = child->restarts,
             .started_at = child->started_at,
@@ -423,10 +430,10 @@ static size_t
 descriptors_collect(struct pollfd waits[CHILDREN_MOST + 1])
 {
     size_t count = 1;
-    waits[0] = (struct pollfd) {.fd = all.wake_fd, .events = POLLIN};
+    waits[0] = (struct pollfd){.fd = all.wake_fd, .events = POLLIN};
     for (const struct child *child = all.first; child != NULL; child = child->next)
         if (child->pid_fd >= 0 && !child->busy)
-            waits[count++] = (struct pollfd) {.fd = child->pid_fd, .events = POLLIN};
+            waits[count++] = (struct pollfd){.fd = child->pid_fd, .events = POLLIN};
     return count;
 }
 
@@ -517,5 +524,6 @@ child_prepare(void *preparation)
     for (pid_t left = getpid(); left > 0; left /= 10)
         digits[--at] = (char) ('0' + left % 10);
     const size_t length = sizeof digits - at;
-    return write(prepared->pid_fd, digits + at, length) == (ssize_t) length && confine_enter(prepared->rules_fd);
+    return write(prepared->pid_fd, digits + at, length) == (ssize_t) length &&
+           confine_enter(prepared->rules_fd);
 }

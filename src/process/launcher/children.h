@@ -18,7 +18,7 @@ struct child_kind;
 /* What a kind of program knows how to do. `request` is the encoded form of what was asked; all
  * functions may be called from several threads for different children. */
 struct child_kind {
-    const char *label; /* file name prefix: "postgres", "nginx", "application" */
+    const char *label;      /* file name prefix: "postgres", "nginx", "application" */
     bool restart_on_change; /* another request means other arguments */
     /* Forks and executes; does not wait until it serves. pid_fd: where the child writes its pid. */
     CHECKED struct mg_status (*start)(struct mg_view request, int pid_fd, struct mg_process_mark *ret_mark);

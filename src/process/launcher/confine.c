@@ -17,10 +17,10 @@
 enum { ABI_REFER = 2, ABI_TRUNCATE = 3 };
 
 static const __u64 read_rights = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
-static const __u64 write_rights =
-    LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
-    LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK |
-    LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_SYM;
+static const __u64 write_rights = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
+                                  LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR |
+                                  LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK |
+                                  LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_SYM;
 /* What may be asked for on something that is not a directory. */
 static const __u64 file_rights = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
                                  LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_TRUNCATE;
@@ -63,7 +63,8 @@ path_add(int rules, const struct confine_path *path, int abi)
     struct stat found;
     if (fd < 0 || fstat(fd, &found) != 0)
         return fail_errno("open %s", path->path);
-    struct landlock_path_beneath_attr rule = {.allowed_access = rights_of(path->access, abi), .parent_fd = fd};
+    struct landlock_path_beneath_attr rule = {.allowed_access = rights_of(path->access, abi),
+                                              .parent_fd = fd};
     if (!S_ISDIR(found.st_mode))
         rule.allowed_access &= file_rights;
     if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0)

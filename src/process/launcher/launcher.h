@@ -12,9 +12,9 @@
 struct places {
     bool root; /* false: one uid for everything */
     uid_t database_uid;
-    gid_t database_gid; /* its members reach the instances' sockets */
-    gid_t gate_gid;     /* nginx workers */
-    gid_t prober_gid;   /* reads the logs */
+    gid_t database_gid;     /* its members reach the instances' sockets */
+    gid_t gate_gid;         /* nginx workers */
+    gid_t prober_gid;       /* reads the logs */
     char programs[MG_PATH]; /* where our own programs lie */
 };
 extern struct places places;
@@ -25,11 +25,13 @@ uid_t application_uid(uint64_t tenant);
 extern const struct child_kind postgres_kind, nginx_kind, application_kind;
 
 /* What every program may read and run. */
-#define CONFINE_SYSTEM                                                                              \
-    {"/usr", CONFINE_READ | CONFINE_EXECUTE}, {"/lib", CONFINE_READ | CONFINE_EXECUTE},             \
+#define CONFINE_SYSTEM                                                                               \
+    {"/usr", CONFINE_READ | CONFINE_EXECUTE}, {"/lib", CONFINE_READ | CONFINE_EXECUTE},              \
         {"/lib64", CONFINE_READ | CONFINE_EXECUTE}, {"/etc", CONFINE_READ}, {"/proc", CONFINE_READ}, \
-        {"/sys/devices/system/cpu", CONFINE_READ},                                                   \
-        {"/dev/null", CONFINE_READ | CONFINE_WRITE}, {"/dev/urandom", CONFINE_READ}
+        {"/sys/devices/system/cpu", CONFINE_READ}, {"/dev/null", CONFINE_READ | CONFINE_WRITE},      \
+    {                                                                                                \
+        "/dev/urandom", CONFINE_READ                                                                 \
+    }
 
 /* RUN/app/TENANT and what is in it, made if missing. */
 CHECKED struct mg_status application_directories(uint64_t tenant);

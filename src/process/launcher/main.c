@@ -13,7 +13,8 @@ MG_HANDLER(children_list)
     (void) request;
     OWN_BUFFER(list, 61440);
     TRY(children_list(&list));
-    return mg_answer_children_list(call, &(struct mg_reply_children_list) {.children.bytes = mg_buffer_view(&list)});
+    return mg_answer_children_list(call,
+                                   &(struct mg_reply_children_list){.children.bytes = mg_buffer_view(&list)});
 }
 
 /* The order in which they stop: what uses a database before the database. */

@@ -46,8 +46,12 @@ nginx_start(struct mg_view request, int pid_fd, struct mg_process_mark *ret_mark
     TRY(confine_prepare(paths, MG_COUNT(paths), &rules));
     struct child_preparation preparation = {.pid_fd = pid_fd, .rules_fd = rules};
     const struct mg_program program = {
-        .arguments = arguments.argv, .uid = MG_SAME_UID, .gid = MG_SAME_GID, .output_fd = log,
-        .prepare = child_prepare, .context = &preparation,
+        .arguments = arguments.argv,
+        .uid = MG_SAME_UID,
+        .gid = MG_SAME_GID,
+        .output_fd = log,
+        .prepare = child_prepare,
+        .context = &preparation,
     };
     pid_t pid = 0;
     TRY(mg_program_start(&program, &pid));
@@ -63,9 +67,9 @@ nginx_is_it(struct mg_view request, pid_t pid)
     char link[64];
     struct stat running, program;
     (void) snprintf(link, sizeof link, "/proc/%d/exe", (int) pid);
-    return mg_ok(mg_nginx_arguments_fill(mg_environment()->directory, &arguments)) && stat(link, &running) == 0 &&
-           stat(arguments.argv[0], &program) == 0 && running.st_dev == program.st_dev &&
-           running.st_ino == program.st_ino;
+    return mg_ok(mg_nginx_arguments_fill(mg_environment()->directory, &arguments)) &&
+           stat(link, &running) == 0 && stat(arguments.argv[0], &program) == 0 &&
+           running.st_dev == program.st_dev && running.st_ino == program.st_ino;
 }
 
 static struct mg_status
@@ -84,7 +88,10 @@ nginx_stop(struct mg_view request, const struct mg_process_mark *mark)
 }
 
 const struct child_kind nginx_kind = {
-    .label = "nginx", .start = nginx_start, .is_it = nginx_is_it, .stop = nginx_stop,
+    .label = "nginx",
+    .start = nginx_start,
+    .is_it = nginx_is_it,
+    .stop = nginx_stop,
 };
 
 /* ---- certificates ------------------------------------------------------------------------------ */
@@ -94,7 +101,9 @@ static struct mg_status
 sealer_seal(void *context, struct mg_view clear, struct mg_buffer *sealed)
 {
     const struct mg_request_seal request = {
-        .table = mg_view_text("tls"), .column = mg_view_text("private_key"), .row = mg_view_text(context),
+        .table = mg_view_text("tls"),
+        .column = mg_view_text("private_key"),
+        .row = mg_view_text(context),
         .plaintext = clear,
     };
     struct mg_reply_seal reply;
@@ -107,8 +116,11 @@ static struct mg_status
 sealer_unseal(void *context, struct mg_view sealed, struct mg_secret **ret_clear)
 {
     const struct mg_request_unseal request = {
-        .table = mg_view_text("tls"), .column = mg_view_text("private_key"), .row = mg_view_text(context),
-        .purpose = mg_view_text("tls-certificate"), .sealed = sealed,
+        .table = mg_view_text("tls"),
+        .column = mg_view_text("private_key"),
+        .row = mg_view_text(context),
+        .purpose = mg_view_text("tls-certificate"),
+        .sealed = sealed,
     };
     struct mg_reply_unseal reply;
     OWN_BUFFER(storage, MG_PACKET_MOST);
@@ -151,8 +163,8 @@ operator_pair(const struct mg_options *options, const char *const *hosts, size_t
     TRY(operator_key(options, &key));
     TRY(mg_certificate_check(mg_buffer_view(&chain), mg_secret_view(key), hosts, count, mg_now(), &facts));
     pair->stapling_trust = facts.has_ocsp ? "/etc/ssl/certs/ca-certificates.crt" : NULL;
-    return mg_certificate_install(mg_buffer_view(&chain), mg_secret_view(key), hosts, count, mg_now(), pair->certificate,
-                                  pair->private_key, (uid_t) -1);
+    return mg_certificate_install(mg_buffer_view(&chain), mg_secret_view(key), hosts, count, mg_now(),
+                                  pair->certificate, pair->private_key, (uid_t) -1);
 }
 
 static struct mg_status
@@ -174,8 +186,13 @@ certificate_ensure(const char *const *hosts, size_t count, struct pair *pair, bo
     char row[] = "demo-authority";
     const struct mg_sealer sealer = {.context = row, .seal = sealer_seal, .unseal = sealer_unseal};
     const struct mg_demo_tls demo = {
-        .tls_directory = tls, .runtime_directory = keys, .hosts = hosts, .host_count = count, .now = mg_now(),
-        .sealer = &sealer, .key_uid = (uid_t) -1,
+        .tls_directory = tls,
+        .runtime_directory = keys,
+        .hosts = hosts,
+        .host_count = count,
+        .now = mg_now(),
+        .sealer = &sealer,
+        .key_uid = (uid_t) -1,
     };
     return mg_demo_tls_ensure(&demo, ret_changed);
 }
@@ -189,8 +206,8 @@ struct origin {
 };
 
 struct origins {
-    struct origin *rows; /* owned */
-    const char **hosts;  /* owned; of the rows, in their order */
+    struct origin *rows;   /* owned */
+    const char **hosts;    /* owned; of the rows, in their order */
     struct mg_site *sites; /* owned */
     size_t count, site_count;
 };
@@ -204,7 +221,9 @@ origins_drop(struct origins *origins)
 }
 
 static const enum mg_site_kind site_kinds[] = {
-    [MG_ORIGIN_APP] = MG_SITE_APP, [MG_ORIGIN_SIGN_IN] = MG_SITE_SIGN_IN, [MG_ORIGIN_OPERATOR] = MG_SITE_OPERATOR,
+    [MG_ORIGIN_APP] = MG_SITE_APP,
+    [MG_ORIGIN_SIGN_IN] = MG_SITE_SIGN_IN,
+    [MG_ORIGIN_OPERATOR] = MG_SITE_OPERATOR,
 };
 
 static struct mg_status
@@ -270,18 +289,22 @@ sites_fill(struct origins *origins, const struct pair *pair)
             char issuer[300], upstream[MG_PATH];
             OWN_BUFFER(audience, 1024);
             TRY(parties_of(origins, origin->tenant, issuer, &audience));
-            const struct mg_status status = application_ensure(origin->tenant, mg_view_text(origin->upstream), issuer,
-                                                               mg_buffer_text(&audience), upstream);
+            const struct mg_status status = application_ensure(origin->tenant, mg_view_text(origin->upstream),
+                                                               issuer, mg_buffer_text(&audience), upstream);
             if (!mg_ok(status)) {
                 mg_log_status(MG_ERROR, origin->host, status);
                 continue;
             }
             TRY(mg_view_copy(mg_view_text(upstream), origin->upstream, sizeof origin->upstream));
         }
-        origins->sites[origins->site_count++] = (struct mg_site) {
-            .kind = origin->kind, .tenant = origin->tenant, .hosts = &origins->hosts[i], .host_count = 1,
+        origins->sites[origins->site_count++] = (struct mg_site){
+            .kind = origin->kind,
+            .tenant = origin->tenant,
+            .hosts = &origins->hosts[i],
+            .host_count = 1,
             .upstream = origin->kind == MG_SITE_APP ? origin->upstream : NULL,
-            .certificate = pair->certificate, .private_key = pair->private_key,
+            .certificate = pair->certificate,
+            .private_key = pair->private_key,
             .stapling_trust = pair->stapling_trust,
         };
     }
@@ -293,7 +316,8 @@ sites_fill(struct origins *origins, const struct pair *pair)
 static const char *
 module_find(char path[MG_PATH])
 {
-    /* Beside the programs in a build tree; PREFIX/lib/nginx/modules when they are in PREFIX/libexec/masugata. */
+    /* Beside the programs in a build tree; PREFIX/lib/nginx/modules when they are in PREFIX/libexec/masugata.
+     */
     static const char *const names[] = {"ngx_http_masugata_module.so", "src/gate/ngx_http_masugata_module.so",
                                         "../../lib/nginx/modules/ngx_http_masugata_module.so"};
     for (size_t i = 0; i < MG_COUNT(names); i++)
@@ -378,7 +402,8 @@ nginx_await(const struct mg_process_mark *mark)
         return OK;
     while (!port_answers(addresses[0], (uint16_t) options->gate_https_port)) {
         if (!mg_process_alive(mark))
-            return fail_with(UNAVAILABLE, "nginx ended at its start; see log/nginx-error.log and log/nginx-start.log");
+            return fail_with(UNAVAILABLE,
+                             "nginx ended at its start; see log/nginx-error.log and log/nginx-start.log");
         if (mg_monotonic_ms() > deadline_ms)
             return fail_with(TIMEOUT, "nginx does not listen");
         (void) usleep(POLL_MS * 1000);
@@ -425,5 +450,5 @@ MG_HANDLER_PUBLIC(nginx_apply)
     const struct mg_status status = apply(request->sites, &changed);
     (void) pthread_mutex_unlock(&apply_lock);
     TRY(status);
-    return mg_answer_nginx_apply(call, &(struct mg_reply_nginx_apply) {.changed = changed});
+    return mg_answer_nginx_apply(call, &(struct mg_reply_nginx_apply){.changed = changed});
 }

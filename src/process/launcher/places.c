@@ -26,7 +26,10 @@ struct mg_status
 places_find(void)
 {
     struct places found = {
-        .root = geteuid() == 0, .database_uid = MG_SAME_UID, .database_gid = MG_SAME_GID, .gate_gid = MG_SAME_GID,
+        .root = geteuid() == 0,
+        .database_uid = MG_SAME_UID,
+        .database_gid = MG_SAME_GID,
+        .gate_gid = MG_SAME_GID,
         .prober_gid = MG_SAME_GID,
     };
     uid_t unused;

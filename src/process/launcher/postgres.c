@@ -38,7 +38,7 @@ roles_read(struct mg_list roles, struct wanted *wanted)
                 return fail_with(INVALID, "role or database name \"%s\"", name);
         }
         wanted->instance.roles[at] =
-            (struct mg_instance_role) {.role = wanted->names[at][0], .database = wanted->names[at][1]};
+            (struct mg_instance_role){.role = wanted->names[at][0], .database = wanted->names[at][1]};
         wanted->instance.role_count++;
     }
 }
@@ -48,15 +48,17 @@ wanted_read(const struct mg_request_instance_start *request, struct wanted *ret_
 {
     char name[MG_INSTANCE_NAME], expected[MG_INSTANCE_NAME];
     const struct mg_environment *environment = mg_environment();
-    *ret_wanted = (struct wanted) {.instance = {.role_count = 0}};
+    *ret_wanted = (struct wanted){.instance = {.role_count = 0}};
     TRY(mg_view_copy(request->name, name, sizeof name));
     if (request->tenant == 0)
         (void) snprintf(expected, sizeof expected, "control");
     else
-        (void) snprintf(expected, sizeof expected, "%s%llu", tenant_prefix, (unsigned long long) request->tenant);
+        (void) snprintf(expected, sizeof expected, "%s%llu", tenant_prefix,
+                        (unsigned long long) request->tenant);
     if (strcmp(name, expected) != 0)
         return fail_with(INVALID, "instance %s for tenant %llu", name, (unsigned long long) request->tenant);
-    TRY(mg_instance_layout(environment->directory, environment->runtime_directory, name, &ret_wanted->instance));
+    TRY(mg_instance_layout(environment->directory, environment->runtime_directory, name,
+                           &ret_wanted->instance));
     struct mg_instance *instance = &ret_wanted->instance;
     instance->uid = places.database_uid;
     instance->gid = places.database_gid;
@@ -99,7 +101,8 @@ postgres_start(struct mg_view request, int pid_fd, struct mg_process_mark *ret_m
         {instance->directory, CONFINE_READ},
         {instance->data, CONFINE_READ | CONFINE_WRITE},
         {instance->socket, CONFINE_READ | CONFINE_WRITE},
-        {instance->app_socket[0] != '\0' ? instance->app_socket : instance->socket, CONFINE_READ | CONFINE_WRITE},
+        {instance->app_socket[0] != '\0' ? instance->app_socket : instance->socket,
+         CONFINE_READ | CONFINE_WRITE},
     };
     TRY(confine_prepare(paths, MG_COUNT(paths), &rules));
     struct child_preparation preparation = {.pid_fd = pid_fd, .rules_fd = rules};
@@ -132,7 +135,10 @@ postgres_stop(struct mg_view request, const struct mg_process_mark *mark)
 }
 
 const struct child_kind postgres_kind = {
-    .label = "postgres", .start = postgres_start, .is_it = postgres_is_it, .stop = postgres_stop,
+    .label = "postgres",
+    .start = postgres_start,
+    .is_it = postgres_is_it,
+    .stop = postgres_stop,
 };
 
 /* ---- what is asked --------------------------------------------------------------------------- */
@@ -182,5 +188,5 @@ MG_HANDLER_PUBLIC(instance_stop)
     char name[MG_INSTANCE_NAME];
     TRY(mg_view_copy(request->name, name, sizeof name));
     TRY(child_stop(&postgres_kind, name));
-    return mg_answer_instance_stop(call, &(struct mg_reply_instance_stop) {0});
+    return mg_answer_instance_stop(call, &(struct mg_reply_instance_stop){0});
 }

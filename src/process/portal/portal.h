@@ -132,18 +132,8 @@ void scope_time(const struct visit *visit, struct mg_scope *scope, struct time_n
 mg_web_handler portal_handle;
 
 /* ---- handlers ---- */
-#define HANDLERS(X)                                                                                          \
-    X(app_start)                                                                                             \
-    X(app_enter) X(app_sign_out_form) X(app_sign_out) X(internal_assertion) X(home) X(sign_in_form)          \
-        X(sign_in) X(sign_out_form) X(sign_out) X(signed_out) X(account) X(account_end) X(password_form)     \
-            X(password) X(reset_form) X(reset) X(reset_new_form) X(reset_new) X(console_home)                \
-                X(console_tenants) X(console_tenant_new) X(console_tenant_add) X(console_tenant)             \
-                    X(console_suspend) X(console_user_add) X(console_user_disable) X(console_user_invite)    \
-                        X(console_sessions) X(console_session_end) X(console_controls) X(console_audit)      \
-                            X(language) X(key_set) X(trust) X(responsibility) X(responsibility_json)         \
-                                X(change_password) X(style) X(script) X(icon)
-#define X(name) struct mg_status page_##name(struct visit *visit);
-HANDLERS(X)
-#undef X
+#define ROUTE(path, check, origins, need, page) struct mg_status page_##page(struct visit *visit);
+#include "catalogue/routes.def"
+#undef ROUTE
 
 #endif

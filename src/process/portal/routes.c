@@ -1,4 +1,4 @@
-/* The routes: one table of what exists where, for whom. Everything else is 404. */
+/* Finds the row of catalogue/routes.def for a request and does what the row asks before the page runs. */
 #include "process/portal/portal.h"
 
 #include "base/log.h"
@@ -26,52 +26,9 @@ static const struct route {
     enum need need;
     struct mg_status (*handle)(struct visit *visit);
 } routes[] = {
-    /* An application's host: only these are ours. */
-    {"/.masugata/start", READS, APP, NOBODY, page_app_start},
-    {"/.masugata/enter", READS, APP, NOBODY, page_app_enter},
-    {"/.masugata/sign-out", READS, APP, NOBODY, page_app_sign_out_form},
-    {"/.masugata/sign-out", SAME_ORIGIN, APP, NOBODY, page_app_sign_out},
-    /* Asked by the gate itself; it answers 404 to visitors. Nothing is gained by asking. */
-    {"/.masugata/internal/assertion", READS, APP, NOBODY, page_internal_assertion},
-    /* Sign-in, for users and operators. */
-    {"/", READS, ID | OPS, NOBODY, page_home},
-    {"/sign-in", READS, ID | OPS, NOBODY, page_sign_in_form},
-    {"/sign-in", FORM_TOKEN, ID | OPS, NOBODY, page_sign_in},
-    {"/sign-out", READS, ID | OPS, NOBODY, page_sign_out_form},
-    {"/sign-out", FORM_TOKEN, ID | OPS, NOBODY, page_sign_out},
-    {"/signed-out", READS, ID | OPS, NOBODY, page_signed_out},
-    {"/account", READS, ID | OPS, PERSON, page_account},
-    {"/account/end", FORM_TOKEN, ID | OPS, PERSON, page_account_end},
-    {"/password", READS, ID | OPS, PERSON, page_password_form},
-    {"/password", FORM_TOKEN, ID | OPS, PERSON, page_password},
-    {"/reset", READS, ID | OPS, NOBODY, page_reset_form},
-    {"/reset", FORM_TOKEN, ID | OPS, NOBODY, page_reset},
-    {"/reset/new", READS, ID | OPS, NOBODY, page_reset_new_form},
-    {"/reset/new", FORM_TOKEN, ID | OPS, NOBODY, page_reset_new},
-    /* Operators. The authority checks the right of each request; the table only wants a session. */
-    {"/console", READS, OPS, PERSON, page_console_home},
-    {"/console/tenants", READS, OPS, PERSON, page_console_tenants},
-    {"/console/tenants/new", READS, OPS, PERSON, page_console_tenant_new},
-    {"/console/tenants/new", FORM_TOKEN, OPS, PERSON, page_console_tenant_add},
-    {"/console/tenant", READS, OPS, PERSON, page_console_tenant},
-    {"/console/tenant/suspend", FORM_TOKEN, OPS, PERSON, page_console_suspend},
-    {"/console/user/add", FORM_TOKEN, OPS, PERSON, page_console_user_add},
-    {"/console/user/disable", FORM_TOKEN, OPS, PERSON, page_console_user_disable},
-    {"/console/user/invite", FORM_TOKEN, OPS, PERSON, page_console_user_invite},
-    {"/console/sessions", READS, OPS, PERSON, page_console_sessions},
-    {"/console/sessions/end", FORM_TOKEN, OPS, PERSON, page_console_session_end},
-    {"/console/controls", READS, OPS, PERSON, page_console_controls},
-    {"/console/audit", READS, OPS, PERSON, page_console_audit},
-    /* Everywhere. */
-    {"/.masugata/language", READS, ANYWHERE, NOBODY, page_language},
-    {"/.masugata/masugata.css", READS, ANYWHERE, NOBODY, page_style},
-    {"/.masugata/masugata.js", READS, ANYWHERE, NOBODY, page_script},
-    {"/.masugata/icon.svg", READS, ANYWHERE, NOBODY, page_icon},
-    {"/.well-known/masugata/jwks.json", READS, ANYWHERE, NOBODY, page_key_set},
-    {"/.well-known/masugata/trust", READS, ANYWHERE, NOBODY, page_trust},
-    {"/.well-known/masugata/responsibility", READS, ANYWHERE, NOBODY, page_responsibility},
-    {"/.well-known/masugata/responsibility.json", READS, ANYWHERE, NOBODY, page_responsibility_json},
-    {"/.well-known/change-password", READS, ID | OPS, NOBODY, page_change_password},
+#define ROUTE(path, check, origins, need, page) {path, check, origins, need, page_##page},
+#include "catalogue/routes.def"
+#undef ROUTE
 };
 
 static bool

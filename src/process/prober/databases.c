@@ -22,13 +22,14 @@ static struct {
 } kept = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 struct mg_status
-mg_prober_instances(struct mg_observer *observer, struct mg_observed_instance *rows, size_t most, size_t *ret_count)
+mg_prober_instances(struct mg_observer *observer, struct mg_observed_instance *rows, size_t most,
+                    size_t *ret_count)
 {
     (void) observer;
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_instances_list reply;
     size_t count = 0;
-    TRY(mg_call_instances_list(&(struct mg_request_instances_list) {0}, &reply, &storage, CALL_MS));
+    TRY(mg_call_instances_list(&(struct mg_request_instances_list){0}, &reply, &storage, CALL_MS));
     for (bool more = true;;) {
         struct mg_record_instance_state state;
         TRY(mg_list_next_instance_state(&reply.instances, &state, &more));
@@ -37,7 +38,7 @@ mg_prober_instances(struct mg_observer *observer, struct mg_observed_instance *r
         if (count == most)
             return fail_with(TOO_LARGE, "more than %zu instances", most);
         struct mg_observed_instance *row = &rows[count++];
-        *row = (struct mg_observed_instance) {.tenant = state.tenant, .rotated_at = state.rotated_at};
+        *row = (struct mg_observed_instance){.tenant = state.tenant, .rotated_at = state.rotated_at};
         TRY(mg_view_copy(state.name, row->name, sizeof row->name));
         TRY(mg_view_copy(state.state, row->state, sizeof row->state));
         TRY(mg_view_copy(state.system_identifier, row->system_identifier, sizeof row->system_identifier));
@@ -102,14 +103,19 @@ static struct mg_status
 connect_as(const struct access *access, struct mg_database **ret_database)
 {
     const struct mg_database_address address = {
-        .host = access->host, .database = access->database, .user = access->user,
-        .password = mg_view_text(access->password), .connect_ms = CONNECT_MS, .statement_ms = STATEMENT_MS,
+        .host = access->host,
+        .database = access->database,
+        .user = access->user,
+        .password = mg_view_text(access->password),
+        .connect_ms = CONNECT_MS,
+        .statement_ms = STATEMENT_MS,
     };
     return mg_database_open(&address, ret_database);
 }
 
 struct mg_status
-mg_prober_database_ask(struct mg_observer *observer, const char *instance, const char *sql, struct mg_buffer *lines)
+mg_prober_database_ask(struct mg_observer *observer, const char *instance, const char *sql,
+                       struct mg_buffer *lines)
 {
     (void) observer;
     struct access access;
@@ -133,8 +139,8 @@ mg_prober_database_ask(struct mg_observer *observer, const char *instance, const
 }
 
 struct mg_status
-mg_prober_database_enter(struct mg_observer *observer, const struct mg_observed_instance *target, const char *source,
-                         const char *user, enum mg_entry *ret_entry)
+mg_prober_database_enter(struct mg_observer *observer, const struct mg_observed_instance *target,
+                         const char *source, const char *user, enum mg_entry *ret_entry)
 {
     (void) observer;
     struct access access = {.password = ""};
@@ -146,8 +152,8 @@ mg_prober_database_enter(struct mg_observer *observer, const struct mg_observed_
     (void) snprintf(access.user, sizeof access.user, "%s", user);
     const struct mg_status status = connect_as(&access, &database);
     mg_wipe(access.password, sizeof access.password);
-    *ret_entry = mg_ok(status)                  ? MG_ENTRY_GRANTED
-                 : status.code == MG_REFUSED    ? MG_ENTRY_REFUSED
-                                                : MG_ENTRY_UNREACHABLE;
+    *ret_entry = mg_ok(status)               ? MG_ENTRY_GRANTED
+                 : status.code == MG_REFUSED ? MG_ENTRY_REFUSED
+                                             : MG_ENTRY_UNREACHABLE;
     return OK;
 }

@@ -65,13 +65,14 @@ static CHECKED struct mg_status
 add_host(struct mg_facts *f, struct mg_view name, enum mg_origin origin, uint64_t tenant)
 {
     void *hosts = f->hosts;
-    const struct mg_status status = grow(&hosts, &f->host_room, f->observer.host_count, sizeof *f->hosts, HOSTS_MOST);
+    const struct mg_status status =
+        grow(&hosts, &f->host_room, f->observer.host_count, sizeof *f->hosts, HOSTS_MOST);
     f->hosts = hosts;
     TRY(status);
     char *text = NULL;
     TRY(mg_view_to_text(name, &text));
     f->hosts[f->observer.host_count++] =
-        (struct mg_observed_host) {.name = text, .origin = origin, .tenant = tenant};
+        (struct mg_observed_host){.name = text, .origin = origin, .tenant = tenant};
     return OK;
 }
 
@@ -89,7 +90,7 @@ add_tenant(struct mg_facts *f, const struct mg_record_tenant_row *row)
     TRY(mg_view_to_text(row->name, &name));
     TRY(mg_view_to_text(row->sign_in_host, &sign_in));
     struct mg_observed_tenant *tenant = &f->tenants[f->observer.tenant_count++];
-    *tenant = (struct mg_observed_tenant) {.number = row->tenant, .active = active};
+    *tenant = (struct mg_observed_tenant){.number = row->tenant, .active = active};
     tenant->name = TAKE(name);
     tenant->sign_in_host = TAKE(sign_in);
     if (!active) /* its hosts are refused at the gate: there is no front door to look at */
@@ -109,7 +110,8 @@ load_tenants(struct mg_facts *f)
     for (bool more = true; more;) {
         OWN_BUFFER(storage, MG_PACKET_MOST);
         struct mg_reply_tenant_list reply;
-        const struct mg_request_tenant_list request = {.session = MG_VIEW_EMPTY, .after = mg_view_text(after)};
+        const struct mg_request_tenant_list request = {.session = MG_VIEW_EMPTY,
+                                                       .after = mg_view_text(after)};
         TRY(mg_call_tenant_list(&request, &reply, &storage, CALL_MS));
         struct mg_record_tenant_row row;
         bool one = true;
@@ -144,7 +146,7 @@ mg_facts_load(const struct mg_environment *environment, struct mg_facts **ret_fa
     if (f == NULL)
         return fail(OUT_OF_MEMORY);
     (void) pthread_mutex_init(&f->accounts.lock, NULL);
-    f->observer = (struct mg_observer) {
+    f->observer = (struct mg_observer){
         .context = &f->accounts,
         .ops = &mg_prober_ops,
         .directory = environment->directory,

@@ -73,7 +73,9 @@ set_target(struct session *session, const struct mg_observer *observer, const st
 {
     const struct mg_options *options = observer->options;
     const bool everywhere = strcmp(options->gate_address, "0.0.0.0") == 0;
-    const char *address = everywhere ? "127.0.0.1" : strcmp(options->gate_address, "::") == 0 ? "[::1]" : options->gate_address;
+    const char *address = everywhere                                 ? "127.0.0.1"
+                          : strcmp(options->gate_address, "::") == 0 ? "[::1]"
+                                                                     : options->gate_address;
     const int64_t port = request->plain ? options->gate_http_port : options->gate_https_port;
     char text[2048], interface[80];
     int length = snprintf(text, sizeof text, "::%s:%jd", address, (intmax_t) port);
@@ -102,7 +104,8 @@ set_request(struct session *session, const struct mg_fetch *request, struct mg_f
                curl_easy_setopt(curl, CURLOPT_PROXY, "") == CURLE_OK &&
                curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L) == CURLE_OK &&
                curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
-               curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, request->timeout_ms > 0 ? (long) request->timeout_ms : 5000L) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS,
+                                request->timeout_ms > 0 ? (long) request->timeout_ms : 5000L) == CURLE_OK &&
                /* Whose certificate it is, is a control of its own; here the machine talks to itself. */
                curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L) == CURLE_OK &&
                curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L) == CURLE_OK &&

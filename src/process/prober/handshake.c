@@ -13,15 +13,18 @@ reachable(const char *address)
 }
 
 static CHECKED struct mg_status
-target_fill(const struct mg_observer *observer, const char *host, char address[128], struct mg_tls_target *target)
+target_fill(const struct mg_observer *observer, const char *host, char address[128],
+            struct mg_tls_target *target)
 {
     struct mg_view word;
     const char *cursor = observer->options->gate_address;
     if (!mg_option_word(&cursor, &word)) /* several addresses: the first; the settings are one for all */
         return fail_with(INVALID, "gate.address is empty");
     TRY(mg_view_copy(word, address, 128));
-    *target = (struct mg_tls_target) {.address = reachable(address), .port = (uint16_t) observer->options->gate_https_port,
-                                      .server_name = host, .timeout_ms = 3000};
+    *target = (struct mg_tls_target){.address = reachable(address),
+                                     .port = (uint16_t) observer->options->gate_https_port,
+                                     .server_name = host,
+                                     .timeout_ms = 3000};
     return OK;
 }
 

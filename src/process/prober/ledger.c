@@ -140,10 +140,10 @@ static void
 make_unrecorded(struct mg_finding *finding, struct mg_status status)
 {
     finding->verdict = MG_UNKNOWN;
-    (void) snprintf(finding->reason_en, sizeof finding->reason_en, "looked, but the result could not be recorded: %s",
-                    mg_error_row(status.code)->en);
-    (void) snprintf(finding->reason_ja, sizeof finding->reason_ja, "確認しましたが、結果を監査ログに記録できません: %s",
-                    mg_error_row(status.code)->ja);
+    (void) snprintf(finding->reason_en, sizeof finding->reason_en,
+                    "looked, but the result could not be recorded: %s", mg_error_row(status.code)->en);
+    (void) snprintf(finding->reason_ja, sizeof finding->reason_ja,
+                    "確認しましたが、結果を監査ログに記録できません: %s", mg_error_row(status.code)->ja);
 }
 
 void
@@ -184,6 +184,7 @@ mg_ledger_due(enum mg_control control)
 {
     const struct mg_control_row *row = mg_control_row(control);
     const struct mg_ledger_entry entry = mg_ledger_entry(control);
-    const int64_t every = entry.finding.verdict == MG_HOLDS || row->every_ms < RETRY_MS ? row->every_ms : RETRY_MS;
+    const int64_t every =
+        entry.finding.verdict == MG_HOLDS || row->every_ms < RETRY_MS ? row->every_ms : RETRY_MS;
     return entry.finding.at + every;
 }

@@ -39,7 +39,7 @@ MG_HANDLER(prove_run)
     TRY(read_ids(request->controls, controls, &count));
     if (count > 0)
         TRY(mg_round_run(mg_environment(), controls, count));
-    return mg_answer_prove_run(call, &(struct mg_reply_prove_run) {.ran = count});
+    return mg_answer_prove_run(call, &(struct mg_reply_prove_run){.ran = count});
 }
 
 static CHECKED struct mg_status

@@ -1,8 +1,8 @@
 /* What the observer asks the other processes. Every answer is as they gave it; the probes judge. */
 #include "base/io.h"
+#include "domain/outcome.h"
 #include "process/prober/fetch.h"
 #include "process/prober/handshake.h"
-#include "domain/outcome.h"
 #include "process/prober/prober.h"
 
 #include <dirent.h>
@@ -25,7 +25,7 @@ found_add(struct found *found, struct mg_view name, struct mg_view state, uint64
     if (found->count == found->most)
         return fail_with(TOO_LARGE, "more than %zu processes", found->most);
     struct mg_observed_process *process = &found->rows[found->count++];
-    *process = (struct mg_observed_process) {.pid = pid, .restarts = restarts, .started_at = started_at};
+    *process = (struct mg_observed_process){.pid = pid, .restarts = restarts, .started_at = started_at};
     TRY(mg_view_copy(name, process->name, sizeof process->name));
     return mg_view_copy(state, process->state, sizeof process->state);
 }
@@ -35,7 +35,7 @@ found_ours(struct found *found)
 {
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_warden_status reply;
-    TRY(mg_call_warden_status(&(struct mg_request_warden_status) {0}, &reply, &storage, CALL_MS));
+    TRY(mg_call_warden_status(&(struct mg_request_warden_status){0}, &reply, &storage, CALL_MS));
     for (bool more = true;;) {
         struct mg_record_process_state row;
         TRY(mg_list_next_process_state(&reply.processes, &row, &more));
@@ -51,7 +51,7 @@ found_children(struct found *found)
 {
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_children_list reply;
-    TRY(mg_call_children_list(&(struct mg_request_children_list) {0}, &reply, &storage, CALL_MS));
+    TRY(mg_call_children_list(&(struct mg_request_children_list){0}, &reply, &storage, CALL_MS));
     for (bool more = true;;) {
         struct mg_record_child_state row;
         TRY(mg_list_next_child_state(&reply.children, &row, &more));
@@ -79,7 +79,7 @@ crash_canary(struct mg_observer *observer)
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_canary_die reply;
     const struct mg_status status =
-        mg_call_canary_die(&(struct mg_request_canary_die) {0}, &reply, &storage, CALL_MS);
+        mg_call_canary_die(&(struct mg_request_canary_die){0}, &reply, &storage, CALL_MS);
     if (status.code == MG_UNAVAILABLE)
         return OK; /* it ended without an answer, as asked */
     TRY(status);
@@ -102,7 +102,8 @@ canary_ask(uint64_t tenant, enum mg_canary which, struct mg_canary_account *ret_
 /* One password for each account and round: probes that look at the same time must not change it under
  * each other. */
 static struct mg_status
-canary(struct mg_observer *observer, uint64_t tenant, enum mg_canary which, struct mg_canary_account *ret_account)
+canary(struct mg_observer *observer, uint64_t tenant, enum mg_canary which,
+       struct mg_canary_account *ret_account)
 {
     struct mg_round_accounts *accounts = observer->context;
     struct mg_status status = OK;
@@ -111,7 +112,8 @@ canary(struct mg_observer *observer, uint64_t tenant, enum mg_canary which, stru
     while (i < accounts->count && (accounts->rows[i].tenant != tenant || accounts->rows[i].which != which))
         i++;
     if (i == accounts->count) {
-        status = i == accounts->room ? fail_with(TOO_LARGE, "canary accounts") : canary_ask(tenant, which, &accounts->rows[i].account);
+        status = i == accounts->room ? fail_with(TOO_LARGE, "canary accounts")
+                                     : canary_ask(tenant, which, &accounts->rows[i].account);
         if (mg_ok(status)) {
             accounts->rows[i].tenant = tenant;
             accounts->rows[i].which = which;
@@ -130,8 +132,8 @@ stored_passwords(struct mg_observer *observer, struct mg_stored_passwords *ret_c
     (void) observer;
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_stored_passwords reply;
-    TRY(mg_call_stored_passwords(&(struct mg_request_stored_passwords) {0}, &reply, &storage, CALL_MS));
-    *ret_counts = (struct mg_stored_passwords) {
+    TRY(mg_call_stored_passwords(&(struct mg_request_stored_passwords){0}, &reply, &storage, CALL_MS));
+    *ret_counts = (struct mg_stored_passwords){
         .users = reply.users,
         .argon2id = reply.argon2id,
         .bcrypt = reply.bcrypt,
@@ -149,7 +151,7 @@ audit_state(struct mg_observer *observer, struct mg_observed_log *ret_log)
     (void) observer;
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_audit_state reply;
-    TRY(mg_call_audit_state(&(struct mg_request_audit_state) {0}, &reply, &storage, CALL_MS));
+    TRY(mg_call_audit_state(&(struct mg_request_audit_state){0}, &reply, &storage, CALL_MS));
     struct mg_observed_log log = {
         .size = reply.size,
         .oldest = reply.oldest,
@@ -162,13 +164,17 @@ audit_state(struct mg_observer *observer, struct mg_observed_log *ret_log)
 }
 
 static struct mg_status
-audit_read(struct mg_observer *observer, const char *text, mg_instant since, unsigned limit, struct mg_buffer *lines)
+audit_read(struct mg_observer *observer, const char *text, mg_instant since, unsigned limit,
+           struct mg_buffer *lines)
 {
     (void) observer;
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_audit_read reply;
-    const struct mg_request_audit_read request = {
-        .all_tenants = true, .text = mg_view_text(text), .since = since, .oldest_first = true, .limit = limit};
+    const struct mg_request_audit_read request = {.all_tenants = true,
+                                                  .text = mg_view_text(text),
+                                                  .since = since,
+                                                  .oldest_first = true,
+                                                  .limit = limit};
     TRY(mg_call_audit_read(&request, &reply, &storage, CALL_MS));
     for (bool more = true;;) {
         struct mg_record_audit_entry entry;
@@ -186,7 +192,7 @@ audit_prove(struct mg_observer *observer, uint64_t index, struct mg_observed_pro
     (void) observer;
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_audit_proof reply;
-    TRY(mg_call_audit_proof(&(struct mg_request_audit_proof) {.index = index}, &reply, &storage, CALL_MS));
+    TRY(mg_call_audit_proof(&(struct mg_request_audit_proof){.index = index}, &reply, &storage, CALL_MS));
     mg_buffer_clear(&ret_proof->leaf);
     mg_buffer_clear(&ret_proof->proof);
     TRY(mg_buffer_add(&ret_proof->leaf, reply.leaf));

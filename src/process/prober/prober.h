@@ -26,18 +26,19 @@ struct mg_round_accounts {
         uint64_t tenant;
         enum mg_canary which;
         struct mg_canary_account account;
-    } *rows;
+    } * rows;
 };
 extern const struct mg_observer_ops mg_prober_ops;
 
 /* ---- databases.c: what the PostgreSQL instances are asked ---- */
 CHECKED struct mg_status mg_prober_instances(struct mg_observer *observer, struct mg_observed_instance *rows,
                                              size_t most, size_t *ret_count);
-CHECKED struct mg_status mg_prober_database_ask(struct mg_observer *observer, const char *instance, const char *sql,
-                                                struct mg_buffer *rows);
+CHECKED struct mg_status mg_prober_database_ask(struct mg_observer *observer, const char *instance,
+                                                const char *sql, struct mg_buffer *rows);
 CHECKED struct mg_status mg_prober_database_enter(struct mg_observer *observer,
-                                                  const struct mg_observed_instance *target, const char *source,
-                                                  const char *user, enum mg_entry *ret_entry);
+                                                  const struct mg_observed_instance *target,
+                                                  const char *source, const char *user,
+                                                  enum mg_entry *ret_entry);
 
 /* ---- ledger.c: the latest finding of each control ---- */
 struct mg_ledger_entry {
@@ -58,7 +59,7 @@ CHECKED struct mg_status mg_responsibility_publish(const char *runtime_directory
 
 /* ---- round.c ---- */
 /* Looks at the controls, a few at a time, and records what was found. One round at a time. */
-CHECKED struct mg_status mg_round_run(const struct mg_environment *environment, const enum mg_control *controls,
-                                      size_t count);
+CHECKED struct mg_status mg_round_run(const struct mg_environment *environment,
+                                      const enum mg_control *controls, size_t count);
 
 #endif

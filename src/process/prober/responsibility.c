@@ -14,7 +14,8 @@ words(struct mg_buffer *json, const char *name, struct mg_words text)
 }
 
 static CHECKED struct mg_status
-matrix_row(const char *id, struct mg_words what, enum mg_party accountable, bool first, struct mg_buffer *json)
+matrix_row(const char *id, struct mg_words what, enum mg_party accountable, bool first,
+           struct mg_buffer *json)
 {
     TRY(mg_buffer_format(json, "%s{\"id\":\"%s\",", first ? "\n" : ",\n", id));
     TRY(words(json, "what", what));
@@ -40,7 +41,7 @@ mg_responsibility_json(struct mg_buffer *json)
         TRY(matrix_row(row->id, row->statement, row->accountable, false, json));
     }
     for (size_t i = 0; i < mg_attestation_count; i++)
-        TRY(matrix_row(mg_attestation_rows[i].id, mg_attestation_rows[i].statement, mg_attestation_rows[i].accountable,
-                       false, json));
+        TRY(matrix_row(mg_attestation_rows[i].id, mg_attestation_rows[i].statement,
+                       mg_attestation_rows[i].accountable, false, json));
     return mg_buffer_add_text(json, "]}\n");
 }

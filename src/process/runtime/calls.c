@@ -1,7 +1,7 @@
 #include "base/log.h"
 #include "base/secret.h"
-#include "process/runtime/internal.h"
 #include "ports/packet.h"
+#include "process/runtime/internal.h"
 
 #include <errno.h>
 #include <time.h>
@@ -51,7 +51,8 @@ mg_call_answer_failed(struct mg_call *call, struct mg_status status)
     if (!mg_view_is_utf8(detail))
         detail = MG_VIEW_EMPTY;
     const struct mg_reply_failed reply = {.code = (uint64_t) status.code, .detail = detail};
-    if (mg_ok(mg_packet_begin(&packet, MG_REPLY_failed, call->id)) && mg_ok(mg_encode_reply_failed(&reply, &packet)))
+    if (mg_ok(mg_packet_begin(&packet, MG_REPLY_failed, call->id)) &&
+        mg_ok(mg_encode_reply_failed(&reply, &packet)))
         answer_send(call, &packet);
     call->answered = true;
 }
@@ -65,17 +66,17 @@ mg_call_fail(struct mg_call *call, struct mg_status status)
 
 #define MESSAGE(name, senders, receiver, maximum, fields)
 #define RECORD(name, fields)
-#define REPLY(name, maximum, fields)                                                            \
+#define REPLY(name, maximum, fields)                                                             \
     struct mg_status mg_answer_##name(struct mg_call *call, const struct mg_reply_##name *reply) \
-    {                                                                                           \
-        OWN_BUFFER(packet, MG_PACKET_HEADER + (maximum));                                       \
-        TRY(mg_packet_begin(&packet, MG_REPLY_##name, call->id));                               \
-        TRY(mg_encode_reply_##name(reply, &packet));                                            \
-        const bool kept = call->kept;                                                           \
-        answer_send(call, &packet);                                                             \
-        if (kept)                                                                               \
-            mg_call_free(call);                                                                 \
-        return OK;                                                                              \
+    {                                                                                            \
+        OWN_BUFFER(packet, MG_PACKET_HEADER + (maximum));                                        \
+        TRY(mg_packet_begin(&packet, MG_REPLY_##name, call->id));                                \
+        TRY(mg_encode_reply_##name(reply, &packet));                                             \
+        const bool kept = call->kept;                                                            \
+        answer_send(call, &packet);                                                              \
+        if (kept)                                                                                \
+            mg_call_free(call);                                                                  \
+        return OK;                                                                               \
     }
 #include "../../../catalogue/messages.def"
 #undef MESSAGE
@@ -131,8 +132,8 @@ id_write(struct mg_buffer *packet, uint64_t id)
 
 /* One attempt: UNAVAILABLE with *ret_unsent means that the peer never saw it. */
 static CHECKED struct mg_status
-call_once(enum mg_process receiver, struct mg_buffer *packet, struct pending *pending, const struct timespec *deadline,
-          int timeout_ms, bool *ret_unsent)
+call_once(enum mg_process receiver, struct mg_buffer *packet, struct pending *pending,
+          const struct timespec *deadline, int timeout_ms, bool *ret_unsent)
 {
     *ret_unsent = false;
     (void) pthread_mutex_lock(&mg_runtime.lock);
@@ -146,7 +147,8 @@ call_once(enum mg_process receiver, struct mg_buffer *packet, struct pending *pe
     const bool unsent = !mg_ok(status);
     (void) pthread_mutex_lock(&mg_runtime.lock);
     while (mg_ok(status) && !pending->done)
-        if (pthread_cond_timedwait(&mg_runtime.changed, &mg_runtime.lock, deadline) == ETIMEDOUT && !pending->done)
+        if (pthread_cond_timedwait(&mg_runtime.changed, &mg_runtime.lock, deadline) == ETIMEDOUT &&
+            !pending->done)
             status = fail_with(TIMEOUT, "%s did not answer in %d ms", mg_process_name(receiver), timeout_ms);
     call_unregister(pending);
     (void) pthread_mutex_unlock(&mg_runtime.lock);
@@ -161,8 +163,8 @@ call_once(enum mg_process receiver, struct mg_buffer *packet, struct pending *pe
 }
 
 static CHECKED struct mg_status
-call_peer(enum mg_process receiver, struct mg_buffer *packet, enum mg_kind expected, struct mg_buffer *storage,
-          int timeout_ms)
+call_peer(enum mg_process receiver, struct mg_buffer *packet, enum mg_kind expected,
+          struct mg_buffer *storage, int timeout_ms)
 {
     const struct timespec deadline = deadline_in(timeout_ms);
     struct pending pending = {.expected = expected, .storage = storage};
@@ -171,7 +173,8 @@ call_peer(enum mg_process receiver, struct mg_buffer *packet, enum mg_kind expec
     do {
         status = call_once(receiver, packet, &pending, &deadline, timeout_ms, &unsent);
         if (unsent)
-            (void) nanosleep(&(struct timespec) {.tv_nsec = 2000000}, NULL); /* its end of file is about to be read */
+            (void) nanosleep(&(struct timespec){.tv_nsec = 2000000},
+                             NULL); /* its end of file is about to be read */
     } while (unsent);
     TRY(status);
     if (pending.kind != MG_REPLY_failed)
@@ -180,22 +183,23 @@ call_peer(enum mg_process receiver, struct mg_buffer *packet, enum mg_kind expec
     TRY(mg_decode_reply_failed(mg_buffer_view(storage), &failed));
     const enum mg_code code =
         failed.code > MG_OK && failed.code < MG_CODE_COUNT ? (enum mg_code) failed.code : MG_SYSTEM;
-    return mg_fail_with(code, MG_HERE, "%.*s", (int) failed.detail.length, (const char *) failed.detail.bytes);
+    return mg_fail_with(code, MG_HERE, "%.*s", (int) failed.detail.length,
+                        (const char *) failed.detail.bytes);
 }
 
 #define RECORD(name, fields)
 #define REPLY(name, maximum, fields)
-#define MESSAGE(name, senders, receiver, maximum, fields)                                              \
-    struct mg_status mg_call_##name(const struct mg_request_##name *request,                           \
-                                    struct mg_reply_##name *ret_reply, struct mg_buffer *storage,      \
-                                    int timeout_ms)                                                    \
-    {                                                                                                  \
-        OWN_BUFFER(packet, MG_PACKET_HEADER + (maximum));                                              \
-        mg_must(MG_##receiver < MG_PROCESS_COUNT);                                                     \
-        TRY(mg_packet_begin(&packet, MG_REQUEST_##name, 0));                                           \
-        TRY(mg_encode_request_##name(request, &packet));                                               \
+#define MESSAGE(name, senders, receiver, maximum, fields)                                               \
+    struct mg_status mg_call_##name(const struct mg_request_##name *request,                            \
+                                    struct mg_reply_##name *ret_reply, struct mg_buffer *storage,       \
+                                    int timeout_ms)                                                     \
+    {                                                                                                   \
+        OWN_BUFFER(packet, MG_PACKET_HEADER + (maximum));                                               \
+        mg_must(MG_##receiver < MG_PROCESS_COUNT);                                                      \
+        TRY(mg_packet_begin(&packet, MG_REQUEST_##name, 0));                                            \
+        TRY(mg_encode_request_##name(request, &packet));                                                \
         TRY(call_peer((enum mg_process) MG_##receiver, &packet, MG_REPLY_##name, storage, timeout_ms)); \
-        return mg_decode_reply_##name(mg_buffer_view(storage), ret_reply);                             \
+        return mg_decode_reply_##name(mg_buffer_view(storage), ret_reply);                              \
     }
 #include "../../../catalogue/messages.def"
 #undef MESSAGE

@@ -3,8 +3,8 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/secret.h"
-#include "process/runtime/internal.h"
 #include "ports/packet.h"
+#include "process/runtime/internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -77,7 +77,7 @@ connection_add(int fd, enum mg_process process, uid_t uid)
         (void) close(fd);
         return fail(OUT_OF_MEMORY);
     }
-    *connection = (struct connection) {.fd = fd, .process = process, .references = 1, .uid = uid};
+    *connection = (struct connection){.fd = fd, .process = process, .references = 1, .uid = uid};
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
     if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0 || epoll_ctl(self.epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
         (void) close(fd);
@@ -135,8 +135,8 @@ connection_close(struct connection *connection)
 static void
 connection_poisoned(struct connection *connection, const char *what, struct mg_status status)
 {
-    mg_log(MG_ERROR, "%s sent %s: %s; closing the connection and reporting it", mg_process_name(connection->process),
-           what, status.detail);
+    mg_log(MG_ERROR, "%s sent %s: %s; closing the connection and reporting it",
+           mg_process_name(connection->process), what, status.detail);
     if (connection->process != MG_CLI && connection->process != MG_WARDEN) {
         OWN_BUFFER(packet, 256);
         const struct mg_request_peer_poisoned report = {.peer = (uint64_t) connection->process};
@@ -297,7 +297,7 @@ MG_HANDLER(configure)
     TRY(mg_view_copy(request->directory, self.directory, sizeof self.directory));
     TRY(mg_view_copy(request->runtime_directory, self.runtime_directory, sizeof self.runtime_directory));
     TRY(options_take(request->options));
-    self.environment = (struct mg_environment) {
+    self.environment = (struct mg_environment){
         .directory = self.directory, .runtime_directory = self.runtime_directory, .options = self.options};
     if (self.description->prepare != NULL)
         TRY(self.description->prepare(&self.environment));
@@ -310,7 +310,7 @@ MG_HANDLER(configure)
 MG_HANDLER(ping)
 {
     (void) request;
-    return mg_answer_ping(call, &(struct mg_reply_ping) {0});
+    return mg_answer_ping(call, &(struct mg_reply_ping){0});
 }
 
 static const struct mg_handler_row own_rows[] = {MG_HANDLE(configure), MG_HANDLE(ping)};
@@ -421,7 +421,8 @@ connection_read(struct connection *connection)
             else {
                 if (packet.fd >= 0)
                     (void) close(packet.fd);
-                status = row->senders != 0 ? request_take(connection, &packet, row) : reply_take(connection, &packet);
+                status = row->senders != 0 ? request_take(connection, &packet, row)
+                                           : reply_take(connection, &packet);
             }
             mg_wipe(self.packet, packet.fields.length + MG_PACKET_HEADER);
         }

@@ -30,39 +30,49 @@ struct mg_handler_row {
     bool quick;
 };
 
-#define MG_HANDLER(name)                                                                         \
-    static CHECKED struct mg_status handle_##name(const struct mg_request_##name *request,       \
-                                                  struct mg_call *call);                         \
-    static CHECKED struct mg_status thunk_##name(struct mg_view fields, struct mg_call *call)    \
-    {                                                                                            \
-        struct mg_request_##name request;                                                        \
-        TRY(mg_decode_request_##name(fields, &request));                                         \
-        return handle_##name(&request, call);                                                    \
-    }                                                                                            \
+#define MG_HANDLER(name)                                                                      \
+    static CHECKED struct mg_status handle_##name(const struct mg_request_##name *request,    \
+                                                  struct mg_call *call);                      \
+    static CHECKED struct mg_status thunk_##name(struct mg_view fields, struct mg_call *call) \
+    {                                                                                         \
+        struct mg_request_##name request;                                                     \
+        TRY(mg_decode_request_##name(fields, &request));                                      \
+        return handle_##name(&request, call);                                                 \
+    }                                                                                         \
     static struct mg_status handle_##name(const struct mg_request_##name *request, struct mg_call *call)
-#define MG_HANDLE(name) {.kind = MG_REQUEST_##name, .handle = thunk_##name}
+#define MG_HANDLE(name)                                   \
+    {                                                     \
+        .kind = MG_REQUEST_##name, .handle = thunk_##name \
+    }
 /* For handlers spread over several files: MG_HANDLER_PUBLIC(name) in the .c defines the visible
  * thunk mg_thunk_<name>; the file with the table declares it with MG_HANDLER_DECLARE(name) and
  * lists MG_HANDLE_PUBLIC(name). */
-#define MG_HANDLER_DECLARE(name) struct mg_status mg_thunk_##name(struct mg_view fields, struct mg_call *call);
-#define MG_HANDLER_PUBLIC(name)                                                                  \
-    static CHECKED struct mg_status handle_##name(const struct mg_request_##name *request,       \
-                                                  struct mg_call *call);                         \
-    MG_HANDLER_DECLARE(name)                                                                     \
-    struct mg_status mg_thunk_##name(struct mg_view fields, struct mg_call *call)                \
-    {                                                                                            \
-        struct mg_request_##name request;                                                        \
-        TRY(mg_decode_request_##name(fields, &request));                                         \
-        return handle_##name(&request, call);                                                    \
-    }                                                                                            \
+#define MG_HANDLER_DECLARE(name) \
+    struct mg_status mg_thunk_##name(struct mg_view fields, struct mg_call *call);
+#define MG_HANDLER_PUBLIC(name)                                                            \
+    static CHECKED struct mg_status handle_##name(const struct mg_request_##name *request, \
+                                                  struct mg_call *call);                   \
+    MG_HANDLER_DECLARE(name)                                                               \
+    struct mg_status mg_thunk_##name(struct mg_view fields, struct mg_call *call)          \
+    {                                                                                      \
+        struct mg_request_##name request;                                                  \
+        TRY(mg_decode_request_##name(fields, &request));                                   \
+        return handle_##name(&request, call);                                              \
+    }                                                                                      \
     static struct mg_status handle_##name(const struct mg_request_##name *request, struct mg_call *call)
-#define MG_HANDLE_PUBLIC(name) {.kind = MG_REQUEST_##name, .handle = mg_thunk_##name}
-#define MG_HANDLE_QUICK(name) {.kind = MG_REQUEST_##name, .handle = mg_thunk_##name, .quick = true}
+#define MG_HANDLE_PUBLIC(name)                               \
+    {                                                        \
+        .kind = MG_REQUEST_##name, .handle = mg_thunk_##name \
+    }
+#define MG_HANDLE_QUICK(name)                                               \
+    {                                                                       \
+        .kind = MG_REQUEST_##name, .handle = mg_thunk_##name, .quick = true \
+    }
 
 /* Where the process runs; filled before `prepare`. */
 struct mg_environment {
-    const char *directory;         /* --dir */
-    const char *runtime_directory; /* tmpfs */
+    const char *directory;            /* --dir */
+    const char *runtime_directory;    /* tmpfs */
     const struct mg_options *options; /* only those this process reads are set */
 };
 const struct mg_environment *mg_environment(void);
@@ -71,7 +81,7 @@ struct mg_process_description {
     enum mg_process process;
     const struct mg_handler_row *handlers;
     size_t handler_count;
-    unsigned threads; /* handler threads, 1..64 */
+    unsigned threads;  /* handler threads, 1..64 */
     size_t queue_most; /* requests that may wait; 0 for 4096 */
     /* Before the sandbox closes: open what needs a path or a privilege. May be NULL. */
     struct mg_status (*prepare)(const struct mg_environment *environment);
@@ -114,10 +124,10 @@ void mg_call_fail(struct mg_call *call, struct mg_status status);
  * borrows `storage` (give it a maximum of MG_PACKET_MOST). A peer that is being restarted is waited
  * for within the timeout. The peer's failure comes back as the status it failed with.
  * Rows whose receiver is ANY have no caller here: only the warden sends them. */
-#define MESSAGE(name, senders, receiver, maximum, fields)                                          \
-    CHECKED struct mg_status mg_call_##name(const struct mg_request_##name *request,               \
-                                            struct mg_reply_##name *ret_reply,                     \
-                                            struct mg_buffer *storage, int timeout_ms);
+#define MESSAGE(name, senders, receiver, maximum, fields)                                                 \
+    CHECKED struct mg_status mg_call_##name(const struct mg_request_##name *request,                      \
+                                            struct mg_reply_##name *ret_reply, struct mg_buffer *storage, \
+                                            int timeout_ms);
 #define RECORD(name, fields)
 #define REPLY(name, maximum, fields)
 #include "../../../catalogue/messages.def"

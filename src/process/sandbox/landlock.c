@@ -35,8 +35,8 @@ enum { SCOPE_ABSTRACT_UNIX_SOCKET = 1 << 0, SCOPE_SIGNAL = 1 << 1 }; /* ABI 6 */
 #define LOOK_FILE FS_READ_FILE
 #define LOOK_DIRECTORY (FS_READ_FILE | FS_READ_DIR)
 #define WRITE_FILE (FS_READ_FILE | FS_WRITE_FILE | FS_TRUNCATE)
-#define WRITE_DIRECTORY                                                                                      \
-    (LOOK_DIRECTORY | FS_WRITE_FILE | FS_TRUNCATE | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR |           \
+#define WRITE_DIRECTORY                                                                            \
+    (LOOK_DIRECTORY | FS_WRITE_FILE | FS_TRUNCATE | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR | \
      FS_MAKE_REG | FS_MAKE_SOCK | FS_REFER)
 
 struct ruleset_attributes {

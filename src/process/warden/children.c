@@ -37,8 +37,8 @@ static struct child {
     bool exit_seen;
     uint64_t restarts;
     mg_instant started_at;
-    int64_t due_ms;                     /* monotonic; when WAITING or FLAPPING */
-    int64_t deaths[DEATHS_REMEMBERED];  /* monotonic, newest first, 0 none */
+    int64_t due_ms;                    /* monotonic; when WAITING or FLAPPING */
+    int64_t deaths[DEATHS_REMEMBERED]; /* monotonic, newest first, 0 none */
     bool seccomp;
     uint64_t landlock;
     /* Distinct addresses that tell the event loop which descriptor woke. */
@@ -64,8 +64,8 @@ is_ours(int process)
 /* ---- the child's side of fork ---- */
 
 __attribute__((noreturn)) static void
-child_exec(const struct warden *warden, enum mg_process process, int channel, int log_fd, uid_t uid, gid_t gid,
-           const gid_t *groups, size_t group_count)
+child_exec(const struct warden *warden, enum mg_process process, int channel, int log_fd, uid_t uid,
+           gid_t gid, const gid_t *groups, size_t group_count)
 {
     char program[MG_PATH];
     const int null_fd = open("/dev/null", O_RDWR);
@@ -74,19 +74,21 @@ child_exec(const struct warden *warden, enum mg_process process, int channel, in
     sigset_t none;
     (void) sigemptyset(&none);
     const struct rlimit no_core = {0, 0};
-    if (length <= 0 || length >= (int) sizeof program || null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(log_fd, 1) < 0 ||
-        dup2(log_fd, 2) < 0 || dup2(channel, CHANNEL_FD) < 0 || sigprocmask(SIG_SETMASK, &none, NULL) != 0 ||
-        syscall(SYS_close_range, CHANNEL_FD + 1, ~0U, 0) != 0 || setrlimit(RLIMIT_CORE, &no_core) != 0)
+    if (length <= 0 || length >= (int) sizeof program || null_fd < 0 || dup2(null_fd, 0) < 0 ||
+        dup2(log_fd, 1) < 0 || dup2(log_fd, 2) < 0 || dup2(channel, CHANNEL_FD) < 0 ||
+        sigprocmask(SIG_SETMASK, &none, NULL) != 0 || syscall(SYS_close_range, CHANNEL_FD + 1, ~0U, 0) != 0 ||
+        setrlimit(RLIMIT_CORE, &no_core) != 0)
         _exit(127);
     if (geteuid() == 0 && uid != 0) {
         /* The authority writes into a directory that nginx workers read through their group. */
-        if (setgroups(group_count, groups) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
+        if (setgroups(group_count, groups) != 0 || setresgid(gid, gid, gid) != 0 ||
+            setresuid(uid, uid, uid) != 0)
             _exit(127);
     }
     (void) umask(0027);
     char *arguments[] = {program, NULL};
-    char *environment[] = {(char *) (uintptr_t) "PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *) (uintptr_t) "LC_ALL=C.UTF-8",
-                           (char *) (uintptr_t) "TZ=UTC", NULL};
+    char *environment[] = {(char *) (uintptr_t) "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+                           (char *) (uintptr_t) "LC_ALL=C.UTF-8", (char *) (uintptr_t) "TZ=UTC", NULL};
     (void) execve(program, arguments, environment);
     (void) fprintf(stderr, "cannot run %s: %s\n", program, strerror(errno));
     _exit(127);
@@ -218,7 +220,7 @@ record_add(enum mg_event event, enum mg_process process, const char *reason)
         memmove(records, records + 1, (RECORDS_MOST - 1) * sizeof records[0]);
         record_count--;
     }
-    records[record_count] = (struct record) {.event = event, .process = process};
+    records[record_count] = (struct record){.event = event, .process = process};
     (void) snprintf(records[record_count].reason, sizeof records[0].reason, "%s", reason);
     record_count++;
     records_flush();
@@ -365,7 +367,8 @@ channel_read(const struct warden *warden, struct child *child)
         child->seccomp = configured.seccomp_active;
         child->landlock = configured.landlock_abi;
         mg_log(MG_INFO, "%s runs (pid %d, seccomp %s, landlock %llu)", mg_process_name(child->process),
-               (int) child->pid, configured.seccomp_active ? "on" : "off", (unsigned long long) configured.landlock_abi);
+               (int) child->pid, configured.seccomp_active ? "on" : "off",
+               (unsigned long long) configured.landlock_abi);
         record_add(MG_EVENT_process_start, child->process, child->restarts == 0 ? "" : "again");
     } else if (mg_ok(status) && packet.kind == MG_REQUEST_warden_status && child->process == MG_PROBER &&
                packet.fields.length == 0) {
@@ -374,10 +377,12 @@ channel_read(const struct warden *warden, struct child *child)
             mg_log_status(MG_WARNING, "status for the prober", sent);
     } else if (mg_ok(status) && packet.kind == MG_REQUEST_peer_poisoned &&
                mg_ok(mg_decode_request_peer_poisoned(packet.fields, &poisoned)) &&
-               poisoned.peer < MG_PROCESS_COUNT && is_ours((int) poisoned.peer) && children[poisoned.peer].pid > 0) {
+               poisoned.peer < MG_PROCESS_COUNT && is_ours((int) poisoned.peer) &&
+               children[poisoned.peer].pid > 0) {
         mg_log(MG_ERROR, "%s sent %s a message that is not its row; replacing it",
                mg_process_name((enum mg_process) poisoned.peer), mg_process_name(child->process));
-        record_add(MG_EVENT_message_poisoned, (enum mg_process) poisoned.peer, mg_process_name(child->process));
+        record_add(MG_EVENT_message_poisoned, (enum mg_process) poisoned.peer,
+                   mg_process_name(child->process));
         (void) kill(children[poisoned.peer].pid, SIGKILL);
     } else if (!mg_ok(status) || (packet.kind != MG_REPLY_failed && packet.kind != MG_REPLY_audit_append)) {
         mg_log(MG_ERROR, "%s sent the warden something else; replacing it", mg_process_name(child->process));
@@ -407,7 +412,7 @@ struct mg_status
 children_start(struct warden *warden)
 {
     for (int process = 0; process < MG_PROCESS_COUNT; process++)
-        children[process] = (struct child) {.process = (enum mg_process) process, .pid_fd = -1, .channel = -1};
+        children[process] = (struct child){.process = (enum mg_process) process, .pid_fd = -1, .channel = -1};
     record_add(MG_EVENT_system_start, MG_WARDEN, MG_VERSION);
     for (int process = 0; process < MG_PROCESS_COUNT; process++) {
         if (!is_ours(process))

@@ -52,7 +52,8 @@ warden_identity(enum mg_process process, uid_t *ret_uid, gid_t *ret_gid)
 struct mg_status
 warden_groups(enum mg_process process, gid_t groups[WARDEN_GROUPS], size_t *ret_count)
 {
-    static const uint32_t database = 1U << MG_AUTHORITY | 1U << MG_WORKER | 1U << MG_WATCH | 1U << MG_PROBER | 1U << MG_AUDIT;
+    static const uint32_t database =
+        1U << MG_AUTHORITY | 1U << MG_WORKER | 1U << MG_WATCH | 1U << MG_PROBER | 1U << MG_AUDIT;
     static const uint32_t applications = 1U << MG_WATCH;
     uid_t unused;
     size_t count = 0;
@@ -84,7 +85,8 @@ directory_put(const char *base, const char *relative, int owner, int group, mode
     char path[MG_PATH];
     uid_t uid, unused_uid;
     gid_t gid, unused_gid;
-    if (snprintf(path, sizeof path, "%s%s%s", base, relative[0] != '\0' ? "/" : "", relative) >= (int) sizeof path)
+    if (snprintf(path, sizeof path, "%s%s%s", base, relative[0] != '\0' ? "/" : "", relative) >=
+        (int) sizeof path)
         return fail_with(TOO_LARGE, "path %s/%s", base, relative);
     TRY(owner_find(owner, &uid, &unused_gid));
     TRY(owner_find(group, &unused_uid, &gid));
@@ -106,8 +108,8 @@ tmpfs_check(const char *run)
     if (statfs(run, &found) != 0)
         return fail_errno("runtime directory %s", run);
     if (found.f_type != TMPFS_MAGIC)
-        return fail_with(CONFIGURATION, "runtime directory %s is not on tmpfs; set runtime.directory to one that is",
-                         run);
+        return fail_with(CONFIGURATION,
+                         "runtime directory %s is not on tmpfs; set runtime.directory to one that is", run);
     return OK;
 }
 
@@ -141,7 +143,8 @@ warden_layout(const struct warden *warden)
 #define MG_ROOT OWNER_ROOT
 #define MG_DB OWNER_DB
 #define MG_GATE OWNER_GATE
-#define DIRECTORY(name, base, relative, owner, group, mode, what) {base, relative, MG_##owner, MG_##group, mode},
+#define DIRECTORY(name, base, relative, owner, group, mode, what) \
+    {base, relative, MG_##owner, MG_##group, mode},
 #include "../../../catalogue/paths.def"
 #undef DIRECTORY
 #undef MG_ROOT

@@ -84,7 +84,8 @@ loop_prepare(struct warden *warden)
     signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     warden->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = (void *) (uintptr_t) &signal_token};
-    if (signal_fd < 0 || warden->epoll_fd < 0 || epoll_ctl(warden->epoll_fd, EPOLL_CTL_ADD, signal_fd, &event) != 0)
+    if (signal_fd < 0 || warden->epoll_fd < 0 ||
+        epoll_ctl(warden->epoll_fd, EPOLL_CTL_ADD, signal_fd, &event) != 0)
         return fail_errno("epoll");
     return OK;
 }

@@ -22,7 +22,8 @@ CHECKED struct mg_status warden_identity(enum mg_process process, uid_t *ret_uid
 /* Supplementary groups: the databases' for who uses their sockets, the gate's for who looks at the
  * applications as nginx does. */
 #define WARDEN_GROUPS 2
-CHECKED struct mg_status warden_groups(enum mg_process process, gid_t groups[WARDEN_GROUPS], size_t *ret_count);
+CHECKED struct mg_status warden_groups(enum mg_process process, gid_t groups[WARDEN_GROUPS],
+                                       size_t *ret_count);
 CHECKED struct mg_status warden_layout(const struct warden *warden);
 /* After an orderly stop: keys, credentials and tables in clear on tmpfs must not outlive us. All of
  * it is made anew at the next start, as after a reboot. */
@@ -43,6 +44,7 @@ CHECKED struct mg_status children_describe(struct mg_buffer *list);
 /* control.c: RUN/warden.sock for `masugata status` and `down` */
 CHECKED struct mg_status control_open(struct warden *warden);
 bool control_event(struct warden *warden, const void *token);
-CHECKED struct mg_status warden_status_reply(const struct warden *warden, uint64_t call_id, struct mg_buffer *packet);
+CHECKED struct mg_status warden_status_reply(const struct warden *warden, uint64_t call_id,
+                                             struct mg_buffer *packet);
 
 #endif

@@ -13,14 +13,14 @@
 
 enum {
     TARGETS_MOST = 2000,
-    LOOKERS = 8,          /* so that a few that hang do not hold up the others */
-    LOOK_MS = 1000,       /* pause between two looks at one tenant */
-    SPEAK_EVERY = 10,     /* looks that also ask for a page; the others only connect */
-    LIST_MS = 2000,       /* pause between two lists of tenants */
+    LOOKERS = 8,      /* so that a few that hang do not hold up the others */
+    LOOK_MS = 1000,   /* pause between two looks at one tenant */
+    SPEAK_EVERY = 10, /* looks that also ask for a page; the others only connect */
+    LIST_MS = 2000,   /* pause between two lists of tenants */
     HTTP_MS = 2500,
     CALL_MS = 5000,
-    AWAY_AFTER = 2,       /* failed looks in a row; one good look ends it */
-    REMIND_MS = 30000,    /* said again, so that an authority that was restarted knows too */
+    AWAY_AFTER = 2,    /* failed looks in a row; one good look ends it */
+    REMIND_MS = 30000, /* said again, so that an authority that was restarted knows too */
 };
 
 struct part {
@@ -32,8 +32,8 @@ struct target {
     uint64_t tenant;
     char name[64], upstream[600];
     char database_host[512], database[64];
-    bool listed;   /* in the newest list */
-    bool looking;  /* a thread is at it */
+    bool listed;  /* in the newest list */
+    bool looking; /* a thread is at it */
     struct part part[2];
     unsigned looks;
     char reason[256];
@@ -117,7 +117,7 @@ instances_read(void)
 {
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_instances_list reply;
-    TRY(mg_call_instances_list(&(struct mg_request_instances_list) {0}, &reply, &storage, CALL_MS));
+    TRY(mg_call_instances_list(&(struct mg_request_instances_list){0}, &reply, &storage, CALL_MS));
     struct mg_status status = OK;
     (void) pthread_mutex_lock(&targets.lock);
     while (mg_ok(status)) {
@@ -200,7 +200,10 @@ target_tell(struct target *target)
     OWN_BUFFER(storage, 4096);
     struct mg_reply_tenant_health reply;
     const struct mg_request_tenant_health request = {
-        .tenant = target->tenant, .upstream = upstream, .database = database, .reason = mg_view_text(target->reason),
+        .tenant = target->tenant,
+        .upstream = upstream,
+        .database = database,
+        .reason = mg_view_text(target->reason),
     };
     const struct mg_status status = mg_call_tenant_health(&request, &reply, &storage, CALL_MS);
     if (!mg_ok(status)) {
@@ -208,8 +211,9 @@ target_tell(struct target *target)
         return;
     }
     if (changed)
-        mg_log(upstream && database ? MG_INFO : MG_WARNING, "tenant %s: application %s, database %s %s", target->name,
-               upstream ? "answers" : "is away", database ? "answers" : "is away", target->reason);
+        mg_log(upstream && database ? MG_INFO : MG_WARNING, "tenant %s: application %s, database %s %s",
+               target->name, upstream ? "answers" : "is away", database ? "answers" : "is away",
+               target->reason);
     target->told_upstream = upstream;
     target->told_database = database;
     target->told_ms = now_ms;
@@ -289,6 +293,7 @@ start(const struct mg_environment *environment)
 int
 main(int argc, char **argv)
 {
-    static const struct mg_process_description description = {.process = MG_WATCH, .threads = 1, .start = start};
+    static const struct mg_process_description description = {
+        .process = MG_WATCH, .threads = 1, .start = start};
     return mg_process_main(argc, argv, &description);
 }

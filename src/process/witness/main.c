@@ -1,5 +1,5 @@
-/* witness: another uid than audit's looks at the published log every few seconds and cosigns what continues what
- * it cosigned before. It talks to nobody. A customer runs the same with `masugata audit witness`. */
+/* witness: another uid than audit's looks at the published log every few seconds and cosigns what continues
+ * what it cosigned before. It talks to nobody. A customer runs the same with `masugata audit witness`. */
 #include "base/io.h"
 #include "base/log.h"
 #include "ports/witness.h"
@@ -51,6 +51,7 @@ tick(mg_instant now)
 int
 main(int argc, char **argv)
 {
-    static const struct mg_process_description description = {.process = MG_WITNESS, .threads = 1, .tick = tick};
+    static const struct mg_process_description description = {
+        .process = MG_WITNESS, .threads = 1, .tick = tick};
     return mg_process_main(argc, argv, &description);
 }

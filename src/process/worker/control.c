@@ -69,7 +69,8 @@ control_ensure(void)
 {
     if (url_given()) {
         OWN(database) database = NULL;
-        const struct mg_database_address address = {.url = mg_environment()->options->database_url, .statement_ms = 60000};
+        const struct mg_database_address address = {.url = mg_environment()->options->database_url,
+                                                    .statement_ms = 60000};
         TRY(mg_database_open(&address, &database));
         return migrate(database);
     }
@@ -104,7 +105,8 @@ MG_HANDLER_PUBLIC(control_database)
 {
     (void) request;
     if (url_given()) {
-        const struct mg_reply_control_database there = {.url = mg_view_text(mg_environment()->options->database_url)};
+        const struct mg_reply_control_database there = {
+            .url = mg_view_text(mg_environment()->options->database_url)};
         return mg_answer_control_database(call, &there);
     }
     const char *role = role_of(mg_call_sender(call));

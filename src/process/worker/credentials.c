@@ -23,9 +23,13 @@ credentials_publish(const struct record *record, const char *role, const char *p
     mg_instant_text(until, until_text);
     TRY(mg_buffer_add_text(&json, "{\"host\":"));
     TRY(mg_buffer_add_json_string(&json, mg_view_text(record->app_socket)));
-    TRY(mg_buffer_format(&json, ",\"port\":5432,\"dbname\":\"" OWNER_DATABASE "\",\"user\":\"%s\",\"password\":\"%s\","
-                                "\"valid_until\":\"%s\"}\n", role, password, until_text));
-    const struct mg_request_credentials_publish request = {.tenant = record->tenant, .json = mg_buffer_view(&json)};
+    TRY(mg_buffer_format(&json,
+                         ",\"port\":5432,\"dbname\":\"" OWNER_DATABASE
+                         "\",\"user\":\"%s\",\"password\":\"%s\","
+                         "\"valid_until\":\"%s\"}\n",
+                         role, password, until_text));
+    const struct mg_request_credentials_publish request = {.tenant = record->tenant,
+                                                           .json = mg_buffer_view(&json)};
     return mg_call_credentials_publish(&request, &reply, &storage, LAUNCHER_MS);
 }
 
@@ -169,7 +173,8 @@ MG_HANDLER_PUBLIC(tenant_credentials_rotate)
     const mg_instant rotated_at = record->rotated_at;
     (void) pthread_mutex_unlock(&record->lock);
     TRY(status);
-    return mg_answer_tenant_credentials_rotate(call, &(struct mg_reply_tenant_credentials_rotate) {.rotated_at = rotated_at});
+    return mg_answer_tenant_credentials_rotate(
+        call, &(struct mg_reply_tenant_credentials_rotate){.rotated_at = rotated_at});
 }
 
 static struct mg_status

@@ -9,15 +9,17 @@ enum { KEYS_MS = 15000, LAUNCHER_MS = 150000, AUDIT_MS = 15000 };
 /* Who may log in where; the superuser is always there. pg_hba.conf gets a line for each. */
 static const struct {
     const char *role, *database;
-} tenant_roles[] = {
-    {"app_a", OWNER_DATABASE},
-    {"app_b", OWNER_DATABASE},
-    {"masugata_probe", OWNER_DATABASE},
-}, control_roles[] = {
-    {"masugata_authority", CONTROL_DATABASE},
-    {"masugata_audit", CONTROL_DATABASE},
-    {"masugata_watch", CONTROL_DATABASE},
-    {"masugata_prober", CONTROL_DATABASE},
+} tenant_roles[] =
+    {
+        {"app_a", OWNER_DATABASE},
+        {"app_b", OWNER_DATABASE},
+        {"masugata_probe", OWNER_DATABASE},
+},
+  control_roles[] = {
+      {"masugata_authority", CONTROL_DATABASE},
+      {"masugata_audit", CONTROL_DATABASE},
+      {"masugata_watch", CONTROL_DATABASE},
+      {"masugata_prober", CONTROL_DATABASE},
 };
 
 struct mg_status
@@ -159,7 +161,8 @@ identifier_read(struct record *record)
     OWN(rows) rows = NULL;
     TRY(instance_open(record, "postgres", &database));
     TRY(mg_query(database, &rows, "SELECT system_identifier::text FROM pg_control_system()"));
-    return mg_view_copy(mg_rows_text(rows, 0, 0), record->system_identifier, sizeof record->system_identifier);
+    return mg_view_copy(mg_rows_text(rows, 0, 0), record->system_identifier,
+                        sizeof record->system_identifier);
 }
 
 /* Control: TENANCY_04 */

@@ -56,8 +56,10 @@ int
 main(int argc, char **argv)
 {
     static const struct mg_handler_row handlers[] = {
-        MG_HANDLE_PUBLIC(control_database), MG_HANDLE_PUBLIC(tenant_provision),
-        MG_HANDLE_PUBLIC(tenant_credentials_rotate), MG_HANDLE_PUBLIC(instances_list),
+        MG_HANDLE_PUBLIC(control_database),
+        MG_HANDLE_PUBLIC(tenant_provision),
+        MG_HANDLE_PUBLIC(tenant_credentials_rotate),
+        MG_HANDLE_PUBLIC(instances_list),
         MG_HANDLE_PUBLIC(probe_access),
     };
     const struct mg_process_description description = {

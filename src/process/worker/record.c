@@ -99,9 +99,10 @@ record_save(const struct record *record)
     OWN_BUFFER(text, FILE_MOST);
     TRY(record_path(record->name, path));
     TRY(mg_base64(mg_buffer_view(&record->sealed_password), &sealed));
-    OWN_JSON json = json_pack("{s:i, s:I, s:s, s:s, s:I, s:I}", "version", 1, "tenant", (json_int_t) record->tenant,
-                              "superuser_sealed", mg_buffer_text(&sealed), "active", active, "rotated_at",
-                              (json_int_t) record->rotated_at, "retire_at", (json_int_t) record->retire_at);
+    OWN_JSON json =
+        json_pack("{s:i, s:I, s:s, s:s, s:I, s:I}", "version", 1, "tenant", (json_int_t) record->tenant,
+                  "superuser_sealed", mg_buffer_text(&sealed), "active", active, "rotated_at",
+                  (json_int_t) record->rotated_at, "retire_at", (json_int_t) record->retire_at);
     if (json == NULL)
         return fail(OUT_OF_MEMORY);
     char *dumped = json_dumps(json, JSON_INDENT(1));
@@ -119,9 +120,9 @@ record_parse(const char *name, const struct mg_buffer *text)
     json_int_t version = 0, tenant = 0, rotated_at = 0, retire_at = 0;
     const char *sealed = NULL, *active = NULL;
     OWN_JSON json = json_loadb(mg_buffer_text(text), text->length, JSON_REJECT_DUPLICATES, NULL);
-    if (json == NULL || json_unpack(json, "{s:I, s:I, s:s, s:s, s:I, s:I!}", "version", &version, "tenant", &tenant,
-                                    "superuser_sealed", &sealed, "active", &active, "rotated_at", &rotated_at,
-                                    "retire_at", &retire_at) != 0)
+    if (json == NULL || json_unpack(json, "{s:I, s:I, s:s, s:s, s:I, s:I!}", "version", &version, "tenant",
+                                    &tenant, "superuser_sealed", &sealed, "active", &active, "rotated_at",
+                                    &rotated_at, "retire_at", &retire_at) != 0)
         return fail_with(MALFORMED, "%s/%s.json", table.directory, name);
     if (version > 1)
         return fail_with(NEWER_SCHEMA, "%s/%s.json", table.directory, name);

@@ -69,8 +69,8 @@ database_make(struct mg_database *database, const char *name, const char *owner)
 }
 
 static struct mg_status
-ensure(const struct record *record, const char *const *roles, size_t count, const char *owner, const char *name,
-       const char *owner_sql, const char *database_sql)
+ensure(const struct record *record, const char *const *roles, size_t count, const char *owner,
+       const char *name, const char *owner_sql, const char *database_sql)
 {
     OWN(database) outer = NULL;
     OWN(database) inner = NULL;
@@ -87,14 +87,15 @@ struct mg_status
 roles_ensure_tenant(const struct record *record)
 {
     static const char *const roles[] = {"app_owner", "app_a", "app_b", "masugata_probe"};
-    return ensure(record, roles, MG_COUNT(roles), "app_owner", OWNER_DATABASE, tenant_owner_sql, tenant_database_sql);
+    return ensure(record, roles, MG_COUNT(roles), "app_owner", OWNER_DATABASE, tenant_owner_sql,
+                  tenant_database_sql);
 }
 
 struct mg_status
 roles_ensure_control(const struct record *record)
 {
-    static const char *const roles[] = {"masugata_owner", "masugata_authority", "masugata_audit", "masugata_watch",
-                                        "masugata_prober"};
+    static const char *const roles[] = {"masugata_owner", "masugata_authority", "masugata_audit",
+                                        "masugata_watch", "masugata_prober"};
     return ensure(record, roles, MG_COUNT(roles), "masugata_owner", CONTROL_DATABASE, control_owner_sql,
                   control_database_sql);
 }
@@ -127,6 +128,7 @@ role_close(struct mg_database *database, const char *role)
     TRY(mg_sql_name(&sql, role));
     TRY(mg_buffer_add_text(&sql, " NOLOGIN PASSWORD NULL"));
     TRY(mg_database_script(database, mg_buffer_text(&sql)));
-    return mg_query(database, NULL, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1",
+    return mg_query(database, NULL,
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1",
                     MG_STRING(role));
 }

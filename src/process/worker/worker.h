@@ -48,7 +48,8 @@ CHECKED struct mg_status record_save(const struct record *record);
 /* Makes state, active and rotated_at visible to record_show. */
 void record_publish(struct record *record, enum record_state state);
 /* Calls `visit` for each, without a lock. */
-CHECKED struct mg_status records_visit(struct mg_status (*visit)(struct record *record, void *context), void *context);
+CHECKED struct mg_status records_visit(struct mg_status (*visit)(struct record *record, void *context),
+                                       void *context);
 CHECKED struct mg_status record_show(struct record *record, struct mg_buffer *list);
 
 /* ---- instance.c ---- */
@@ -62,7 +63,8 @@ CHECKED struct mg_status instance_ensure(struct record *record);
 CHECKED struct mg_status instance_open(const struct record *record, const char *database,
                                        struct mg_database **ret_database);
 /* Durable in the audit log when it returns OK. */
-CHECKED struct mg_status worker_record(enum mg_event event, uint64_t tenant, const char *target, const char *reason);
+CHECKED struct mg_status worker_record(enum mg_event event, uint64_t tenant, const char *target,
+                                       const char *reason);
 /* 256 random bits as text. */
 #define PASSWORD_TEXT 44
 void password_make(char password[PASSWORD_TEXT]);
