@@ -2,9 +2,11 @@
  *   manual masugata LANG               masugata(1): commands, exit codes, files
  *   manual command WORD LANG HELP      masugata-WORD(1) from the text of `masugata WORD --help`
  *   manual configuration LANG          masugata.conf(5) from catalogue/options.def
+ *   manual tenant-policy LANG          masugata-tenant-policy(5) from catalogue/tenant_options.def
  *   manual sample LANG                 the example configuration
  * The page goes to standard output. Run by the build. */
 #include "base/io.h"
+#include "domain/tenant_policy.h"
 #include "ports/configuration.h"
 #include "wire/options.h"
 
@@ -173,7 +175,7 @@ page_masugata(void)
     heading("SEE ALSO", "関連項目");
     for (size_t i = 0; i < MG_COUNT(commands); i++)
         (void) printf(".BR masugata\\-%s (1),\n", commands[i].word);
-    (void) puts(".BR masugata.conf (5)");
+    (void) puts(".BR masugata.conf (5),\n.BR masugata\\-tenant\\-policy (5)");
 }
 
 static void
@@ -245,6 +247,22 @@ option_readers(const struct mg_option_row *row)
 }
 
 static void
+option(const struct mg_option_row *row)
+{
+    tagged(row->keyword);
+    put_text(say(row->en, row->ja));
+    (void) printf("%s%s\n.br\n", row->secret ? say(" (secret)", " (秘密)") : "", say(".", "。"));
+    put_text(type_text(row));
+    if (row->type == MG_OPTION_CHOICE)
+        (void) printf(" %s", row->most);
+    else if (row->least[0] != '\0')
+        (void) printf(say(", from %s to %s", "、%s から %s まで"), row->least, row->most);
+    (void) fputs(say("; preset: ", "。既定値: "), stdout);
+    put_text(row->preset[0] != '\0' ? row->preset : say("empty", "空"));
+    (void) printf("%s\n", say(".", "。"));
+}
+
+static void
 page_configuration(void)
 {
     title("masugata.conf", 5, say("the configuration of a Masugata deployment", "Masugata の設定ファイル"));
@@ -260,22 +278,51 @@ page_configuration(void)
                  "・変更しません。"));
     heading("OPTIONS", "オプション");
     for (size_t i = 0; i < mg_option_count; i++) {
-        const struct mg_option_row *row = &mg_option_rows[i];
-        tagged(row->keyword);
-        put_text(say(row->en, row->ja));
-        (void) printf("%s%s\n.br\n", row->secret ? say(" (secret)", " (秘密)") : "", say(".", "。"));
-        put_text(type_text(row));
-        if (row->type == MG_OPTION_CHOICE)
-            (void) printf(" %s", row->most);
-        else if (row->least[0] != '\0')
-            (void) printf(say(", from %s to %s", "、%s から %s まで"), row->least, row->most);
-        (void) fputs(say("; preset: ", "。既定値: "), stdout);
-        put_text(row->preset[0] != '\0' ? row->preset : say("empty", "空"));
-        (void) printf("%s\n.br\n", say(".", "。"));
-        option_readers(row);
+        option(&mg_option_rows[i]);
+        (void) puts(".br");
+        option_readers(&mg_option_rows[i]);
     }
     heading("SEE ALSO", "関連項目");
     (void) puts(".BR masugata (1)");
+}
+
+static void
+page_tenant_policy(void)
+{
+    title("masugata-tenant-policy", 5, say("what a tenant has of its own", "テナント固有の設定"));
+    heading("DESCRIPTION", "説明");
+    put_line(
+        say("masugata tenant policy NAME prints this file, and with --file FILE replaces the whole of a "
+            "tenant's policy by it: one keyword = value a line, values with spaces in double quotes, # "
+            "before a comment. What is not written goes back to its preset. A wrong line is named with "
+            "its number and what is allowed, and nothing changes; a change is recorded with before and "
+            "after, and holds for the next request.",
+            "masugata tenant policy NAME はこの形式で表示し、--file FILE を付けるとテナントの設定全体を"
+            "置き換えます。1 行に 1 つ「キーワード = 値」を書き、空白を含む値は二重引用符で囲み、# 以降は"
+            "注釈です。書かれていないものは既定値に戻ります。誤った行は行番号と許可される値を示し、"
+            "何も変更しません。変更は前後の値とともに記録され、次の要求から有効です。"));
+    heading("KEYWORDS", "キーワード");
+    for (size_t i = 0; i < mg_tenant_option_count; i++)
+        option(&mg_tenant_option_rows[i]);
+    heading("ROUTES", "経路");
+    put_line(
+        say("route \"/path\" { keyword = value } holds for the path and everything below it, on every "
+            "application host of the tenant; route \"HOST/path\" on one of them. The longest path wins. "
+            "Rules that only restrict are compared without regard to case.",
+            "route \"/パス\" { キーワード = 値 } は、そのパスと配下に、テナントのすべてのアプリケーション"
+            "ホストで適用されます。route \"HOST/パス\" なら 1 つのホストだけです。最も長いパスが優先され、"
+            "制限だけの規則は大文字小文字を区別せずに比べます。"));
+    for (size_t i = 0; i < mg_route_option_count; i++)
+        option(&mg_route_option_rows[i]);
+    heading("EXAMPLE", "例");
+    (void) puts(".nf");
+    put_line("allow.use = \"198.51.100.0/24 2001:db8::/32\"");
+    put_line("session.idle = 15m");
+    put_line("route \"/admin\" { roles = administrator  fresh = 1h }");
+    put_line("route \"/hooks\" { webhook = yes  networks = \"203.0.113.0/24\" }");
+    (void) puts(".fi");
+    heading("SEE ALSO", "関連項目");
+    (void) puts(".BR masugata\\-tenant (1),\n.BR masugata.conf (5)");
 }
 
 int
@@ -289,13 +336,16 @@ main(int argc, char **argv)
         page_masugata();
     else if (argc == 3 && strcmp(argv[1], "configuration") == 0)
         page_configuration();
+    else if (argc == 3 && strcmp(argv[1], "tenant-policy") == 0)
+        page_tenant_policy();
     else if (argc == 5 && strcmp(argv[1], "command") == 0 && mg_ok(mg_file_read(argv[4], &help)))
         page_command(argv[2], mg_buffer_text(&help));
     else if (argc == 3 && strcmp(argv[1], "sample") == 0 && mg_ok(mg_configuration_sample(&sample)))
         (void) fputs(mg_buffer_text(&sample), stdout);
     else {
-        (void) fputs("usage: manual masugata|configuration|sample LANG, manual command WORD LANG HELP\n",
-                     stderr);
+        (void) fputs(
+            "usage: manual masugata|configuration|tenant-policy|sample LANG, manual command WORD LANG HELP\n",
+            stderr);
         return 2;
     }
     return 0;

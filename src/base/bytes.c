@@ -76,6 +76,16 @@ mg_view_is_utf8(struct mg_view view)
     return true;
 }
 
+struct mg_view
+mg_view_start(struct mg_view text, size_t most)
+{
+    if (text.length <= most)
+        return text;
+    while (most > 0 && (text.bytes[most] & 0xC0) == 0x80)
+        most--;
+    return mg_view_of(text.bytes, most);
+}
+
 struct mg_status
 mg_view_to_text(struct mg_view view, char **ret_text)
 {

@@ -49,6 +49,9 @@ bool mg_view_equal_constant_time(struct mg_view a, struct mg_view b);
 /* True if the bytes are well-formed UTF-8 (RFC 3629) without NUL. */
 bool mg_view_is_utf8(struct mg_view view);
 
+/* The start of a UTF-8 text, at most so many bytes and no half character. */
+struct mg_view mg_view_start(struct mg_view text, size_t most);
+
 /* A copy as malloc'ed, NUL-terminated text; MALFORMED if it holds a NUL. */
 CHECKED struct mg_status mg_view_to_text(struct mg_view view, char **ret_text);
 

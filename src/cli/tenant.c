@@ -1,10 +1,11 @@
 /* masugata tenant: what the operator does with tenants. */
 #include "cli/people.h"
+#include "cli/tenant_policy.h"
 
 #include <inttypes.h>
 #include <unistd.h>
 
-static const char *label, *hosts, *sign_in_host, *upstream;
+static const char *label, *hosts, *sign_in_host, *upstream, *file;
 static bool wait_for_it;
 
 static CHECKED struct mg_status
@@ -169,18 +170,25 @@ tenant_resume(const struct mg_cli *cli, struct mg_admin *admin)
     return suspend(cli, admin, false);
 }
 
+static CHECKED struct mg_status
+tenant_policy(const struct mg_cli *cli, struct mg_admin *admin)
+{
+    return mg_cli_tenant_policy(cli, admin, file);
+}
+
 int
 mg_cli_tenant(int argc, char **argv)
 {
     static const struct mg_cli_verb verbs[] = {
         {"add", tenant_add, 1, 1},         {"list", tenant_list, 0, 0},     {"show", tenant_show, 1, 1},
-        {"suspend", tenant_suspend, 1, 1}, {"resume", tenant_resume, 1, 1},
+        {"suspend", tenant_suspend, 1, 1}, {"resume", tenant_resume, 1, 1}, {"policy", tenant_policy, 1, 1},
     };
     static const struct mg_cli_option options[] = {
         {"--label", &label, NULL},
         {"--host", &hosts, NULL},
         {"--sign-in-host", &sign_in_host, NULL},
         {"--upstream", &upstream, NULL},
+        {"--file", &file, NULL},
         {"--wait", NULL, &wait_for_it},
         {NULL, NULL, NULL},
     };
@@ -191,21 +199,29 @@ mg_cli_tenant(int argc, char **argv)
             .options = options,
             .usage = "masugata tenant add NAME --upstream ADDRESS:PORT [--label TEXT] [--host \"HOST …\"]\n"
                      "                            [--sign-in-host HOST] [--wait]\n"
-                     "       masugata tenant list | show NAME | suspend NAME | resume NAME",
-            .en = "A tenant is a customer: hosts of its own, users of its own, a database of its own.\n"
-                  "  --label         the customer's name as people read it (default: NAME)\n"
-                  "  --host          where its application is reached (default: NAME.localhost)\n"
-                  "  --sign-in-host  the separate host of its sign-in pages (default: id.NAME.localhost)\n"
-                  "  --upstream      where its application listens, or unix:/PATH\n"
-                  "  --wait          until its database serves\n"
-                  "suspend ends every session of the tenant before the command returns.",
+                     "       masugata tenant list | show NAME | suspend NAME | resume NAME\n"
+                     "       masugata tenant policy NAME [--file FILE]",
+            .en =
+                "A tenant is a customer: hosts of its own, users of its own, a database of its own.\n"
+                "  --label         the customer's name as people read it (default: NAME)\n"
+                "  --host          where its application is reached (default: NAME.localhost)\n"
+                "  --sign-in-host  the separate host of its sign-in pages (default: id.NAME.localhost)\n"
+                "  --upstream      where its application listens, or unix:/PATH\n"
+                "  --wait          until its database serves\n"
+                "suspend ends every session of the tenant before the command returns.\n"
+                "policy prints what the tenant has of its own: networks, session limits, response\n"
+                "headers, rules for paths; with --file (or --file - for standard input) it replaces all of\n"
+                "it at once. A wrong line changes nothing. See masugata-tenant-policy(5).",
             .ja = "テナントは顧客 1 社です。ホスト、利用者、データベースをそれぞれ専用に持ちます。\n"
                   "  --label         画面に表示する顧客名 (既定: NAME)\n"
                   "  --host          アプリケーションのホスト (既定: NAME.localhost)\n"
                   "  --sign-in-host  サインイン画面専用のホスト (既定: id.NAME.localhost)\n"
                   "  --upstream      アプリケーションの待ち受け先。unix:/PATH も可\n"
                   "  --wait          データベースが使えるまで待つ\n"
-                  "suspend はコマンドが終わるまでに、そのテナントの全セッションを終了します。",
+                  "suspend はコマンドが終わるまでに、そのテナントの全セッションを終了します。\n"
+                  "policy はテナント固有の設定 (ネットワーク、セッションの上限、応答ヘッダー、パスごとの\n"
+                  "規則) を表示します。--file FILE (標準入力は -) を付けると全体を一度に置き換えます。\n"
+                  "誤った行があれば何も変更しません。masugata-tenant-policy(5) を参照。",
         },
         argc, argv);
 }

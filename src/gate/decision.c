@@ -96,9 +96,9 @@ judge_network(const struct mg_gate_request *request, const struct mg_gate_verdic
     const struct mg_gate_route *route = verdict->route;
     if (is_public_statement(request->path))
         return MG_REFUSAL_NONE;
-    const struct mg_network_set *list =
-        host->origin == MG_ORIGIN_SIGN_IN ? &host->tenant->sign_in : &host->tenant->use;
-    if (!mg_network_set_has(list, request->client))
+    if (!mg_network_set_has(&host->tenant->use, request->client))
+        return MG_REFUSAL_NETWORK;
+    if (host->origin == MG_ORIGIN_SIGN_IN && !mg_network_set_has(&host->tenant->sign_in, request->client))
         return MG_REFUSAL_NETWORK;
     if (route == NULL)
         return MG_REFUSAL_NONE;

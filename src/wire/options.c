@@ -47,9 +47,43 @@ is_text(const struct mg_option_row *row)
 }
 
 static void *
-field_of(const struct mg_options *options, const struct mg_option_row *row)
+field_of(const void *record, const struct mg_option_row *row)
 {
-    return (uint8_t *) (uintptr_t) options + row->offset;
+    return (uint8_t *) (uintptr_t) record + row->offset;
+}
+
+struct mg_status
+mg_option_record_begin(void *record, const struct mg_option_row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (is_text(&rows[i])) {
+            char *empty = calloc(1, 1);
+            if (empty == NULL)
+                return fail(OUT_OF_MEMORY);
+            *(char **) field_of(record, &rows[i]) = empty;
+        }
+    return OK;
+}
+
+struct mg_status
+mg_option_record_preset(void *record, const struct mg_option_row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        TRY(mg_option_record_set(record, &rows[i], mg_view_text(rows[i].preset)));
+    return OK;
+}
+
+void
+mg_option_record_wipe(void *record, const struct mg_option_row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (is_text(&rows[i])) {
+            char **text = field_of(record, &rows[i]);
+            if (*text != NULL)
+                explicit_bzero(*text, strlen(*text));
+            free(*text);
+            *text = NULL;
+        }
 }
 
 struct mg_status
@@ -58,13 +92,7 @@ mg_options_new(struct mg_options **ret_options)
     OWN(options) options = calloc(1, sizeof *options);
     if (options == NULL)
         return fail(OUT_OF_MEMORY);
-    for (size_t i = 0; i < mg_option_count; i++)
-        if (is_text(&mg_option_rows[i])) {
-            char *empty = calloc(1, 1);
-            if (empty == NULL)
-                return fail(OUT_OF_MEMORY);
-            *(char **) field_of(options, &mg_option_rows[i]) = empty;
-        }
+    TRY(mg_option_record_begin(options, mg_option_rows, mg_option_count));
     *ret_options = TAKE(options);
     return OK;
 }
@@ -74,13 +102,7 @@ mg_options_drop(struct mg_options **options)
 {
     if (*options == NULL)
         return;
-    for (size_t i = 0; i < mg_option_count; i++)
-        if (is_text(&mg_option_rows[i])) {
-            char **text = field_of(*options, &mg_option_rows[i]);
-            if (*text != NULL)
-                explicit_bzero(*text, strlen(*text));
-            free(*text);
-        }
+    mg_option_record_wipe(*options, mg_option_rows, mg_option_count);
     free(*options);
     *options = NULL;
 }
@@ -122,13 +144,13 @@ number_read(const struct mg_option_row *row, struct mg_view value, int64_t *ret_
 }
 
 static CHECKED struct mg_status
-number_set(struct mg_options *options, const struct mg_option_row *row, struct mg_view value)
+number_set(void *record, const struct mg_option_row *row, struct mg_view value)
 {
     int64_t number, least, most;
     const struct mg_status read = number_read(row, value, &number);
     if (!mg_ok(read))
         return fail_with(INVALID, "%s: \"%.*s\" is not allowed; give %s from %s to %s", row->keyword,
-                         (int) (value.length > 64 ? 64 : value.length), (const char *) value.bytes,
+                         (int) mg_view_start(value, 64).length, (const char *) value.bytes,
                          row->type == MG_OPTION_DURATION ? "a duration such as 15m" : "a whole number",
                          row->least, row->most);
     TRY(number_read(row, mg_view_text(row->least), &least));
@@ -136,12 +158,12 @@ number_set(struct mg_options *options, const struct mg_option_row *row, struct m
     if (number < least || number > most)
         return fail_with(INVALID, "%s: \"%.*s\" is out of range; allowed is %s to %s", row->keyword,
                          (int) value.length, (const char *) value.bytes, row->least, row->most);
-    *(int64_t *) field_of(options, row) = number;
+    *(int64_t *) field_of(record, row) = number;
     return OK;
 }
 
 struct mg_status
-mg_option_set(struct mg_options *options, const struct mg_option_row *row, struct mg_view value)
+mg_option_record_set(void *record, const struct mg_option_row *row, struct mg_view value)
 {
     if (value.length > 4096 || !mg_view_is_utf8(value))
         return fail_with(INVALID, "%s must be UTF-8 of at most 4096 bytes", row->keyword);
@@ -149,37 +171,40 @@ mg_option_set(struct mg_options *options, const struct mg_option_row *row, struc
         if (value.bytes[i] < 0x20 || value.bytes[i] == 0x7F)
             return fail_with(INVALID, "%s must not contain control characters", row->keyword);
     if (row->type == MG_OPTION_DURATION || row->type == MG_OPTION_NUMBER)
-        return number_set(options, row, value);
+        return number_set(record, row, value);
     if (row->type == MG_OPTION_FLAG) {
         if (!mg_view_is(value, "yes") && !mg_view_is(value, "no"))
             return fail_with(INVALID, "%s must be yes or no", row->keyword);
-        *(bool *) field_of(options, row) = mg_view_is(value, "yes");
+        *(bool *) field_of(record, row) = mg_view_is(value, "yes");
         return OK;
     }
     if (row->type == MG_OPTION_CHOICE && !is_choice(row->most, value))
         return fail_with(INVALID, "%s: \"%.*s\" is not one of %s", row->keyword,
-                         (int) (value.length > 64 ? 64 : value.length), (const char *) value.bytes,
-                         row->most);
+                         (int) mg_view_start(value, 64).length, (const char *) value.bytes, row->most);
     char *text = NULL;
     TRY(mg_view_to_text(value, &text));
-    char **field = field_of(options, row);
+    char **field = field_of(record, row);
     free(*field);
     *field = text;
     return OK;
 }
 
 struct mg_status
-mg_options_preset(struct mg_options *options)
+mg_option_set(struct mg_options *options, const struct mg_option_row *row, struct mg_view value)
 {
-    for (size_t i = 0; i < mg_option_count; i++)
-        TRY(mg_option_set(options, &mg_option_rows[i], mg_view_text(mg_option_rows[i].preset)));
-    return OK;
+    return mg_option_record_set(options, row, value);
 }
 
 struct mg_status
-mg_option_text(const struct mg_options *options, const struct mg_option_row *row, struct mg_buffer *text)
+mg_options_preset(struct mg_options *options)
 {
-    const void *field = field_of(options, row);
+    return mg_option_record_preset(options, mg_option_rows, mg_option_count);
+}
+
+struct mg_status
+mg_option_record_text(const void *record, const struct mg_option_row *row, struct mg_buffer *text)
+{
+    const void *field = field_of(record, row);
     char duration[MG_DURATION_TEXT];
     switch (row->type) {
     case MG_OPTION_DURATION:
@@ -192,4 +217,10 @@ mg_option_text(const struct mg_options *options, const struct mg_option_row *row
     default:
         return mg_buffer_add_text(text, *(const char *const *) field);
     }
+}
+
+struct mg_status
+mg_option_text(const struct mg_options *options, const struct mg_option_row *row, struct mg_buffer *text)
+{
+    return mg_option_record_text(options, row, text);
 }

@@ -59,6 +59,17 @@ CHECKED struct mg_status mg_options_preset(struct mg_options *options);
 CHECKED struct mg_status mg_option_text(const struct mg_options *options, const struct mg_option_row *row,
                                         struct mg_buffer *text);
 
+/* The same for any other table of option rows and the struct they describe (`record`). Texts of the
+ * struct are owned by it: begin makes them empty, wipe frees them. */
+CHECKED struct mg_status mg_option_record_begin(void *record, const struct mg_option_row *rows, size_t count);
+CHECKED struct mg_status mg_option_record_preset(void *record, const struct mg_option_row *rows,
+                                                 size_t count);
+void mg_option_record_wipe(void *record, const struct mg_option_row *rows, size_t count);
+CHECKED struct mg_status mg_option_record_set(void *record, const struct mg_option_row *row,
+                                              struct mg_view value);
+CHECKED struct mg_status mg_option_record_text(const void *record, const struct mg_option_row *row,
+                                               struct mg_buffer *text);
+
 /* The next word of a LIST; false at the end. Start with *cursor = the option's text. */
 bool mg_option_word(const char **cursor, struct mg_view *ret_word);
 

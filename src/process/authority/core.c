@@ -1,6 +1,7 @@
 #include "process/authority/core.h"
 
 #include "base/log.h"
+#include "domain/role.h"
 #include "process/authority/gate_side.h"
 #include "process/authority/identity.h"
 #include "process/authority/tenants.h"
@@ -32,23 +33,11 @@ mg_core_sessions(void)
 
 /* ---- roles ---- */
 
-static const char *const role_names[] = {"administrator", "approver", "auditor", "user", "operator"};
-
 uint32_t
 mg_core_role_bits(uint64_t tenant, struct mg_view roles)
 {
     (void) tenant; /* custom roles per tenant come with the role matrix */
-    uint32_t bits = 0;
-    OWN_TEXT text = NULL;
-    if (!mg_ok(mg_view_to_text(roles, &text)))
-        return 0;
-    const char *cursor = text;
-    struct mg_view word;
-    while (mg_option_word(&cursor, &word))
-        for (size_t i = 0; i < MG_COUNT(role_names); i++)
-            if (mg_view_is(word, role_names[i]))
-                bits |= 1U << i;
-    return bits;
+    return mg_role_bits(roles, NULL);
 }
 
 /* ---- who acts ---- */

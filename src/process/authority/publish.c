@@ -2,7 +2,6 @@
  * databases of new tenants. */
 #include "base/log.h"
 #include "process/authority/tenants_private.h"
-#include "wire/policy_snapshot.h"
 
 #include <openssl/sha.h>
 #include <pthread.h>
@@ -10,118 +9,41 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define NETWORKS_MOST 1000
 #define FOLLOW_RETRY_MS 1000
 
 /* ---- policy ---- */
 
-/* A LIST option of CIDRs as networks; the caller frees. */
-static CHECKED struct mg_status
-networks_read(const char *list, struct mg_network **ret_rows, size_t *ret_count)
-{
-    struct mg_network *rows = calloc(NETWORKS_MOST, sizeof *rows);
-    size_t count = 0;
-    struct mg_view word;
-    struct mg_status status = rows == NULL ? fail(OUT_OF_MEMORY) : OK;
-    while (mg_ok(status) && mg_option_word(&list, &word)) {
-        if (count == NETWORKS_MOST)
-            status = fail_with(TOO_LARGE, "more than %d networks", NETWORKS_MOST);
-        else
-            status = mg_network_parse(word, &rows[count++]);
-    }
-    if (!mg_ok(status)) {
-        free(rows);
-        return status;
-    }
-    *ret_rows = rows;
-    *ret_count = count;
-    return OK;
-}
-
-static int
-by_id(const void *one, const void *other)
-{
-    const struct mg_policy_tenant *a = one, *b = other;
-    return a->id < b->id ? -1 : a->id > b->id ? 1 : 0;
-}
-
-struct publication {
-    struct mg_network *operators, *proxies;
-    size_t operator_count, proxy_count;
-};
-
 static CHECKED struct mg_status
 policy_write(void *context, const struct mg_tenants_view *view)
 {
-    const struct publication *publication = context;
     const struct mg_environment *environment = mg_environment();
+    MG_CLEANUP(mg_policy_parts_drop) struct mg_policy_parts parts = {0};
+    struct mg_policy policy = {.outage_ms = environment->options->gate_outage};
     char directory[600];
     uint64_t generation = 0;
-    struct mg_policy_tenant *tenants = calloc(view->tenant_count + 1, sizeof *tenants);
-    struct mg_policy_host *hosts = calloc(view->host_count + 1, sizeof *hosts);
-    struct mg_status status = tenants == NULL || hosts == NULL ? fail(OUT_OF_MEMORY) : OK;
-    for (size_t i = 0; mg_ok(status) && i < view->tenant_count; i++) {
-        const struct mg_tenants_tenant *tenant = &view->tenants[i];
-        tenants[i] = (struct mg_policy_tenant){
-            .id = (uint32_t) tenant->core->number,
-            .name = tenant->core->name,
-            .state = tenant->core->open ? MG_TENANT_ACTIVE : MG_TENANT_SUSPENDED,
-            .maintenance = !tenant->well,
-            .retry_after_s = 30,
-            .idle_ms = tenant->core->limits.idle_ms,
-            .absolute_ms = tenant->core->limits.absolute_ms,
-        };
-    }
-    if (mg_ok(status)) /* here they are in the order of their names, in the snapshot of their numbers */
-        qsort(tenants, view->tenant_count, sizeof *tenants, by_id);
-    for (size_t i = 0; mg_ok(status) && i < view->host_count; i++) {
-        const struct mg_tenants_host *host = &view->hosts[i];
-        hosts[i] = (struct mg_policy_host){
-            .id = host->core.id,
-            .name = host->name,
-            .tenant_id = (uint32_t) host->core.tenant,
-            .origin = host->core.origin,
-            .upstream = host->upstream,
-            .audience = host->name,
-            .sign_in_origin = host->sign_in_origin,
-        };
-    }
+    (void) context;
+    TRY(mg_policy_parts_make(view, &parts));
+    TRY(mg_policy_parts_networks(&parts, environment->options->console_allow, &policy.operators));
+    TRY(mg_policy_parts_networks(&parts, environment->options->gate_trusted_proxies,
+                                 &policy.trusted_proxies));
+    policy.operators.restricted = policy.trusted_proxies.restricted = true;
+    policy.tenants = parts.tenants;
+    policy.tenant_count = view->tenant_count;
+    policy.hosts = parts.hosts;
+    policy.host_count = view->host_count;
+    policy.routes = parts.routes;
+    policy.route_count = parts.route_count;
     (void) snprintf(directory, sizeof directory, "%s/gate", environment->runtime_directory);
-    const struct mg_policy policy = {
-        .tenants = tenants,
-        .tenant_count = view->tenant_count,
-        .hosts = hosts,
-        .host_count = view->host_count,
-        .trusted_proxies = {.restricted = true,
-                            .rows = publication->proxies,
-                            .count = publication->proxy_count},
-        .operators = {.restricted = true,
-                      .rows = publication->operators,
-                      .count = publication->operator_count},
-        .outage_ms = environment->options->gate_outage,
-    };
-    if (mg_ok(status))
-        status = mg_policy_publish(directory, (gid_t) -1, mg_core_sessions(), &policy, &generation);
-    free(tenants);
-    free(hosts);
-    return status;
+    return mg_policy_publish(directory, (gid_t) -1, mg_core_sessions(), &policy, &generation);
 }
 
 struct mg_status
 mg_tenants_publish(void)
 {
     static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
-    const struct mg_options *options = mg_environment()->options;
-    struct publication publication = {0};
-    TRY(networks_read(options->console_allow, &publication.operators, &publication.operator_count));
-    struct mg_status status =
-        networks_read(options->gate_trusted_proxies, &publication.proxies, &publication.proxy_count);
     (void) pthread_mutex_lock(&one_at_a_time);
-    if (mg_ok(status))
-        status = mg_tenants_read(policy_write, &publication);
+    const struct mg_status status = mg_tenants_read(policy_write, NULL);
     (void) pthread_mutex_unlock(&one_at_a_time);
-    free(publication.operators);
-    free(publication.proxies);
     return status;
 }
 

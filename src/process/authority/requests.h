@@ -13,6 +13,8 @@
     X(tenant_parts)              \
     X(tenant_add)                \
     X(tenant_suspend)            \
+    X(tenant_policy)             \
+    X(tenant_policy_set)         \
     X(tenant_health)             \
     X(site)                      \
     X(key_set)                   \

@@ -13,6 +13,7 @@
 struct tenant {
     struct mg_core_tenant core;
     char *upstream, *hosts;
+    struct mg_tenant_policy *policy; /* NULL: what is stored is not valid */
     bool ready, suspended;
     bool upstream_well, database_well; /* as the watch last said */
     mg_instant created_at;
@@ -37,6 +38,7 @@ tenants_free(struct tenant *list, size_t count)
     for (size_t i = 0; i < count; i++) {
         free(list[i].upstream);
         free(list[i].hosts);
+        mg_tenant_policy_drop(&list[i].policy);
     }
     free(list);
 }
@@ -82,9 +84,6 @@ deployment_limits(void)
 static CHECKED struct mg_status
 tenant_read(const struct mg_rows *rows, size_t row, struct tenant *tenant)
 {
-    const struct mg_session_limits deployment = deployment_limits();
-    const struct mg_session_limits own = {.idle_ms = mg_rows_i64(rows, row, 7),
-                                          .absolute_ms = mg_rows_i64(rows, row, 8)};
     tenant->core.number = (uint64_t) mg_rows_i64(rows, row, 0);
     TRY(mg_view_copy(mg_rows_text(rows, row, 1), tenant->core.name, sizeof tenant->core.name));
     TRY(mg_view_copy(mg_rows_text(rows, row, 2), tenant->core.label, sizeof tenant->core.label));
@@ -94,14 +93,54 @@ tenant_read(const struct mg_rows *rows, size_t row, struct tenant *tenant)
     tenant->ready = !mg_rows_null(rows, row, 5);
     tenant->suspended = !mg_rows_null(rows, row, 6);
     tenant->core.open = tenant->ready && !tenant->suspended;
-    tenant->core.limits = mg_session_limits_of(&deployment, &own);
-    tenant->created_at = mg_rows_instant(rows, row, 9);
-    TRY(mg_view_to_text(mg_rows_text(rows, row, 10), &tenant->hosts));
+    tenant->core.limits = deployment_limits();
+    tenant->created_at = mg_rows_instant(rows, row, 7);
+    TRY(mg_view_to_text(mg_rows_text(rows, row, 8), &tenant->hosts));
     origin_text(tenant->core.sign_in_origin, sizeof tenant->core.sign_in_origin, tenant->core.sign_in_host);
     const struct tenant *before = tenant_find(tenant->core.number);
     tenant->upstream_well = before == NULL || before->upstream_well;
     tenant->database_well = before == NULL || before->database_well;
     return OK;
+}
+
+/* The settings of one tenant, rows *at and on. What a newer or an older version stored and this one does
+ * not understand closes the tenant: half a policy is none. */
+static CHECKED struct mg_status
+policy_read(const struct mg_rows *rows, size_t *at, struct tenant *tenant)
+{
+    const struct mg_session_limits deployment = deployment_limits();
+    OWN(tenant_policy) policy = NULL;
+    struct mg_status status = OK;
+    TRY(mg_tenant_policy_new(&policy));
+    for (; *at < mg_rows_count(rows) && (uint64_t) mg_rows_i64(rows, *at, 0) == tenant->core.number; ++*at)
+        if (mg_ok(status))
+            status = mg_tenant_policy_set(policy, mg_rows_text(rows, *at, 1), mg_rows_text(rows, *at, 2),
+                                          mg_rows_text(rows, *at, 3));
+    if (mg_ok(status))
+        status = mg_tenant_policy_judge(policy, tenant->hosts);
+    if (!mg_ok(status)) {
+        if (status.code != MG_INVALID)
+            return status;
+        mg_log(MG_ERROR, "tenant %s is closed until its policy is set anew: %s", tenant->core.name,
+               status.detail);
+        tenant->core.open = false;
+        return OK;
+    }
+    const struct mg_session_limits own = {.idle_ms = policy->settings.session_idle,
+                                          .absolute_ms = policy->settings.session_absolute};
+    tenant->core.limits = mg_session_limits_of(&deployment, &own);
+    tenant->policy = TAKE(policy);
+    return OK;
+}
+
+/* Both lists are in the order of the tenants' names. */
+static CHECKED struct mg_status
+policies_read(const struct mg_rows *rows, struct tenant *list, size_t count)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < count; i++)
+        TRY(policy_read(rows, &at, &list[i]));
+    return at == mg_rows_count(rows) ? OK : fail_with(INTEGRITY, "settings of a tenant that is not listed");
 }
 
 static CHECKED struct mg_status
@@ -135,15 +174,19 @@ mg_tenants_load(void)
     OWN(database) database = NULL;
     OWN(rows) tenant_rows = NULL;
     OWN(rows) host_rows = NULL;
+    OWN(rows) setting_rows = NULL;
     TRY(mg_core_database(&database));
     TRY(mg_query(database, &tenant_rows,
                  "SELECT t.number, t.name, t.label, t.sign_in_host, t.upstream, t.ready_at, t.suspended_at,"
-                 " t.session_idle_ms, t.session_absolute_ms, t.created_at,"
+                 " t.created_at,"
                  " coalesce((SELECT string_agg(h.host, ' ' ORDER BY h.id) FROM tenant_host h"
                  "           WHERE h.tenant = t.number AND h.origin = 1), '')"
                  " FROM tenant t ORDER BY t.name"));
     TRY(mg_query(database, &host_rows,
                  "SELECT host, id, tenant, origin, upstream FROM tenant_host ORDER BY host"));
+    TRY(mg_query(database, &setting_rows,
+                 "SELECT s.tenant, s.route, s.keyword, s.value FROM tenant_setting s"
+                 " JOIN tenant t ON t.number = s.tenant ORDER BY t.name, s.route, s.keyword"));
     const size_t new_tenant_count = mg_rows_count(tenant_rows), new_host_count = mg_rows_count(host_rows) + 1;
     struct tenant *new_tenants = calloc(new_tenant_count + 1, sizeof *new_tenants);
     struct host *new_hosts = calloc(new_host_count, sizeof *new_hosts);
@@ -151,6 +194,8 @@ mg_tenants_load(void)
     (void) pthread_rwlock_wrlock(&lock);
     for (size_t i = 0; mg_ok(status) && i < new_tenant_count; i++)
         status = tenant_read(tenant_rows, i, &new_tenants[i]);
+    if (mg_ok(status))
+        status = policies_read(setting_rows, new_tenants, new_tenant_count);
     for (size_t i = 0; mg_ok(status) && i + 1 < new_host_count; i++)
         status = host_read(host_rows, i, &new_hosts[i]);
     if (mg_ok(status)) {
@@ -276,6 +321,7 @@ mg_tenants_read(mg_tenants_reader read, void *context)
             .ready = tenants[i].ready,
             .suspended = tenants[i].suspended,
             .well = tenants[i].upstream_well && tenants[i].database_well,
+            .policy = tenants[i].policy,
         };
     for (size_t i = 0; mg_ok(status) && i < host_count; i++) {
         const struct tenant *tenant = tenant_find(hosts[i].core.tenant);

@@ -1,0 +1,12 @@
+/* The verb `policy` of masugata tenant (src/cli/tenant.c). */
+#ifndef MG_CLI_TENANT_POLICY_H
+#define MG_CLI_TENANT_POLICY_H
+
+#include "cli/cli.h"
+
+/* Prints the policy of the tenant that cli->argv[2] names, or replaces it by that of `file` ("-" is the
+ * standard input); NULL prints. */
+CHECKED struct mg_status mg_cli_tenant_policy(const struct mg_cli *cli, struct mg_admin *admin,
+                                              const char *file);
+
+#endif

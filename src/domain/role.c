@@ -1,0 +1,41 @@
+#include "domain/role.h"
+
+/* The order is that of the bits in sessions that are live now: new ones go to the end. */
+static const char *const names[] = {"administrator", "approver", "auditor", "user", "operator"};
+
+static uint32_t
+bit_of(struct mg_view word)
+{
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (mg_view_is(word, names[i]))
+            return 1U << i;
+    return 0;
+}
+
+uint32_t
+mg_role_bits(struct mg_view words, struct mg_view *ret_unknown)
+{
+    uint32_t bits = 0;
+    struct mg_view unknown = MG_VIEW_EMPTY;
+    for (size_t at = 0; at < words.length;) {
+        size_t end = at;
+        while (end < words.length && words.bytes[end] != ' ' && words.bytes[end] != ',' &&
+               words.bytes[end] != '\t')
+            end++;
+        const struct mg_view word = mg_view_of(words.bytes + at, end - at);
+        const uint32_t bit = bit_of(word);
+        if (word.length != 0 && bit == 0 && unknown.length == 0)
+            unknown = word;
+        bits |= bit;
+        at = end + 1;
+    }
+    if (ret_unknown != NULL)
+        *ret_unknown = unknown;
+    return bits;
+}
+
+const char *
+mg_role_names(void)
+{
+    return "administrator approver auditor user operator";
+}

@@ -1,0 +1,331 @@
+#include "domain/tenant_policy.h"
+
+#include "domain/host_name.h"
+#include "domain/role.h"
+#include "wire/network.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+
+enum check { NOTHING, NETWORKS, HEADER, COOKIES, ROLES, ORIGINS };
+
+#define OPTION_ROW(record, name, word, kind, value, low, high, english, japanese) \
+    {.keyword = (word),                                                           \
+     .type = MG_OPTION_##kind,                                                    \
+     .preset = (value),                                                           \
+     .least = (low),                                                              \
+     .most = (high),                                                              \
+     .en = (english),                                                             \
+     .ja = (japanese),                                                            \
+     .offset = offsetof(struct record, name)},
+
+const struct mg_option_row mg_tenant_option_rows[] = {
+#define TENANT_OPTION(name, word, kind, value, low, high, check, english, japanese) \
+    OPTION_ROW(mg_tenant_settings, name, word, kind, value, low, high, english, japanese)
+#include "../../catalogue/tenant_options.def"
+};
+const size_t mg_tenant_option_count = MG_COUNT(mg_tenant_option_rows);
+static const enum check tenant_checks[] = {
+#define TENANT_OPTION(name, word, kind, value, low, high, check, english, japanese) check,
+#include "../../catalogue/tenant_options.def"
+};
+
+const struct mg_option_row mg_route_option_rows[] = {
+#define ROUTE_OPTION(name, word, kind, value, low, high, check, english, japanese) \
+    OPTION_ROW(mg_route_settings, name, word, kind, value, low, high, english, japanese)
+#include "../../catalogue/tenant_options.def"
+};
+const size_t mg_route_option_count = MG_COUNT(mg_route_option_rows);
+static const enum check route_checks[] = {
+#define ROUTE_OPTION(name, word, kind, value, low, high, check, english, japanese) check,
+#include "../../catalogue/tenant_options.def"
+};
+
+/* ---- the record ---- */
+
+struct mg_status
+mg_tenant_policy_new(struct mg_tenant_policy **ret_policy)
+{
+    OWN(tenant_policy) policy = calloc(1, sizeof *policy);
+    if (policy == NULL)
+        return fail(OUT_OF_MEMORY);
+    TRY(mg_option_record_begin(&policy->settings, mg_tenant_option_rows, mg_tenant_option_count));
+    TRY(mg_option_record_preset(&policy->settings, mg_tenant_option_rows, mg_tenant_option_count));
+    *ret_policy = TAKE(policy);
+    return OK;
+}
+
+void
+mg_tenant_policy_drop(struct mg_tenant_policy **policy)
+{
+    if (*policy == NULL)
+        return;
+    for (size_t i = 0; i < (*policy)->route_count; i++) {
+        mg_option_record_wipe(&(*policy)->routes[i].settings, mg_route_option_rows, mg_route_option_count);
+        free((*policy)->routes[i].path);
+    }
+    free((*policy)->routes);
+    mg_option_record_wipe(&(*policy)->settings, mg_tenant_option_rows, mg_tenant_option_count);
+    free(*policy);
+    *policy = NULL;
+}
+
+/* ---- single values ---- */
+
+static CHECKED struct mg_status
+networks_check(const char *keyword, const char *list)
+{
+    struct mg_view word;
+    struct mg_network network;
+    for (size_t count = 0; mg_option_word(&list, &word); count++) {
+        if (!mg_ok(mg_network_parse(word, &network)))
+            return fail_with(INVALID, "%s: \"%.*s\" is not a network such as 192.0.2.0/24 or 2001:db8::/32",
+                             keyword, (int) mg_view_start(word, 64).length, (const char *) word.bytes);
+        if (count == MG_TENANT_NETWORKS_MOST)
+            return fail_with(INVALID, "%s: more than %d networks", keyword, MG_TENANT_NETWORKS_MOST);
+    }
+    return OK;
+}
+
+static CHECKED struct mg_status
+header_check(const char *keyword, const char *text)
+{
+    for (const char *at = text; *at != '\0'; at++)
+        if (*at < 0x20 || *at > 0x7E)
+            return fail_with(INVALID, "%s: a header's value is printable ASCII", keyword);
+    return OK;
+}
+
+/* RFC 6265 section 4.1.1: a cookie's name is a token (RFC 9110 section 5.6.2). */
+static CHECKED struct mg_status
+cookies_check(const char *keyword, const char *list)
+{
+    struct mg_view word;
+    while (mg_option_word(&list, &word))
+        for (size_t i = 0; i < word.length; i++)
+            if (isalnum(word.bytes[i]) == 0 && strchr("!#$%&'*+-.^_`|~", word.bytes[i]) == NULL)
+                return fail_with(INVALID, "%s: \"%.*s\" is not the name of a cookie", keyword,
+                                 (int) mg_view_start(word, 64).length, (const char *) word.bytes);
+    return OK;
+}
+
+static CHECKED struct mg_status
+roles_check(const char *keyword, const char *list)
+{
+    struct mg_view unknown;
+    (void) mg_role_bits(mg_view_text(list), &unknown);
+    if (unknown.length != 0)
+        return fail_with(INVALID, "%s: \"%.*s\" is not one of %s", keyword,
+                         (int) mg_view_start(unknown, 64).length, (const char *) unknown.bytes,
+                         mg_role_names());
+    return OK;
+}
+
+/* RFC 6454 section 6.2: scheme, host and port, nothing behind; in production only https has a meaning. */
+static CHECKED struct mg_status
+origins_check(const char *keyword, const char *list)
+{
+    struct mg_view word;
+    while (mg_option_word(&list, &word)) {
+        OWN_TEXT text = NULL;
+        TRY(mg_view_to_text(word, &text));
+        enum { host = sizeof "https://" - 1 };
+        const bool https = strncmp(text, "https://", host) == 0;
+        const size_t length = https ? strcspn(text + host, ":/?#") : 0;
+        const char *port = https && text[host + length] == ':' ? text + host + length + 1 : NULL;
+        const bool ends = https && (port == NULL ? text[host + length] == '\0'
+                                                 : *port != '\0' && port[strspn(port, "0123456789")] == '\0');
+        if (!ends || !mg_host_name_is_valid(mg_view_of(text + host, length)))
+            return fail_with(INVALID, "%s: \"%.64s\" is not an origin such as https://app.example", keyword,
+                             text);
+    }
+    return OK;
+}
+
+static CHECKED struct mg_status
+text_check(enum check check, const char *keyword, const char *text)
+{
+    switch (check) {
+    case NETWORKS:
+        return networks_check(keyword, text);
+    case HEADER:
+        return header_check(keyword, text);
+    case COOKIES:
+        return cookies_check(keyword, text);
+    case ROLES:
+        return roles_check(keyword, text);
+    case ORIGINS:
+        return origins_check(keyword, text);
+    default:
+        return OK;
+    }
+}
+
+/* Words with one space between, as the gate's snapshot has lists. */
+static CHECKED struct mg_status
+list_normalise(const char *list, struct mg_buffer *normal)
+{
+    struct mg_view word;
+    while (mg_option_word(&list, &word)) {
+        if (normal->length != 0)
+            TRY(mg_buffer_add_text(normal, " "));
+        TRY(mg_buffer_add(normal, word));
+    }
+    return OK;
+}
+
+static CHECKED struct mg_status
+value_set(void *record, const struct mg_option_row *rows, const enum check *checks, size_t count,
+          struct mg_view keyword, struct mg_view value)
+{
+    OWN_TEXT text = NULL;
+    OWN_BUFFER(normal, 8192);
+    for (size_t i = 0; i < count; i++) {
+        if (!mg_view_is(keyword, rows[i].keyword))
+            continue;
+        TRY(mg_view_to_text(value, &text));
+        if (checks[i] != NOTHING)
+            TRY(text_check(checks[i], rows[i].keyword, text));
+        if (rows[i].type != MG_OPTION_LIST)
+            return mg_option_record_set(record, &rows[i], value);
+        TRY(list_normalise(text, &normal));
+        return mg_option_record_set(record, &rows[i], mg_buffer_view(&normal));
+    }
+    return fail_with(INVALID, "\"%.*s\" is not a keyword of a %s", (int) mg_view_start(keyword, 64).length,
+                     (const char *) keyword.bytes,
+                     rows == mg_route_option_rows ? "route" : "tenant's policy");
+}
+
+/* ---- routes ---- */
+
+void
+mg_tenant_route_split(const char *path, struct mg_view *ret_host, struct mg_view *ret_prefix)
+{
+    const size_t host = strcspn(path, "/");
+    *ret_host = mg_view_of(path, host);
+    *ret_prefix = mg_view_text(path + host);
+}
+
+/* The gate compares with one canonical path: what can never be canonical would never match. */
+static bool
+prefix_is_canonical(struct mg_view prefix)
+{
+    if (prefix.length == 0 || prefix.length > 255 || prefix.bytes[0] != '/')
+        return false;
+    for (size_t i = 0; i < prefix.length; i++) {
+        const uint8_t c = prefix.bytes[i];
+        if (c <= 0x20 || c == 0x7F || strchr("\\?#%;", c) != NULL)
+            return false;
+        if (c == '/' && i + 1 < prefix.length &&
+            (prefix.bytes[i + 1] == '/' ||
+             (prefix.bytes[i + 1] == '.' &&
+              (i + 2 == prefix.length || prefix.bytes[i + 2] == '/' ||
+               (prefix.bytes[i + 2] == '.' && (i + 3 == prefix.length || prefix.bytes[i + 3] == '/'))))))
+            return false;
+    }
+    return true;
+}
+
+static CHECKED struct mg_status
+path_check(const char *path)
+{
+    struct mg_view host, prefix;
+    mg_tenant_route_split(path, &host, &prefix);
+    if (host.length != 0 && !mg_host_name_is_valid(host))
+        return fail_with(INVALID, "route \"%.128s\": \"%.*s\" is not a host name", path, (int) host.length,
+                         path);
+    if (!prefix_is_canonical(prefix))
+        return fail_with(INVALID,
+                         "route \"%.128s\": a path such as /admin, decoded, without empty or dot segments "
+                         "and without %% ; ? # \\",
+                         path);
+    return OK;
+}
+
+static CHECKED struct mg_status
+route_make(struct mg_tenant_policy *policy, const char *path, struct mg_tenant_route **ret_route)
+{
+    TRY(path_check(path));
+    if (policy->route_count == MG_TENANT_ROUTES_MOST)
+        return fail_with(INVALID, "more than %d routes", MG_TENANT_ROUTES_MOST);
+    struct mg_tenant_route *more =
+        reallocarray(policy->routes, policy->route_count + 1, sizeof *policy->routes);
+    if (more == NULL)
+        return fail(OUT_OF_MEMORY);
+    policy->routes = more;
+    struct mg_tenant_route *route = &more[policy->route_count];
+    *route = (struct mg_tenant_route){.path = strdup(path)};
+    if (route->path == NULL)
+        return fail(OUT_OF_MEMORY);
+    policy->route_count++; /* from here on the policy's drop frees it, also when it is half made */
+    TRY(mg_option_record_begin(&route->settings, mg_route_option_rows, mg_route_option_count));
+    TRY(mg_option_record_preset(&route->settings, mg_route_option_rows, mg_route_option_count));
+    *ret_route = route;
+    return OK;
+}
+
+struct mg_status
+mg_tenant_policy_set(struct mg_tenant_policy *policy, struct mg_view path, struct mg_view keyword,
+                     struct mg_view value)
+{
+    if (path.length == 0)
+        return value_set(&policy->settings, mg_tenant_option_rows, tenant_checks, mg_tenant_option_count,
+                         keyword, value);
+    struct mg_tenant_route *route = NULL;
+    for (size_t i = 0; i < policy->route_count && route == NULL; i++)
+        if (mg_view_is(path, policy->routes[i].path))
+            route = &policy->routes[i];
+    if (route == NULL) {
+        OWN_TEXT text = NULL;
+        TRY(mg_view_to_text(path, &text));
+        TRY(route_make(policy, text, &route));
+    }
+    const struct mg_status status = value_set(&route->settings, mg_route_option_rows, route_checks,
+                                              mg_route_option_count, keyword, value);
+    return mg_ok(status) || status.code != MG_INVALID
+               ? status
+               : fail_with(INVALID, "route \"%s\": %s", route->path, status.detail);
+}
+
+/* ---- the whole ---- */
+
+static bool
+is_among(struct mg_view host, const char *hosts)
+{
+    struct mg_view word;
+    while (mg_option_word(&hosts, &word)) {
+        const uint8_t *equals = memchr(word.bytes, '=', word.length);
+        if (equals != NULL)
+            word.length = (size_t) (equals - word.bytes);
+        if (mg_view_equal(host, word))
+            return true;
+    }
+    return false;
+}
+
+static CHECKED struct mg_status
+route_judge(const struct mg_tenant_route *route, const char *hosts)
+{
+    const struct mg_route_settings *settings = &route->settings;
+    struct mg_view host, prefix;
+    mg_tenant_route_split(route->path, &host, &prefix);
+    if (host.length != 0 && !is_among(host, hosts))
+        return fail_with(INVALID, "route \"%s\": %.*s is not a host of this tenant's application (%s)",
+                         route->path, (int) host.length, (const char *) host.bytes, hosts);
+    const bool open = settings->public || settings->bearer || settings->webhook;
+    const bool personal = settings->roles[0] != '\0' || settings->fresh != 0;
+    if (open && personal)
+        return fail_with(INVALID,
+                         "route \"%s\": roles and fresh need a session; public, bearer and webhook let "
+                         "requests pass without one",
+                         route->path);
+    return OK;
+}
+
+struct mg_status
+mg_tenant_policy_judge(const struct mg_tenant_policy *policy, const char *hosts)
+{
+    for (size_t i = 0; i < policy->route_count; i++)
+        TRY(route_judge(&policy->routes[i], hosts));
+    return OK;
+}

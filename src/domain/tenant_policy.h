@@ -1,0 +1,55 @@
+/* What a tenant has of its own: networks, session limits, headers, and rules for paths
+ * (catalogue/tenant_options.def). Values are checked one by one as they are set, and the whole by
+ * mg_tenant_policy_judge before it is kept. */
+#ifndef MG_DOMAIN_TENANT_POLICY_H
+#define MG_DOMAIN_TENANT_POLICY_H
+
+#include "wire/options.h"
+
+struct mg_tenant_settings {
+#define TENANT_OPTION(field, keyword, type, ...) MG_C_##type field;
+#include "../../catalogue/tenant_options.def"
+};
+
+struct mg_route_settings {
+#define ROUTE_OPTION(field, keyword, type, ...) MG_C_##type field;
+#include "../../catalogue/tenant_options.def"
+};
+
+extern const struct mg_option_row mg_tenant_option_rows[], mg_route_option_rows[];
+extern const size_t mg_tenant_option_count, mg_route_option_count;
+
+#define MG_TENANT_ROUTES_MOST 200
+#define MG_TENANT_NETWORKS_MOST 256 /* in one list */
+
+/* `path` is the title of a rule as people write it: "/admin", or "acme.example/admin" for one host. */
+struct mg_tenant_route {
+    char *path;
+    struct mg_route_settings settings;
+};
+
+/* Owns everything in it. */
+struct mg_tenant_policy {
+    struct mg_tenant_settings settings;
+    struct mg_tenant_route *routes; /* in the order they were made */
+    size_t route_count;
+};
+
+/* All presets, no routes. */
+CHECKED struct mg_status mg_tenant_policy_new(struct mg_tenant_policy **ret_policy);
+void mg_tenant_policy_drop(struct mg_tenant_policy **policy);
+
+/* Sets one value; `path` is empty for the tenant itself, else the route, which is made if it is new.
+ * INVALID says which keyword, what is wrong and what is allowed; the policy may then hold an empty
+ * route and should be dropped. */
+CHECKED struct mg_status mg_tenant_policy_set(struct mg_tenant_policy *policy, struct mg_view path,
+                                              struct mg_view keyword, struct mg_view value);
+
+/* What single values cannot show: contradicting rules, a rule of a host that is not the tenant's.
+ * `hosts` are its application hosts, separated by spaces. INVALID with the reason. */
+CHECKED struct mg_status mg_tenant_policy_judge(const struct mg_tenant_policy *policy, const char *hosts);
+
+/* The parts of a route's title; the host is empty when the rule holds on every host. */
+void mg_tenant_route_split(const char *path, struct mg_view *ret_host, struct mg_view *ret_prefix);
+
+#endif
