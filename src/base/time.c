@@ -21,7 +21,9 @@ mg_now(void)
 int64_t
 mg_monotonic_ms(void)
 {
-    return clock_ms(CLOCK_BOOTTIME);
+    /* Not CLOCK_BOOTTIME: condition variables wait on CLOCK_MONOTONIC and nginx counts by it, and after a
+     * suspend the two are apart for ever. */
+    return clock_ms(CLOCK_MONOTONIC);
 }
 
 void

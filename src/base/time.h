@@ -8,7 +8,8 @@
 typedef int64_t mg_instant;
 
 mg_instant mg_now(void);       /* wall clock */
-int64_t mg_monotonic_ms(void); /* for waits and ages inside one process */
+/* CLOCK_MONOTONIC, which nobody sets: for every wait, and for ages between processes of one machine. */
+int64_t mg_monotonic_ms(void);
 
 /* RFC 3339 in UTC with milliseconds, e.g. 2026-11-22T05:19:00.000Z. */
 #define MG_INSTANT_TEXT 32

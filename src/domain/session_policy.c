@@ -44,7 +44,8 @@ mg_session_excess(const struct mg_session_limits *limits, uint32_t families)
 bool
 mg_code_accepts(const struct mg_code_facts *facts, mg_instant now)
 {
-    return now < facts->expires_at && facts->tenant == facts->asked_tenant && facts->asked_host.length != 0 &&
+    return now < facts->expires_at && facts->expires_at - now <= MG_CODE_LIFE_MS + MG_CODE_SLACK_MS &&
+           facts->tenant == facts->asked_tenant && facts->asked_host.length != 0 &&
            mg_view_equal(facts->host, facts->asked_host) && facts->binding.length == 32 &&
            mg_view_equal_constant_time(facts->binding, facts->asked_binding);
 }

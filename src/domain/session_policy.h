@@ -41,6 +41,9 @@ uint32_t mg_session_excess(const struct mg_session_limits *limits, uint32_t fami
 /* A code carries a sign-in to an app host: once, within its time, by the same browser (it knows the
  * nonce whose SHA-256 is `binding`), to the same host of the same tenant. */
 #define MG_CODE_LIFE_MS 60000
+/* A code that lives longer than it can have been given was made before the clock was set back: it is not
+ * accepted. Corrections up to this are forgiven. */
+#define MG_CODE_SLACK_MS 5000
 struct mg_code_facts {
     mg_instant expires_at;
     uint64_t tenant, asked_tenant;

@@ -80,18 +80,27 @@ text_parse(const char *path, const char *text, struct mg_options *options)
 }
 
 struct mg_status
+mg_configuration_parse(const char *name, struct mg_view text, struct mg_options **ret_options)
+{
+    OWN_BUFFER(copy, FILE_MOST);
+    /* The parser reads up to a zero byte: with one inside, the rest would be ignored in silence. */
+    if (!mg_view_is_utf8(text) || (text.length != 0 && memchr(text.bytes, 0, text.length) != NULL))
+        return fail_with(CONFIGURATION, "%s: not UTF-8 text", name);
+    OWN(options) options = NULL;
+    TRY(mg_buffer_add(&copy, text));
+    TRY(mg_options_new(&options));
+    TRY(mg_options_preset(options));
+    TRY(text_parse(name, mg_buffer_text(&copy), options));
+    *ret_options = TAKE(options);
+    return OK;
+}
+
+struct mg_status
 mg_configuration_read(const char *path, struct mg_options **ret_options)
 {
     OWN_BUFFER(text, FILE_MOST);
     TRY(mg_file_read(path, &text));
-    if (!mg_view_is_utf8(mg_buffer_view(&text)))
-        return fail_with(CONFIGURATION, "%s: not UTF-8 text", path);
-    OWN(options) options = NULL;
-    TRY(mg_options_new(&options));
-    TRY(mg_options_preset(options));
-    TRY(text_parse(path, mg_buffer_text(&text), options));
-    *ret_options = TAKE(options);
-    return OK;
+    return mg_configuration_parse(path, mg_buffer_view(&text), ret_options);
 }
 
 struct mg_status

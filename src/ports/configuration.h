@@ -12,6 +12,10 @@
 /* Presets first, then the file; a missing file is NOT_FOUND. */
 CHECKED struct mg_status mg_configuration_read(const char *path, struct mg_options **ret_options);
 
+/* The same of a text; `name` stands for the file in what is said about a wrong line. */
+CHECKED struct mg_status mg_configuration_parse(const char *name, struct mg_view text,
+                                                struct mg_options **ret_options);
+
 /* The sample file: every option with its text in both languages, preset and range, commented out. */
 CHECKED struct mg_status mg_configuration_sample(struct mg_buffer *text);
 

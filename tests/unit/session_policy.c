@@ -102,6 +102,8 @@ a_code_is_for_one_browser_host_tenant_and_minute(void **state)
     assert_true(mg_code_accepts(&good, noon));
     assert_true(mg_code_accepts(&good, noon + 59999));
     assert_false(mg_code_accepts(&good, noon + 60000));
+    assert_true(mg_code_accepts(&good, noon - 2000));     /* the clock was corrected a little */
+    assert_false(mg_code_accepts(&good, noon - 3600000)); /* it was set back */
     struct mg_code_facts bad = good;
     bad.asked_tenant = 8;
     assert_false(mg_code_accepts(&bad, noon));

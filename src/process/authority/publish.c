@@ -50,7 +50,7 @@ mg_tenants_publish(void)
 /* ---- the follower ---- */
 
 static pthread_mutex_t follow_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t follow_asked = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t follow_asked; /* waits by the monotonic clock; made in mg_tenants_follow */
 static bool follow_due;
 
 static CHECKED struct mg_status
@@ -139,7 +139,7 @@ static void
 follow_wait(bool soon)
 {
     struct timespec until;
-    (void) clock_gettime(CLOCK_REALTIME, &until);
+    (void) clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += soon ? FOLLOW_RETRY_MS / 1000 : 5;
     (void) pthread_mutex_lock(&follow_lock);
     if (!follow_due)
@@ -170,6 +170,11 @@ struct mg_status
 mg_tenants_follow(void)
 {
     pthread_t thread;
+    pthread_condattr_t attributes;
+    (void) pthread_condattr_init(&attributes);
+    (void) pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void) pthread_cond_init(&follow_asked, &attributes);
+    (void) pthread_condattr_destroy(&attributes);
     if (pthread_create(&thread, NULL, follower, NULL) != 0)
         return fail_with(SYSTEM, "cannot start a thread");
     (void) pthread_detach(thread);

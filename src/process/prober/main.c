@@ -8,7 +8,7 @@
 
 enum { THREADS = 4, FINDINGS_A_PAGE = 16, SETTLE_MS = 5000 };
 
-static mg_instant first_round_at;
+static int64_t first_round_ms; /* monotonic */
 
 /* Ids separated by spaces; empty means all that are built. */
 static CHECKED struct mg_status
@@ -93,7 +93,8 @@ static CHECKED struct mg_status
 start(const struct mg_environment *environment)
 {
     mg_ledger_load(environment->directory);
-    first_round_at = mg_now() + SETTLE_MS; /* nginx and the instances start at the same time as we do */
+    first_round_ms =
+        mg_monotonic_ms() + SETTLE_MS; /* nginx and the instances start at the same time as we do */
     TRY(mg_responsibility_publish(environment->runtime_directory));
     return mg_trust_publish(environment->runtime_directory, mg_now());
 }
@@ -103,7 +104,7 @@ tick(mg_instant now)
 {
     enum mg_control due[MG_CONTROL_COUNT];
     size_t count = 0;
-    if (now < first_round_at)
+    if (mg_monotonic_ms() < first_round_ms)
         return;
     for (int i = 0; i < MG_CONTROL_COUNT; i++) {
         const enum mg_control control = (enum mg_control) i;

@@ -6,6 +6,7 @@
 
 #include "probes/observer.h"
 #include "probes/probe.h"
+#include "process/prober/ledger_text.h"
 #include "process/runtime/runtime.h"
 
 #include <pthread.h>
@@ -41,10 +42,6 @@ CHECKED struct mg_status mg_prober_database_enter(struct mg_observer *observer,
                                                   enum mg_entry *ret_entry);
 
 /* ---- ledger.c: the latest finding of each control ---- */
-struct mg_ledger_entry {
-    struct mg_finding finding; /* verdict UNKNOWN, at 0: never looked at */
-    mg_instant since;          /* when this verdict was first given */
-};
 /* Reads DIR/proof; a file that cannot be read counts as never looked at. */
 void mg_ledger_load(const char *directory);
 /* Has the finding recorded, then keeps it. One that could not be recorded is kept as UNKNOWN. */

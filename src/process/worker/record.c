@@ -1,9 +1,9 @@
 #include "base/io.h"
 #include "base/log.h"
+#include "process/worker/record_text.h"
 #include "process/worker/worker.h"
 
 #include <dirent.h>
-#include <jansson.h>
 #include <stdlib.h>
 
 enum { RECORDS_MOST = 2000, FILE_MOST = 65536 };
@@ -52,7 +52,7 @@ record_add(const char *name, uint64_t tenant, struct record **ret_record)
         return status;
     }
     record->tenant = tenant;
-    record->sealed_password = MG_BUFFER(4096);
+    record->sealed_password = MG_BUFFER(RECORD_SEALED_MOST);
     mg_must(pthread_mutex_init(&record->lock, NULL) == 0);
     table.list[table.count++] = record;
     *ret_record = record;
@@ -75,13 +75,6 @@ record_take(const char *name, uint64_t tenant, struct record **ret_record)
 
 /* ---- files ------------------------------------------------------------------------------------- */
 
-static void
-json_drop(json_t **json)
-{
-    json_decref(*json);
-}
-#define OWN_JSON MG_CLEANUP(json_drop) json_t *
-
 static struct mg_status
 record_path(const char *name, char path[MG_PATH])
 {
@@ -94,44 +87,30 @@ struct mg_status
 record_save(const struct record *record)
 {
     char path[MG_PATH];
-    const char active[2] = {record->active, '\0'};
-    OWN_BUFFER(sealed, 8192);
     OWN_BUFFER(text, FILE_MOST);
+    const struct record_text stored = {.tenant = record->tenant,
+                                       .active = record->active,
+                                       .rotated_at = record->rotated_at,
+                                       .retire_at = record->retire_at};
     TRY(record_path(record->name, path));
-    TRY(mg_base64(mg_buffer_view(&record->sealed_password), &sealed));
-    OWN_JSON json =
-        json_pack("{s:i, s:I, s:s, s:s, s:I, s:I}", "version", 1, "tenant", (json_int_t) record->tenant,
-                  "superuser_sealed", mg_buffer_text(&sealed), "active", active, "rotated_at",
-                  (json_int_t) record->rotated_at, "retire_at", (json_int_t) record->retire_at);
-    if (json == NULL)
-        return fail(OUT_OF_MEMORY);
-    char *dumped = json_dumps(json, JSON_INDENT(1));
-    if (dumped == NULL)
-        return fail(OUT_OF_MEMORY);
-    const struct mg_status status = mg_buffer_add_text(&text, dumped);
-    free(dumped);
-    TRY(status);
+    TRY(record_encode(&stored, mg_buffer_view(&record->sealed_password), &text));
     return mg_file_replace(path, mg_buffer_view(&text), 0600);
 }
 
 static struct mg_status
 record_parse(const char *name, const struct mg_buffer *text)
 {
-    json_int_t version = 0, tenant = 0, rotated_at = 0, retire_at = 0;
-    const char *sealed = NULL, *active = NULL;
-    OWN_JSON json = json_loadb(mg_buffer_text(text), text->length, JSON_REJECT_DUPLICATES, NULL);
-    if (json == NULL || json_unpack(json, "{s:I, s:I, s:s, s:s, s:I, s:I!}", "version", &version, "tenant",
-                                    &tenant, "superuser_sealed", &sealed, "active", &active, "rotated_at",
-                                    &rotated_at, "retire_at", &retire_at) != 0)
-        return fail_with(MALFORMED, "%s/%s.json", table.directory, name);
-    if (version > 1)
-        return fail_with(NEWER_SCHEMA, "%s/%s.json", table.directory, name);
+    struct record_text stored;
+    OWN_BUFFER(sealed, RECORD_SEALED_MOST);
+    const struct mg_status status = record_decode(mg_buffer_view(text), &stored, &sealed);
+    if (!mg_ok(status))
+        return mg_fail_with(status.code, MG_HERE, "%s/%s.json", table.directory, name);
     struct record *record = NULL;
-    TRY(record_take(name, (uint64_t) tenant, &record));
-    TRY(mg_base64_decode(mg_view_text(sealed), &record->sealed_password));
-    record->active = active[0];
-    record->rotated_at = rotated_at;
-    record->retire_at = retire_at;
+    TRY(record_take(name, stored.tenant, &record));
+    TRY(mg_buffer_add(&record->sealed_password, mg_buffer_view(&sealed)));
+    record->active = stored.active;
+    record->rotated_at = stored.rotated_at;
+    record->retire_at = stored.retire_at;
     record_publish(record, RECORD_PREPARING);
     return OK;
 }
