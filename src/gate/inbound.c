@@ -61,9 +61,9 @@ static const char *const stripped_names[] = {
     "x-authentik-*",
 };
 static const char *const stripped_plain_names[] = {
-    "forwarded", "true-client-ip", "cf-connecting-ip*", "cf-access-*", "client-ip", "fastly-client-ip",
-    "remote-*",  "proxy",          "ssl-client-*",      "tailscale-*", "oidc-*",    "auth-user*",
-    "http-*",    "from-user",      "via-proxy",
+    "forwarded", "true-client-ip", "cf-connecting-ip*", "cf-access-*",    "client-ip", "fastly-client-ip",
+    "remote-*",  "proxy",          "ssl-client-*",      "tailscale-*",    "oidc-*",    "auth-user*",
+    "http-*",    "from-user",      "via-proxy",         "http2-settings",
 };
 
 static bool
@@ -120,12 +120,32 @@ may_be_plain_name(const ngx_table_elt_t *header)
     }
 }
 
+static bool
+is_named(const ngx_table_elt_t *header, const char *lower_name, size_t length)
+{
+    return header->key.len == length && memcmp(header->lowcase_key, lower_name, length) == 0;
+}
+#define NAMED(header, text) is_named(header, text, sizeof(text) - 1)
+
+/* An app that changed to HTTP/2 in the clear ("h2c") or to anything else that we do not follow would take
+ * the requests after it from a stranger's hand, unjudged. A WebSocket carries no requests. */
+static bool
+is_other_protocol(const ngx_table_elt_t *header)
+{
+    static const char websocket[] = "websocket";
+    return NAMED(header, "upgrade") &&
+           (header->value.len != sizeof websocket - 1 ||
+            ngx_strncasecmp(header->value.data, (u_char *) (uintptr_t) websocket, sizeof websocket - 1) != 0);
+}
+
 /* True if the header must not reach the app or the portal.
  * Control: TENANCY_02 */
 static bool
 is_stripped(const ngx_table_elt_t *header)
 {
     const u_char first = header->lowcase_key[0];
+    if (first == 'u')
+        return is_other_protocol(header);
     if (first != 'x' && !may_be_plain_name(header))
         return false;
     GATE_COUNTED u_char name[NAME_MOST];
@@ -138,13 +158,6 @@ is_stripped(const ngx_table_elt_t *header)
         return is_listed(name, length, stripped_names, MG_COUNT(stripped_names));
     return is_listed(name, length, stripped_plain_names, MG_COUNT(stripped_plain_names));
 }
-
-static bool
-is_named(const ngx_table_elt_t *header, const char *lower_name, size_t length)
-{
-    return header->key.len == length && memcmp(header->lowcase_key, lower_name, length) == 0;
-}
-#define NAMED(header, text) is_named(header, text, sizeof(text) - 1)
 
 static void
 note(ngx_table_elt_t *header, gate_inbound_t *inbound)
@@ -168,7 +181,7 @@ note(ngx_table_elt_t *header, gate_inbound_t *inbound)
             inbound->accept = header;
         break;
     case 7:
-        if (NAMED(header, "upgrade"))
+        if (NAMED(header, "upgrade") && !is_other_protocol(header))
             inbound->upgrade = header;
         break;
     case 13:

@@ -242,7 +242,12 @@ add_proxy(const struct mg_nginx_configuration *c, struct mg_buffer *out)
         (void) snprintf(port, sizeof port, ":%u", (unsigned) c->https_port);
     TRY(mg_buffer_format(
         out,
-        "    map $http_upgrade $masugata_connection {\n"
+        /* WebSocket only: whatever else an app may change to (h2c) would carry requests past the gate. */
+        "    map $http_upgrade $masugata_upgrade {\n"
+        "        default '';\n"
+        "        '~*^websocket$' websocket;\n"
+        "    }\n"
+        "    map $masugata_upgrade $masugata_connection {\n"
         "        default upgrade;\n"
         "        '' '';\n"
         "    }\n"
@@ -258,7 +263,8 @@ add_proxy(const struct mg_nginx_configuration *c, struct mg_buffer *out)
         "    proxy_read_timeout %us;\n"
         "    proxy_hide_header X-Powered-By;\n"
         "    proxy_set_header Host $host%s;\n"
-        "    proxy_set_header Upgrade $http_upgrade;\n"
+        "    proxy_set_header Upgrade $masugata_upgrade;\n"
+        "    proxy_set_header HTTP2-Settings \"\";\n"
         "    proxy_set_header Connection $masugata_connection;\n"
         "    proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Charset;\n"
         "    upstream masugata_portal {\n"
