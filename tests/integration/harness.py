@@ -45,10 +45,12 @@ def wait_until(condition, seconds=30, every=0.05, what="condition"):
 class Deployment:
     """A state directory with everything running in it; stopped and removed at the end."""
 
-    def __init__(self, options=None, demo=False, keep=False):
+    def __init__(self, options=None, demo=False, keep=False, prepare=None):
+        """`prepare`: a shell script (given the directory as $DIR) run before `up` in a mount namespace of its
+        own, in which everything then runs; needs root."""
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="mg", dir=os.environ.get("TMPDIR", "/tmp")))
         self.https_port, self.http_port = free_port(), free_port()
-        self.keep, self.demo = keep, demo
+        self.keep, self.demo, self.prepare = keep, demo, prepare
         self.options = {"gate.https_port": self.https_port, "gate.http_port": self.http_port, "tls.profile": "aes256"}
         self.options.update(options or {})
 
@@ -77,16 +79,17 @@ class Deployment:
 
     def up(self):
         arguments = ["up", "--detach"] + (["--demo"] if self.demo else [])
-        self.output = self.masugata(*arguments, timeout=150).stdout
+        within = ["unshare", "-m", "--propagation", "private", "sh", "-ec", f'{self.prepare}\nexec "$@"', "sh"] if self.prepare else []
+        self.output = self.masugata(*arguments, timeout=150, within=within).stdout
 
     def stop(self):
         self.masugata("down", check=False, timeout=90)
 
     # ---- the program ----
 
-    def masugata(self, *arguments, check=True, timeout=90, input=None):
-        done = subprocess.run([PROGRAM, *arguments, "--dir", str(self.directory), "--lang", "en"], input=input,
-                              capture_output=True, text=True, timeout=timeout)
+    def masugata(self, *arguments, check=True, timeout=90, input=None, within=()):
+        done = subprocess.run([*within, PROGRAM, *arguments, "--dir", str(self.directory), "--lang", "en"], input=input,
+                              capture_output=True, text=True, timeout=timeout, env={**os.environ, "DIR": str(self.directory)})
         if check and done.returncode != 0:
             raise AssertionError(f"masugata {' '.join(arguments)}: code {done.returncode}\n{done.stdout}{done.stderr}\n"
                                  f"{self.logs()}")
@@ -111,6 +114,11 @@ class Deployment:
         """The tmpfs directory, as the warden's command line names none: found by its socket."""
         name = subprocess.run([PROGRAM, "status", "--paths", "--dir", str(self.directory)], capture_output=True, text=True)
         return pathlib.Path(json.loads(name.stdout)["run"])
+
+    def inside(self, path):
+        """A path as the processes of a prepared deployment see it."""
+        parent = next(row["pid"] for row in self.status().values() if row["pid"])
+        return pathlib.Path(f"/proc/{parent}/root{path}")
 
     def kill(self, process, number=signal.SIGKILL):
         os.kill(self.status()[process]["pid"], number)
@@ -152,6 +160,10 @@ class Deployment:
             return answer
         finally:
             connection.close()
+
+
+def can_change_mounts():
+    return os.getuid() == 0 and subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
 
 
 class _Pinned(http.client.HTTPSConnection):

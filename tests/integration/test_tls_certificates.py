@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from harness import free_port, wait_until
+from harness import can_change_mounts, free_port, wait_until
 from test_tls import HOST, SAMPLE, Edge, plain
 
 HOSTS = [HOST, f"id.{HOST}", "console.localhost"]
@@ -105,10 +105,6 @@ def test_the_ocsp_answer_is_stapled(authority, monkeypatch):
 
 
 # ---- ACME ----
-
-
-def can_change_mounts():
-    return os.getuid() == 0 and subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
 
 
 @pytest.mark.skipif(not (shutil.which("pebble") and shutil.which("uacme")), reason="pebble and uacme are not installed")
