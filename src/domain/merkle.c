@@ -180,6 +180,52 @@ mg_merkle_consistency(const struct mg_tree_source *source, uint64_t from, uint64
     return OK;
 }
 
+struct growth {
+    const struct mg_tree *old;
+    const struct mg_hash *added;
+    uint64_t count;
+};
+
+static void
+perfect_root(const struct mg_hash *hashes, unsigned level, struct mg_hash *ret_root)
+{
+    if (level == 0) {
+        *ret_root = hashes[0];
+        return;
+    }
+    struct mg_hash left, right;
+    perfect_root(hashes, level - 1, &left);
+    perfect_root(hashes + ((size_t) 1 << (level - 1)), level - 1, &right);
+    mg_merkle_node(&left, &right, ret_root);
+}
+
+/* A consistency proof has nodes of two kinds: peaks of the old tree, and what is new as a whole. */
+static struct mg_status
+growth_read(void *context, unsigned level, uint64_t index, struct mg_hash *ret_hash)
+{
+    const struct growth *growth = context;
+    const uint64_t begin = index << level, end = begin + ((uint64_t) 1 << level);
+    if (end <= growth->old->size) {
+        mg_must((growth->old->size >> level & 1) != 0 && growth->old->size >> level == index + 1);
+        *ret_hash = growth->old->peaks[level];
+        return OK;
+    }
+    mg_must(begin >= growth->old->size && end <= growth->old->size + growth->count);
+    perfect_root(growth->added + (begin - growth->old->size), level, ret_hash);
+    return OK;
+}
+
+struct mg_status
+mg_merkle_growth(const struct mg_tree *old, const struct mg_hash *added, uint64_t count,
+                 struct mg_proof *ret_proof)
+{
+    struct growth growth = {.old = old, .added = added, .count = count};
+    const struct mg_tree_source source = {.read = growth_read, .context = &growth};
+    if (count > MG_TREE_MOST || old->size > MG_TREE_MOST - count)
+        return fail_with(INVALID, "tree too large");
+    return mg_merkle_consistency(&source, old->size, old->size + count, ret_proof);
+}
+
 /* ---- verification ---- */
 
 bool

@@ -59,6 +59,9 @@ CHECKED struct mg_status mg_merkle_inclusion(const struct mg_tree_source *source
 /* PROOF(from, D[to]); empty for from 0 or from == to; INVALID unless from <= to. */
 CHECKED struct mg_status mg_merkle_consistency(const struct mg_tree_source *source, uint64_t from,
                                                uint64_t to, struct mg_proof *ret_proof);
+/* PROOF(old->size, old with `count` leaves added), out of nothing but the old tree and the hashes added. */
+CHECKED struct mg_status mg_merkle_growth(const struct mg_tree *old, const struct mg_hash *added,
+                                          uint64_t count, struct mg_proof *ret_proof);
 
 /* RFC 9162 sections 2.1.3.2 and 2.1.4.2; false for every proof that is not exactly right. */
 bool mg_merkle_included(const struct mg_hash *leaf_hash, uint64_t index, uint64_t size,

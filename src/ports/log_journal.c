@@ -316,32 +316,44 @@ write_durably(int fd, struct iovec *parts, int count, size_t offset)
     return OK;
 }
 
+void
+mg_journal_plan_drop(struct mg_journal_plan *plan)
+{
+    mg_buffer_drop(&plan->bytes);
+}
+
+static CHECKED struct mg_status
+segment_header(const struct mg_log_state *state, uint64_t generation, struct mg_buffer *bytes)
+{
+    const struct mg_view tail = mg_buffer_view(&state->bundle);
+    TRY(mg_buffer_reserve(bytes, HEADER_BYTES + tail.length));
+    memset(bytes->bytes, 0, HEADER_BYTES);
+    TRY(header_put(state, generation, bytes));
+    const struct mg_view area = mg_view_of(bytes->bytes, HEADER_BYTES - MG_HASH);
+    mg_must(bytes->length <= area.length);
+    TRY(header_checksum(area, tail, bytes->bytes + area.length));
+    bytes->length = HEADER_BYTES;
+    return mg_buffer_add(bytes, tail);
+}
+
 struct mg_status
-mg_journal_begin(struct mg_journal *journal, const struct mg_log_state *state)
+mg_journal_plan_segment(struct mg_journal *journal, const struct mg_log_state *state,
+                        struct mg_journal_plan *ret_plan)
 {
     const struct segment *newest = &journal->segments[journal->current];
     struct segment *next =
         &journal->segments[newest->generation == 0 ? journal->current : 1 - journal->current];
-    const struct mg_view tail = mg_buffer_view(&state->bundle);
-    if (tail.length > next->size - HEADER_BYTES)
+    const size_t length = HEADER_BYTES + state->bundle.length;
+    if (length > next->size)
         return fail_with(TOO_LARGE, "the open entry bundle does not fit a journal segment");
-    OWN_BUFFER(header, HEADER_BYTES);
-    TRY(mg_buffer_reserve(&header, HEADER_BYTES));
-    memset(header.bytes, 0, HEADER_BYTES);
+    OWN_BUFFER(bytes, length);
     const uint64_t generation = newest->generation + 1;
-    TRY(header_put(state, generation, &header));
-    const struct mg_view area = mg_view_of(header.bytes, HEADER_BYTES - MG_HASH);
-    mg_must(header.length <= area.length);
-    TRY(header_checksum(area, tail, header.bytes + HEADER_BYTES - MG_HASH));
-    struct iovec parts[] = {
-        {.iov_base = header.bytes, .iov_len = HEADER_BYTES},
-        {.iov_base = state->bundle.bytes, .iov_len = tail.length},
-    };
-    next->generation = 0;
-    TRY(write_durably(next->fd, parts, tail.length == 0 ? 1 : 2, 0));
+    TRY(segment_header(state, generation, &bytes));
     next->generation = generation;
     journal->current = (unsigned) (next - journal->segments);
-    journal->offset = HEADER_BYTES + tail.length;
+    journal->offset = length;
+    *ret_plan = (struct mg_journal_plan){.segment = journal->current, .bytes = bytes};
+    bytes = MG_BUFFER(0);
     return OK;
 }
 
@@ -352,20 +364,30 @@ mg_journal_has_room(const struct mg_journal *journal, size_t bundle_length)
 }
 
 struct mg_status
-mg_journal_append(struct mg_journal *journal, const struct mg_journal_batch *batch)
+mg_journal_plan_batch(struct mg_journal *journal, const struct mg_journal_batch *batch,
+                      struct mg_journal_plan *ret_plan)
 {
     mg_must(mg_journal_has_room(journal, batch->bundle.length));
-    OWN_BUFFER(header, BATCH_BYTES);
-    TRY(mg_put_u64(&header, BATCH_MAGIC));
-    TRY(mg_put_u64(&header, batch->size_before));
-    TRY(mg_put_u64(&header, batch->count));
-    TRY(mg_put_u64(&header, batch->bundle.length));
-    TRY(mg_buffer_add(&header, mg_view_of(batch->root_after.bytes, MG_HASH)));
-    struct iovec parts[] = {
-        {.iov_base = header.bytes, .iov_len = BATCH_BYTES},
-        {.iov_base = (void *) (uintptr_t) batch->bundle.bytes, .iov_len = batch->bundle.length},
-    };
-    TRY(write_durably(journal->segments[journal->current].fd, parts, 2, journal->offset));
+    OWN_BUFFER(head, BATCH_BYTES);
+    TRY(mg_put_u64(&head, BATCH_MAGIC));
+    TRY(mg_put_u64(&head, batch->size_before));
+    TRY(mg_put_u64(&head, batch->count));
+    TRY(mg_put_u64(&head, batch->bundle.length));
+    TRY(mg_buffer_add(&head, mg_view_of(batch->root_after.bytes, MG_HASH)));
+    *ret_plan = (struct mg_journal_plan){
+        .segment = journal->current, .offset = journal->offset, .bytes = head, .borrowed = batch->bundle};
+    head = MG_BUFFER(0);
     journal->offset += BATCH_BYTES + batch->bundle.length;
     return OK;
+}
+
+struct mg_status
+mg_journal_write(const struct mg_journal *journal, const struct mg_journal_plan *plan)
+{
+    struct iovec parts[] = {
+        {.iov_base = plan->bytes.bytes, .iov_len = plan->bytes.length},
+        {.iov_base = (void *) (uintptr_t) plan->borrowed.bytes, .iov_len = plan->borrowed.length},
+    };
+    return write_durably(journal->segments[plan->segment].fd, parts, plan->borrowed.length == 0 ? 1 : 2,
+                         plan->offset);
 }

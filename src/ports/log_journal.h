@@ -48,11 +48,26 @@ bool mg_journal_next(struct mg_view *rest, uint64_t size, struct mg_journal_batc
 /* Appending goes on behind the batches that were accepted, `left` bytes before the newest segment's end. */
 void mg_journal_resume(struct mg_journal *journal, size_t left);
 
-/* Starts the other segment with this state. Durable when it returns. */
-CHECKED struct mg_status mg_journal_begin(struct mg_journal *journal, const struct mg_log_state *state);
+/* Writing is planned by one thread and done, in the same order, by the same or another: the plan takes its
+ * place in a segment, the writing makes it durable. A plan owns what it has to write but for the batch's
+ * leaves, which must stay until it was written. */
+struct mg_journal_plan {
+    unsigned segment;
+    size_t offset;
+    struct mg_buffer bytes;  /* header, or head of a batch */
+    struct mg_view borrowed; /* what comes behind it */
+};
+void mg_journal_plan_drop(struct mg_journal_plan *plan);
+/* The other segment, beginning with this state; what is planned next goes behind it. */
+CHECKED struct mg_status mg_journal_plan_segment(struct mg_journal *journal, const struct mg_log_state *state,
+                                                 struct mg_journal_plan *ret_plan);
 bool mg_journal_has_room(const struct mg_journal *journal, size_t bundle_length);
-/* Durable when it returns. After an error nothing may be appended any more: what the disk holds is
+CHECKED struct mg_status mg_journal_plan_batch(struct mg_journal *journal,
+                                               const struct mg_journal_batch *batch,
+                                               struct mg_journal_plan *ret_plan);
+/* Durable when it returns. After an error nothing may be written any more: what the disk holds is
  * unknown until it is opened again. */
-CHECKED struct mg_status mg_journal_append(struct mg_journal *journal, const struct mg_journal_batch *batch);
+CHECKED struct mg_status mg_journal_write(const struct mg_journal *journal,
+                                          const struct mg_journal_plan *plan);
 
 #endif

@@ -1,12 +1,15 @@
 /* An append-only log on disk: journal for durability, tiles and checkpoint for everybody else.
  *
  *   mg_log_add() ... mg_log_add()    leaves join the tree in memory
- *   mg_log_commit()                  journal, fdatasync: from here on no crash loses them
- *   mg_log_publish(note)             tiles and the signed checkpoint: from here on others see them
+ *   mg_log_cut()                     takes off what was added since the last cut
+ *   mg_log_cut_commit(cut)           journal, fdatasync: from here on no crash loses them
+ *   mg_log_cut_publish(cut, note)    tiles and the signed checkpoint: from here on others see them
  *
- * A record may be acknowledged after the publish that covers it. Opening replays the journal, so a
- * log comes back with every committed leaf, whatever became of the published files.
- * For one thread; readers use ports/log_tiles.h on the published files. */
+ * Opening replays the journal, so a log comes back with every committed leaf, whatever became of the
+ * published files. Adding and cutting, committing, and publishing may each have a thread of their own, so
+ * that one group is encrypted while the disk takes the one before; cuts are committed and published in the
+ * order they were made in. For one thread there are mg_log_commit() and mg_log_publish().
+ * Readers use ports/log_tiles.h on the published files. */
 #ifndef MG_PORTS_LOG_STORE_H
 #define MG_PORTS_LOG_STORE_H
 
@@ -28,23 +31,50 @@ CHECKED struct mg_status mg_log_store_open(const char *directory, const struct m
 /* Drops what was not committed. */
 void mg_log_store_drop(struct mg_log_store **store);
 
-/* Leaves committed, and leaves that a published checkpoint covers (0 until the first publish). */
+/* Leaves cut (the adding thread's), and leaves that a published checkpoint covers (0 until the first
+ * publish; any thread's). */
 uint64_t mg_log_size(const struct mg_log_store *store);
 uint64_t mg_log_published(const struct mg_log_store *store);
 void mg_log_root(const struct mg_log_store *store, struct mg_hash *ret_root);
 const char *mg_log_directory(const struct mg_log_store *store); /* DIRECTORY/log */
 
-/* Adds a leaf to the next commit; ret_index is its place. TOO_LARGE past MG_LOG_ENTRY_MOST, BUSY when
- * the commit is full (4 MiB, or an eighth of a segment), DISK_FULL when the tiles before it cannot be
- * written; nothing was added then. After another error the store is finished: drop it, open it again. */
+/* ---- adding ---- */
+/* Adds a leaf to the next cut; ret_index is its place. TOO_LARGE past MG_LOG_ENTRY_MOST, BUSY when
+ * the cut is full (4 MiB, or an eighth of a segment), DISK_FULL when the tiles before it cannot be
+ * written; nothing was added then. Waits for the disk where a journal segment is to be used again before
+ * the tiles it covers are synced. After another error the store is finished: drop it, open it again. */
 CHECKED struct mg_status mg_log_add(struct mg_log_store *store, struct mg_view leaf, uint64_t *ret_index);
+
+/* The leaves of one commit on their way, and that the tree with them continues the one before. */
+struct mg_log_cut {
+    uint64_t size_before, size;
+    struct mg_hash root;
+    struct mg_proof proof;
+};
+/* NULL if nothing was added. After an error the store is finished. */
+CHECKED struct mg_status mg_log_cut(struct mg_log_store *store, struct mg_log_cut **ret_cut);
+void mg_log_cut_drop(struct mg_log_cut **cut);
+
+/* ---- committing ---- */
 /* After any error the store is finished, too. */
+CHECKED struct mg_status mg_log_cut_commit(struct mg_log_store *store, struct mg_log_cut *cut);
+
+/* ---- publishing ---- */
+/* Two cuts, one after the other, become one that is published in one step; takes both over. */
+struct mg_log_cut *mg_log_cut_merge(struct mg_log_cut *older, struct mg_log_cut *newer);
+/* Writes the tiles of a tree of the cut's size, and the checkpoint. DISK_FULL leaves everything committed;
+ * the same cut, or one it was merged into, can be tried again, and until then mg_log_add() may say
+ * DISK_FULL, too. */
+CHECKED struct mg_status mg_log_cut_publish(struct mg_log_store *store, struct mg_log_cut *cut,
+                                            struct mg_view note);
+
+/* ---- all by one thread ---- */
+/* The cut of what was added, committed. */
 CHECKED struct mg_status mg_log_commit(struct mg_log_store *store);
 /* The proof that the committed tree continues that of size `from`. */
 CHECKED struct mg_status mg_log_consistency(struct mg_log_store *store, uint64_t from,
                                             struct mg_proof *ret_proof);
-/* Writes tiles and checkpoint of the committed tree. DISK_FULL leaves everything committed and can be
- * tried again. */
+/* Writes tiles and checkpoint of the committed tree. */
 CHECKED struct mg_status mg_log_publish(struct mg_log_store *store, struct mg_view note);
 
 /* Bytes free for us on the disk, and those left in the reserve. */

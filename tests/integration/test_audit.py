@@ -69,6 +69,10 @@ class Rig:
                 return found
             start = page["next"]
 
+    def settle(self):
+        """Until what was answered for is in the files: they follow the answers by some milliseconds."""
+        self.authority.ask("audit_state")
+
     def stop(self):
         self.audit.stop()
         self.keys.stop()
@@ -76,6 +80,8 @@ class Rig:
 
     def verify(self, *arguments, log=None):
         """masugata audit verify --json, and the other verifier's word on the same files."""
+        if log is None:
+            self.settle()
         log = log or self.directory / "audit/log"
         key = self.directory / "audit/log.vkey"
         run = subprocess.run([BUILD / "masugata", "audit", "verify", "--json", "--log", log, "--key", key, *arguments],
@@ -109,6 +115,7 @@ def fill(rig, count):
                 assert rig.authority.receive()[0] == ("reply", "audit_append")
     for _ in range(count % 256):
         assert rig.authority.receive()[0] == ("reply", "audit_append")
+    rig.settle()
 
 
 # ---- what is written ------------------------------------------------------------------------------------

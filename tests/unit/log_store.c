@@ -6,7 +6,9 @@
 #include "ports/log_tiles.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static const struct mg_log_limits limits = {.segment_bytes = 256 * 1024, .reserve_bytes = 65536};
@@ -16,7 +18,7 @@ static int
 directory_new(void **state)
 {
     (void) state;
-    (void) snprintf(directory, sizeof directory, "/tmp/mg-log-XXXXXX");
+    (void) snprintf(directory, sizeof directory, "/dev/shm/mg-log-XXXXXX");
     return mkdtemp(directory) == NULL;
 }
 
@@ -236,6 +238,71 @@ a_torn_segment_header_loses_nothing(void **state)
     check_published(store, size - 10);
 }
 
+/* Groups on their way at once: a child commits them, tells us, and publishes some groups later, over many
+ * journal segments, until it is killed. Whatever it told us of is there. */
+static void
+child_run(int told)
+{
+    OWN(log_store) store = NULL;
+    struct mg_log_cut *waiting[8] = {NULL};
+    uint8_t bytes[700];
+    if (!mg_ok(mg_log_store_open(directory, &limits, &store)))
+        _exit(1);
+    uint64_t next = mg_log_size(store);
+    for (size_t round = 0;; round++) {
+        struct mg_log_cut *cut = NULL, **place = &waiting[round % MG_COUNT(waiting)];
+        uint64_t index;
+        OWN_BUFFER(note, 16);
+        /* Publishes two old ones in one, so that the newest six are only in the journal. */
+        if (*place != NULL && round % 2 == 0) {
+            *place = mg_log_cut_merge(*place, waiting[(round + 1) % MG_COUNT(waiting)]);
+            waiting[(round + 1) % MG_COUNT(waiting)] = NULL;
+            if (!mg_ok(mg_log_cut_publish(store, *place, mg_buffer_view(&note))))
+                _exit(2);
+            mg_log_cut_drop(place);
+        }
+        for (size_t i = 0; i < 3 + round % 11; i++)
+            if (!mg_ok(mg_log_add(store, leaf_of(next++, bytes), &index)))
+                _exit(3);
+        if (!mg_ok(mg_log_cut(store, &cut)) || !mg_ok(mg_log_cut_commit(store, cut)) ||
+            write(told, &cut->size, sizeof cut->size) != (ssize_t) sizeof cut->size)
+            _exit(4);
+        mg_must(*place == NULL);
+        *place = cut;
+    }
+}
+
+static void
+killed_with_groups_on_their_way_nothing_told_is_lost(void **state)
+{
+    (void) state;
+    uint64_t told = 0;
+    for (unsigned round = 0; round < 12; round++) {
+        int ends[2];
+        assert_int_equal(pipe(ends), 0);
+        const pid_t child = fork();
+        if (child == 0)
+            child_run(ends[1]);
+        (void) close(ends[1]);
+        for (unsigned i = 0; i < 40 + round * 17; i++)
+            if (read(ends[0], &told, sizeof told) != (ssize_t) sizeof told)
+                break;
+        assert_int_equal(kill(child, SIGKILL), 0);
+        int how;
+        assert_int_equal(waitpid(child, &how, 0), child);
+        assert_true(WIFSIGNALED(how));
+        while (read(ends[0], &told, sizeof told) == (ssize_t) sizeof told) {
+        }
+        (void) close(ends[0]);
+        OWN(log_store) store = NULL;
+        assert_ok(mg_log_store_open(directory, &limits, &store));
+        assert_true(mg_log_size(store) >= told);
+        publish(store);
+        check_published(store, mg_log_size(store));
+    }
+    assert_true(told > 6000);
+}
+
 static void
 a_log_without_its_journal_is_refused(void **state)
 {
@@ -263,6 +330,8 @@ main(void)
                                         directory_new, directory_remove),
         cmocka_unit_test_setup_teardown(a_torn_batch_is_dropped_whole, directory_new, directory_remove),
         cmocka_unit_test_setup_teardown(a_torn_segment_header_loses_nothing, directory_new, directory_remove),
+        cmocka_unit_test_setup_teardown(killed_with_groups_on_their_way_nothing_told_is_lost, directory_new,
+                                        directory_remove),
         cmocka_unit_test_setup_teardown(a_log_without_its_journal_is_refused, directory_new,
                                         directory_remove),
     };

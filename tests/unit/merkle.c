@@ -129,6 +129,22 @@ every_consistency_proof_verifies_and_no_other(void **state)
 }
 
 static void
+growth_is_proven_out_of_the_old_tree_and_what_is_new(void **state)
+{
+    (void) state;
+    struct mg_tree old = {0};
+    for (uint64_t from = 0; from <= LEAVES; mg_tree_add(&old, &nodes[0][from]), from++)
+        for (uint64_t to = from; to <= LEAVES; to++) {
+            struct mg_proof expected, proof;
+            assert_ok(mg_merkle_consistency(&source, from, to, &expected));
+            assert_ok(mg_merkle_growth(&old, &nodes[0][from], to - from, &proof));
+            assert_true(mg_view_equal(mg_proof_view(&proof), mg_proof_view(&expected)));
+            if (from == LEAVES)
+                return;
+        }
+}
+
+static void
 roots_of_every_size_come_out_of_the_source(void **state)
 {
     (void) state;
@@ -161,6 +177,7 @@ main(void)
         cmocka_unit_test(roots_are_those_of_certificate_transparency),
         cmocka_unit_test(every_inclusion_proof_verifies_and_no_other),
         cmocka_unit_test(every_consistency_proof_verifies_and_no_other),
+        cmocka_unit_test(growth_is_proven_out_of_the_old_tree_and_what_is_new),
         cmocka_unit_test(roots_of_every_size_come_out_of_the_source),
         cmocka_unit_test(proofs_travel_as_bytes),
     };

@@ -1,5 +1,5 @@
 /* audit: the append-only log of the deployment. One sequencer thread owns the store: handlers put
- * events into its queue, it encrypts, commits, lets keys sign, publishes and answers.
+ * events into its queue, it encrypts, commits, lets keys sign, answers and publishes.
  *
  *   main.c       start, handlers' table      sequencer.c  queue, group commit, signing
  *   month_keys.c keys per tenant and month   entry.c      an event as a leaf, and back
@@ -46,14 +46,17 @@ struct mg_index_row mg_index_get(const struct mg_entry_index *index, uint64_t en
 /* Opens the store (its syncing thread may only run behind the seal), learns the public key and the last
  * signed checkpoint from keys, signs the first one, and starts. */
 CHECKED struct mg_status mg_sequencer_start(const struct mg_environment *environment);
-/* Takes the call over; it is answered when the event is durable and published. */
+/* Waits for the published files to be complete. */
+void mg_sequencer_stop(const struct mg_environment *environment);
+/* Takes the call over; it is answered when the event is durable and in a signed tree. */
 CHECKED struct mg_status mg_sequencer_put(const struct mg_request_audit_append *request,
                                           struct mg_call *call);
 /* An event of audit's own; nobody waits for it. */
 void mg_sequencer_note(enum mg_event event, enum mg_audit_outcome outcome, const char *target,
                        const char *reason);
 
-/* What the sequencer last published; safe from any thread. */
+/* What was last published, at least everything answered for before (unless the disk is full); safe from any
+ * thread. */
 struct mg_audit_view {
     uint64_t size;
     struct mg_hash root;

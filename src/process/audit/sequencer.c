@@ -1,3 +1,14 @@
+/* The way of an event: queue, group, disk, signature, answer, files. Four threads, so that one group is
+ * encrypted while the disk syncs the one before, keys signs (and syncs) the one before that, and the
+ * published files follow behind:
+ *
+ *   sequencer  takes what waits, encrypts, adds to the tree, cuts a group
+ *   committer  journal, fdatasync
+ *   signer     keys checks, writes down, signs; then the answers
+ *   publisher  tiles and checkpoint of the newest signed group
+ *
+ * Groups go through in order. An answer is given when the record is durable and in a signed tree;
+ * whoever reads through this process waits until what was answered before is published. */
 #include "base/log.h"
 #include "base/secret.h"
 #include "ports/log_store.h"
@@ -11,6 +22,13 @@
 #define GROUP_MS 5                     /* how long a group is collected while many come */
 #define GROUP_BYTES ((size_t) 1 << 20) /* or until it has this many */
 #define GROUP_FEW 8                    /* after a group this small the next is not waited for */
+#define GROUP_MOST 4096
+#define GROUPS 4        /* on their way between queue and answer */
+#define COMMITS_AHEAD 2 /* cut before they are durable: one at the disk, one ready */
+#define PUBLISH_MS \
+    50 /* between two publications: groups share them. Files made and removed cost more than all else. */
+#define UNPUBLISHED_MOST 65536 /* entries; beyond it the disk is waited for */
+#define READ_PATIENCE_MS 2000
 #define SIGN_TIMEOUT_MS 10000
 #define SIGN_PATIENCE_MS 15000 /* keys is back within 2 s of a crash */
 #define RESERVE_BYTES ((uint64_t) 16 << 20)
@@ -29,21 +47,41 @@ struct item {
 
 static struct {
     pthread_mutex_t lock;
-    pthread_cond_t changed;
+    pthread_cond_t changed, published;
     struct item queue[QUEUE_MOST];
     size_t count, bytes;
     struct mg_audit_view view;
+    uint64_t acknowledged; /* entries below were answered for, or are about to be */
 } shared = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+struct group {
+    struct item items[GROUP_MOST];
+    size_t count;
+    struct mg_log_cut *cut;
+};
+
+/* Groups by their number; each thread moves its own number on. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct group groups[GROUPS];
+    uint64_t cut, committed, answered;
+    /* For the publisher: what is signed and not taken by it yet. */
+    struct mg_log_cut *ready;
+    struct mg_buffer note;
+    uint64_t size_cut; /* the newest group's */
+    bool rolled_back, keys_away;
+} flow = {.lock = PTHREAD_MUTEX_INITIALIZER, .note = MG_BUFFER(4096)};
+
+static struct mg_log_store *store;
 
 /* The sequencer thread's own. */
 static struct {
-    struct mg_log_store *store;
     struct mg_entry_index *index;
-    struct item group[QUEUE_MOST];
-    size_t count;
-    uint64_t signed_size; /* by keys */
-    bool rolled_back, unpublished;
-    int64_t began_ms; /* the last group */
+    struct item staged[QUEUE_MOST]; /* taken from the queue, not in a group yet */
+    size_t staged_count, staged_at;
+    size_t last_count; /* of the last taking */
+    int64_t began_ms;  /* it */
 } own;
 
 /* ---- putting in ---- */
@@ -100,18 +138,8 @@ mg_sequencer_put(const struct mg_request_audit_append *request, struct mg_call *
     return queue_add(request, mg_call_sender(call), call);
 }
 
-void
-mg_sequencer_view(struct mg_audit_view *ret_view)
-{
-    (void) pthread_mutex_lock(&shared.lock);
-    *ret_view = shared.view;
-    (void) pthread_mutex_unlock(&shared.lock);
-}
-
-/* ---- taking a group ---- */
-
 static void
-wait_ms(int64_t ms)
+wait_ms(pthread_cond_t *condition, int64_t ms)
 {
     struct timespec until;
     mg_must(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
@@ -121,41 +149,42 @@ wait_ms(int64_t ms)
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
-    (void) pthread_cond_timedwait(&shared.changed, &shared.lock, &until);
+    (void) pthread_cond_timedwait(condition, &shared.lock, &until);
 }
 
-/* How many of the waiting events to take: while they come in hundreds, as many as fill the open tile.
- * The rest waits for the next group, and no partial bundle is written only to be removed again. */
-static size_t
-group_size(size_t waiting)
+void
+mg_sequencer_view(struct mg_audit_view *ret_view)
 {
-    const uint64_t size = mg_log_size(own.store);
-    const uint64_t end = (size + waiting) / MG_TILE_WIDTH * MG_TILE_WIDTH;
-    return end > size && end - size >= waiting / 2 ? (size_t) (end - size) : waiting;
+    (void) pthread_mutex_lock(&shared.lock);
+    const uint64_t wanted = shared.acknowledged;
+    const int64_t until = mg_monotonic_ms() + READ_PATIENCE_MS;
+    for (int64_t left = READ_PATIENCE_MS; shared.view.size < wanted && left > 0;
+         left = until - mg_monotonic_ms())
+        wait_ms(&shared.published, left);
+    *ret_view = shared.view;
+    (void) pthread_mutex_unlock(&shared.lock);
 }
+
+/* ---- taking a group ---- */
 
 /* Waits for events, at most a second; then, if the last group was a large one, until this one is
  * large too or 5 ms have passed since the last began. */
 static void
-group_take(void)
+queue_take(void)
 {
     (void) pthread_mutex_lock(&shared.lock);
     if (shared.count == 0 && !mg_stopping())
-        wait_ms(1000);
+        wait_ms(&shared.changed, 1000);
     for (;;) {
         const int64_t left = own.began_ms + GROUP_MS - mg_monotonic_ms();
-        if (own.count <= GROUP_FEW || shared.bytes >= GROUP_BYTES || left <= 0 || shared.count == 0)
+        if (own.last_count <= GROUP_FEW || shared.bytes >= GROUP_BYTES || left <= 0 || shared.count == 0)
             break;
-        wait_ms(left);
+        wait_ms(&shared.changed, left);
     }
-    const size_t taken = group_size(shared.count);
-    memcpy(own.group, shared.queue, taken * sizeof shared.queue[0]);
-    memmove(shared.queue, shared.queue + taken, (shared.count - taken) * sizeof shared.queue[0]);
-    own.count = taken;
-    shared.bytes -= shared.bytes / (shared.count == 0 ? 1 : shared.count) * taken;
-    shared.count -= taken;
-    if (shared.count == 0)
-        shared.bytes = 0;
+    memcpy(own.staged, shared.queue, shared.count * sizeof shared.queue[0]);
+    own.staged_count = own.last_count = shared.count;
+    own.staged_at = 0;
+    shared.count = shared.bytes = 0;
     (void) pthread_mutex_unlock(&shared.lock);
     own.began_ms = mg_monotonic_ms();
 }
@@ -166,8 +195,8 @@ static void
 space_look(void)
 {
     struct mg_log_space space;
-    mg_log_reserve_refill(own.store);
-    const struct mg_status status = mg_log_space(own.store, &space);
+    mg_log_reserve_refill(store);
+    const struct mg_status status = mg_log_space(store, &space);
     if (!mg_ok(status)) {
         mg_log_status(MG_ERROR, "free space of the audit log", status);
         return;
@@ -201,23 +230,7 @@ space_check(const struct mg_event_row *row)
     return OK;
 }
 
-/* ---- one group ---- */
-
-static void
-item_fail(struct item *item, struct mg_status status)
-{
-    if (item->call != NULL)
-        mg_call_fail(item->call, status);
-    item->call = NULL;
-    item->request.event = MG_EVENT_NONE;
-}
-
-static void
-group_fail(struct mg_status status)
-{
-    for (size_t i = 0; i < own.count; i++)
-        item_fail(&own.group[i], status);
-}
+/* ---- cutting groups: the sequencer thread ---- */
 
 /* An error of the store is the end: what is on disk is found out by opening it again. */
 __attribute__((noreturn)) static void
@@ -227,23 +240,36 @@ stop(const char *what, struct mg_status status)
     exit(mg_error_row(status.code)->exit_code);
 }
 
-static CHECKED struct mg_status
-item_add(struct item *item, struct mg_buffer *leaf)
+static void
+item_fail(struct item *item, struct mg_status status)
 {
-    const struct mg_event_row *row = mg_event_row((enum mg_event) item->request.event);
-    if (own.rolled_back)
+    if (item->call != NULL)
+        mg_call_fail(item->call, status);
+    item->call = NULL;
+}
+
+static CHECKED struct mg_status
+signer_check(void)
+{
+    (void) pthread_mutex_lock(&flow.lock);
+    const bool rolled_back = flow.rolled_back, keys_away = flow.keys_away;
+    (void) pthread_mutex_unlock(&flow.lock);
+    if (rolled_back)
         return fail_with(INTEGRITY, "the audit log was rolled back; nothing is recorded");
-    TRY(space_check(row));
+    return keys_away ? fail_with(UNAVAILABLE, "keys does not sign") : OK;
+}
+
+/* BUSY: the cut is full. */
+static CHECKED struct mg_status
+item_add(struct item *item)
+{
+    static struct mg_buffer leaf = MG_BUFFER(MG_LEAF_MOST);
+    TRY(signer_check());
+    TRY(space_check(mg_event_row((enum mg_event) item->request.event)));
     item->time = mg_now();
-    mg_buffer_clear(leaf);
-    TRY(mg_entry_seal(&item->request, item->sender, item->time, leaf));
-    struct mg_status status = mg_log_add(own.store, mg_buffer_view(leaf), &item->index);
-    if (status.code == MG_BUSY) { /* the commit is full, the group is not */
-        const struct mg_status committed = mg_log_commit(own.store);
-        if (!mg_ok(committed))
-            stop("commit", committed);
-        status = mg_log_add(own.store, mg_buffer_view(leaf), &item->index);
-    }
+    mg_buffer_clear(&leaf);
+    TRY(mg_entry_seal(&item->request, item->sender, item->time, &leaf));
+    const struct mg_status status = mg_log_add(store, mg_buffer_view(&leaf), &item->index);
     if (!mg_ok(status) && status.code != MG_DISK_FULL && status.code != MG_TOO_LARGE &&
         status.code != MG_BUSY)
         stop("append", status);
@@ -251,138 +277,76 @@ item_add(struct item *item, struct mg_buffer *leaf)
 }
 
 static void
-group_add(void)
+item_index(const struct item *item)
 {
-    static struct mg_buffer leaf = MG_BUFFER(MG_LEAF_MOST);
-    for (size_t i = 0; i < own.count; i++) {
-        const struct mg_status status = item_add(&own.group[i], &leaf);
-        if (!mg_ok(status))
-            item_fail(&own.group[i], status);
+    const struct mg_index_row row = {.time = item->time,
+                                     .tenant = item->request.tenant,
+                                     .event = (uint16_t) item->request.event,
+                                     .outcome = (uint8_t) item->request.outcome,
+                                     .known = 1};
+    mg_index_add(own.index, item->index, &row);
+}
+
+/* Moves what was taken into a group, as much as one commit holds. */
+static void
+group_fill(struct group *group)
+{
+    group->count = 0;
+    for (; own.staged_at < own.staged_count && group->count < GROUP_MOST; own.staged_at++) {
+        struct item *item = &own.staged[own.staged_at];
+        const struct mg_status status = item_add(item);
+        if (status.code == MG_BUSY && group->count != 0)
+            break;
+        if (!mg_ok(status)) {
+            item_fail(item, status);
+            continue;
+        }
+        item_index(item);
+        group->items[group->count++] = *item;
     }
-    const struct mg_status status = mg_log_commit(own.store);
+    const struct mg_status status = mg_log_cut(store, &group->cut);
     if (!mg_ok(status))
-        stop("commit", status);
-}
-
-static CHECKED struct mg_status
-sign_once(uint64_t size, const struct mg_hash *root, struct mg_buffer *note)
-{
-    struct mg_proof proof;
-    OWN_BUFFER(answer, MG_PACKET_MOST);
-    TRY(mg_log_consistency(own.store, own.signed_size, &proof));
-    struct mg_reply_sign_checkpoint reply;
-    const struct mg_request_sign_checkpoint request = {
-        .size = size, .root = mg_view_of(root->bytes, MG_HASH), .consistency = mg_proof_view(&proof)};
-    TRY(mg_call_sign_checkpoint(&request, &reply, &answer, SIGN_TIMEOUT_MS));
-    own.signed_size = size;
-    return mg_buffer_add(note, reply.note);
-}
-
-/* Where keys stands; an answer of it may have been lost with the connection. */
-static CHECKED struct mg_status
-signed_learn(struct mg_buffer *vkey)
-{
-    OWN_BUFFER(answer, MG_PACKET_MOST);
-    struct mg_reply_log_key reply;
-    TRY(mg_call_log_key(&(struct mg_request_log_key){.mg_set = true}, &reply, &answer, SIGN_TIMEOUT_MS));
-    if (reply.size > mg_log_size(own.store))
-        return fail_with(INTEGRITY,
-                         "the audit log has %llu entries, but %llu were signed: it was rolled back",
-                         (unsigned long long) mg_log_size(own.store), (unsigned long long) reply.size);
-    own.signed_size = reply.size;
-    return vkey == NULL ? OK : mg_buffer_add(vkey, reply.vkey);
-}
-
-static CHECKED struct mg_status
-sign(struct mg_buffer *note)
-{
-    struct mg_hash root;
-    const uint64_t size = mg_log_size(own.store);
-    const int64_t until = mg_monotonic_ms() + SIGN_PATIENCE_MS;
-    mg_log_root(own.store, &root);
-    for (;;) {
-        struct mg_status status = sign_once(size, &root, note);
-        if (mg_ok(status) || status.code == MG_INTEGRITY || mg_monotonic_ms() > until)
-            return status;
-        mg_log_status(MG_WARNING, "sign the checkpoint", status);
-        (void) nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
-        status = signed_learn(NULL);
-        if (status.code == MG_INTEGRITY)
-            return status;
-    }
+        stop("cut", status);
 }
 
 static void
-view_update(void)
+flow_wait(void)
 {
-    struct mg_hash root;
-    mg_log_root(own.store, &root);
-    (void) pthread_mutex_lock(&shared.lock);
-    shared.view.size = mg_log_published(own.store);
-    shared.view.root = root;
-    shared.view.index = own.index;
-    (void) pthread_mutex_unlock(&shared.lock);
+    struct timespec until;
+    mg_must(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    until.tv_sec++;
+    (void) pthread_cond_timedwait(&flow.changed, &flow.lock, &until);
 }
 
-static CHECKED struct mg_status
-publish(void)
+static bool
+group_may_start(void)
 {
-    OWN_BUFFER(note, 4096);
-    own.unpublished = true;
-    TRY(sign(&note));
-    TRY(mg_log_publish(own.store, mg_buffer_view(&note)));
-    own.unpublished = false;
-    view_update();
-    return OK;
+    return flow.cut - flow.committed < COMMITS_AHEAD && flow.cut - flow.answered < GROUPS &&
+           flow.size_cut - mg_log_published(store) < UNPUBLISHED_MOST;
 }
 
-static void
-group_answer(void)
+/* Whatever waits for a group's end (keys, the disk) waits here, and the queue fills. */
+static struct group *
+group_start(void)
 {
-    for (size_t i = 0; i < own.count; i++) {
-        struct item *item = &own.group[i];
-        if (item->request.event == MG_EVENT_NONE || item->call == NULL)
-            continue;
-        const struct mg_reply_audit_append reply = {.index = item->index, .time = item->time};
-        const struct mg_status status = mg_answer_audit_append(item->call, &reply);
-        if (!mg_ok(status))
-            mg_log_status(MG_WARNING, "answer", status);
-    }
+    (void) pthread_mutex_lock(&flow.lock);
+    while (!group_may_start())
+        flow_wait();
+    struct group *group = &flow.groups[flow.cut % GROUPS];
+    (void) pthread_mutex_unlock(&flow.lock);
+    return group;
 }
 
 static void
-group_index(void)
+group_pass_on(const struct group *group)
 {
-    for (size_t i = 0; i < own.count; i++) {
-        const struct item *item = &own.group[i];
-        if (item->request.event == MG_EVENT_NONE)
-            continue;
-        const struct mg_index_row row = {.time = item->time,
-                                         .tenant = item->request.tenant,
-                                         .event = (uint16_t) item->request.event,
-                                         .outcome = (uint8_t) item->request.outcome,
-                                         .known = 1};
-        mg_index_add(own.index, item->index, &row);
-    }
-}
-
-static void
-group_run(void)
-{
-    group_add();
-    group_index();
-    if (mg_log_size(own.store) == mg_log_published(own.store) && !own.unpublished)
+    if (group->cut == NULL)
         return;
-    const struct mg_status status = publish();
-    if (mg_ok(status)) {
-        group_answer();
-        return;
-    }
-    /* The records are durable and will be published, but nobody is told so. */
-    mg_log_status(MG_ERROR, "publish", status);
-    if (status.code == MG_INTEGRITY)
-        own.rolled_back = true;
-    group_fail(status);
+    (void) pthread_mutex_lock(&flow.lock);
+    flow.cut++;
+    flow.size_cut = group->cut->size;
+    (void) pthread_cond_broadcast(&flow.changed);
+    (void) pthread_mutex_unlock(&flow.lock);
 }
 
 static void *
@@ -391,15 +355,209 @@ sequencer_run(void *argument)
     (void) argument;
     int64_t looked_ms = 0;
     while (!mg_stopping()) {
-        group_take();
+        struct group *group = group_start();
+        if (own.staged_at == own.staged_count)
+            queue_take();
         if (mg_monotonic_ms() - looked_ms > 200) {
             looked_ms = mg_monotonic_ms();
             space_look();
         }
-        if (own.count != 0 || own.unpublished)
-            group_run();
+        group_fill(group);
+        group_pass_on(group);
     }
     return NULL;
+}
+
+/* ---- making them durable: the committer ---- */
+
+static void *
+committer_run(void *argument)
+{
+    for (;;) {
+        (void) pthread_mutex_lock(&flow.lock);
+        while (flow.committed == flow.cut)
+            flow_wait();
+        const struct group *group = &flow.groups[flow.committed % GROUPS];
+        (void) pthread_mutex_unlock(&flow.lock);
+        const struct mg_status status = mg_log_cut_commit(store, group->cut);
+        if (!mg_ok(status))
+            stop("commit", status);
+        (void) pthread_mutex_lock(&flow.lock);
+        flow.committed++;
+        (void) pthread_cond_broadcast(&flow.changed);
+        (void) pthread_mutex_unlock(&flow.lock);
+    }
+    return argument;
+}
+
+/* ---- signing and answering: the signer ---- */
+
+static CHECKED struct mg_status
+sign_once(const struct mg_log_cut *cut, struct mg_buffer *note)
+{
+    OWN_BUFFER(answer, MG_PACKET_MOST);
+    struct mg_reply_sign_checkpoint reply;
+    const struct mg_request_sign_checkpoint request = {.size = cut->size,
+                                                       .root = mg_view_of(cut->root.bytes, MG_HASH),
+                                                       .consistency = mg_proof_view(&cut->proof)};
+    TRY(mg_call_sign_checkpoint(&request, &reply, &answer, SIGN_TIMEOUT_MS));
+    mg_buffer_clear(note);
+    return mg_buffer_add(note, reply.note);
+}
+
+static void
+keys_away_set(bool away)
+{
+    (void) pthread_mutex_lock(&flow.lock);
+    flow.keys_away = away;
+    (void) pthread_mutex_unlock(&flow.lock);
+}
+
+/* Until it is signed: keys stands at the end of this group or of the one before (its answer may have been
+ * lost), and takes both. After some patience the senders are told that they have failed, though their
+ * records are durable and will be published; new ones are refused until keys is back. */
+static CHECKED struct mg_status
+group_sign(struct group *group, struct mg_buffer *note)
+{
+    const int64_t until = mg_monotonic_ms() + SIGN_PATIENCE_MS;
+    for (;;) {
+        const struct mg_status status = sign_once(group->cut, note);
+        if (mg_ok(status) || status.code == MG_INTEGRITY) {
+            keys_away_set(false);
+            return status;
+        }
+        mg_log_status(MG_WARNING, "sign the checkpoint", status);
+        if (mg_monotonic_ms() > until) {
+            keys_away_set(true);
+            for (size_t i = 0; i < group->count; i++)
+                item_fail(&group->items[i], status);
+        }
+        (void) nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    }
+}
+
+static void
+group_answer(struct group *group)
+{
+    (void) pthread_mutex_lock(&shared.lock);
+    shared.acknowledged = group->cut->size;
+    (void) pthread_mutex_unlock(&shared.lock);
+    for (size_t i = 0; i < group->count; i++) {
+        struct item *item = &group->items[i];
+        if (item->call == NULL)
+            continue;
+        const struct mg_reply_audit_append reply = {.index = item->index, .time = item->time};
+        const struct mg_status status = mg_answer_audit_append(item->call, &reply);
+        if (!mg_ok(status))
+            mg_log_status(MG_WARNING, "answer", status);
+    }
+}
+
+/* The log is not the one that keys knows: nothing more is recorded, and everybody is told why. */
+static void
+group_refuse(struct group *group, struct mg_status status)
+{
+    mg_log_status(MG_ERROR, "sign the checkpoint", status);
+    for (size_t i = 0; i < group->count; i++)
+        item_fail(&group->items[i], status);
+    mg_log_cut_drop(&group->cut);
+    (void) pthread_mutex_lock(&flow.lock);
+    flow.rolled_back = true;
+    flow.answered++;
+    (void) pthread_cond_broadcast(&flow.changed);
+    (void) pthread_mutex_unlock(&flow.lock);
+}
+
+static void
+group_to_publisher(struct group *group, struct mg_buffer *note)
+{
+    (void) pthread_mutex_lock(&flow.lock);
+    flow.ready = mg_log_cut_merge(flow.ready, group->cut);
+    group->cut = NULL;
+    const struct mg_buffer old = flow.note;
+    flow.note = *note;
+    *note = old;
+    flow.answered++;
+    (void) pthread_cond_broadcast(&flow.changed);
+    (void) pthread_mutex_unlock(&flow.lock);
+}
+
+static void *
+signer_run(void *argument)
+{
+    OWN_BUFFER(note, 4096);
+    for (;;) {
+        (void) pthread_mutex_lock(&flow.lock);
+        while (flow.answered == flow.committed)
+            flow_wait();
+        struct group *group = &flow.groups[flow.answered % GROUPS];
+        const bool rolled_back = flow.rolled_back;
+        (void) pthread_mutex_unlock(&flow.lock);
+        const struct mg_status status =
+            rolled_back ? fail_with(INTEGRITY, "the audit log was rolled back; nothing is recorded")
+                        : group_sign(group, &note);
+        if (!mg_ok(status)) {
+            group_refuse(group, status);
+            continue;
+        }
+        group_answer(group);
+        group_to_publisher(group, &note);
+    }
+    return argument;
+}
+
+/* ---- publishing: the publisher ---- */
+
+static void
+view_update(uint64_t size, const struct mg_hash *root)
+{
+    (void) pthread_mutex_lock(&shared.lock);
+    shared.view.size = size;
+    shared.view.root = *root;
+    (void) pthread_cond_broadcast(&shared.published);
+    (void) pthread_mutex_unlock(&shared.lock);
+}
+
+/* Takes what is signed, behind what could not be published before. */
+static void
+ready_take(struct mg_log_cut **cut, struct mg_buffer *note)
+{
+    (void) pthread_mutex_lock(&flow.lock);
+    if (flow.ready == NULL)
+        flow_wait();
+    if (flow.ready != NULL) {
+        *cut = mg_log_cut_merge(*cut, flow.ready);
+        flow.ready = NULL;
+        const struct mg_buffer old = *note;
+        *note = flow.note;
+        flow.note = old;
+    }
+    (void) pthread_mutex_unlock(&flow.lock);
+}
+
+static void *
+publisher_run(void *argument)
+{
+    struct mg_log_cut *cut = NULL;
+    OWN_BUFFER(note, 4096);
+    for (;;) {
+        ready_take(&cut, &note);
+        if (cut == NULL)
+            continue;
+        const struct mg_status status = mg_log_cut_publish(store, cut, mg_buffer_view(&note));
+        if (mg_ok(status)) {
+            view_update(cut->size, &cut->root);
+            mg_log_cut_drop(&cut);
+            (void) pthread_mutex_lock(&flow.lock);
+            (void) pthread_cond_broadcast(&flow.changed);
+            (void) pthread_mutex_unlock(&flow.lock);
+        } else if (status.code == MG_DISK_FULL)
+            mg_log_status(MG_ERROR, "publish", status);
+        else
+            stop("publish", status);
+        (void) nanosleep(&(struct timespec){.tv_nsec = (cut == NULL ? PUBLISH_MS : 200) * 1000000L}, NULL);
+    }
+    return argument;
 }
 
 /* ---- start ---- */
@@ -414,9 +572,11 @@ store_open(const struct mg_environment *environment)
     (void) pthread_condattr_init(&attributes);
     (void) pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void) pthread_cond_init(&shared.changed, &attributes);
+    (void) pthread_cond_init(&shared.published, &attributes);
+    (void) pthread_cond_init(&flow.changed, &attributes);
     TRY(mg_path_join(directory, environment->directory, "audit"));
-    TRY(mg_log_store_open(directory, &limits, &own.store));
-    return mg_view_copy(mg_view_text(mg_log_directory(own.store)), shared.view.log_directory,
+    TRY(mg_log_store_open(directory, &limits, &store));
+    return mg_view_copy(mg_view_text(mg_log_directory(store)), shared.view.log_directory,
                         sizeof shared.view.log_directory);
 }
 
@@ -435,31 +595,70 @@ vkey_write(const char *directory, struct mg_view vkey)
     return mg_file_replace(path, mg_buffer_view(&text), 0644);
 }
 
+/* The tree as it was opened, signed from where keys stands (it may have heard of less) and published. */
+static CHECKED struct mg_status
+publish_first(struct mg_buffer *vkey)
+{
+    OWN_BUFFER(answer, MG_PACKET_MOST);
+    OWN_BUFFER(note, 4096);
+    struct mg_reply_log_key reply;
+    struct mg_log_cut cut = {.size = mg_log_size(store)};
+    TRY(mg_call_log_key(&(struct mg_request_log_key){.mg_set = true}, &reply, &answer, SIGN_TIMEOUT_MS));
+    TRY(mg_buffer_add(vkey, reply.vkey));
+    if (reply.size > cut.size)
+        return fail_with(INTEGRITY,
+                         "the audit log has %llu entries, but %llu were signed: it was rolled back",
+                         (unsigned long long) cut.size, (unsigned long long) reply.size);
+    mg_log_root(store, &cut.root);
+    TRY(mg_log_consistency(store, reply.size, &cut.proof));
+    TRY(sign_once(&cut, &note));
+    TRY(mg_log_publish(store, mg_buffer_view(&note)));
+    shared.acknowledged = flow.size_cut = cut.size;
+    view_update(cut.size, &cut.root);
+    return OK;
+}
+
+static CHECKED struct mg_status
+thread_start(void *(*run)(void *argument))
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, run, NULL) != 0)
+        return fail_with(SYSTEM, "no thread for the audit log");
+    (void) pthread_detach(thread);
+    return OK;
+}
+
 struct mg_status
 mg_sequencer_start(const struct mg_environment *environment)
 {
     char path[MG_PATH];
     OWN_BUFFER(vkey, 1024);
     TRY(store_open(environment));
-    struct mg_status status = signed_learn(&vkey);
-    if (mg_ok(status))
-        status = publish();
+    const struct mg_status status = publish_first(&vkey);
     if (status.code == MG_INTEGRITY) {
         /* Answering with the reason says more than a process that comes and goes. */
-        own.rolled_back = true;
+        flow.rolled_back = true;
         mg_log_status(MG_ERROR, "audit log", status);
     } else
         TRY(status);
-    if (!own.rolled_back) {
+    if (!flow.rolled_back) {
         TRY(vkey_write(environment->directory, mg_buffer_view(&vkey)));
         TRY(mg_path_join(path, environment->directory, "audit/index"));
-        TRY(mg_index_open(path, mg_log_directory(own.store), mg_log_published(own.store), &own.index));
-        view_update();
+        TRY(mg_index_open(path, mg_log_directory(store), mg_log_published(store), &own.index));
+        shared.view.index = own.index;
         mg_sequencer_note(MG_EVENT_audit_open, MG_AUDIT_SUCCESS, "audit log", "");
     }
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, sequencer_run, NULL) != 0)
-        return fail_with(SYSTEM, "no thread for the sequencer");
-    (void) pthread_detach(thread);
-    return OK;
+    TRY(thread_start(committer_run));
+    TRY(thread_start(signer_run));
+    TRY(thread_start(publisher_run));
+    return thread_start(sequencer_run);
+}
+
+/* So that the files of a deployment at rest have everything that was answered for. */
+void
+mg_sequencer_stop(const struct mg_environment *environment)
+{
+    struct mg_audit_view view;
+    (void) environment;
+    mg_sequencer_view(&view);
 }
