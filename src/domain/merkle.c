@@ -35,20 +35,30 @@ mg_merkle_node(const struct mg_hash *left, const struct mg_hash *right, struct m
 }
 
 unsigned
-mg_tree_add_tiles(struct mg_tree *tree, const struct mg_hash *leaf_hash, struct mg_hash ret_tiles[8])
+mg_tree_add_subtree(struct mg_tree *tree, unsigned level, const struct mg_hash *node,
+                    struct mg_hash ret_tiles[8])
 {
-    mg_must(tree->size < MG_TREE_MOST);
-    struct mg_hash carried = *leaf_hash;
-    unsigned level = 0, tiles = 0;
-    while ((tree->size >> level & 1) != 0) {
+    const uint64_t leaves = (uint64_t) 1 << level;
+    mg_must(tree->size % leaves == 0 && tree->size < MG_TREE_MOST);
+    struct mg_hash carried = *node;
+    unsigned tiles = 0;
+    if (level != 0 && level % 8 == 0)
+        ret_tiles[tiles++] = carried;
+    for (; (tree->size >> level & 1) != 0;) {
         mg_merkle_node(&tree->peaks[level], &carried, &carried);
         level++;
         if (level % 8 == 0)
             ret_tiles[tiles++] = carried;
     }
     tree->peaks[level] = carried;
-    tree->size++;
+    tree->size += leaves;
     return tiles;
+}
+
+unsigned
+mg_tree_add_tiles(struct mg_tree *tree, const struct mg_hash *leaf_hash, struct mg_hash ret_tiles[8])
+{
+    return mg_tree_add_subtree(tree, 0, leaf_hash, ret_tiles);
 }
 
 void

@@ -37,6 +37,9 @@ void mg_tree_add(struct mg_tree *tree, const struct mg_hash *leaf_hash);
  * the hashes of full tiles. */
 unsigned mg_tree_add_tiles(struct mg_tree *tree, const struct mg_hash *leaf_hash,
                            struct mg_hash ret_tiles[8]);
+/* The same for 2^level leaves at once, by their root; the tree's size must be a multiple of that. */
+unsigned mg_tree_add_subtree(struct mg_tree *tree, unsigned level, const struct mg_hash *node,
+                             struct mg_hash ret_tiles[8]);
 void mg_tree_root(const struct mg_tree *tree, struct mg_hash *ret_root);
 
 /* Where proofs get the hashes of complete subtrees from, such as tiles on disk. */

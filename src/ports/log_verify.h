@@ -63,10 +63,18 @@ struct mg_log_report {
     struct mg_log_finding findings[MG_LOG_FINDINGS_MOST];
 };
 
+/* Entries from `from` up to `to`. */
+struct mg_log_range {
+    uint64_t from, to;
+};
+
 struct mg_log_trust {
     const struct mg_vkey *log;
     const struct mg_vkey *witness; /* NULL: none */
     struct mg_view remembered;     /* a signed note; empty: none */
+    /* For whoever looks often: bundles that lie wholly inside one of these are not read, the tile above
+     * them, which is checked up to the signed root, stands for them. All zero: everything is read. */
+    struct mg_log_range skipped[2];
 };
 
 /* OK with findings is a report; a failing status means that nothing could be said. */

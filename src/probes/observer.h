@@ -88,6 +88,7 @@ enum mg_entry { MG_ENTRY_UNREACHABLE = 0, MG_ENTRY_REFUSED, MG_ENTRY_GRANTED };
 
 struct mg_observed_proof {
     struct mg_buffer leaf, proof; /* the entry as it stands in the log; c2sp.org/tlog-proof */
+    uint8_t key[32];              /* opens this entry alone; all zero once it was erased */
 };
 
 struct mg_observer;
@@ -114,10 +115,15 @@ struct mg_observer_ops {
     /* Entries that contain `text`, oldest first, since `since`; JSON lines, at most `limit`. */
     struct mg_status (*audit_read)(struct mg_observer *observer, const char *text, mg_instant since,
                                    unsigned limit, struct mg_buffer *lines);
+    /* What an export for this tenant alone begins with when it is read backwards: its newest entries, each
+     * its number, a blank and its JSON in a line, at most `limit`. */
+    struct mg_status (*audit_export)(struct mg_observer *observer, uint64_t tenant, unsigned limit,
+                                     struct mg_buffer *lines);
     /* Counts the log files of the deployment, and those that contain the text. */
     struct mg_status (*logs_search)(struct mg_observer *observer, const char *text, uint64_t *ret_files,
                                     uint64_t *ret_hits);
-    /* One small thing kept from look to look: the log's last checkpoint. NOT_FOUND before the first. */
+    /* One small thing kept from look to look: the log's last checkpoint, and where the rehashing of old
+     * entries stands. NOT_FOUND before the first. */
     struct mg_status (*remember)(struct mg_observer *observer, struct mg_view note);
     struct mg_status (*recall)(struct mg_observer *observer, struct mg_buffer *note);
     struct mg_status (*instances)(struct mg_observer *observer, struct mg_observed_instance *rows,

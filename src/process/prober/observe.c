@@ -187,6 +187,25 @@ audit_read(struct mg_observer *observer, const char *text, mg_instant since, uns
 }
 
 static struct mg_status
+audit_export(struct mg_observer *observer, uint64_t tenant, unsigned limit, struct mg_buffer *lines)
+{
+    (void) observer;
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_audit_read reply;
+    TRY(mg_call_audit_read(&(struct mg_request_audit_read){.tenant = tenant, .limit = limit}, &reply,
+                           &storage, CALL_MS));
+    for (bool more = true;;) {
+        struct mg_record_audit_entry entry;
+        TRY(mg_list_next_audit_entry(&reply.entries, &entry, &more));
+        if (!more)
+            return OK;
+        TRY(mg_buffer_format(lines, "%llu ", (unsigned long long) entry.index));
+        TRY(mg_buffer_add(lines, entry.event));
+        TRY(mg_buffer_add_byte(lines, '\n'));
+    }
+}
+
+static struct mg_status
 audit_prove(struct mg_observer *observer, uint64_t index, struct mg_observed_proof *ret_proof)
 {
     (void) observer;
@@ -195,6 +214,9 @@ audit_prove(struct mg_observer *observer, uint64_t index, struct mg_observed_pro
     TRY(mg_call_audit_proof(&(struct mg_request_audit_proof){.index = index}, &reply, &storage, CALL_MS));
     mg_buffer_clear(&ret_proof->leaf);
     mg_buffer_clear(&ret_proof->proof);
+    memset(ret_proof->key, 0, sizeof ret_proof->key);
+    if (reply.entry_key.length == sizeof ret_proof->key)
+        memcpy(ret_proof->key, reply.entry_key.bytes, sizeof ret_proof->key);
     TRY(mg_buffer_add(&ret_proof->leaf, reply.leaf));
     return mg_buffer_add(&ret_proof->proof, reply.proof);
 }
@@ -278,6 +300,7 @@ const struct mg_observer_ops mg_prober_ops = {
     .stored_passwords = stored_passwords,
     .audit_state = audit_state,
     .audit_read = audit_read,
+    .audit_export = audit_export,
     .audit_prove = audit_prove,
     .logs_search = logs_search,
     .instances = mg_prober_instances,
