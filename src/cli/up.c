@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/demo.h"
+#include "cli/start_errors.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #define READY_MS 90000
+#define LOOK_MS 500       /* between two looks at the logs while it does not answer */
 #define RESTARTS_MOST 100 /* of a warden that is killed; each at least a second apart */
 
 static volatile sig_atomic_t stop_asked;
@@ -177,10 +179,13 @@ authority_answers(const struct mg_cli *cli)
 }
 
 static CHECKED struct mg_status
-ready_wait(const struct mg_cli *cli, const struct mg_options *options, pid_t supervisor)
+ready_wait(const struct mg_cli *cli, const struct mg_options *options, pid_t supervisor,
+           const struct mg_start_errors *errors)
 {
     const int64_t deadline_ms = mg_monotonic_ms() + READY_MS;
     bool authority = false;
+    char last[512] = "";
+    int64_t looked_ms = mg_monotonic_ms();
     while (mg_monotonic_ms() < deadline_ms && !stop_asked) {
         int status = 0;
         if (waitpid(supervisor, &status, WNOHANG) == supervisor)
@@ -189,12 +194,17 @@ ready_wait(const struct mg_cli *cli, const struct mg_options *options, pid_t sup
         authority = authority || authority_answers(cli);
         if (authority && port_answers(options->gate_address, options->gate_https_port))
             return OK;
+        if (mg_monotonic_ms() - looked_ms > LOOK_MS) {
+            TRY(mg_start_errors_look(errors, last));
+            looked_ms = mg_monotonic_ms();
+        }
         (void) usleep(50000);
     }
     if (stop_asked)
         return fail_with(REFUSED, "stopped before everything answered");
-    return fail_with(TIMEOUT, "%s does not answer after %d s; see the logs in %s/log",
-                     authority ? "the gate" : "the authority", READY_MS / 1000, cli->directory);
+    return fail_with(TIMEOUT, "%s does not answer after %d s; see the logs in %s/log%s%s",
+                     authority ? "the gate" : "the authority", READY_MS / 1000, cli->directory,
+                     last[0] != '\0' ? "; the last error there: " : "", last);
 }
 
 static void
@@ -225,6 +235,7 @@ up(struct mg_cli *cli, bool demo, bool detach)
     OWN(options) options = NULL;
     OWN_FD log_fd = -1;
     struct mg_deployment deployment;
+    struct mg_start_errors errors;
     TRY(mg_path_join(configuration, cli->directory, "masugata.conf"));
     if (demo && access(configuration, F_OK) != 0)
         TRY(mg_cli_demo_make(cli));
@@ -235,6 +246,7 @@ up(struct mg_cli *cli, bool demo, bool detach)
     TRY(port_check(options->gate_address, options->gate_http_port, "gate.http_port"));
     TRY(program_find(program));
     TRY(log_file_open(deployment.state, &log_fd));
+    TRY(mg_start_errors_begin(deployment.state, &errors));
     const struct sigaction stop = {.sa_handler = on_stop};
     (void) sigaction(SIGINT, &stop, NULL);
     (void) sigaction(SIGTERM, &stop, NULL);
@@ -244,7 +256,7 @@ up(struct mg_cli *cli, bool demo, bool detach)
         supervise(program, deployment.state, demo ? options->mail_url : NULL, log_fd, detach);
     if (supervisor < 0)
         return fail_errno("fork");
-    struct mg_status status = ready_wait(cli, options, supervisor);
+    struct mg_status status = ready_wait(cli, options, supervisor, &errors);
     if (mg_ok(status) && !cli->json)
         (void) printf(mg_cli_say(cli, "Masugata runs in %s (ready after %lld ms).\n",
                                  "Masugata が %s で稼働中です (%lld ms で準備完了)。\n"),

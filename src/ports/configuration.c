@@ -79,6 +79,25 @@ text_parse(const char *path, const char *text, struct mg_options *options)
     return status;
 }
 
+static bool
+is_set(const char *text)
+{
+    return text != NULL && text[0] != '\0';
+}
+
+/* What no option can say alone. */
+static CHECKED struct mg_status
+rules_check(const char *name, const struct mg_options *options)
+{
+    if (is_set(options->tls_profile) && strcmp(options->tls_profile, "legacy") == 0 && !options->tls_legacy)
+        return fail_with(CONFIGURATION,
+                         "%s: tls.profile = legacy is weak; set tls.legacy = yes to accept that", name);
+    if (is_set(options->tls_certificate) != is_set(options->tls_key))
+        return fail_with(CONFIGURATION, "%s: tls.certificate and tls.key are set together or not at all",
+                         name);
+    return OK;
+}
+
 struct mg_status
 mg_configuration_parse(const char *name, struct mg_view text, struct mg_options **ret_options)
 {
@@ -91,6 +110,7 @@ mg_configuration_parse(const char *name, struct mg_view text, struct mg_options 
     TRY(mg_options_new(&options));
     TRY(mg_options_preset(options));
     TRY(text_parse(name, mg_buffer_text(&copy), options));
+    TRY(rules_check(name, options));
     *ret_options = TAKE(options);
     return OK;
 }
