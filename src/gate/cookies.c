@@ -172,7 +172,8 @@ mg_set_cookie_harden(struct mg_view header, struct mg_view script_cookies, uint8
     if (!next_part(&header, &part))
         return false;
     split(part, &cookie, &value);
-    if (mg_cookie_is_reserved(cookie))
+    /* Browsers before RFC 6265bis send a cookie without a name back as its value alone: "=a=b" as "a=b". */
+    if (mg_cookie_is_reserved(cookie) || (cookie.length == 0 && mg_cookie_is_reserved(value)))
         return false;
     size_t used = append(room, 0, part.bytes, part.length);
     bool secure = false, http_only = false, same_site = false, path = false;

@@ -58,8 +58,7 @@ typedef struct {
     gate_policy_t *policy;
     ngx_queue_t open; /* gate_context_t.link of requests that hold a session */
     ngx_event_t timer;
-    ngx_msec_t retry_at; /* not before: files that could not be opened are not hammered */
-    ngx_uint_t unsure_ticks;
+    ngx_msec_t retry_at;   /* not before: files that could not be opened are not hammered */
     ngx_uint_t complained; /* what is wrong was logged once */
 } gate_worker_t;
 extern gate_worker_t gate_worker;
@@ -76,7 +75,8 @@ typedef struct {
     ngx_str_t client_text;
     ngx_str_t host;
     ngx_str_t request_id;
-    off_t sent_upstream; /* bytes at the last look, to tell a stream in use from an idle one */
+    off_t sent_upstream;     /* bytes at the last look, to tell a stream in use from an idle one */
+    ngx_uint_t unsure_ticks; /* looks in a row at which the table gave no answer */
     gate_phase_t phase;
     const ngx_table_elt_t *accept, *fetch_mode;
     unsigned linked : 1;

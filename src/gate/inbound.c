@@ -59,11 +59,19 @@ static const char *const stripped_names[] = {
     "x-pomerium-*",
     "x-vouch-*",
     "x-authentik-*",
+    "x-goog-iap-*",
+    "x-userid",
+    "x-userinfo",
+    "x-credential-*",
+    "x-anonymous-consumer",
+    "x-originating-*",
+    "x-scheme",
+    "x-url-scheme",
 };
 static const char *const stripped_plain_names[] = {
     "forwarded", "true-client-ip", "cf-connecting-ip*", "cf-access-*",    "client-ip", "fastly-client-ip",
     "remote-*",  "proxy",          "ssl-client-*",      "tailscale-*",    "oidc-*",    "auth-user*",
-    "http-*",    "from-user",      "via-proxy",         "http2-settings",
+    "http-*",    "from-user",      "via-proxy",         "http2-settings", "shib-*",    "front-end-https",
 };
 
 static bool
@@ -104,7 +112,7 @@ may_be_plain_name(const ngx_table_elt_t *header)
     case 'p':
         return second == 'r';
     case 's':
-        return second == 's';
+        return second == 's' || second == 'h';
     case 't':
         return second == 'r' || second == 'a';
     case 'o':
@@ -252,21 +260,24 @@ take_last(struct mg_view *list)
 
 #define PROXIES_MOST 16
 
-/* From the right, as long as each hop is a trusted proxy. Two headers of that name cannot be put in
- * order, so they vouch for nothing. */
+/* From the right, as long as each hop is a trusted proxy. Of two headers of that name it is not known
+ * which one the proxy wrote, and what cannot be read is nobody's address either: then the visitor has
+ * none, and above all not the proxy's, which a list may allow. */
 static struct mg_address
 behind_proxies(struct mg_address peer, const struct mg_gate_policy *policy, const gate_inbound_t *inbound)
 {
-    if (inbound->forwarded_count != 1)
+    static const struct mg_address unknown = {.high = 0, .low = 0};
+    if (inbound->forwarded_count == 0)
         return peer;
+    if (inbound->forwarded_count > 1)
+        return unknown;
     struct mg_view list = gate_view(inbound->forwarded_for->value);
     struct mg_address client = peer;
     for (int hop = 0; hop < PROXIES_MOST && list.length > 0; hop++) {
-        struct mg_address next;
-        if (!mg_network_set_has(&policy->trusted_proxies, client) ||
-            !mg_ok(mg_address_parse(take_last(&list), &next)))
+        if (!mg_network_set_has(&policy->trusted_proxies, client))
             break;
-        client = next;
+        if (!mg_ok(mg_address_parse(take_last(&list), &client)))
+            return unknown;
     }
     return client;
 }
@@ -448,6 +459,8 @@ forget_stripped(ngx_http_request_t *r)
 #if (NGX_HTTP_REALIP)
     r->headers_in.x_real_ip = NULL;
 #endif
+    if (r->headers_in.upgrade != NULL && is_other_protocol(r->headers_in.upgrade))
+        r->headers_in.upgrade = NULL;
 }
 
 /* Afterwards nothing that must not go on is left but `inbound->stripped` holes. GATE_HOLES headers

@@ -100,7 +100,22 @@ canonical_host(ngx_http_request_t *r, const gate_inbound_t *inbound, bool *malfo
     return server;
 }
 
-/* The canonical path; where it differs from what came, it is also what is forwarded. */
+/* nginx chooses the location by its own reading of the path, decoded: that too must be of the path that
+ * was judged, or a request judged as the portal's would be passed to the app. */
+static ngx_int_t
+locate_by(ngx_http_request_t *r, struct mg_view path)
+{
+    u_char *room = ngx_pnalloc(r->pool, path.length + 1), *end = room;
+    u_char *encoded = (u_char *) (uintptr_t) path.bytes;
+    if (room == NULL)
+        return NGX_ERROR;
+    ngx_unescape_uri(&end, &encoded, path.length, 0);
+    r->uri = (ngx_str_t){.len = (size_t) (end - room), .data = room};
+    ngx_http_set_exten(r);
+    return NGX_OK;
+}
+
+/* The canonical path; where it differs from what came, it is also what is forwarded and located by. */
 static struct mg_view
 canonical_path(ngx_http_request_t *r)
 {
@@ -113,6 +128,8 @@ canonical_path(ngx_http_request_t *r)
     if (room == NULL || !mg_canonical_path(mg_view_of(target.data, length), room, &path))
         return MG_VIEW_EMPTY;
     if (path.bytes == room) {
+        if (locate_by(r, path) != NGX_OK)
+            return MG_VIEW_EMPTY;
         ngx_memcpy(room + path.length, target.data + length, rest);
         r->unparsed_uri = (ngx_str_t){.len = path.length + rest, .data = room};
         r->valid_unparsed_uri = 1;
@@ -165,6 +182,8 @@ gather(ngx_http_request_t *r, gate_context_t *context, const gate_inbound_t *inb
     context->accept = inbound->accept;
     context->fetch_mode = inbound->fetch_mode;
     const bool unsafe = (r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD | NGX_HTTP_OPTIONS)) == 0;
+    /* RFC 9113 section 8.2.2: HTTP/2 has no upgrades; one that asks for it is malformed. */
+    malformed = malformed || (inbound->upgrade != NULL && r->http_version > NGX_HTTP_VERSION_11);
     *request = (struct mg_gate_request){
         .host = host,
         .path = canonical_path(r),

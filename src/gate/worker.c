@@ -4,7 +4,7 @@
 gate_worker_t gate_worker;
 
 #define RETRY_MS 100
-/* Ticks without a usable table after which open streams are cut like new requests. */
+/* Ticks without an answer about its session after which an open stream is cut like a new request. */
 #define UNSURE_TICKS_MOST 3
 
 mg_instant
@@ -135,17 +135,15 @@ mark_if_used(gate_context_t *context, mg_instant now)
 static bool
 may_go_on(gate_context_t *context, mg_instant now)
 {
-    if (gate_worker.sessions == NULL || gate_worker.unsure_ticks > UNSURE_TICKS_MOST)
+    if (gate_worker.sessions == NULL)
         return false;
     mark_if_used(context, now);
     struct mg_session_hot found;
     const enum mg_session_answer answer =
         mg_session_lookup(gate_worker.sessions, context->verdict.token_hash, now, false, &found);
-    if (answer == MG_SESSION_UNSURE) {
-        gate_worker.unsure_ticks++;
-        return true;
-    }
-    gate_worker.unsure_ticks = 0;
+    if (answer == MG_SESSION_UNSURE)
+        return ++context->unsure_ticks <= UNSURE_TICKS_MOST;
+    context->unsure_ticks = 0;
     if (answer != MG_SESSION_FOUND || found.session_id != context->verdict.session.session_id)
         return false;
     context->verdict.session = found;
@@ -172,19 +170,24 @@ cut(gate_context_t *context, mg_instant now)
     ngx_http_run_posted_requests(c);
 }
 
+/* Looked at once each: cutting one may end others of the same connection (HTTP/2), which then leave
+ * whichever queue they are in. */
 static void
 check_streams(void)
 {
     const mg_instant now = gate_now();
-    ngx_queue_t *link = ngx_queue_head(&gate_worker.open);
-    while (link != ngx_queue_sentinel(&gate_worker.open)) {
+    ngx_queue_t seen;
+    ngx_queue_init(&seen);
+    while (!ngx_queue_empty(&gate_worker.open)) {
+        ngx_queue_t *link = ngx_queue_head(&gate_worker.open);
         gate_context_t *context = ngx_queue_data(link, gate_context_t, link);
-        link = ngx_queue_next(link);
-        if (!may_go_on(context, now)) {
-            /* Cutting one may end others of the same connection (HTTP/2): begin again. */
+        ngx_queue_remove(link);
+        ngx_queue_insert_tail(&seen, link);
+        if (!may_go_on(context, now))
             cut(context, now);
-            link = ngx_queue_head(&gate_worker.open);
-        }
+    }
+    if (!ngx_queue_empty(&seen)) {
+        ngx_queue_add(&gate_worker.open, &seen);
     }
 }
 

@@ -41,6 +41,9 @@ def test_a_session_passes_and_the_app_gets_only_the_identity(gate):
     [("X-Masugata-User", "root"), ("X-Forwarded-User", "root"), ("X-Forwarded-Email", "r@x"), ("X-Forwarded-Groups", "admin")],
     [("Forwarded", "for=1.2.3.4"), ("X-Real-IP", "1.2.3.4"), ("True-Client-IP", "1.2.3.4"), ("X-Forwarded-For", "1.2.3.4")],
     [("Remote-User", "root"), ("X-Remote-User", "root"), ("Proxy", "http://x"), ("X-Original-URL", "/admin"), ("X-HTTP-Method-Override", "DELETE")],
+    [("Upgrade", "h2c"), ("Connection", "Upgrade, HTTP2-Settings"), ("HTTP2-Settings", "AAMAAABkAARAAAAAAAIAAAAA")],
+    [("X-Goog-IAP-JWT-Assertion", "forged"), ("X-UserInfo", "root"), ("X-UserId", "root"), ("X-Credential-Identifier", "root"),
+     ("Shib-Identity-Provider", "root"), ("Front-End-Https", "on"), ("X-Scheme", "gopher"), ("X-URL-Scheme", "gopher")],
 ])
 def test_lookalikes_do_not_arrive(gate, headers):
     token = gate.sign_in(11)
@@ -167,6 +170,52 @@ def test_open_streams_and_websockets_are_cut_within_a_second(gate):
     second.close()
 
 
+def open_stream(gate, token):
+    stream = socket.create_connection(("127.0.0.1", gate.port), 5)
+    stream.sendall(f"GET /sse HTTP/1.1\r\nHost: acme.localhost\r\nCookie: __Host-masugata={token}\r\n\r\n".encode())
+    assert b"200" in stream.recv(4096)
+    stream.settimeout(3)
+    return stream
+
+
+def lives(stream, seconds):
+    """True if the stream is still there after that long."""
+    deadline = time.monotonic() + seconds
+    try:
+        while time.monotonic() < deadline:
+            if not stream.recv(65536):
+                return False
+    except ConnectionResetError:
+        return False
+    return True
+
+
+def test_a_slot_that_was_left_half_written_ends_its_own_streams_only():
+    """The writer died in the middle of one session: nobody can tell about it, and it alone."""
+    with Gate(workers=1) as gate:
+        wedged, other = gate.sign_in(51), gate.sign_in(52)
+        streams = [open_stream(gate, wedged) for _ in range(6)]
+        kept = open_stream(gate, other)
+        with open(gate.gate_directory / "sessions", "r+b") as table:
+            data = table.read()
+            slot = next(at for at in range(4096, len(data) - 64, 64) if int.from_bytes(data[at + 40:at + 48], "little") == 51)
+            table.seek(slot)
+            table.write(bytes([data[slot] | 1]))
+        assert gate.request("/echo", token=wedged).status == 503
+        assert lives(kept, 2.5)
+        assert not any(lives(stream, 0.2) for stream in streams)
+        assert lives(open_stream(gate, gate.sign_in(53)), 1.5)
+
+
+def test_many_streams_end_at_once_while_others_go_on():
+    with Gate(workers=1) as gate:
+        ending, going = gate.sign_in(61, user=61), gate.sign_in(62, user=62)
+        mixed = [open_stream(gate, token) for _ in range(30) for token in (going, ending)]
+        gate.hand("remove", user=61)
+        time.sleep(1)
+        assert [lives(stream, 0.1) for stream in mixed] == [True, False] * 30
+
+
 def test_streams_over_http2_are_cut_too(gate):
     token = gate.sign_in(33, user=33)
     process = subprocess.Popen(["curl", "-sN", "--http2", "-k", "--resolve", f"acme.localhost:{gate.tls_port}:127.0.0.1",
@@ -259,6 +308,15 @@ def test_webhooks_bearers_and_preflights_are_opened_by_rule(ruled):
     assert ruled.request("/notes", "OPTIONS", headers=preflight).status == 401
 
 
+def test_a_restricted_directory_is_restricted_without_its_slash_too(ruled):
+    ruled.hand("route", prefix="/vault/", roles=2)
+    ruled.hand("publish")
+    user = ruled.sign_in(5, roles=1)
+    for path in ("/vault/", "/vault", "/vault/x", "/VAULT", "/vault;p"):
+        assert ruled.request(path, token=user).status == 403, path
+    assert ruled.request("/vaults", token=user).status == 200
+
+
 def test_cross_site_changes_are_refused(ruled):
     token = ruled.sign_in(4)
 
@@ -298,6 +356,13 @@ def test_allow_lists_and_trusted_proxies():
         assert status("127.0.0.77", "198.51.100.1, 192.0.2.9") == 200
         assert status("127.0.0.77", "192.0.2.9", "192.0.2.9") == 403  # two headers have no order
         assert status("127.0.0.77", "rubbish") == 403
+        # Where the proxy itself would be let in, it does not lend its address to whoever it cannot name.
+        gate.hand("tenant", id=1, use="127.0.0.0/24,192.0.2.0/24", sign_in="192.0.2.0/24")
+        gate.hand("publish")
+        assert status("127.0.0.77") == 200
+        assert status("127.0.0.77", "198.51.100.1") == 403
+        assert status("127.0.0.77", "198.51.100.1", "198.51.100.1") == 403
+        assert status("127.0.0.77", "127.0.0.77, rubbish") == 403
         told = gate.request("/echo", token=token, source="127.0.0.77", headers=[("X-Forwarded-For", "192.0.2.9")]).json
         assert names(told, "X-Forwarded-For") == ["192.0.2.9"]
         assert gate.request("/sign-in", host="id.acme.localhost").status == 403
