@@ -245,14 +245,49 @@ set_head(struct mg_gate_route *route)
     route->head = head_of(route->prefix);
 }
 
+static int
+upper_hex(uint8_t c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* A byte that the canonical form writes as "%XX": neither one that it decodes nor one that it refuses. */
+static bool
+is_encoding(struct mg_view prefix, size_t at)
+{
+    if (at + 2 >= prefix.length)
+        return false;
+    const int high = upper_hex(prefix.bytes[at + 1]), low = upper_hex(prefix.bytes[at + 2]);
+    const int byte = high * 16 + low;
+    const bool letter = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+    return high >= 0 && low >= 0 && byte >= ' ' && !letter && !(byte >= '0' && byte <= '9') &&
+           strchr("-._~/\\\x7F", byte) == NULL;
+}
+
+/* Paths are judged in their canonical form (docs/gate.md): a rule written otherwise would cover none of
+ * them, and what it should restrict would stand open. */
+static bool
+may_cover_a_path(struct mg_view prefix)
+{
+    if (prefix.length == 0 || prefix.bytes[0] != '/')
+        return false;
+    for (size_t i = 0; i < prefix.length; i++) {
+        const uint8_t c = prefix.bytes[i];
+        if (c <= ' ' || c >= 0x7F || strchr("\\#?", c) != NULL ||
+            (c == '/' && i + 1 < prefix.length && prefix.bytes[i + 1] == '/') ||
+            (c == '%' && !is_encoding(prefix, i)))
+            return false;
+    }
+    return true;
+}
+
 static struct mg_status
 get_route(struct mg_reader *reader, struct mg_gate_route *route)
 {
     TRY(get_u32(reader, UINT32_MAX, &route->host_id));
     TRY(get_text(reader, &route->prefix));
-    if (route->prefix.length == 0 || route->prefix.bytes[0] != '/')
-        return fail_with(INVALID, "policy: a route that does not begin with /");
-    set_head(route);
+    if (!may_cover_a_path(route->prefix))
+        return fail_with(INVALID, "policy: a route that is not the beginning of a canonical path");
     TRY(mg_get_flag(reader, &route->public));
     TRY(get_u32(reader, UINT32_MAX, &route->roles));
     TRY(get_networks(reader, &route->networks));
@@ -262,6 +297,10 @@ get_route(struct mg_reader *reader, struct mg_gate_route *route)
     TRY(mg_get_flag(reader, &route->webhook));
     TRY(get_text(reader, &route->cors_origins));
     route->any_case = !route->public && !route->bearer && !route->webhook && route->cors_origins.length == 0;
+    /* Most applications make no difference between "/admin/" and "/admin". */
+    if (route->any_case && route->prefix.length > 1 && route->prefix.bytes[route->prefix.length - 1] == '/')
+        route->prefix.length--;
+    set_head(route);
     return OK;
 }
 
@@ -280,14 +319,17 @@ keep_route(struct mg_gate_tenant *tenant, const struct mg_gate_route *route)
     return OK;
 }
 
-/* Longest prefix first; of two equally long ones, that for one host before that for all. */
+/* Longest prefix first; of two equally long ones, that for one host before that for all, and one that
+ * only restricts before one that opens. */
 static int
 compare_routes(const void *left, const void *right)
 {
     const struct mg_gate_route *a = left, *b = right;
     if (a->prefix.length != b->prefix.length)
         return a->prefix.length > b->prefix.length ? -1 : 1;
-    return (a->host_id == 0) - (b->host_id == 0);
+    if ((a->host_id == 0) != (b->host_id == 0))
+        return (a->host_id == 0) - (b->host_id == 0);
+    return (int) b->any_case - (int) a->any_case;
 }
 
 static struct mg_status

@@ -67,7 +67,8 @@ struct mg_policy_host {
 
 /* A rule for the paths below a prefix, on app hosts, on sign-in hosts and on the operators' too.
  * The longest prefix wins. `/a` covers /a, /a/b and /a;p but not /ab. A rule that only restricts is
- * compared without regard to case, one that opens something exactly. */
+ * compared without regard to case or to a `/` at its end, one that opens something exactly. A prefix is in
+ * the canonical form of paths (docs/gate.md); any other is refused when the policy is published. */
 struct mg_policy_route {
     uint32_t tenant_id;
     uint32_t host_id; /* 0: every app host of the tenant */

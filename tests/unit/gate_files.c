@@ -132,7 +132,29 @@ a_policy_reads_back_and_routes(void **state)
     assert_null(route_of(loaded, "/PUBLIC"));                        /* what opens is exact */
     assert_int_equal(route_of(loaded, "/public/ADMIN/x")->roles, 1); /* what restricts is not */
     assert_int_equal(route_of(loaded, "/files/x")->roles, 2);
-    assert_null(route_of(loaded, "/files"));
+    assert_int_equal(route_of(loaded, "/files")->roles, 2); /* nor is the '/' at its end */
+    assert_int_equal(route_of(loaded, "/FILES;p")->roles, 2);
+    assert_null(route_of(loaded, "/filesystem"));
+}
+
+/* It would cover nothing, and what it should close would stand open. */
+static void
+a_rule_that_no_path_can_match_is_refused(void **state)
+{
+    (void) state;
+    static const char *const wrong[] = {"",      "admin",      "/a//b",        "/ad%6din", "/ad%6Din",
+                                        "/a%2F", "/caf%c3%a9", "/caf\xC3\xA9", "/a b",     "/a?b",
+                                        "/a#b",  "/a\\b",      "/%2",          "/%"};
+    for (size_t i = 0; i < MG_COUNT(wrong); i++) {
+        const struct mg_policy_route route = {.tenant_id = 1, .prefix = wrong[i], .roles = 1};
+        struct mg_policy one = policy;
+        struct mg_gate_policy *loaded = NULL;
+        one.routes = &route;
+        one.route_count = 1;
+        OWN_BUFFER(file, MG_POLICY_MOST);
+        assert_ok(mg_policy_encode(&one, 7, &file));
+        assert_code(mg_gate_policy_decode(mg_buffer_view(&file), &loaded), INVALID);
+    }
 }
 
 static void
@@ -281,9 +303,14 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(networks_contain_what_they_say), cmocka_unit_test(a_policy_reads_back_and_routes),
-        cmocka_unit_test(a_damaged_policy_is_refused),    TEST(publishing_tells_the_readers),
-        TEST(assertions_are_found_while_they_are_valid),  TEST(refusals_are_counted_and_bounded),
+        cmocka_unit_test(networks_contain_what_they_say),
+        cmocka_unit_test(a_policy_reads_back_and_routes),
+        cmocka_unit_test(a_rule_that_no_path_can_match_is_refused),
+        cmocka_unit_test(a_rule_that_no_path_can_match_is_refused),
+        cmocka_unit_test(a_damaged_policy_is_refused),
+        TEST(publishing_tells_the_readers),
+        TEST(assertions_are_found_while_they_are_valid),
+        TEST(refusals_are_counted_and_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
