@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+static const char *const level_names[] = {"debug", "info", "warning", "error"};
 static const char *log_name = "masugata";
 static enum mg_level log_least = MG_INFO;
 
@@ -16,10 +17,18 @@ mg_log_open(const char *process_name, enum mg_level least)
     log_least = least;
 }
 
+enum mg_level
+mg_level_of(const char *word)
+{
+    for (int i = MG_DEBUG; i <= MG_ERROR; i++)
+        if (strcmp(word, level_names[i]) == 0)
+            return (enum mg_level) i;
+    return MG_INFO;
+}
+
 void
 mg_log(enum mg_level level, const char *format, ...)
 {
-    static const char *const names[] = {"debug", "info", "warning", "error"};
     if (level < log_least)
         return;
     char text[1024], line[1200], stamp[MG_INSTANT_TEXT];
@@ -34,7 +43,8 @@ mg_log(enum mg_level level, const char *format, ...)
         if ((unsigned char) *c < 0x20 || *c == 0x7F)
             *c = ' ';
     mg_instant_text(mg_now(), stamp);
-    const int used = snprintf(line, sizeof line, "%s %-7s %s: %s\n", stamp, names[level], log_name, text);
+    const int used =
+        snprintf(line, sizeof line, "%s %-7s %s: %s\n", stamp, level_names[level], log_name, text);
     if (used > 0)
         (void) !write(STDERR_FILENO, line, (size_t) used < sizeof line ? (size_t) used : sizeof line - 1);
 }

@@ -297,6 +297,7 @@ MG_HANDLER(configure)
     TRY(mg_view_copy(request->directory, self.directory, sizeof self.directory));
     TRY(mg_view_copy(request->runtime_directory, self.runtime_directory, sizeof self.runtime_directory));
     TRY(options_take(request->options));
+    mg_log_open(mg_process_name(self.description->process), mg_level_of(self.options->log_level));
     self.environment = (struct mg_environment){
         .directory = self.directory, .runtime_directory = self.runtime_directory, .options = self.options};
     if (self.description->prepare != NULL)

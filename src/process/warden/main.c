@@ -128,6 +128,7 @@ run(const char *state)
     OWN_FD lock_fd = -1;
     TRY(mg_path_join(path, state, "masugata.conf"));
     TRY(mg_configuration_read(path, &warden.options));
+    mg_log_open("warden", mg_level_of(warden.options->log_level));
     TRY(mg_deployment_find(state, warden.options, &warden.deployment));
     TRY(lock_take(warden.deployment.state, &lock_fd));
     TRY(programs_find(&warden));
