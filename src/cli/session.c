@@ -90,14 +90,15 @@ session_revoke(const struct mg_cli *cli, struct mg_admin *admin)
     if (one) {
         if (!mg_ok(mg_unhex(mg_view_text(cli->argv[2]), family, sizeof family)))
             return fail_with(USAGE, "%s is no identifier of `session list`", cli->argv[2]);
-        request.scope = MG_SCOPE_ONE;
+        request.scope = MG_SCOPE_FAMILY;
         request.family = mg_view_of(family, sizeof family);
     } else
         request.scope = login != NULL ? MG_SCOPE_USER : MG_SCOPE_TENANT;
     TRY(mg_admin_session_end(admin, &request, &reply, &storage));
-    TRY(mg_cli_outcome(cli, reply.outcome, mg_view_text(login != NULL ? login : tenant)));
-    if (one && reply.ended == 0)
-        return fail_with(NOT_FOUND, "session %s", cli->argv[2]);
+    TRY(mg_cli_outcome(cli, reply.outcome,
+                       mg_view_text(one             ? cli->argv[2]
+                                    : login != NULL ? login
+                                                    : tenant)));
     if (!cli->json)
         (void) printf(
             mg_cli_say(cli, "%" PRIu64 " sign-ins ended.\n", "%" PRIu64 " 件のサインインを終了しました。\n"),

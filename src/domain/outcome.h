@@ -22,11 +22,12 @@ const char *mg_outcome_text(uint64_t outcome, int japanese);
 /* Which sessions a session_end request means. */
 enum mg_session_scope {
     MG_SCOPE_NONE = 0,
-    MG_SCOPE_ONE = 1,    /* the family in `family` */
+    MG_SCOPE_ONE = 1,    /* the family in `family`, one of the acting user's */
     MG_SCOPE_OTHERS = 2, /* all of the acting user but the acting family */
     MG_SCOPE_OWN = 3,    /* all of the acting user */
     MG_SCOPE_USER = 4,   /* operators: all of `login` in `tenant` */
     MG_SCOPE_TENANT = 5, /* operators: all of `tenant` */
+    MG_SCOPE_FAMILY = 6, /* operators: the family in `family`, whosever it is */
 };
 
 /* State of a tenant or a user as it is listed. */

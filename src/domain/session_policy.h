@@ -51,8 +51,9 @@ struct mg_code_facts {
 };
 bool mg_code_accepts(const struct mg_code_facts *facts, mg_instant now);
 
-/* Tickets: for a reset one hour, for an invitation a week, for a forced change ten minutes. */
-#define MG_TICKET_RESET_MS 3600000
+/* Tickets: for a reset half an hour (as the page says), for an invitation a week, for a forced change ten
+ * minutes. */
+#define MG_TICKET_RESET_MS 1800000
 #define MG_TICKET_INVITE_MS (7 * 86400000LL)
 #define MG_TICKET_CHANGE_MS 600000
 

@@ -206,6 +206,10 @@ escape_markup(struct mg_view text, struct mg_buffer *buffer)
 static bool
 url_is_allowed(struct mg_view url)
 {
+    /* Browsers leave tabs and line ends out before they read a URL: "/\t/host" names another host. */
+    for (size_t i = 0; i < url.length; i++)
+        if (url.bytes[i] <= ' ' || url.bytes[i] == 0x7f)
+            return false;
     if (url.length >= 8 && memcmp(url.bytes, "https://", 8) == 0)
         return true;
     return url.length >= 1 && url.bytes[0] == '/' &&

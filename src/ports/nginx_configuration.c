@@ -245,11 +245,13 @@ add_proxy(const struct mg_nginx_configuration *c, struct mg_buffer *out)
         /* WebSocket only: whatever else an app may change to (h2c) would carry requests past the gate. */
         "    map $http_upgrade $masugata_upgrade {\n"
         "        default '';\n"
+        "        '' '';\n" /* nearly every request: found without the expression */
         "        '~*^websocket$' websocket;\n"
         "    }\n"
         "    map $masugata_upgrade $masugata_connection {\n"
         "        default upgrade;\n"
         "        '' '';\n"
+        "        ~*^websocket$ upgrade;\n"
         "    }\n"
         "    proxy_http_version 1.1;\n"
         "    proxy_buffering off;\n"
@@ -356,8 +358,12 @@ add_plain_server(const struct mg_nginx_configuration *c, const struct mg_site *s
     return mg_buffer_add_text(out, ";\n        }\n    }\n");
 }
 
-/* Forms are small; a password never meets a temporary file. */
+/* Forms are small; a password never meets a temporary file. The portal has few threads: who sends or reads
+ * slowly keeps a buffer of nginx, and none of them. */
 static const char portal_location[] = "            client_max_body_size 64k;\n"
+                                      "            proxy_request_buffering on;\n"
+                                      "            proxy_buffering on;\n"
+                                      "            proxy_buffers 16 16k;\n"
                                       "            proxy_read_timeout 60s;\n"
                                       "            proxy_set_header Connection \"\";\n"
                                       "            proxy_set_header Upgrade \"\";\n"

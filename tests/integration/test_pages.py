@@ -196,6 +196,82 @@ def test_an_operator_at_the_console(deployment):
         assert word in browser.get(at_console(deployment, path)).text, path
 
 
+def test_the_console_shows_and_changes_the_tenant_that_was_named(deployment, app):
+    deployment.tenant_add("zeta", app, label="Zeta Works")
+    browser = signed_in(deployment, "ops", PASSWORD, at_console(deployment, "/console/tenant?name=zeta"))
+    assert "Zeta Works" in browser.page.text and "株式会社アクメ" not in browser.page.text
+    assert 'name="tenant" value="zeta"' in browser.page.text and 'value="acme"' not in browser.page.text
+    browser.submit({}, action="/console/tenant/suspend")
+    assert deployment.tenant("zeta")["state"] == "suspended" and deployment.tenant("acme")["state"] == "active"
+    assert browser.get(at_console(deployment, "/console/tenant?name=nobody")).status == 404
+
+
+def test_an_operator_ends_one_session_of_somebody_else(deployment):
+    add_user(deployment, "emi@acme.example")
+    guest, other = signed_in(deployment, "emi@acme.example"), signed_in(deployment, "emi@acme.example")
+    browser = signed_in(deployment, "ops", PASSWORD, at_console(deployment, "/console/sessions?tenant=acme&login=emi@acme.example"))
+    assert browser.page.text.count('name="family"') == 2
+    browser.submit({}, action="/console/sessions/end")
+    assert sorted([is_in(guest, deployment), is_in(other, deployment)]) == [False, True]
+    assert "The session has ended" in browser.page.text
+    family = re.search(r'name="family" value="(\w+)"', browser.get(
+        at_console(deployment, "/console/sessions?tenant=acme&login=emi@acme.example")).text).group(1)
+    browser.submit({}, action="/console/sessions/end")
+    assert not is_in(guest, deployment) and not is_in(other, deployment)
+    # A second time it is said that there was nothing left to end, and the operator's own page goes on.
+    browser.get(at_console(deployment, "/console/sessions"))
+    browser.submit({"family": family}, action="/console/sessions/end")
+    assert "nothing was done" in browser.page.text
+    # The operator's own other sign-in, too: operators are tenant 0, which has no name.
+    second = signed_in(deployment, "ops", PASSWORD, at_console(deployment))
+    row = [part for part in browser.get(at_console(deployment, "/console/sessions?login=ops")).text.split("<tr>")
+           if 'name="family"' in part]
+    assert len(row) >= 2
+    families = [re.search(r'name="family" value="(\w+)"', part).group(1) for part in row]
+    for family in families:
+        if reaches_console(second, deployment):
+            browser.submit({"family": family}, action="/console/sessions/end")
+            browser.get(at_console(deployment, "/console/sessions"), follow=False)
+            if browser.page.status != 200:
+                break
+    assert not reaches_console(second, deployment) or browser.page.status != 200
+
+
+def reaches_console(browser, deployment):
+    return browser.get(at_console(deployment), follow=False).status in (200, 303) and "sign-in" not in (
+        browser.page.headers["Location"] or "")
+
+
+def test_a_user_cannot_end_sessions_of_others(deployment):
+    add_user(deployment, "ume@acme.example")
+    add_user(deployment, "taro@acme.example")
+    victim, user = signed_in(deployment, "ume@acme.example"), signed_in(deployment, "taro@acme.example")
+    operator = signed_in(deployment, "ops", PASSWORD, at_console(deployment, "/console/sessions?tenant=acme&login=ume@acme.example"))
+    family = re.search(r'name="family" value="(\w+)"', operator.page.text).group(1)
+    user.get(sign_in(deployment, "/account"))
+    user.submit({"family": family}, action="/account/end")
+    assert "ended already" in user.page.text
+    assert is_in(victim, deployment)
+
+
+def test_a_link_to_a_new_password_works_while_signed_in(deployment):
+    add_user(deployment, "nao@acme.example")
+    browser = signed_in(deployment, "nao@acme.example")
+    browser.get(sign_in(deployment, "/reset"))
+    assert "Check your mail" in browser.submit({"login": "nao@acme.example"}, action="/reset").text
+    browser.get(link_in(wait_until(lambda: mails(deployment, "nao@acme.example"), what="mail")[-1]))
+    assert "Your password is set" in browser.submit({"password": ANOTHER}, action="/reset/new").text
+    assert not is_in(browser, deployment)
+
+
+@pytest.mark.parametrize("path", ["//.masugata/x", "//.well-known/masugata/x", "///.masugata//x"])
+def test_no_spelling_of_our_paths_reaches_the_application(deployment, path):
+    """What is judged as the portal's, without a session, must be located as the portal's too."""
+    raw = Browser(deployment)
+    answer = raw.get(f"https://acme.localhost:{deployment.https_port}{path}", headers={"Cookie": "__Host-masugata=secret"})
+    assert answer.status == 404 and "assertion" not in answer.text and "secret" not in answer.text
+
+
 def test_a_users_session_opens_no_console(deployment):
     browser = signed_in(deployment)
     token = browser.cookies["id.acme.localhost"]["__Host-masugata"]

@@ -329,7 +329,7 @@ CALL(session_end)
     reply->outcome = acting == NULL ? MG_SESSION_ENDED : MG_GRANTED;
     if (acting == NULL)
         return OK;
-    if (request->scope == MG_SCOPE_ONE)
+    if (request->scope == MG_SCOPE_ONE || request->scope == MG_SCOPE_FAMILY)
         reply->ended = family_end(request->family.bytes);
     else if (request->scope == MG_SCOPE_OWN)
         reply->ended = family_end(acting->family);

@@ -75,6 +75,10 @@ CHECKED struct mg_status mg_ticket_make(struct mg_database *database, const stru
                                         mg_instant now, uint8_t ticket[MG_TOKEN_BYTES],
                                         mg_instant *ret_ends_at);
 
+/* True for the names of the probes' accounts, which nobody else may have: their passwords and roles are
+ * overwritten in every round (identity_canary.c). */
+bool mg_canary_is_login(struct mg_view folded);
+
 /* ---- attempts (identity_attempt.c) ---- */
 
 enum mg_attempt_kind { MG_ATTEMPT_ACCOUNT = 1, MG_ATTEMPT_ADDRESS = 2, MG_ATTEMPT_RESET = 3 };

@@ -16,6 +16,15 @@ static const struct {
     {"masugata-probe-lock", "Masugata probe (lock) / 検査用 (ロック)"},
 };
 
+bool
+mg_canary_is_login(struct mg_view folded)
+{
+    for (size_t i = 0; i < MG_COUNT(canaries); i++)
+        if (mg_view_is(folded, canaries[i].login))
+            return true;
+    return false;
+}
+
 static CHECKED struct mg_status
 account_ensure(struct mg_database *database, uint64_t tenant, size_t which, mg_instant now,
                struct mg_rows **ret_rows, struct mg_account *ret_account)

@@ -373,6 +373,27 @@ end_recorded(struct mg_database *database, const struct mg_core_actor *actor, ui
     return mg_families_end(database, match, ret_ended);
 }
 
+/* Whose family it is, for the record. NOT_KNOWN if there is none that matches: nothing is ended then, and
+ * nobody is told otherwise. */
+static CHECKED struct mg_status
+family_end_recorded(struct mg_database *database, const struct mg_core_actor *actor,
+                    const struct mg_family_match *match, enum mg_outcome *ret_outcome, uint64_t *ret_ended)
+{
+    OWN(rows) rows = NULL;
+    TRY(mg_query(database, &rows,
+                 "SELECT f.tenant, acc.login FROM session_family f JOIN account acc ON acc.id = f.account"
+                 " WHERE f.id = $1 AND ($2 = 0 OR f.account = $2)",
+                 MG_I64(match->family), MG_I64(match->account)));
+    *ret_outcome = mg_rows_count(rows) == 1 ? MG_GRANTED : MG_NOT_KNOWN;
+    if (*ret_outcome != MG_GRANTED)
+        return OK;
+    TRY(end_recorded(database, actor, (uint64_t) mg_rows_i64(rows, 0, 0), mg_rows_text(rows, 0, 1), match,
+                     ret_ended));
+    if (*ret_ended == 0) /* it ended by itself meanwhile */
+        *ret_outcome = MG_NOT_KNOWN;
+    return OK;
+}
+
 /* Operators: a family by its id, all of a user, all of a tenant. */
 static CHECKED struct mg_status
 end_as_operator(struct mg_database *database, struct mg_call *call,
@@ -383,56 +404,63 @@ end_as_operator(struct mg_database *database, struct mg_call *call,
     struct named named = {0};
     bool allowed = false;
     TRY(mg_core_operator(call, request->session, &actor, &allowed));
-    *ret_outcome = allowed ? MG_GRANTED : MG_NOT_ALLOWED;
+    *ret_outcome = allowed ? MG_NOT_VALID : MG_NOT_ALLOWED;
     if (!allowed)
         return OK;
-    struct mg_family_match match = {.family =
-                                        request->scope == MG_SCOPE_ONE ? family_of(request->family) : 0};
-    if (request->scope != MG_SCOPE_ONE || request->tenant.length != 0) {
-        TRY(name_resolve(database, request->tenant,
-                         request->scope == MG_SCOPE_USER ? request->login : MG_VIEW_EMPTY, &named,
-                         ret_outcome));
-        match.account = named.account;
-        match.tenant = named.tenant.number;
-        match.of_tenant = true;
+    if (request->scope == MG_SCOPE_FAMILY) {
+        const struct mg_family_match one = {.family = family_of(request->family)};
+        return one.family == 0 ? OK : family_end_recorded(database, &actor, &one, ret_outcome, ret_ended);
     }
+    const bool user = request->scope == MG_SCOPE_USER;
+    if (!user && request->scope != MG_SCOPE_TENANT)
+        return OK;
+    TRY(name_resolve(database, request->tenant, user ? request->login : MG_VIEW_EMPTY, &named, ret_outcome));
     if (*ret_outcome != MG_GRANTED)
         return OK;
-    if ((request->scope == MG_SCOPE_ONE && match.family == 0) ||
-        (request->scope == MG_SCOPE_USER && match.account == 0) ||
-        (request->scope == MG_SCOPE_TENANT && named.all_tenants)) {
+    if (user ? named.account == 0 : named.all_tenants) {
         *ret_outcome = MG_NOT_VALID;
         return OK;
     }
-    return end_recorded(database, &actor, named.tenant.number,
-                        request->scope == MG_SCOPE_USER ? request->login : request->tenant, &match,
-                        ret_ended);
+    const struct mg_family_match match = {
+        .account = named.account, .tenant = named.tenant.number, .of_tenant = true};
+    return end_recorded(database, &actor, named.tenant.number, user ? request->login : request->tenant,
+                        &match, ret_ended);
+}
+
+/* Whoever is signed in: of their own sign-ins one, the others, all. */
+static CHECKED struct mg_status
+end_own(struct mg_database *database, const struct mg_request_session_end *request,
+        enum mg_outcome *ret_outcome, uint64_t *ret_ended)
+{
+    OWN(rows) rows = NULL;
+    struct mg_live_session live;
+    struct mg_family_match match;
+    bool found = false;
+    *ret_outcome = MG_SESSION_ENDED;
+    TRY(mg_session_find_any_tenant(database, request->session, mg_now(), &rows, &live, &found));
+    if (!found)
+        return OK;
+    *ret_outcome = MG_NOT_VALID;
+    if (!own_match(request, &live, &match))
+        return OK;
+    const struct mg_core_actor actor = mg_actor_account(&live.account);
+    if (match.family != 0)
+        return family_end_recorded(database, &actor, &match, ret_outcome, ret_ended);
+    *ret_outcome = MG_GRANTED;
+    return end_recorded(database, &actor, live.account.tenant, live.account.login, &match, ret_ended);
 }
 
 MG_HANDLER_PUBLIC(session_end)
 {
     OWN(database) database = NULL;
-    OWN(rows) rows = NULL;
-    struct mg_live_session live;
-    struct mg_family_match match;
-    bool found = false;
-    struct mg_reply_session_end reply = {.outcome = MG_SESSION_ENDED};
+    struct mg_reply_session_end reply = {.outcome = MG_OUTCOME_NONE};
     enum mg_outcome outcome = MG_OUTCOME_NONE;
     TRY(mg_core_database(&database));
-    const bool cli = mg_call_sender(call) == MG_CLI;
-    if (cli || request->scope == MG_SCOPE_USER || request->scope == MG_SCOPE_TENANT ||
-        (request->scope == MG_SCOPE_ONE && request->tenant.length != 0)) {
+    if (mg_call_sender(call) == MG_CLI || request->scope == MG_SCOPE_FAMILY ||
+        request->scope == MG_SCOPE_USER || request->scope == MG_SCOPE_TENANT)
         TRY(end_as_operator(database, call, request, &outcome, &reply.ended));
-        reply.outcome = outcome;
-        return mg_answer_session_end(call, &reply);
-    }
-    TRY(mg_session_find_any_tenant(database, request->session, mg_now(), &rows, &live, &found));
-    if (found && !own_match(request, &live, &match))
-        reply.outcome = MG_NOT_VALID;
-    else if (found) {
-        struct mg_core_actor actor = mg_actor_account(&live.account);
-        TRY(end_recorded(database, &actor, live.account.tenant, live.account.login, &match, &reply.ended));
-        reply.outcome = MG_GRANTED;
-    }
+    else
+        TRY(end_own(database, request, &outcome, &reply.ended));
+    reply.outcome = outcome;
     return mg_answer_session_end(call, &reply);
 }

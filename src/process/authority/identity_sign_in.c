@@ -73,7 +73,8 @@ refuse(struct sign_in *it, const char *reason, bool *ret_answered)
     TRY(note(it, MG_EVENT_sign_in, MG_AUDIT_FAILURE, reason, 0));
     if (it->attempt.locks)
         TRY(note(it, MG_EVENT_account_lock, MG_AUDIT_SUCCESS, "failures", 0));
-    TRY(mg_work_answer_at(mg_work_refusal_due(it->started_ms), it->call, answer_wrong));
+    if (!mg_ok(mg_work_answer_at(mg_work_refusal_due(it->started_ms), it->call, answer_wrong)))
+        return answer(it, MG_WRONG_CREDENTIALS, 0, ret_answered); /* at once rather than uncounted */
     *ret_answered = true;
     return OK;
 }

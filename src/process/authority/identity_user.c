@@ -162,6 +162,8 @@ new_user_judge(struct mg_view login, struct new_user *user)
 {
     if (!mg_ok(mg_login_fold(login, &user->login)))
         return "login: 1 to 254 bytes of UTF-8 without spaces";
+    if (mg_canary_is_login(mg_buffer_view(&user->login)))
+        return "login: this name is for the accounts of the probes";
     if (user->email.length != 0 && !mg_email_plausible(user->email))
         return "email: not an e-mail address";
     if (!mg_roles_valid(user->roles))

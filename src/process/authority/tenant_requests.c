@@ -7,6 +7,7 @@
 #include "process/authority/identity.h"
 #include "process/authority/tenants.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
 
@@ -16,6 +17,7 @@
 /* ---- lists ---- */
 
 struct page {
+    struct mg_view only; /* the name of the one that is asked for; empty: all */
     struct mg_buffer *list;
     struct mg_database *database;
     size_t rows;
@@ -35,6 +37,8 @@ static CHECKED struct mg_status
 tenant_row_add(void *context, const struct mg_tenant_listed *tenant, bool *ret_enough)
 {
     struct page *page = context;
+    if (page->only.length != 0 && !mg_view_is(page->only, tenant->name))
+        return OK;
     if (page->rows == PAGE_ROWS) {
         page->more = *ret_enough = true;
         return OK;
@@ -70,7 +74,7 @@ MG_HANDLER_PUBLIC(tenant_list)
     if (!allowed)
         return mg_answer_tenant_list(call, &reply);
     TRY(mg_core_database(&database));
-    struct page page = {.list = &list, .database = database};
+    struct page page = {.only = request->name, .list = &list, .database = database};
     TRY(mg_tenants_walk(request->after, tenant_row_add, &page));
     reply = (struct mg_reply_tenant_list){
         .outcome = MG_GRANTED, .more = page.more, .tenants = {.bytes = mg_buffer_view(&list)}};
@@ -112,14 +116,57 @@ MG_HANDLER_PUBLIC(tenant_parts)
 /* ---- adding ---- */
 
 static bool
+begins_with(struct mg_view text, const char *prefix)
+{
+    const size_t length = strlen(prefix);
+    return text.length > length && memcmp(text.bytes, prefix, length) == 0;
+}
+
+/* An address as nginx takes it without asking anybody: a name that cannot be resolved would keep it from
+ * taking any configuration at all, that of all other tenants included. */
+static bool
+is_numeric_address(struct mg_view text)
+{
+    char address[INET6_ADDRSTRLEN];
+    uint8_t bytes[16];
+    const bool six = text.length > 2 && text.bytes[0] == '[' && text.bytes[text.length - 1] == ']';
+    if (!mg_ok(
+            mg_view_copy(six ? mg_view_of(text.bytes + 1, text.length - 2) : text, address, sizeof address)))
+        return false;
+    return inet_pton(six ? AF_INET6 : AF_INET, address, bytes) == 1;
+}
+
+/* ADDRESS:PORT, "localhost" among the addresses; unix:/PATH; example:NAME. */
+static bool
 upstream_is_valid(struct mg_view upstream)
 {
+    uint64_t port = 0;
     if (upstream.length == 0 || upstream.length > 255)
         return false;
     for (size_t i = 0; i < upstream.length; i++)
         if (isalnum(upstream.bytes[i]) == 0 && strchr(".:/[]_-", upstream.bytes[i]) == NULL)
             return false;
-    return memchr(upstream.bytes, ':', upstream.length) != NULL;
+    if (begins_with(upstream, "unix:"))
+        return upstream.bytes[5] == '/';
+    if (begins_with(upstream, "example:"))
+        return true;
+    const uint8_t *colon = memrchr(upstream.bytes, ':', upstream.length);
+    if (colon == NULL)
+        return false;
+    const size_t length = (size_t) (colon - upstream.bytes);
+    const struct mg_view address = mg_view_of(upstream.bytes, length);
+    return mg_ok(mg_parse_u64(mg_view_of(colon + 1, upstream.length - length - 1), 65535, &port)) &&
+           port != 0 && (mg_view_is(address, "localhost") || is_numeric_address(address));
+}
+
+/* What stands in pages, in subjects of mails and in the audit log: one line. */
+static bool
+is_one_line(struct mg_view text)
+{
+    for (size_t i = 0; i < text.length; i++)
+        if (text.bytes[i] < ' ' || text.bytes[i] == 0x7f)
+            return false;
+    return text.length != 0;
 }
 
 static bool
@@ -159,8 +206,8 @@ request_judge(const struct mg_request_tenant_add *request, struct mg_buffer *rea
     if (!name_is_valid(request->name))
         return mg_buffer_add_text(reason,
                                   "name: a-z, 0-9 and '-', beginning with a letter, at most 63 characters");
-    if (request->label.length == 0)
-        return mg_buffer_add_text(reason, "label: the customer's name must not be empty");
+    if (!is_one_line(request->label))
+        return mg_buffer_add_text(reason, "label: the customer's name, one line");
     if (!mg_host_name_is_valid(request->sign_in_host))
         return mg_buffer_format(reason, "sign-in host: %.*s is not a host name",
                                 (int) request->sign_in_host.length,
@@ -172,6 +219,9 @@ request_judge(const struct mg_request_tenant_add *request, struct mg_buffer *rea
         host_split(&host, &upstream);
         if (!mg_host_name_is_valid(host))
             return mg_buffer_format(reason, "host: %.*s is not a host name", (int) host.length,
+                                    (const char *) host.bytes);
+        if (mg_view_is(host, mg_environment()->options->console_host))
+            return mg_buffer_format(reason, "host: %.*s is the operators'", (int) host.length,
                                     (const char *) host.bytes);
         if (upstream.length != 0 && !upstream_is_valid(upstream))
             return mg_buffer_format(reason, "host: the upstream of %.*s is not ADDRESS:PORT or unix:/PATH",

@@ -168,8 +168,8 @@ lists_swap(struct tenant *new_tenants, size_t new_tenant_count, struct host *new
     hosts_free(old_hosts, old_host_count);
 }
 
-struct mg_status
-mg_tenants_load(void)
+static struct mg_status
+load(void)
 {
     OWN(database) database = NULL;
     OWN(rows) tenant_rows = NULL;
@@ -212,6 +212,18 @@ mg_tenants_load(void)
             hosts_free(new_hosts, new_host_count);
     }
     (void) pthread_rwlock_unlock(&lock);
+    return status;
+}
+
+/* One at a time, the reading included: what was read before a suspension must not replace what was read
+ * after it. */
+struct mg_status
+mg_tenants_load(void)
+{
+    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+    (void) pthread_mutex_lock(&one_at_a_time);
+    const struct mg_status status = load();
+    (void) pthread_mutex_unlock(&one_at_a_time);
     return status;
 }
 

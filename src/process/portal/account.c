@@ -1,6 +1,8 @@
 /* A person's own account: sessions and password. */
 #include "process/portal/portal.h"
 
+#include "base/secret.h"
+
 #include "domain/device.h"
 
 static const struct {
@@ -163,6 +165,7 @@ page_change_password(struct visit *visit)
 struct mg_status
 page_reset_form(struct visit *visit)
 {
+    TRY(visit_identify(visit)); /* the form's token is bound to the session, if there is one */
     return show(visit, 200, "reset");
 }
 
@@ -212,10 +215,11 @@ show_new_form(struct visit *visit, struct mg_view ticket, uint64_t outcome)
 struct mg_status
 page_reset_new_form(struct visit *visit)
 {
-    uint8_t ticket[TOKEN_BYTES];
+    OWN_KEY(ticket, TOKEN_BYTES);
     const struct mg_view text = mg_form_value(&visit->query, "ticket");
     if (!token_decode(text, ticket))
         return show_spent(visit);
+    TRY(visit_identify(visit)); /* as above: a link may be opened where somebody is signed in */
     const struct mg_request_reset_look request = {
         .tenant = visit->tenant, .ticket = mg_view_of(ticket, TOKEN_BYTES), .address = visit->address};
     struct mg_reply_reset_look reply;
@@ -230,7 +234,7 @@ page_reset_new_form(struct visit *visit)
 struct mg_status
 page_reset_new(struct visit *visit)
 {
-    uint8_t ticket[TOKEN_BYTES];
+    OWN_KEY(ticket, TOKEN_BYTES);
     const struct mg_view text = mg_form_value(&visit->form, "ticket");
     const struct mg_view password = mg_form_value(&visit->form, "password");
     if (!token_decode(text, ticket))

@@ -350,7 +350,7 @@ page_console_session_end(struct visit *visit)
         request.login = login;
     } else {
         TRY(mg_unhex(mg_form_value(&visit->form, "family"), family, sizeof family));
-        request.scope = MG_SCOPE_ONE;
+        request.scope = MG_SCOPE_FAMILY;
         request.family = mg_view_of(family, sizeof family);
     }
     struct mg_reply_session_end reply;
