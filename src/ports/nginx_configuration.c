@@ -251,7 +251,6 @@ add_proxy(const struct mg_nginx_configuration *c, struct mg_buffer *out)
         "    map $masugata_upgrade $masugata_connection {\n"
         "        default upgrade;\n"
         "        '' '';\n"
-        "        ~*^websocket$ upgrade;\n"
         "    }\n"
         "    proxy_http_version 1.1;\n"
         "    proxy_buffering off;\n"
