@@ -167,6 +167,21 @@ mg_network_set_make(bool restricted, const struct mg_network *networks, size_t c
     return OK;
 }
 
+struct mg_status
+mg_network_set_copy(const struct mg_network_set *set, struct mg_network_set *ret_set)
+{
+    struct mg_network_set copy = *set;
+    copy.ranges = NULL;
+    if (set->count > 0) {
+        copy.ranges = calloc(set->count, sizeof *copy.ranges);
+        if (copy.ranges == NULL)
+            return fail(OUT_OF_MEMORY);
+        memcpy(copy.ranges, set->ranges, set->count * sizeof *copy.ranges);
+    }
+    *ret_set = copy;
+    return OK;
+}
+
 void
 mg_network_set_drop(struct mg_network_set *set)
 {

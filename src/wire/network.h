@@ -41,6 +41,8 @@ struct mg_network_set {
 /* Owns its ranges; restricted with no networks means nobody. */
 CHECKED struct mg_status mg_network_set_make(bool restricted, const struct mg_network *networks, size_t count,
                                              struct mg_network_set *ret_set);
+CHECKED struct mg_status mg_network_set_copy(const struct mg_network_set *set,
+                                             struct mg_network_set *ret_set);
 void mg_network_set_drop(struct mg_network_set *set);
 bool mg_network_set_has(const struct mg_network_set *set, struct mg_address address);
 

@@ -297,10 +297,6 @@ get_route(struct mg_reader *reader, struct mg_gate_route *route)
     TRY(mg_get_flag(reader, &route->webhook));
     TRY(get_text(reader, &route->cors_origins));
     route->any_case = !route->public && !route->bearer && !route->webhook && route->cors_origins.length == 0;
-    /* Most applications make no difference between "/admin/" and "/admin". */
-    if (route->any_case && route->prefix.length > 1 && route->prefix.bytes[route->prefix.length - 1] == '/')
-        route->prefix.length--;
-    set_head(route);
     return OK;
 }
 
@@ -319,8 +315,8 @@ keep_route(struct mg_gate_tenant *tenant, const struct mg_gate_route *route)
     return OK;
 }
 
-/* Longest prefix first; of two equally long ones, that for one host before that for all, and one that
- * only restricts before one that opens. */
+/* Longest prefix first; of two equally long ones, that for one host before that for all, and what opens
+ * something exactly before what restricts it in any case. */
 static int
 compare_routes(const void *left, const void *right)
 {
@@ -329,14 +325,53 @@ compare_routes(const void *left, const void *right)
         return a->prefix.length > b->prefix.length ? -1 : 1;
     if ((a->host_id == 0) != (b->host_id == 0))
         return (a->host_id == 0) - (b->host_id == 0);
-    return (int) b->any_case - (int) a->any_case;
+    return (int) a->any_case - (int) b->any_case;
+}
+
+static bool
+restricts(const struct mg_gate_route *route)
+{
+    return route->roles != 0 || route->fresh_s != 0 || route->administrators_only_networks ||
+           route->networks.restricted;
+}
+
+/* What a rule that also opens something restricts, for the spellings of its prefix that it does not cover
+ * itself: for an application that makes no difference they are the same place. */
+static struct mg_status
+keep_restrictions(struct mg_gate_tenant *tenant, const struct mg_gate_route *route)
+{
+    struct mg_gate_route closed = *route;
+    closed.public = closed.bearer = closed.webhook = false;
+    closed.cors_origins = MG_VIEW_EMPTY;
+    closed.any_case = true;
+    TRY(mg_network_set_copy(&route->networks, &closed.networks));
+    const struct mg_status status = keep_route(tenant, &closed);
+    if (!mg_ok(status))
+        mg_network_set_drop(&closed.networks);
+    return status;
+}
+
+/* In order, and then ready to be compared with. Most applications make no difference between "/admin/" and
+ * "/admin": a rule that only restricts covers both, ahead of one for "/admin" itself. */
+static void
+settle_routes(struct mg_gate_tenant *tenant)
+{
+    if (tenant->route_count > 1)
+        qsort(tenant->routes, tenant->route_count, sizeof(struct mg_gate_route), compare_routes);
+    for (size_t i = 0; i < tenant->route_count; i++) {
+        struct mg_gate_route *route = &tenant->routes[i];
+        const size_t length = route->prefix.length;
+        if (route->any_case && length > 1 && route->prefix.bytes[length - 1] == '/')
+            route->prefix.length--;
+        set_head(route);
+    }
 }
 
 static struct mg_status
 get_routes(struct mg_reader *reader, struct mg_gate_policy *policy)
 {
     size_t count;
-    TRY(get_count(reader, 56, &count));
+    TRY(get_count(reader, 54, &count)); /* that of the rule for "/", which names nothing else */
     for (size_t i = 0; i < count; i++) {
         uint32_t tenant_id;
         struct mg_gate_route route = {0};
@@ -351,11 +386,11 @@ get_routes(struct mg_reader *reader, struct mg_gate_policy *policy)
             mg_network_set_drop(&route.networks);
             return status;
         }
+        if (!route.any_case && restricts(&route))
+            TRY(keep_restrictions(tenant, &route));
     }
     for (size_t i = 0; i < policy->tenant_count; i++)
-        if (policy->tenants[i].route_count > 1)
-            qsort(policy->tenants[i].routes, policy->tenants[i].route_count, sizeof(struct mg_gate_route),
-                  compare_routes);
+        settle_routes(&policy->tenants[i]);
     return OK;
 }
 

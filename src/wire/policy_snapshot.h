@@ -66,9 +66,10 @@ struct mg_policy_host {
 };
 
 /* A rule for the paths below a prefix, on app hosts, on sign-in hosts and on the operators' too.
- * The longest prefix wins. `/a` covers /a, /a/b and /a;p but not /ab. A rule that only restricts is
- * compared without regard to case or to a `/` at its end, one that opens something exactly. A prefix is in
- * the canonical form of paths (docs/gate.md); any other is refused when the policy is published. */
+ * The longest prefix wins. `/a` covers /a, /a/b and /a;p but not /ab. What restricts is compared without
+ * regard to case or to a `/` at its end, what opens something exactly; a rule that does both restricts the
+ * other spellings without opening them. A prefix is in the canonical form of paths (docs/gate.md); any
+ * other is refused when the policy is published. */
 struct mg_policy_route {
     uint32_t tenant_id;
     uint32_t host_id; /* 0: every app host of the tenant */

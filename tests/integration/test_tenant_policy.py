@@ -90,6 +90,29 @@ def test_routes(deployment, policy):  # noqa: F811
     assert status(browser, deployment, "/inside") == 403
 
 
+def test_one_rule_for_everything(deployment, policy):  # noqa: F811
+    browser = signed_in(deployment)
+    policy('route "/" { roles = administrator }\n')
+    assert status(browser, deployment, "/") == 403 and status(browser, deployment, "/any") == 403
+    policy('route "/" { roles = user }\n')
+    assert is_in(browser, deployment)
+
+
+def test_a_restriction_holds_for_every_spelling(deployment, policy):  # noqa: F811
+    browser, stranger = signed_in(deployment), Browser(deployment)
+    policy('route "/vault/" { roles = administrator }\nroute "/管理" { roles = administrator }\n'
+           'route "/api" { roles = administrator cors_origins = "https://partner.example" }\n'
+           'route "/lan" { public = yes networks = "10.0.0.0/8" }\n')
+    for path in ("/vault", "/vault/x", "/VAULT", "/%E7%AE%A1%E7%90%86", "/%e7%ae%a1%e7%90%86/x", "/api", "/API/x"):
+        assert status(browser, deployment, path) == 403, path
+    assert status(browser, deployment, "/vaults") == 200
+    assert status(stranger, deployment, "/LAN") == 403 and status(stranger, deployment, "/lan") == 403
+    # What is opened is opened as it is written only.
+    preflight = {"Origin": "https://partner.example", "Access-Control-Request-Method": "GET", "Sec-Fetch-Mode": "cors"}
+    assert stranger.send(at_app(deployment, "/api"), "OPTIONS", headers=preflight).status != 401
+    assert stranger.send(at_app(deployment, "/API"), "OPTIONS", headers=preflight).status == 401
+
+
 def test_a_recent_sign_in_is_asked_for_again(deployment, policy):  # noqa: F811
     browser = signed_in(deployment)
     policy('route "/pay" { fresh = 2s }\n')

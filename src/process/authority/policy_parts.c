@@ -103,6 +103,28 @@ host_number(const struct mg_tenants_view *view, uint64_t tenant, struct mg_view 
     return 0;
 }
 
+/* The path as the gate judges it: canonical, so that what is not ASCII is encoded (docs/gate.md). */
+static CHECKED struct mg_status
+prefix_fill(struct mg_policy_parts *parts, struct mg_view path, const char **ret_prefix)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    void *room = NULL;
+    TRY(keep(parts, 3 * path.length, 1, &room));
+    char *prefix = room, *end = prefix;
+    for (size_t i = 0; i < path.length; i++) {
+        const uint8_t c = path.bytes[i];
+        if (c < 0x80) {
+            *end++ = (char) c;
+            continue;
+        }
+        *end++ = '%';
+        *end++ = digits[c >> 4];
+        *end++ = digits[c & 15];
+    }
+    *ret_prefix = prefix;
+    return OK;
+}
+
 static CHECKED struct mg_status
 route_fill(struct mg_policy_parts *parts, const struct mg_tenants_view *view,
            const struct mg_tenants_tenant *tenant, const struct mg_tenant_route *route)
@@ -114,7 +136,6 @@ route_fill(struct mg_policy_parts *parts, const struct mg_tenants_view *view,
     *row = (struct mg_policy_route){
         .tenant_id = (uint32_t) tenant->core->number,
         .host_id = host.length == 0 ? 0 : host_number(view, tenant->core->number, host),
-        .prefix = (const char *) prefix.bytes, /* the end of a text */
         .public = settings->public,
         .roles = mg_role_bits(mg_view_text(settings->roles), NULL),
         .administrators_only_networks = settings->administrator_networks,
@@ -125,6 +146,7 @@ route_fill(struct mg_policy_parts *parts, const struct mg_tenants_view *view,
     };
     if (host.length != 0 && row->host_id == 0)
         return OK; /* a rule of a host that is gone holds nowhere */
+    TRY(prefix_fill(parts, prefix, &row->prefix));
     TRY(mg_policy_parts_networks(parts, settings->networks, &row->networks));
     parts->route_count++;
     return OK;
