@@ -3,7 +3,6 @@
 #include "cli/people.h"
 
 #include "base/io.h"
-#include "ports/tenant_policy_file.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -79,8 +78,9 @@ setting_add(const char *path, const void *record, const struct mg_option_row *ro
     return mg_list_add_tenant_setting(list, &setting);
 }
 
-static CHECKED struct mg_status
-policy_send(const struct mg_cli *cli, struct mg_admin *admin, const struct mg_tenant_policy *policy)
+struct mg_status
+mg_cli_tenant_policy_send(const struct mg_cli *cli, struct mg_admin *admin, const char *tenant,
+                          const struct mg_tenant_policy *policy)
 {
     OWN_BUFFER(list, 122880);
     OWN_BUFFER(storage, MG_PACKET_MOST);
@@ -91,7 +91,7 @@ policy_send(const struct mg_cli *cli, struct mg_admin *admin, const struct mg_te
         for (size_t i = 0; i < mg_route_option_count; i++)
             TRY(setting_add(policy->routes[r].path, &policy->routes[r].settings, &mg_route_option_rows[i],
                             &list));
-    const struct mg_request_tenant_policy_set request = {.tenant = mg_view_text(cli->argv[2]),
+    const struct mg_request_tenant_policy_set request = {.tenant = mg_view_text(tenant),
                                                          .settings = {.bytes = mg_buffer_view(&list)}};
     TRY(mg_admin_tenant_policy_set(admin, &request, &reply, &storage));
     return mg_cli_outcome(cli, reply.outcome, reply.outcome == MG_NOT_VALID ? reply.reason : request.tenant);
@@ -109,7 +109,7 @@ mg_cli_tenant_policy(const struct mg_cli *cli, struct mg_admin *admin, const cha
     if (memchr(text.bytes, '\0', text.length) != NULL)
         return fail_with(CONFIGURATION, "%s: not UTF-8 text", file);
     TRY(mg_tenant_policy_parse(standard_input ? "standard input" : file, mg_buffer_text(&text), &policy));
-    TRY(policy_send(cli, admin, policy));
+    TRY(mg_cli_tenant_policy_send(cli, admin, cli->argv[2], policy));
     mg_cli_done(cli, "The policy is in force.", "ポリシーを反映しました。", "routes", policy->route_count);
     return OK;
 }

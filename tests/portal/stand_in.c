@@ -441,6 +441,22 @@ CALL(tenant_suspend)
     return OK;
 }
 
+CALL(tenant_policy)
+{
+    const struct mg_record_tenant_setting rows[] = {
+        {.keyword = mg_view_text("allow.use"), .value = mg_view_text("198.51.100.0/24 2001:db8::/32")},
+        {.route = mg_view_text("/admin"),
+         .keyword = mg_view_text("roles"),
+         .value = mg_view_text("administrator")},
+    };
+    storage->maximum = MG_PACKET_MOST;
+    reply->outcome = session_find(0, request->session) == NULL ? MG_NOT_ALLOWED : MG_GRANTED;
+    for (size_t i = 0; i < MG_COUNT(rows); i++)
+        TRY(mg_list_add_tenant_setting(storage, &rows[i]));
+    reply->settings.bytes = mg_buffer_view(storage);
+    return OK;
+}
+
 CALL(user_list)
 {
     storage->maximum = MG_PACKET_MOST;

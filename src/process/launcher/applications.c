@@ -29,12 +29,15 @@ static const struct application_row {
      {"%p/masugata-notes", "--socket", "%s", "--credentials", "%c", "--issuer", "%i", "--audience", "%a",
       "--authority", "%t", NULL}},
     /* Debian's, unmodified; the gate in front does the sign-in, so its own is off. It is reached
-     * through the socket alone, and its kernels talk over sockets in its home, not over TCP. */
+     * through the socket alone, and its kernels talk over sockets on tmpfs (short paths wherever the state
+     * directory is), not over TCP. Its pages' inline scripts contain version_hash, which is else the time
+     * of the start: fixed, so that the tenant's Content-Security-Policy can name them by their hashes
+     * (src/cli/demo.c). */
     {"jupyter",
      {"/usr/bin/python3", "/usr/bin/jupyter-notebook", "--no-browser", "--NotebookApp.sock=%s",
-      "--NotebookApp.sock_mode=0666",
-      "--NotebookApp.token=", "--NotebookApp.password=", "--NotebookApp.allow_remote_access=True",
-      "--NotebookApp.quit_button=False", "--NotebookApp.terminals_enabled=False",
+      "--NotebookApp.sock_mode=0666", "--NotebookApp.token=", "--NotebookApp.password=",
+      "--NotebookApp.allow_remote_access=True", "--NotebookApp.quit_button=False",
+      "--NotebookApp.tornado_settings={'version_hash': 'demo'}", "--NotebookApp.terminals_enabled=False",
       "--KernelManager.transport=ipc", "--notebook-dir=%h/notebooks", NULL}},
 };
 
@@ -152,7 +155,7 @@ application_run(const struct application *application, const struct application_
                 pid_t *ret_pid)
 {
     const char *list[ARGUMENTS_MOST];
-    char home[MG_PATH + 16], temporary[MG_PATH + 16];
+    char home[MG_PATH + 16], temporary[MG_PATH + 16], runtime[MG_PATH + 32];
     OWN_BUFFER(texts, 16384);
     OWN_FD log = -1;
     OWN_FD rules = -1;
@@ -169,8 +172,9 @@ application_run(const struct application *application, const struct application_
     TRY(confine_prepare(paths, MG_COUNT(paths), &rules));
     (void) snprintf(home, sizeof home, "HOME=%s", application->home);
     (void) snprintf(temporary, sizeof temporary, "TMPDIR=%s/tmp", application->home);
+    (void) snprintf(runtime, sizeof runtime, "JUPYTER_RUNTIME_DIR=%s/runtime", application->http);
     const char *const environment[] = {
-        home, temporary, "PATH=/usr/bin:/bin", "LANG=C.UTF-8", "LC_ALL=C.UTF-8", "TZ=UTC", NULL,
+        home, temporary, runtime, "PATH=/usr/bin:/bin", "LANG=C.UTF-8", "LC_ALL=C.UTF-8", "TZ=UTC", NULL,
     };
     struct child_preparation preparation = {.pid_fd = pid_fd, .rules_fd = rules};
     const uid_t uid = application_uid(application->tenant);

@@ -2,6 +2,8 @@
  * session; the authority checks the right and records what is done. */
 #include "process/portal/portal.h"
 
+#include "domain/tenant_policy.h"
+
 #include "domain/device.h"
 #include "wire/events.h"
 
@@ -190,12 +192,56 @@ users_list(struct visit *visit, struct mg_view tenant, uint64_t *ret_outcome)
     return OK;
 }
 
+static const struct mg_option_row *
+setting_row(const struct mg_record_tenant_setting *setting)
+{
+    const bool route = setting->route.length != 0;
+    const struct mg_option_row *rows = route ? mg_route_option_rows : mg_tenant_option_rows;
+    const size_t count = route ? mg_route_option_count : mg_tenant_option_count;
+    for (size_t i = 0; i < count; i++)
+        if (mg_view_is(setting->keyword, rows[i].keyword))
+            return &rows[i];
+    return NULL;
+}
+
+/* What differs from the presets; a route that only stands against a shorter one shows its first keyword. */
+static void
+scope_setting(struct visit *visit, const struct mg_record_tenant_setting *setting)
+{
+    const struct mg_option_row *row = setting_row(setting);
+    if (row == NULL || (mg_view_is(setting->value, row->preset) && row != &mg_route_option_rows[0]))
+        return;
+    struct mg_scope *scope = mg_scope_add(visit->page, "settings");
+    mg_scope_set(scope, "route", setting->route);
+    mg_scope_set(scope, "keyword", setting->keyword);
+    mg_scope_set(scope, "value", setting->value);
+    mg_scope_set_text(scope, "meaning", visit->language == MG_JAPANESE ? row->ja : row->en);
+}
+
+static CHECKED struct mg_status
+policy_list(struct visit *visit, struct mg_view tenant)
+{
+    const struct mg_request_tenant_policy request = {.session = visit_session(visit), .tenant = tenant};
+    struct mg_reply_tenant_policy reply;
+    struct mg_record_tenant_setting setting;
+    mg_buffer_clear(&visit->storage);
+    TRY(mg_call_tenant_policy(&request, &reply, &visit->storage, CALL_MS));
+    for (bool more = reply.outcome == MG_GRANTED; more;) {
+        TRY(mg_list_next_tenant_setting(&reply.settings, &setting, &more));
+        if (more)
+            scope_setting(visit, &setting);
+    }
+    return OK;
+}
+
 static CHECKED struct mg_status
 show_tenant(struct visit *visit, struct mg_view name, uint64_t problem)
 {
     bool found = false;
     uint64_t outcome = MG_NOT_KNOWN;
     TRY(tenant_find(visit, name, &found));
+    if (found)
+        TRY(policy_list(visit, name));
     if (found)
         TRY(users_list(visit, name, &outcome));
     if (outcome != MG_GRANTED)
