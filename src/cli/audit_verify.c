@@ -50,8 +50,38 @@ rollback_name(enum mg_log_rollback rollback)
     return names[rollback];
 }
 
+/* What the list beside the log says of months whose keys were destroyed. It is not signed: it explains, and
+ * proves nothing. */
+struct erased {
+    uint64_t entries, months;
+};
+
+static void
+erased_read(const char *log, struct erased *erased)
+{
+    char path[MG_PATH];
+    OWN_BUFFER(text, 16u << 20);
+    *erased = (struct erased){0};
+    if (!mg_ok(mg_path_join(path, log, "../erased")) || !mg_ok(mg_file_read(path, &text)))
+        return;
+    for (const char *line = mg_buffer_text(&text), *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        uint64_t entries = 0;
+        const char *field = line;
+        for (unsigned i = 0; i < 2 && field != NULL && field < end; i++) {
+            field = memchr(field, ' ', (size_t) (end - field));
+            field = field == NULL ? NULL : field + 1;
+        }
+        const char *after = field == NULL || field >= end ? NULL : memchr(field, ' ', (size_t) (end - field));
+        if (after != NULL &&
+            mg_ok(mg_parse_u64(mg_view_of(field, (size_t) (after - field)), INT64_MAX, &entries))) {
+            erased->entries += entries;
+            erased->months++;
+        }
+    }
+}
+
 static CHECKED struct mg_status
-json_print(const struct mg_log_report *report)
+json_print(const struct mg_log_report *report, const struct erased *erased)
 {
     char root[2 * MG_HASH + 1];
     OWN_BUFFER(json, 65536);
@@ -59,10 +89,11 @@ json_print(const struct mg_log_report *report)
     TRY(mg_buffer_format(&json,
                          "{\"ok\":%s,\"size\":%" PRIu64 ",\"root\":\"%s\",\"entries_checked\":%" PRIu64
                          ",\"rollback\":\"%s\",\"remembered_size\":%" PRIu64 ",\"witnessed_at\":%" PRIu64
+                         ",\"erased_entries\":%" PRIu64 ",\"erased_months\":%" PRIu64
                          ",\"findings_not_listed\":%zu,\"findings\":[",
                          report->count == 0 ? "true" : "false", report->size, root, report->checked,
                          rollback_name(report->rollback), report->remembered, report->witnessed_s,
-                         report->not_listed));
+                         erased->entries, erased->months, report->not_listed));
     for (size_t i = 0; i < report->count; i++) {
         const struct mg_log_finding *finding = &report->findings[i];
         const struct mg_log_finding_row *row = mg_log_finding_row(finding->kind);
@@ -100,7 +131,21 @@ rollback_print(const struct mg_cli *cli, const struct mg_log_report *report)
 }
 
 static void
-text_print(const struct mg_cli *cli, const struct mg_log_report *report)
+erased_print(const struct mg_cli *cli, const struct erased *erased)
+{
+    if (erased->months != 0)
+        (void) printf(
+            mg_cli_say(cli,
+                       "%" PRIu64 " entries can be verified but no longer be read: the keys of %" PRIu64
+                       " months of tenants were destroyed after audit.retention\n",
+                       "%" PRIu64
+                       " 件は検証できますが、もう読めません: audit.retention の経過後に、延べ %" PRIu64
+                       " か月分の鍵を破棄しました\n"),
+            erased->entries, erased->months);
+}
+
+static void
+text_print(const struct mg_cli *cli, const struct mg_log_report *report, const struct erased *erased)
 {
     for (size_t i = 0; i < report->count; i++) {
         const struct mg_log_finding *finding = &report->findings[i];
@@ -117,11 +162,13 @@ text_print(const struct mg_cli *cli, const struct mg_log_report *report)
         (void) printf(mg_cli_say(cli, "NOT SOUND: %" PRIu64 " of %" PRIu64 " entries read\n",
                                  "異常あり: %2$" PRIu64 " 件中 %1$" PRIu64 " 件を読みました\n"),
                       report->checked, report->size);
+    erased_print(cli, erased);
     rollback_print(cli, report);
 }
 
 static CHECKED struct mg_status
-verify(const struct mg_cli *cli, const struct mg_audit_options *options, struct mg_log_report *report)
+verify(const struct mg_cli *cli, const struct mg_audit_options *options, struct mg_log_report *report,
+       struct erased *erased)
 {
     char log[MG_PATH], key_path[MG_PATH];
     char own_checkpoint[MG_PATH], own_vkey[MG_PATH];
@@ -145,6 +192,7 @@ verify(const struct mg_cli *cli, const struct mg_audit_options *options, struct 
                                        .witness = witness_path != NULL ? &witness : NULL,
                                        .remembered = mg_buffer_view(&remembered)};
     TRY(mg_log_verify(log, &trust, report));
+    erased_read(log, erased);
     if (options->remember == NULL || report->count != 0)
         return OK;
     OWN_BUFFER(note, MG_CHECKPOINT_MOST);
@@ -156,13 +204,14 @@ int
 mg_audit_verify(const struct mg_cli *cli, const struct mg_audit_options *options)
 {
     static struct mg_log_report report;
-    struct mg_status status = verify(cli, options, &report);
+    struct erased erased = {0};
+    struct mg_status status = verify(cli, options, &report, &erased);
     if (mg_ok(status) && cli->json)
-        status = json_print(&report);
+        status = json_print(&report, &erased);
     if (!mg_ok(status))
         return mg_cli_fail(cli, status);
     if (!cli->json)
-        text_print(cli, &report);
+        text_print(cli, &report, &erased);
     return report.count == 0 ? 0 : 1;
 }
 

@@ -720,15 +720,104 @@ journal_replay(struct mg_log_store *store)
     return OK;
 }
 
+/* ---- a log whose journal is not there, such as one put back from a copy ---- */
+
+/* The unfinished tile of a level. */
+static CHECKED struct mg_status
+level_restore(struct mg_log_store *store, unsigned level)
+{
+    struct mg_log_state *state = &store->state;
+    const unsigned shift = MG_TILE_HEIGHT * level;
+    const struct mg_tile tile = {.level = level,
+                                 .index = state->tree.size >> shift >> MG_TILE_HEIGHT,
+                                 .width = (unsigned) ((state->tree.size >> shift) % MG_TILE_WIDTH)};
+    state->widths[level] = tile.width;
+    if (tile.width == 0)
+        return OK;
+    OWN_BUFFER(hashes, (size_t) MG_TILE_WIDTH * MG_HASH);
+    TRY(mg_log_tile_read(store->directory, &tile, &hashes));
+    memcpy(state->hashes[level], hashes.bytes, tile.width * (size_t) MG_HASH);
+    if (level != 0)
+        return OK;
+    struct mg_tile bundle = tile;
+    bundle.entries = true;
+    TRY(mg_log_tile_read(store->directory, &bundle, &state->bundle));
+    struct mg_view rest = mg_buffer_view(&state->bundle), leaf;
+    for (unsigned i = 0; i < tile.width; i++) {
+        struct mg_hash hash;
+        bool more = false;
+        TRY(mg_bundle_next(&rest, &leaf, &more));
+        mg_merkle_leaf(leaf, &hash);
+        if (!mg_hash_equal(&hash, &state->hashes[0][i]))
+            return fail_with(INTEGRITY, "an entry does not fit its tile");
+    }
+    return OK;
+}
+
+static CHECKED struct mg_status
+tree_restore(struct mg_log_store *store, const struct mg_checkpoint *checkpoint)
+{
+    OWN(log_reader) reader = NULL;
+    struct mg_hash root;
+    struct mg_tree *tree = &store->state.tree;
+    tree->size = checkpoint->size;
+    TRY(mg_log_reader_new(store->directory, checkpoint->size, &reader));
+    const struct mg_tree_source source = mg_log_reader_source(reader);
+    for (unsigned level = 0; level < MG_COUNT(tree->peaks); level++)
+        if ((tree->size >> level & 1) != 0)
+            TRY(source.read(source.context, level, (tree->size >> level) - 1, &tree->peaks[level]));
+    mg_tree_root(tree, &root);
+    if (memcmp(root.bytes, checkpoint->root, MG_HASH) != 0)
+        return fail_with(INTEGRITY, "the tiles do not give the checkpoint's root");
+    for (unsigned level = 0; level < MG_LOG_LEVELS; level++)
+        TRY(level_restore(store, level));
+    return OK;
+}
+
+/* Tiles and checkpoint are the whole log, as far as the checkpoint goes: whether that is as far as the log
+ * went, keys knows. */
 static CHECKED struct mg_status
 tiles_replay(struct mg_log_store *store)
 {
-    OWN_BUFFER(note, MG_CHECKPOINT_MOST);
-    const struct mg_status status = mg_log_checkpoint_read(store->directory, &note);
+    OWN_BUFFER(bytes, MG_CHECKPOINT_MOST);
+    struct mg_checkpoint checkpoint;
+    struct mg_status status = mg_log_checkpoint_read(store->directory, &bytes);
     if (status.code == MG_NOT_FOUND)
         return OK;
     TRY(status);
-    return fail_with(INTEGRITY, "there is a log in %s but no journal for it", store->directory);
+    const uint8_t *end = bytes.length == 0 ? NULL : memmem(bytes.bytes, bytes.length, "\n\n", 2);
+    status = mg_checkpoint_parse(end == NULL ? mg_buffer_view(&bytes)
+                                             : mg_view_of(bytes.bytes, (size_t) (end + 1 - bytes.bytes)),
+                                 &checkpoint);
+    if (mg_ok(status))
+        status = tree_restore(store, &checkpoint);
+    if (!mg_ok(status))
+        return fail_with(INTEGRITY,
+                         "%s has no journal beside it and is not complete in itself (%s): put the journal or "
+                         "another copy back; masugata audit verify names what is wrong",
+                         store->directory, status.detail);
+    /* Whoever copied them may not have waited for the disk. */
+    OWN_FD fd = open(store->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || syncfs(fd) != 0)
+        return fail_errno("sync %s", store->directory);
+    store->synced = checkpoint.size / MG_TILE_WIDTH * MG_TILE_WIDTH;
+    return OK;
+}
+
+/* The journal begins at `synced`; what is before must be in tiles. */
+static CHECKED struct mg_status
+tiles_look(const struct mg_log_store *store)
+{
+    if (store->synced == 0)
+        return OK;
+    const struct mg_tile tile = {.index = store->synced / MG_TILE_WIDTH - 1, .width = MG_TILE_WIDTH};
+    OWN_BUFFER(hashes, (size_t) MG_TILE_WIDTH * MG_HASH);
+    if (mg_ok(mg_log_tile_read(store->directory, &tile, &hashes)))
+        return OK;
+    return fail_with(
+        INTEGRITY,
+        "the journal goes on after entry %llu, but %s does not hold the entries before: put it back",
+        (unsigned long long) store->synced, store->directory);
 }
 
 /* A journal for a log that has none. */
@@ -754,9 +843,10 @@ store_open(struct mg_log_store *store, const char *directory, const struct mg_lo
     TRY(mg_journal_open(journal, limits->segment_bytes, &store->journal));
     store->reserve_wanted = limits->reserve_bytes;
     mg_log_reserve_refill(store);
-    if (mg_journal_segments(store->journal) != 0)
+    if (mg_journal_segments(store->journal) != 0) {
         TRY(journal_replay(store));
-    else {
+        TRY(tiles_look(store));
+    } else {
         TRY(tiles_replay(store));
         TRY(journal_first(store));
     }

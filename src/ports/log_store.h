@@ -25,7 +25,8 @@ struct mg_log_limits {
 };
 
 struct mg_log_store;
-/* DIRECTORY/journal and DIRECTORY/log are made if missing. INTEGRITY if what is there cannot be one log. */
+/* DIRECTORY/journal and DIRECTORY/log are made if missing. A log without a journal (a copy put back) goes on
+ * from its checkpoint. INTEGRITY if what is there cannot be one log. */
 CHECKED struct mg_status mg_log_store_open(const char *directory, const struct mg_log_limits *limits,
                                            struct mg_log_store **ret_store);
 /* Drops what was not committed. */

@@ -154,13 +154,19 @@ class Channel:
 class Process:
     """masugata-<name> alone: the test holds the other end of its warden channel and of its peers."""
 
-    def __init__(self, build, name, directory, runtime, options, log):
+    def __init__(self, build, name, directory, runtime, options, log, clock_s=0):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         program = str(pathlib.Path(build) / f"masugata-{name}")
+        environment = {"TZ": "UTC", "LC_ALL": "C.UTF-8"}
+        if clock_s:
+            shift = pathlib.Path(directory) / "clock-shift"
+            shift.write_bytes(struct.pack("<q", clock_s))
+            environment |= {"LD_PRELOAD": str(pathlib.Path(build) / "tests/support/clock-shift.so"),
+                            "MASUGATA_CLOCK_SHIFT": str(shift)}
         # Descriptor 3 is the channel.
         self.child = subprocess.Popen(
             ["/bin/bash", "-c", f'exec 3<&{theirs.fileno()}; exec "$0"', program],
-            pass_fds=[theirs.fileno()], stderr=log, env={"TZ": "UTC", "LC_ALL": "C.UTF-8"})
+            pass_fds=[theirs.fileno()], stderr=log, env=environment)
         theirs.close()
         self.warden = Channel(ours)
         self.configured = self.warden.ask("configure", {

@@ -30,7 +30,8 @@ USER, OPERATOR, PROCESS, SERVICE, UNKNOWN = 1, 2, 3, 4, 5
 class Rig:
     """keys and audit of one directory, and a channel as the authority."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, clock_s=0):
+        self.clock_s = clock_s
         self.directory = pathlib.Path(directory)
         (self.directory / "keystore").mkdir(mode=0o700, exist_ok=True)
         (self.directory / "audit").mkdir(mode=0o755, exist_ok=True)
@@ -39,10 +40,12 @@ class Rig:
         self.start_audit()
 
     def start_keys(self):
-        self.keys = Process(BUILD, "keys", self.directory, self.directory, {"keys.root": "file:"}, self.output)
+        self.keys = Process(BUILD, "keys", self.directory, self.directory, {"keys.root": "file:"}, self.output,
+                            self.clock_s)
 
     def start_audit(self):
-        self.audit = Process(BUILD, "audit", self.directory, self.directory, {}, self.output)
+        self.audit = Process(BUILD, "audit", self.directory, self.directory,
+                             {"audit.retention": "400d"}, self.output, self.clock_s)
         self.wire()
         self.authority = self.audit.attach("authority")
 
@@ -182,6 +185,48 @@ def test_state_tells_size_age_and_space(rig):
     state = rig.authority.ask("audit_state")
     assert state["size"] == 2 and state["oldest"] <= state["newest"] and not state["ordinary_refused"]
     assert tlog_verify.checkpoint_read(state["checkpoint"].encode())[1] == 2
+
+
+# ---- after a year -----------------------------------------------------------------------------------------
+
+
+def test_after_retention_entries_verify_and_cannot_be_read():
+    """Written 440 and 300 days ago; audit.retention is 400 days."""
+    directory = tempfile.mkdtemp(prefix="mg-audit-", dir="/tmp")
+    for days, who in ((440, "hanako"), (300, "taro")):
+        rig = Rig(directory, -days * 86400)
+        for tenant in (1, 2):
+            rig.append(tenant=tenant, actor_name=who)
+        rig.settle()
+        rig.stop()
+    rig = Rig(directory)
+    rig.append(actor_name="jiro")
+    until = time.monotonic() + 10
+    while rig.read(actor="hanako") and time.monotonic() < until:
+        time.sleep(0.1)
+    everything = rig.read()
+    assert not rig.read(actor="hanako") and len(rig.read(actor="taro")) == 2
+    erased = [index for index, event in everything if event.get("erased")]
+    assert erased == [0, 1, 2]  # audit_open and two sign-ins
+    months = [event["unmapped"] for _, event in rig.read(event=EVENTS.index("key_destroy"))]
+    assert len(months) == 3, months
+    # Still in the tree, still proven; there is no key for it any more.
+    proof = rig.authority.ask("audit_proof", {"index": 1})
+    key = tlog_verify.VerifierKey((rig.directory / "audit/log.vkey").read_text())
+    assert tlog_verify.proof_check(proof["proof"].encode(), proof["leaf"], key)[0] == 1 and proof["entry_key"] == b""
+    report, _ = rig.verify()
+    assert report["ok"] and report["erased_entries"] == 3 and report["erased_months"] == 3
+    text = subprocess.run([BUILD / "masugata", "audit", "verify", "--log", rig.directory / "audit/log", "--key",
+                           rig.directory / "audit/log.vkey"], stdout=subprocess.PIPE, check=True).stdout.decode()
+    assert "3 entries can be verified but no longer be read" in text
+    # Nor after a restart with a new index, and nothing is destroyed twice.
+    rig.stop()
+    (rig.directory / "audit/index").unlink()
+    rig = Rig(directory)
+    time.sleep(2)
+    assert not rig.read(actor="hanako") and len(rig.read(event=EVENTS.index("key_destroy"))) == 3
+    rig.stop()
+    shutil.rmtree(directory)
 
 
 # ---- tampering ---------------------------------------------------------------------------------------------
@@ -399,6 +444,41 @@ def test_a_log_put_back_to_an_older_state_is_refused(rig):
     with pytest.raises(Failed) as refused:
         rig.append()
     assert refused.value.code == "INTEGRITY"
+
+
+def test_the_published_files_alone_are_enough_to_go_on(rig):
+    """A copy of audit/log, taken when everything was answered, put back without journal, index and key."""
+    fill(rig, 300)
+    rig.audit.stop()
+    audit = rig.directory / "audit"
+    for name in ("journal", "index", "reserve", "log.vkey"):
+        path = audit / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.copytree(audit, rig.directory / "copy")
+    rig.start_audit()
+    fill(rig, 10)
+    report, _ = rig.verify()
+    assert report["ok"] and report["size"] == 312
+    assert len(rig.read(event=EVENTS.index("sign_in"))) == 310
+    # An older copy is refused, and the reason says what to do.
+    rig.audit.stop()
+    shutil.rmtree(audit)
+    (rig.directory / "copy").rename(audit)
+    rig.start_audit()
+    with pytest.raises(Failed) as refused:
+        rig.append()
+    assert refused.value.code == "INTEGRITY"
+    assert "Put back its newest state" in (rig.directory / "output.log").read_text()
+    # If that is lost for good: both aside, and a new log begins.
+    rig.audit.stop()
+    rig.keys.stop()
+    audit.rename(rig.directory / "older")
+    (rig.directory / "keystore/checkpoint").rename(rig.directory / "checkpoint")
+    audit.mkdir()
+    rig.start_keys()
+    rig.start_audit()
+    rig.append()
+    assert rig.verify()[0]["size"] == 2
 
 
 def test_the_index_comes_back_from_the_log(rig):

@@ -3,7 +3,8 @@
  *
  *   main.c       start, handlers' table      sequencer.c  queue, group commit, signing
  *   month_keys.c keys per tenant and month   entry.c      an event as a leaf, and back
- *   index.c      what search looks at first  read.c       audit_read, audit_proof, audit_state */
+ *   index.c      what search looks at first  read.c       audit_read, audit_proof, audit_state
+ *   retention.c  erases what is old enough */
 #ifndef MG_PROCESS_AUDIT_H
 #define MG_PROCESS_AUDIT_H
 
@@ -15,6 +16,8 @@
 /* ---- month keys (month_keys.c); any thread ---- */
 /* From memory, or from keys. NOT_FOUND once the key was destroyed. */
 CHECKED struct mg_status mg_month_key(uint64_t tenant, uint32_t month, uint8_t ret_key[32]);
+/* After its key was destroyed. */
+void mg_month_key_forget(uint64_t tenant, uint32_t month);
 /* 202611 for a moment in November 2026, UTC. */
 uint32_t mg_month_of(mg_instant instant);
 
@@ -66,6 +69,9 @@ struct mg_audit_view {
     char log_directory[MG_PATH];
 };
 void mg_sequencer_view(struct mg_audit_view *ret_view);
+
+/* Every second: now and then destroys the keys of months that audit.retention has passed. */
+void mg_retention_tick(mg_instant now);
 
 MG_HANDLER_DECLARE(audit_append)
 MG_HANDLER_DECLARE(audit_read)

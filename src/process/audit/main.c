@@ -30,6 +30,7 @@ main(int argc, char **argv)
         .threads = 2, /* searches; appends pass through on the reading thread */
         .prepare = prepare,
         .start = mg_sequencer_start,
+        .tick = mg_retention_tick,
         .stop = mg_sequencer_stop,
     };
     return mg_process_main(argc, argv, &description);

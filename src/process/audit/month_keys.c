@@ -82,6 +82,24 @@ mg_month_key(uint64_t tenant, uint32_t month, uint8_t ret_key[32])
     return OK;
 }
 
+void
+mg_month_key_forget(uint64_t tenant, uint32_t month)
+{
+    (void) pthread_mutex_lock(&lock);
+    struct month_key *keys = table();
+    size_t found = KEYS_MOST, last = 0;
+    for (size_t i = 0; keys != NULL && i < KEYS_MOST && keys[i].month != 0; i++) {
+        last = i;
+        if (keys[i].tenant == tenant && keys[i].month == month)
+            found = i;
+    }
+    if (found != KEYS_MOST) { /* the used ones stay together at the front */
+        keys[found] = keys[last];
+        mg_wipe(&keys[last], sizeof keys[last]);
+    }
+    (void) pthread_mutex_unlock(&lock);
+}
+
 uint32_t
 mg_month_of(mg_instant instant)
 {

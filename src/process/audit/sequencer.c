@@ -606,9 +606,11 @@ publish_first(struct mg_buffer *vkey)
     TRY(mg_call_log_key(&(struct mg_request_log_key){.mg_set = true}, &reply, &answer, SIGN_TIMEOUT_MS));
     TRY(mg_buffer_add(vkey, reply.vkey));
     if (reply.size > cut.size)
-        return fail_with(INTEGRITY,
-                         "the audit log has %llu entries, but %llu were signed: it was rolled back",
-                         (unsigned long long) cut.size, (unsigned long long) reply.size);
+        return fail_with(
+            INTEGRITY,
+            "the audit log has %llu entries, but %llu were signed: it was rolled back. Put back its "
+            "newest state with the journal, or a copy made after an orderly stop",
+            (unsigned long long) cut.size, (unsigned long long) reply.size);
     mg_log_root(store, &cut.root);
     TRY(mg_log_consistency(store, reply.size, &cut.proof));
     TRY(sign_once(&cut, &note));
