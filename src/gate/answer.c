@@ -178,11 +178,15 @@ send_page(ngx_http_request_t *r)
     return send_body(r, &type, pages[page_of(r->headers_out.status)]);
 }
 
+/* The portal leads back to addresses of this length at most, and takes no longer ones. */
+#define RETURN_MOST 2048
+
 /* The address that the visitor wanted, as one query parameter: RFC 3986, all reserved escaped. */
 static ngx_int_t
 send_to_sign_in(ngx_http_request_t *r, const gate_context_t *context)
 {
-    const ngx_str_t wanted = r->unparsed_uri;
+    static const ngx_str_t start = ngx_string("/");
+    const ngx_str_t wanted = r->unparsed_uri.len <= RETURN_MOST ? r->unparsed_uri : start;
     const size_t escapes = (size_t) ngx_escape_uri(NULL, wanted.data, wanted.len, NGX_ESCAPE_URI_COMPONENT);
     u_char *text = ngx_pnalloc(r->pool, sizeof "/.masugata/start?fresh=&return=" + NGX_INT32_LEN +
                                             wanted.len + 2 * escapes);

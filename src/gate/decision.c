@@ -116,8 +116,6 @@ judge_site(const struct mg_gate_request *request, const struct mg_gate_route *ro
 {
     if (!request->unsafe && !request->websocket)
         return MG_REFUSAL_NONE;
-    if (route != NULL && route->webhook && !request->websocket)
-        return MG_REFUSAL_NONE;
     if (route != NULL && request->origin.bytes != NULL && in_list(route->cors_origins, request->origin))
         return MG_REFUSAL_NONE;
     const bool same_site =
@@ -236,6 +234,15 @@ judge_rights(struct mg_session_reader *sessions, const struct mg_gate_request *r
                                                                                   : MG_REFUSAL_NONE;
 }
 
+/* A webhook's request may come from anywhere, but then it comes as nobody: a page of another site must not
+ * lend it the session of whoever looks at it. */
+static bool
+comes_as_nobody(const struct mg_gate_request *request, const struct mg_gate_verdict *verdict)
+{
+    return verdict->route != NULL && verdict->route->webhook && !request->websocket &&
+           verdict->destination == MG_TO_APP;
+}
+
 static enum mg_refusal
 judge(const struct mg_gate_policy *policy, struct mg_session_reader *sessions,
       const struct mg_gate_request *request, struct mg_gate_verdict *verdict)
@@ -247,13 +254,15 @@ judge(const struct mg_gate_policy *policy, struct mg_session_reader *sessions,
         refusal = judge_path(request, verdict);
     if (refusal == MG_REFUSAL_NONE)
         refusal = judge_network(request, verdict);
-    if (refusal == MG_REFUSAL_NONE)
-        refusal = judge_site(request, verdict->route);
     if (refusal != MG_REFUSAL_NONE)
+        return refusal;
+    refusal = judge_site(request, verdict->route);
+    const bool nobody = refusal != MG_REFUSAL_NONE && comes_as_nobody(request, verdict);
+    if (refusal != MG_REFUSAL_NONE && !nobody)
         return refusal;
     if (verdict->destination == MG_TO_APP && verdict->host->tenant->maintenance)
         return MG_REFUSAL_MAINTENANCE;
-    refusal = find_session(policy, sessions, request, verdict);
+    refusal = nobody ? MG_REFUSAL_NO_SESSION : find_session(policy, sessions, request, verdict);
     if (needs_no_session(request, verdict))
         return MG_REFUSAL_NONE;
     return refusal == MG_REFUSAL_NONE ? judge_rights(sessions, request, verdict) : refusal;

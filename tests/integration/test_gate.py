@@ -66,6 +66,8 @@ def test_without_a_session(gate):
     answer = gate.request("/notes?a=1&b=/x", headers=HTML)
     assert answer.status == 302
     assert answer.get("Location") == "/.masugata/start?return=%2Fnotes%3Fa%3D1%26b%3D%2Fx"
+    # Longer than the portal leads back to: sign-in all the same, and then to the front page.
+    assert gate.request("/notes?q=" + "x" * 8000, headers=HTML).get("Location") == "/.masugata/start?return=%2F"
     for answer in (gate.request("/notes"), gate.request("/notes", "POST", body=b"x"),
                    gate.request("/notes", headers=HTML + [("Sec-Fetch-Mode", "cors")])):
         assert answer.status == 401 and answer.json == {"error": "no-session"}
@@ -299,6 +301,12 @@ def test_roles_networks_and_freshness(ruled):
 
 def test_webhooks_bearers_and_preflights_are_opened_by_rule(ruled):
     assert ruled.request("/hook", "POST", body=b"{}", headers=[("Origin", "https://any.example")]).status == 200
+    # From another site it comes as nobody, whatever cookie the browser sent along.
+    token = ruled.sign_in(8)
+    told = ruled.request("/hook", "POST", body=b"{}", token=token, headers=[("Sec-Fetch-Site", "same-site")]).json
+    assert names(told, "X-Masugata-Assertion") == [] and names(told, "Cookie") == []
+    told = ruled.request("/hook", "POST", body=b"{}", token=token, headers=[("Sec-Fetch-Site", "same-origin")]).json
+    assert names(told, "X-Masugata-Assertion") == [JWT]
     assert ruled.request("/api", headers=[("Authorization", "Bearer abc")]).status == 200
     assert ruled.request("/api").status == 401
     assert ruled.request("/api", headers=[("Authorization", "Basic abc")]).status == 401
