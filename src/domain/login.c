@@ -64,14 +64,16 @@ mg_email_plausible(struct mg_view email)
 bool
 mg_roles_valid(struct mg_view roles)
 {
-    bool word = false;
+    size_t word = 0, words = 0;
     for (size_t i = 0; i < roles.length; i++) {
         const uint8_t c = roles.bytes[i];
-        if (c == ' ' && !word)
+        if (c == ' ' && word == 0)
             return false;
-        word = c != ' ';
-        if (word && !((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_'))
+        word = c != ' ' ? word + 1 : 0;
+        words += word == 1;
+        if (word > MG_ROLE_MOST || words > MG_ROLES_MOST ||
+            (word != 0 && !((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_')))
             return false;
     }
-    return roles.length <= 1024 && (roles.length == 0 || word);
+    return roles.length <= 1024 && (roles.length == 0 || word != 0);
 }

@@ -15,7 +15,11 @@ CHECKED struct mg_status mg_login_fold(struct mg_view typed, struct mg_buffer *b
  * spaces, no controls, at most 254 bytes. Whether it exists only a mail tells. */
 bool mg_email_plausible(struct mg_view email);
 
-/* Words of a-z, 0-9, - and _ with single spaces between, at most 1024 bytes: role names. */
+/* Words of a-z, 0-9, - and _ with single spaces between, at most 1024 bytes: role names. As many and as
+ * long as an assertion carries, or its user could not be let in (domain/assertion.h, catalogue/messages.def).
+ */
+#define MG_ROLE_MOST 63
+#define MG_ROLES_MOST 64
 bool mg_roles_valid(struct mg_view roles);
 
 #endif

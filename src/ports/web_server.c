@@ -75,7 +75,7 @@ mg_web_header_add(struct mg_web_answer *answer, const char *name, const char *fo
 {
     if (answer->header_count == MG_WEB_HEADERS)
         return fail_with(TOO_LARGE, "more than %d headers", MG_WEB_HEADERS);
-    char value[4096];
+    char value[8192];
     va_list arguments;
     va_start(arguments, format);
     const int length = vsnprintf(value, sizeof value, format, arguments);

@@ -5,6 +5,7 @@ import http.server
 import json
 import pathlib
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -192,6 +193,7 @@ def test_an_operator_at_the_console(deployment):
     browser.get(at_console(deployment, "/console/tenant?name=acme&search=rin"))
     browser.submit({"login": "rin@acme.example", "to": "disabled"}, action="/console/user/disable")
     assert not is_in(guest, deployment)
+    assert browser.get(at_console(deployment, "/console/audit?tenant=nobody")).status == 404
     for path, word in [("/console/sessions", "ops"), ("/console/audit?words=rin", "user_disable"), ("/console/controls", "Controls")]:
         assert word in browser.get(at_console(deployment, path)).text, path
 
@@ -262,6 +264,31 @@ def test_a_link_to_a_new_password_works_while_signed_in(deployment):
     browser.get(link_in(wait_until(lambda: mails(deployment, "nao@acme.example"), what="mail")[-1]))
     assert "Your password is set" in browser.submit({"password": ANOTHER}, action="/reset/new").text
     assert not is_in(browser, deployment)
+
+
+def test_to_a_long_address_and_back(deployment):
+    path = "/search?q=" + "%26" * 600 + "&" * 200
+    browser = signed_in(deployment, url=at_app(deployment, path))
+    assert json.loads(browser.page.text)["path"] == path
+
+
+def test_slow_senders_do_not_keep_others_from_the_pages(deployment):
+    """More of them than the portal has threads, each with a form that never ends."""
+    context = deployment.context()
+    head = (f"POST /sign-in HTTP/1.1\r\nHost: id.acme.localhost:{deployment.https_port}\r\n"
+            "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 4000\r\n\r\nlogin=").encode()
+    slow = []
+    try:
+        for _ in range(150):
+            raw = socket.create_connection(("127.0.0.1", deployment.https_port), 10)
+            slow.append(context.wrap_socket(raw, server_hostname="id.acme.localhost"))
+            slow[-1].sendall(head)
+        started = time.monotonic()
+        assert Browser(deployment).get(sign_in(deployment)).status == 200
+        assert time.monotonic() - started < 5
+    finally:
+        for connection in slow:
+            connection.close()
 
 
 @pytest.mark.parametrize("path", ["//.masugata/x", "//.well-known/masugata/x", "///.masugata//x"])

@@ -53,6 +53,14 @@ addresses_and_roles_are_checked(void **state)
     assert_false(mg_roles_valid(mg_view_text("member ")));
     assert_false(mg_roles_valid(mg_view_text("member  admin")));
     assert_false(mg_roles_valid(mg_view_text("Member")));
+    char words[2 * (MG_ROLES_MOST + 1)], word[MG_ROLE_MOST + 2];
+    memset(word, 'r', sizeof word);
+    assert_true(mg_roles_valid(mg_view_of(word, MG_ROLE_MOST)));
+    assert_false(mg_roles_valid(mg_view_of(word, MG_ROLE_MOST + 1)));
+    for (size_t i = 0; i < sizeof words; i++)
+        words[i] = i % 2 == 0 ? 'r' : ' ';
+    assert_true(mg_roles_valid(mg_view_of(words, 2 * MG_ROLES_MOST - 1)));
+    assert_false(mg_roles_valid(mg_view_of(words, 2 * MG_ROLES_MOST + 1)));
 }
 
 int

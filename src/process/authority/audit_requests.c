@@ -150,8 +150,13 @@ MG_HANDLER_PUBLIC(audit_search)
     TRY(mg_core_operator(call, request->session, &actor, &allowed));
     if (!allowed)
         return mg_answer_audit_search(call, &reply);
-    if (request->tenant.length != 0)
-        TRY(mg_core_tenant_named(request->tenant, &tenant));
+    const struct mg_status found =
+        request->tenant.length != 0 ? mg_core_tenant_named(request->tenant, &tenant) : OK;
+    if (found.code == MG_NOT_FOUND) {
+        reply.outcome = MG_NOT_KNOWN;
+        return mg_answer_audit_search(call, &reply);
+    }
+    TRY(found);
     if (request->before == 0)
         TRY(reading_record(&actor, MG_EVENT_audit_read, tenant.number, request->words));
     const uint64_t most = request->most == 0 || request->most > ROWS_MOST ? ROWS_MOST : request->most;

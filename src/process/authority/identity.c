@@ -37,15 +37,23 @@ seen_store(void *context, uint64_t session, uint64_t user, mg_instant seen_at)
         MG_I64(session), MG_INSTANT(seen_at));
 }
 
+/* Since this last went well: while the database was away the gate let people go on working. After a start,
+ * as far back as it does so without us. */
 static CHECKED struct mg_status
-seen_follow(mg_instant since)
+seen_follow(mg_instant now)
 {
+    static mg_instant followed_at;
+    const int64_t outage_ms = mg_environment()->options->gate_outage;
+    const mg_instant since =
+        followed_at != 0 && followed_at < now ? followed_at - SEEN_EVERY_MS : now - outage_ms;
     OWN(database) database = NULL;
     OWN(transaction) transaction = NULL;
     TRY(mg_core_database(&database));
     TRY(mg_transaction_begin(database, &transaction));
     TRY(mg_session_seen_walk(mg_core_sessions(), since, seen_store, database));
-    return mg_transaction_commit(&transaction);
+    TRY(mg_transaction_commit(&transaction));
+    followed_at = now;
+    return OK;
 }
 
 /* ---- ends
@@ -105,12 +113,12 @@ clean(mg_instant now)
 /* Runs `work` when its time has come; a failure is logged and tried again the next time. */
 static void
 every(mg_instant now, int64_t interval_ms, mg_instant *last, struct mg_status (*work)(mg_instant),
-      mg_instant argument, const char *what)
+      const char *what)
 {
     if (now >= *last && now - *last < interval_ms) /* also runs when the clock went back */
         return;
     *last = now;
-    const struct mg_status status = work(argument);
+    const struct mg_status status = work(now);
     if (!mg_ok(status))
         mg_log_status(MG_WARNING, what, status);
 }
@@ -119,8 +127,8 @@ void
 mg_identity_tick(mg_instant now)
 {
     static mg_instant seen_at, expired_at, cleaned_at;
-    every(now, SEEN_EVERY_MS, &seen_at, seen_follow, now - 2 * SEEN_EVERY_MS, "last use of sessions");
-    every(now, EXPIRE_EVERY_MS, &expired_at, expire, now, "ends of sessions");
-    every(now, CLEAN_EVERY_MS, &cleaned_at, clean, now, "old attempts");
+    every(now, SEEN_EVERY_MS, &seen_at, seen_follow, "last use of sessions");
+    every(now, EXPIRE_EVERY_MS, &expired_at, expire, "ends of sessions");
+    every(now, CLEAN_EVERY_MS, &cleaned_at, clean, "old attempts");
     mg_sign_in_refusal_flush(now);
 }

@@ -251,7 +251,7 @@ show_outcome(struct visit *visit, uint64_t outcome, const char *name)
 struct mg_status
 redirect(struct visit *visit, const char *format, ...)
 {
-    char location[4096];
+    char location[8192];
     va_list arguments;
     va_start(arguments, format);
     const int length = vsnprintf(location, sizeof location, format, arguments);
