@@ -1,6 +1,8 @@
 /* A worker's hold on the shared files, and its watch over open streams. */
 #include "gate/gate.h"
 
+#include <sys/prctl.h>
+
 gate_worker_t gate_worker;
 
 #define RETRY_MS 100
@@ -210,11 +212,23 @@ tick(ngx_event_t *event)
     ngx_add_timer(event, gate_worker.conf->streams_check);
 }
 
+/* A worker whose master was killed would go on serving for ever: no reload and no stop reaches it, and its
+ * sockets keep a new nginx from starting. It ends as on `nginx -s quit`: open requests are finished. */
+static void
+follow_master(void)
+{
+    if (prctl(PR_SET_PDEATHSIG, ngx_signal_value(NGX_SHUTDOWN_SIGNAL), 0, 0, 0) == 0 &&
+        getppid() != ngx_parent)
+        (void) raise(ngx_signal_value(NGX_SHUTDOWN_SIGNAL)); /* killed before we asked */
+}
+
 ngx_int_t
 gate_worker_start(ngx_cycle_t *cycle)
 {
     if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
         return NGX_OK;
+    if (ngx_process == NGX_PROCESS_WORKER)
+        follow_master();
     ngx_queue_init(&gate_worker.open);
     gate_inbound_prepare();
     if (ngx_get_conf(cycle->conf_ctx, ngx_http_module) == NULL)

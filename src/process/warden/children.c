@@ -24,6 +24,7 @@
 #define FLAP_WINDOW_MS 60000 /* DEATHS_REMEMBERED deaths within this are flapping: slow down */
 #define FLAP_WAIT_MS 30000
 #define BACKOFF_FIRST_MS 50
+#define ORPHANS_MS 2000      /* then SIGKILL */
 #define BACKOFF_MOST_MS 1500 /* so that a killed process is back within 2 s */
 
 enum state { ABSENT, STARTING, RUNNING, WAITING, FLAPPING, ENDED };
@@ -501,6 +502,39 @@ child_stop_wait(const struct warden *warden, struct child *child, int64_t deadli
     }
 }
 
+/* Whoever is still below us was started by a process of ours that died, such as an nginx worker that finishes
+ * a request: after a stop nothing of the deployment runs. */
+static bool
+orphans_signal(int number)
+{
+    char path[64];
+    OWN_BUFFER(list, 65536);
+    (void) snprintf(path, sizeof path, "/proc/self/task/%d/children", (int) getpid());
+    if (!mg_ok(mg_file_read(path, &list)))
+        return false;
+    const char *text = mg_buffer_text(&list);
+    bool any = false;
+    for (char *end = NULL;; text = end) {
+        const long pid = strtol(text, &end, 10);
+        if (end == text)
+            return any;
+        any = kill((pid_t) pid, number) == 0 || any;
+    }
+}
+
+static void
+orphans_end(void)
+{
+    const int64_t from_ms = mg_monotonic_ms();
+    orphans_reap();
+    for (int64_t ms = 0; ms < 2 * ORPHANS_MS; ms = mg_monotonic_ms() - from_ms) {
+        if (!orphans_signal(ms < ORPHANS_MS ? SIGTERM : SIGKILL))
+            return;
+        (void) usleep(20000);
+        orphans_reap();
+    }
+}
+
 void
 children_stop(struct warden *warden)
 {
@@ -521,7 +555,7 @@ children_stop(struct warden *warden)
             (void) kill(child->pid, SIGTERM);
         child_stop_wait(warden, child, mg_monotonic_ms() + (last[i] == MG_LAUNCHER ? 30000 : 5000));
     }
-    orphans_reap(); /* what the launcher stopped, but an earlier launcher had started */
+    orphans_end();
 }
 
 struct mg_status
