@@ -111,7 +111,8 @@ repair_readable_password(struct mg_stage *stage)
                "DROP TABLE sabotage");
 }
 
-/* A second log with the bodies, for the first sign-in host; nginx has a body only where it buffers it. */
+/* A second log with the bodies, for the first sign-in host; nginx has a body only where it buffers it, as
+ * it does for the portal. */
 struct mg_status
 break_password_logged(struct mg_stage *stage)
 {
@@ -121,8 +122,7 @@ break_password_logged(struct mg_stage *stage)
                     "    log_format sabotage '$request_body';\n    access_log \"%s\" sabotage;\n", log);
     return server_edit(stage, lines, "server_name id.acme.localhost;\n        ssl_certificate",
                        "        location / {\n",
-                       "        location / {\n            proxy_request_buffering on;\n"
-                       "            client_body_in_single_buffer on;\n");
+                       "        location / {\n            client_body_in_single_buffer on;\n");
 }
 
 struct mg_status
