@@ -360,6 +360,7 @@ add_plain_server(const struct mg_nginx_configuration *c, const struct mg_site *s
 /* Forms are small; a password never meets a temporary file. The portal has few threads: who sends or reads
  * slowly keeps a buffer of nginx, and none of them. */
 static const char portal_location[] = "            client_max_body_size 64k;\n"
+                                      "            client_body_buffer_size 72k;\n"
                                       "            proxy_request_buffering on;\n"
                                       "            proxy_buffering on;\n"
                                       "            proxy_buffers 16 16k;\n"
