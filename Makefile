@@ -2,7 +2,7 @@
 BUILD ?= build
 STATE ?= .demo
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
-.PHONY: all setup demo test unit bench fuzz format lint install deb clean
+.PHONY: all setup tools demo test unit bench fuzz format lint install deb clean
 
 all: setup
 	@ninja -C $(BUILD)
@@ -10,9 +10,13 @@ all: setup
 setup: $(BUILD)/build.ninja
 
 $(BUILD)/build.ninja: packages.txt
-	@packaging/install-packages
+	@packaging/install-packages --without "Tests,Checks,Measurements"
 	@[ -f $@ ] || meson setup $(BUILD)
 	@touch $@
+
+# What only tests, checks and measurements need: a browser, a second compiler, load generators.
+tools:
+	@packaging/install-packages
 
 # Two tenants with real applications behind the gate, until Ctrl-C. With root rights (sudo) every
 # process has its own uid; without, `build/masugata up --demo` runs with one.
@@ -20,23 +24,22 @@ demo: all
 	@$(SUDO) $(BUILD)/masugata up --demo --dir $(STATE)
 
 # Unit, fuzz-corpus, integration, control and browser tests; prints one line of counts.
-test: all
+test: tools all
 	@tests/run $(BUILD)
 
 unit: all
 	@meson test -C $(BUILD) --suite unit --suite fuzz
 
-bench: all
+bench: tools all
 	@tests/bench/run $(BUILD)
 
-fuzz:
-	@packaging/install-packages
+fuzz: tools
 	@tests/fuzz/run
 
-format:
+format: tools
 	@git ls-files 'src/*.c' 'src/*.h' 'tests/*.c' 'tests/*.h' 'examples/*.c' 'examples/*.h' 'tools/*.c' | xargs clang-format -i
 
-lint: all
+lint: tools all
 	@tests/lint $(BUILD)
 
 install: all
