@@ -12,7 +12,7 @@
 
 /* What a vendor does who brings an application with inline scripts: names each by its hash, so that the
  * policy still lets no injected script run. These are the scripts of Debian 12's notebook 6.4, in English
- * and in Japanese. Its own scripts read the cookie that guards its forms. */
+ * and in Japanese. */
 static const char jupyter_policy[] =
     "content_security_policy = \"default-src 'none'; script-src 'self'"
     " 'sha256-gD+utqg4qKVcPg4rEOKGvCl/juUR6fuHRSIraZxUKoU='"
@@ -23,8 +23,7 @@ static const char jupyter_policy[] =
     " 'sha256-XS84nZVIV/Q3YRujWhwGSXIfhqOFPLNRX0RH0VeeJ5U='"
     " 'sha256-mQMqAjY98rJ2nfQ0U9WNUuWf4malaG2Whr5xDPRhyKk=';"
     " style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:;"
-    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'\"\n"
-    "script_cookies = \"_xsrf\"\n";
+    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'\"\n";
 
 /* The cast. Two customers with the same small application, each with a database of its own, and a
  * third host with an application that somebody else wrote and that knows nothing of Masugata. */

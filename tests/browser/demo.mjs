@@ -114,7 +114,7 @@ try {
     await page.keyboard.press("Enter");
     await page.waitForURL(at("console", "/console/**"));
     await page.goto(at("console", "/console/tenant?name=lab"));
-    await page.getByText("script_cookies").waitFor();
+    await page.getByText("content_security_policy").first().waitFor();
     assert.match(await page.locator("h1").innerText(), /^Data Lab/);
     await shot(page, "console-tenant-en");
     await page.setViewportSize(phone);

@@ -28,16 +28,18 @@ static const struct application_row {
     {"notes",
      {"%p/masugata-notes", "--socket", "%s", "--credentials", "%c", "--issuer", "%i", "--audience", "%a",
       "--authority", "%t", NULL}},
-    /* Debian's, unmodified; the gate in front does the sign-in, so its own is off. It is reached
-     * through the socket alone, and its kernels talk over sockets on tmpfs (short paths wherever the state
-     * directory is), not over TCP. Its pages' inline scripts contain version_hash, which is else the time
-     * of the start: fixed, so that the tenant's Content-Security-Policy can name them by their hashes
+    /* Debian's, unmodified; the gate in front does the sign-in and refuses changes
+     * from other sites, so its own are off (for the latter its scripts would have to read a cookie). It is
+     * reached through the socket alone, and its kernels talk over sockets on tmpfs (short paths wherever the
+     * state directory is), not over TCP. Its pages' inline scripts contain version_hash, which is else the
+     * time of the start: fixed, so that the tenant's Content-Security-Policy can name them by their hashes
      * (src/cli/demo.c). */
     {"jupyter",
      {"/usr/bin/python3", "/usr/bin/jupyter-notebook", "--no-browser", "--NotebookApp.sock=%s",
-      "--NotebookApp.sock_mode=0666", "--NotebookApp.token=", "--NotebookApp.password=",
-      "--NotebookApp.allow_remote_access=True", "--NotebookApp.quit_button=False",
-      "--NotebookApp.tornado_settings={'version_hash': 'demo'}", "--NotebookApp.terminals_enabled=False",
+      "--NotebookApp.sock_mode=0666",
+      "--NotebookApp.token=", "--NotebookApp.password=", "--NotebookApp.allow_remote_access=True",
+      "--NotebookApp.quit_button=False", "--NotebookApp.tornado_settings={'version_hash': 'demo'}",
+      "--NotebookApp.terminals_enabled=False", "--NotebookApp.disable_check_xsrf=True",
       "--KernelManager.transport=ipc", "--notebook-dir=%h/notebooks", NULL}},
 };
 
