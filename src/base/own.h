@@ -10,6 +10,10 @@
 
 #define MG_CLEANUP(function) __attribute__((cleanup(function)))
 
+/* A variable that is written before it is read: -ftrivial-auto-var-init leaves it alone. For large ones
+ * where every nanosecond counts, and nowhere else. */
+#define MG_FILLED __attribute__((uninitialized))
+
 /* Declares an owning pointer to struct mg_<type>. */
 #define OWN(type) MG_CLEANUP(mg_##type##_drop) struct mg_##type *
 

@@ -12,10 +12,20 @@
 #define MG_TOKENS_MOST 8
 struct mg_tokens {
     uint8_t bytes[MG_TOKENS_MOST][MG_TOKEN];
+    uint8_t first_hash[32]; /* of bytes[0], by mg_gate_prepare() */
     size_t count;
+    bool hashed;   /* first_hash is there */
     bool reserved; /* a cookie with a reserved name was there */
     bool other;    /* a cookie of the app's was there */
 };
+
+/* To begin with; the bytes are counted and need no clearing. */
+static inline void
+mg_tokens_clear(struct mg_tokens *tokens)
+{
+    tokens->count = 0;
+    tokens->hashed = tokens->reserved = tokens->other = false;
+}
 
 /* Adds the session cookies of one Cookie header. */
 void mg_tokens_collect(struct mg_view header, struct mg_tokens *tokens);

@@ -224,8 +224,7 @@ gate_inbound_scan(ngx_http_request_t *r, gate_inbound_t *inbound)
 {
     /* Not the whole: the arrays are counted. */
     ngx_memzero(inbound, offsetof(gate_inbound_t, holes));
-    inbound->tokens.count = 0;
-    inbound->tokens.reserved = inbound->tokens.other = false;
+    mg_tokens_clear(&inbound->tokens);
     for (ngx_list_part_t *part = &r->headers_in.headers.part; part != NULL; part = part->next) {
         ngx_table_elt_t *headers = part->elts;
         inbound->total += part->nelts;

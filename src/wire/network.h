@@ -29,7 +29,8 @@ struct mg_address mg_address_prefix(struct mg_address address);
 /* "192.0.2.0/24", "2001:db8::/32" or a single address; INVALID if bits are set behind the prefix. */
 CHECKED struct mg_status mg_network_parse(struct mg_view text, struct mg_network *ret_network);
 
-/* A union of networks as sorted, disjoint ranges: one binary search a question. */
+/* A union of networks as sorted, disjoint ranges: one binary search a question. What of it is IPv4 is
+ * kept a second time as plain numbers, in a cache line or two. */
 struct mg_address_range {
     struct mg_address first, last;
 };
@@ -37,6 +38,8 @@ struct mg_network_set {
     bool restricted; /* false: everybody is in */
     struct mg_address_range *ranges;
     size_t count;
+    const uint32_t *four_first, *four_last; /* behind the ranges */
+    size_t four_count;
 };
 /* Owns its ranges; restricted with no networks means nobody. */
 CHECKED struct mg_status mg_network_set_make(bool restricted, const struct mg_network *networks, size_t count,

@@ -109,9 +109,13 @@ CHECKED struct mg_status mg_policy_encode(const struct mg_policy *policy, uint64
 
 /* ---- what a worker judges by ------------------------------------------------------------------ */
 
+/* The first bytes of a rule's prefix, and which bits of them must agree. */
+struct mg_gate_route_head {
+    uint64_t bytes, mask;
+};
+
 struct mg_gate_route {
     struct mg_view prefix;
-    uint64_t head, head_mask; /* the first bytes of the prefix, and which bits of them must agree */
     uint32_t host_id, roles, fresh_s;
     bool public, bearer, webhook, administrators_only_networks;
     bool any_case;
@@ -120,17 +124,19 @@ struct mg_gate_route {
 };
 
 struct mg_gate_tenant {
+    /* What every request asks for stands first. */
     uint32_t id;
-    struct mg_view name;
     enum mg_tenant_state state;
     bool maintenance;
-    uint32_t retry_after_s, idle_s, absolute_s;
+    uint32_t idle_s, absolute_s, retry_after_s;
     struct mg_network_set use, sign_in, administrators;
+    struct mg_view name;
     enum mg_csp_mode csp_mode;
     bool header_set[MG_POLICY_HEADERS]; /* false: the default text */
     struct mg_view headers[MG_POLICY_HEADERS];
     struct mg_view script_cookies;
     struct mg_gate_route *routes; /* longest prefix first */
+    struct mg_gate_route_head *route_heads;
     size_t route_count;
 };
 

@@ -295,14 +295,6 @@ read_marks(const struct session_generation *generation)
     return marks;
 }
 
-static void
-write_mark(const struct session_generation *generation, uint64_t slot, uint64_t mark)
-{
-    const off_t at = (off_t) (SEEN_HEADER + slot * sizeof mark);
-    if (pwrite(generation->seen_fd, &mark, sizeof mark, at) < 0)
-        return; /* only a hint is lost: the session's cold record keeps an earlier moment */
-}
-
 /* Copies every session; `slots` receives where each old slot went. */
 static struct mg_status
 fill_next(const struct session_generation *old, struct session_generation *next, const uint64_t *marks,
@@ -317,7 +309,7 @@ fill_next(const struct session_generation *old, struct session_generation *next,
         TRY(session_slot_put(next, &session, &slots[slot]));
         next->fresh[slots[slot]] = old->fresh[slot];
         if (marks[slot] != 0)
-            write_mark(next, slots[slot], marks[slot]);
+            session_seen_write(next, slots[slot], marks[slot]);
     }
     next->header->heartbeat_ms = old->header->heartbeat_ms;
     next->header->wanted_policy = old->header->wanted_policy;
@@ -333,7 +325,7 @@ carry_late_marks(const struct session_generation *old, const struct session_gene
     uint64_t *after = read_marks(old);
     for (uint64_t slot = 0; after != NULL && slot < old->capacity; slot++)
         if (after[slot] != before[slot] && slots[slot] != NO_SLOT)
-            write_mark(next, slots[slot], after[slot]);
+            session_seen_write(next, slots[slot], after[slot]);
     free(after);
 }
 

@@ -158,7 +158,7 @@ mg_session_reader_follow(struct mg_session_reader *reader)
 }
 
 /* A consistent copy of a slot; false if the writer would not let go of it. */
-static bool
+static inline bool
 read_slot(const struct session_hot_slot *slot, uint64_t copy[HOT_WORDS])
 {
     for (int spin = 0; spin < SPINS_MOST + YIELDS_MOST; spin++) {
@@ -169,6 +169,7 @@ read_slot(const struct session_hot_slot *slot, uint64_t copy[HOT_WORDS])
             __builtin_ia32_pause();
             continue;
         }
+#pragma GCC unroll 8 /* so that the copy stays in registers */
         for (int i = 1; i < HOT_WORDS; i++)
             copy[i] = atomic_load_explicit(&slot->words[i], memory_order_relaxed);
         atomic_thread_fence(memory_order_acquire);
@@ -191,10 +192,10 @@ find(const struct mg_session_reader *reader, const uint64_t words[4], uint64_t c
      uint64_t *ret_slot)
 {
     uint64_t at = session_home(words[0], reader->capacity);
-    /* The slot and its mark are two cache misses that can be waited for together. */
-    __builtin_prefetch(&reader->hot[at]);
-    __builtin_prefetch(&reader->seen[at]);
-    for (unsigned probe = 0; probe < SESSION_PROBES_MOST; probe++) {
+    /* Which of the pair is arithmetic and not a jump: a jump foretold wrongly would wait for memory.
+     * Where the first is not it, the second may be looked at even if the search should end here. */
+    at += atomic_load_explicit(&reader->hot[at].words[HOT_HASH], memory_order_relaxed) != words[0];
+    for (unsigned probe = 1; probe < SESSION_PROBES_MOST; probe++) {
         const struct session_hot_slot *slot = &reader->hot[at];
         /* Unguarded on purpose: only a match needs a consistent copy. A session whose insertion
          * has not finished may be missed; it has not been given to anyone yet. */
@@ -219,19 +220,18 @@ unpack(const struct mg_session_reader *reader, const uint64_t copy[HOT_WORDS], u
        struct mg_session_hot *hot)
 {
     const uint32_t packed = (uint32_t) (copy[HOT_TIMES] >> 32);
-    *hot = (struct mg_session_hot){
-        .session_id = copy[HOT_ID],
-        .slot = slot,
-        .sequence = copy[HOT_GUARD],
-        .generation = reader->generation,
-        .tenant_id = (uint32_t) (copy[HOT_GUARD] >> 32),
-        .host_id = (uint32_t) (copy[HOT_RIGHTS] >> 32),
-        .roles = (uint32_t) copy[HOT_RIGHTS],
-        .expires_s = (uint32_t) copy[HOT_TIMES],
-        .idle_s = packed >> 8,
-        .flags = (packed >> 2) & MG_SESSION_FLAGS_MOST,
-        .origin = (enum mg_origin)(packed & 3),
-    };
+    hot->session_id = copy[HOT_ID];
+    hot->slot = slot;
+    hot->sequence = copy[HOT_GUARD];
+    hot->generation = reader->generation;
+    hot->tenant_id = (uint32_t) (copy[HOT_GUARD] >> 32);
+    hot->host_id = (uint32_t) (copy[HOT_RIGHTS] >> 32);
+    hot->roles = (uint32_t) copy[HOT_RIGHTS];
+    hot->expires_s = (uint32_t) copy[HOT_TIMES];
+    hot->idle_s = packed >> 8;
+    hot->flags = (packed >> 2) & MG_SESSION_FLAGS_MOST;
+    hot->origin = (enum mg_origin)(packed & 3);
+    hot->used_s = 0;
 }
 
 uint32_t
@@ -261,7 +261,7 @@ mg_session_mark(struct mg_session_reader *reader, const struct mg_session_hot *h
 {
     if (reader->seen_base == NULL || hot->generation != reader->generation || hot->slot >= reader->capacity)
         return;
-    const uint64_t mark = (uint64_t) (uint32_t) hot->session_id << 32 | session_seconds(now);
+    const uint64_t mark = session_seen_mark(hot->session_id, session_seconds(now));
     /* At most one store a second a session keeps the line shared between the workers. */
     if (atomic_load_explicit(&reader->seen[hot->slot], memory_order_relaxed) != mark)
         atomic_store_explicit(&reader->seen[hot->slot], mark, memory_order_relaxed);
@@ -281,6 +281,8 @@ judge(const struct mg_session_reader *reader, struct mg_session_hot *hot, mg_ins
     return MG_SESSION_FOUND;
 }
 
+/* Fills `hot` in place, also where the answer is not FOUND in the end: copying it later would wait for
+ * the single stores. */
 static enum mg_session_answer
 lookup_once(struct mg_session_reader *reader, const uint64_t words[4], mg_instant now,
             struct mg_session_hot *hot)
@@ -293,6 +295,20 @@ lookup_once(struct mg_session_reader *reader, const uint64_t words[4], mg_instan
     return judge(reader, hot, now);
 }
 
+void
+mg_session_prefetch(const struct mg_session_reader *reader, const uint8_t token_hash[MG_TOKEN_HASH])
+{
+    uint64_t word;
+    memcpy(&word, token_hash, sizeof word);
+    if (reader->header == NULL)
+        return;
+    /* Both slots of the pair and the marks: misses that are waited for together. */
+    const uint64_t at = session_home(word, reader->capacity);
+    __builtin_prefetch(&reader->hot[at]);
+    __builtin_prefetch(&reader->hot[at + 1]);
+    __builtin_prefetch(&reader->seen[at], 1);
+}
+
 enum mg_session_answer
 mg_session_lookup(struct mg_session_reader *reader, const uint8_t token_hash[MG_TOKEN_HASH], mg_instant now,
                   bool mark, struct mg_session_hot *ret_hot)
@@ -302,15 +318,11 @@ mg_session_lookup(struct mg_session_reader *reader, const uint8_t token_hash[MG_
     for (int attempt = 0; attempt < 3; attempt++) {
         if (!is_current(reader) && !mg_ok(remap(reader)))
             return MG_SESSION_UNSURE;
-        struct mg_session_hot hot;
-        const enum mg_session_answer answer = lookup_once(reader, words, now, &hot);
+        const enum mg_session_answer answer = lookup_once(reader, words, now, ret_hot);
         if (!is_current(reader))
             continue; /* replaced meanwhile: the new table decides */
-        if (answer == MG_SESSION_FOUND) {
-            if (mark)
-                mg_session_mark(reader, &hot, now);
-            *ret_hot = hot;
-        }
+        if (answer == MG_SESSION_FOUND && mark)
+            mg_session_mark(reader, ret_hot, now);
         return answer;
     }
     return MG_SESSION_UNSURE;

@@ -82,7 +82,7 @@ write_guarded(struct session_generation *generation, uint64_t slot, const uint64
 uint64_t
 session_chain_bucket(const struct session_generation *generation, uint64_t user_id)
 {
-    return session_home(user_id * 0x9E3779B97F4A7C15ULL, generation->chain_count);
+    return session_scale(user_id * 0x9E3779B97F4A7C15ULL, generation->chain_count);
 }
 
 void
@@ -192,4 +192,12 @@ session_seen_read(const struct session_generation *generation, uint64_t slot)
     if (pread(generation->seen_fd, &mark, sizeof mark, at) != sizeof mark)
         return 0;
     return (uint32_t) (mark >> 32) == (uint32_t) word(generation, slot, HOT_ID) ? (uint32_t) mark : 0;
+}
+
+void
+session_seen_write(const struct session_generation *generation, uint64_t slot, uint64_t mark)
+{
+    const off_t at = (off_t) (SEEN_HEADER + slot * sizeof mark);
+    if (pwrite(generation->seen_fd, &mark, sizeof mark, at) < 0)
+        return; /* the session's cold record keeps an earlier moment */
 }

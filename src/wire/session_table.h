@@ -93,8 +93,9 @@ CHECKED struct mg_status mg_session_get(struct mg_session_writer *writer,
 CHECKED struct mg_status mg_session_reload_begin(struct mg_session_writer *writer);
 CHECKED struct mg_status mg_session_reload_end(struct mg_session_writer *writer, uint64_t *ret_removed);
 
-/* Calls `visit` for every session marked by a worker at or after `since` (whole seconds). The marks
- * come from the workers: treat them as hints. Stops at the first failing status and returns it. */
+/* Calls `visit` for every session marked at or after `since` (whole seconds). A new session is marked
+ * with its last_seen_at; all later marks come from the workers: treat them as hints. Stops at the first
+ * failing status and returns it. */
 typedef struct mg_status (*mg_session_visit)(void *context, uint64_t session_id, uint64_t user_id,
                                              mg_instant seen_at);
 CHECKED struct mg_status mg_session_seen_walk(struct mg_session_writer *writer, mg_instant since,
@@ -158,10 +159,14 @@ void mg_session_reader_drop(struct mg_session_reader **reader);
  * behind its back; one system call. Workers call it from a timer. */
 CHECKED struct mg_status mg_session_reader_follow(struct mg_session_reader *reader);
 
-/* `ret_hot` is filled for FOUND only. Stores a last-seen mark when `mark` is set. */
+/* `ret_hot` means something for FOUND only. Stores a last-seen mark when `mark` is set. */
 enum mg_session_answer mg_session_lookup(struct mg_session_reader *reader,
                                          const uint8_t token_hash[MG_TOKEN_HASH], mg_instant now, bool mark,
                                          struct mg_session_hot *ret_hot);
+
+/* Asks memory for what a lookup of this hash will read. A call that does nothing visible: made as soon
+ * as the hash is known, it hides most of the way to memory behind the other checks of a request. */
+void mg_session_prefetch(const struct mg_session_reader *reader, const uint8_t token_hash[MG_TOKEN_HASH]);
 
 /* True as long as nothing about the session changed since the lookup: one load. False means: look
  * it up again. Does not judge time. */

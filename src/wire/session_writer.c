@@ -129,6 +129,7 @@ mg_session_put(struct mg_session_writer *writer, const struct mg_session *sessio
     LOCKED(writer);
     if (is_full(&writer->current))
         TRY(session_generation_grow(writer, 0));
+    const uint64_t before = writer->current.sessions;
     uint64_t slot;
     struct mg_status status = session_slot_put(&writer->current, session, &slot);
     if (status.code == MG_TOO_LARGE) {
@@ -137,6 +138,10 @@ mg_session_put(struct mg_session_writer *writer, const struct mg_session *sessio
     }
     TRY(status);
     writer->current.fresh[slot] = 1;
+    /* Without a mark, a reader would have to fetch the cold record at a session's first request. */
+    if (writer->current.sessions > before)
+        session_seen_write(&writer->current, slot,
+                           session_seen_mark(session->session_id, session_seconds(session->last_seen_at)));
     return OK;
 }
 

@@ -62,5 +62,7 @@ void session_chain_add(struct session_generation *generation, uint64_t slot);
 uint64_t session_chain_bucket(const struct session_generation *generation, uint64_t user_id);
 /* The mark of a slot, 0 if there is none or the file is too short. */
 uint32_t session_seen_read(const struct session_generation *generation, uint64_t slot);
+/* Stores a mark as it is; a failure loses no more than a hint. */
+void session_seen_write(const struct session_generation *generation, uint64_t slot, uint64_t mark);
 
 #endif

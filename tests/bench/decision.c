@@ -132,10 +132,10 @@ static bool
 decide(const struct mg_gate_policy *policy, struct mg_session_reader *reader, const struct visit *visit,
        mg_instant now)
 {
-    struct mg_tokens tokens;
-    tokens.count = 0;
-    tokens.reserved = tokens.other = false;
+    MG_FILLED struct mg_tokens tokens;
+    mg_tokens_clear(&tokens);
     mg_tokens_collect(mg_view_of(visit->cookie, visit->cookie_length), &tokens);
+    mg_gate_prepare(reader, &tokens);
     const struct mg_gate_request request = {
         .host = mg_view_of(visit->host, visit->host_length),
         .path = mg_view_text("/area-7/admin/users"),
@@ -156,6 +156,20 @@ compare(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
+/* Every page of the table has been touched by this reader before anything is timed, as in a worker that
+ * has been at it for a while. */
+static void
+warm_up(struct mg_session_reader *reader, uint64_t count, mg_instant now)
+{
+    for (uint64_t id = 1; id <= count; id++) {
+        uint8_t token[MG_TOKEN], hash[MG_TOKEN_HASH];
+        struct mg_session_hot found;
+        token_of(id, token);
+        mg_token_hash(token, hash);
+        mg_must(mg_session_lookup(reader, hash, now, false, &found) == MG_SESSION_FOUND);
+    }
+}
+
 static void
 measure(const struct mg_gate_policy *policy, struct mg_session_reader *reader, uint64_t count, mg_instant now,
         double *ret_median, double *ret_late)
@@ -165,10 +179,12 @@ measure(const struct mg_gate_policy *policy, struct mg_session_reader *reader, u
     for (size_t b = 0; b < BATCHES; b++) {
         for (size_t i = 0; i < BATCH; i++)
             make_visit(next_random() % count + 1, &visits[i]);
+        /* Time goes on, so that a visit is marked as it is in life. */
+        const mg_instant then = now + 1000 + (mg_instant) b * 10;
         const double start = now_ns();
         bool passed = true;
         for (size_t i = 0; i < BATCH; i++)
-            passed = decide(policy, reader, &visits[i], now) && passed;
+            passed = decide(policy, reader, &visits[i], then) && passed;
         samples[b] = (now_ns() - start) / BATCH;
         mg_must(passed);
     }
@@ -194,6 +210,7 @@ run(uint64_t count)
     OWN(gate_policy) policy = NULL;
     stop_on(mg_gate_policy_open(directory, 0, &policy));
     double median, late;
+    warm_up(reader, count, now);
     measure(policy, reader, count, now, &median, &late);
     const struct mg_session_usage usage = mg_session_usage_of(writer);
     const double began = now_ns();

@@ -132,6 +132,36 @@ session_cookies_are_found_among_others(void **state)
 }
 
 static void
+every_byte_at_every_place_of_a_token_is_judged(void **state)
+{
+    (void) state;
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    char text[] = MG_SESSION_COOKIE "=" GOOD;
+    char *const token = text + sizeof MG_SESSION_COOKIE;
+    for (size_t place = 0; place < MG_TOKEN_TEXT; place++)
+        for (int byte = 1; byte < 256; byte++) {
+            const char before = token[place];
+            token[place] = (char) byte;
+            const char *found = strchr(digits, byte);
+            /* The last digit has four bits of the token and two that must be 0. */
+            const bool good = found != NULL && (place < MG_TOKEN_TEXT - 1 || (found - digits) % 4 == 0);
+            struct mg_tokens tokens;
+            mg_tokens_clear(&tokens);
+            mg_tokens_collect(mg_view_text(text), &tokens);
+            assert_int_equal(tokens.count == 1, good && byte != ';' && byte != ' ');
+            if (tokens.count == 1) {
+                uint32_t bits = 0;
+                for (size_t i = 0; i < 3; i++) {
+                    const size_t at = place / 4 * 3 + i;
+                    bits = bits << 8 | (at < MG_TOKEN ? tokens.bytes[0][at] : 0);
+                }
+                assert_int_equal(bits >> (18 - 6 * (place % 4)) & 63, found - digits);
+            }
+            token[place] = before;
+        }
+}
+
+static void
 reserved_cookies_do_not_go_on(void **state)
 {
     (void) state;
@@ -185,6 +215,7 @@ main(void)
         cmocka_unit_test(the_canonical_form_is_a_fixed_point),
         cmocka_unit_test(hosts_are_lowered_and_lose_their_port),
         cmocka_unit_test(session_cookies_are_found_among_others),
+        cmocka_unit_test(every_byte_at_every_place_of_a_token_is_judged),
         cmocka_unit_test(reserved_cookies_do_not_go_on),
         cmocka_unit_test(the_hash_is_sha_256),
         cmocka_unit_test(without_a_policy_or_a_table_nobody_passes),

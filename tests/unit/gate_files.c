@@ -70,6 +70,53 @@ networks_contain_what_they_say(void **state)
     assert_string_equal(text, "2001:db8:1::");
 }
 
+/* The IPv4 part of a list is searched in a row of its own. */
+static void
+networks_answer_like_a_plain_comparison(void **state)
+{
+    (void) state;
+    static const char *const lists[][4] = {
+        {"::/0", NULL},
+        {"::fffe:0:0/95", "10.0.0.0/8"}, /* all of IPv4 and as much before it */
+        {"0.0.0.0/0", "2001:db8::/32"},
+        {"255.255.255.255", "0.0.0.0/32", "128.0.0.0/1"},
+        {"::/80", "::1:0:0/96", "fe80::/10"},
+        {"10.0.0.0/31", "10.0.0.4/30", "10.0.0.9", "10.0.0.16/28"},
+        {NULL},
+    };
+    static const char *const asked[] = {
+        "0.0.0.0",   "0.0.0.1",          "9.255.255.255", "10.0.0.0",        "10.0.0.1",        "10.0.0.2",
+        "10.0.0.3",  "10.0.0.8",         "10.0.0.9",      "10.0.0.10",       "10.0.0.15",       "10.0.0.31",
+        "10.0.0.32", "127.255.255.255",  "128.0.0.0",     "255.255.255.254", "255.255.255.255", "::",
+        "::1",       "::fffe:ffff:ffff", "::1:0:0:0",     "2001:db8::1",     "fe80::1",         "ffff::"};
+    for (size_t list = 0; list < MG_COUNT(lists); list++) {
+        struct mg_network rows[4];
+        size_t count = 0;
+        for (; count < 4 && lists[list][count] != NULL; count++)
+            assert_ok(mg_network_parse(mg_view_text(lists[list][count]), &rows[count]));
+        struct mg_network_set set, copy;
+        assert_ok(mg_network_set_make(true, rows, count, &set));
+        assert_ok(mg_network_set_copy(&set, &copy));
+        for (size_t i = 0; i < 2 * MG_COUNT(asked); i++) {
+            if (i == MG_COUNT(asked))
+                mg_network_set_drop(&set); /* the copy stands alone */
+            const struct mg_address one = address(asked[i % MG_COUNT(asked)]);
+            bool in = false;
+            for (size_t row = 0; row < count; row++) {
+                const unsigned prefix = rows[row].prefix;
+                const uint64_t high = prefix == 0    ? 0
+                                      : prefix >= 64 ? UINT64_MAX
+                                                     : UINT64_MAX << (64 - prefix);
+                const uint64_t low = prefix <= 64 ? 0 : UINT64_MAX << (128 - prefix);
+                in = in || (((one.high ^ rows[row].address.high) & high) == 0 &&
+                            ((one.low ^ rows[row].address.low) & low) == 0);
+            }
+            assert_int_equal(mg_network_set_has(i < MG_COUNT(asked) ? &set : &copy, one), in);
+        }
+        mg_network_set_drop(&copy);
+    }
+}
+
 static const struct mg_policy_tenant tenants[] = {
     {.id = 1,
      .name = "acme",
@@ -320,6 +367,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(networks_contain_what_they_say),
+        cmocka_unit_test(networks_answer_like_a_plain_comparison),
         cmocka_unit_test(a_policy_reads_back_and_routes),
         cmocka_unit_test(a_rule_that_no_path_can_match_is_refused),
         cmocka_unit_test(one_rule_for_everything_is_a_policy),
