@@ -10,13 +10,13 @@ all: setup
 setup: $(BUILD)/build.ninja
 
 $(BUILD)/build.ninja: packages.txt
-	@packaging/install-packages --without "Tests,Checks,Measurements"
+	@packaging/install-packages --without "Tests,Checks,Measurements,Peers"
 	@[ -f $@ ] || meson setup $(BUILD)
 	@touch $@
 
 # What only tests, checks and measurements need: a browser, a second compiler, load generators.
 tools:
-	@packaging/install-packages
+	@packaging/install-packages --without Peers
 
 # Two tenants with real applications behind the gate, until Ctrl-C. With root rights (sudo) every
 # process has its own uid; without, `build/masugata up --demo` runs with one.

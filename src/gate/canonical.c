@@ -51,16 +51,16 @@ is_dot_segment(struct mg_view path, size_t at)
 }
 
 /* Most paths: nothing to decode, join or refuse. */
-static bool
-is_canonical(struct mg_view raw)
+bool
+mg_path_is_canonical(struct mg_view raw)
 {
-    for (size_t i = 0; i < raw.length; i++) {
-        const enum byte_class class = class_of(raw.bytes[i]);
-        if (class == PLAIN)
-            continue;
-        const uint8_t next = i + 1 < raw.length ? raw.bytes[i + 1] : 'a';
-        if (class != SLASH || next == '/' || next == '.')
+    if (raw.length == 0 || raw.bytes[0] != '/')
+        return false;
+    uint8_t before = 'a';
+    for (const uint8_t *at = raw.bytes, *const end = raw.bytes + raw.length; at < end; at++) {
+        if (classes[*at] > SLASH || (before == '/' && (*at == '/' || *at == '.')))
             return false;
+        before = *at;
     }
     return true;
 }
@@ -177,12 +177,12 @@ has_dot_segment(struct mg_view path)
 bool
 mg_canonical_path(struct mg_view raw, uint8_t *room, struct mg_view *ret_path)
 {
-    if (raw.length == 0 || raw.bytes[0] != '/')
-        return false;
-    if (is_canonical(raw)) {
+    if (mg_path_is_canonical(raw)) {
         *ret_path = raw;
         return true;
     }
+    if (raw.length == 0 || raw.bytes[0] != '/')
+        return false;
     size_t used;
     if (!rewrite(raw, room, &used))
         return false;

@@ -8,6 +8,8 @@
  * False means that it could be read in more than one way: answer 400. `room` has place for
  * 3 * raw.length bytes; the result borrows it, or `raw` itself when nothing had to change. */
 bool mg_canonical_path(struct mg_view raw, uint8_t *room, struct mg_view *ret_path);
+/* True if nothing has to change, as with most paths. */
+bool mg_path_is_canonical(struct mg_view raw);
 
 /* Host of a Host header: lower case, without port and trailing dot, into `room` (raw.length bytes).
  * False if a character may not stand there (RFC 3986 section 3.2.2, registered names and literals). */

@@ -32,7 +32,8 @@ mg_gate_prepare(const struct mg_session_reader *sessions, struct mg_tokens *toke
 {
     if (tokens->count == 0 || sessions == NULL)
         return;
-    mg_token_hash(tokens->bytes[0], tokens->first_hash);
+    if (!tokens->hashed)
+        mg_token_hash(tokens->bytes[0], tokens->first_hash);
     tokens->hashed = true;
     mg_session_prefetch(sessions, tokens->first_hash);
 }

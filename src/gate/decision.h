@@ -37,8 +37,9 @@ struct mg_gate_verdict {
     uint8_t token_hash[MG_TOKEN_HASH];
 };
 
-/* Hashes the first token and asks memory for its session. For speed alone: called as soon as the tokens
- * are collected, it hides the way to memory behind what comes before mg_gate_decide(). */
+/* Hashes the first token, unless its hash is there, and asks memory for its session. For speed alone: called
+ * as soon as the tokens are collected, it hides the way to memory behind what comes before mg_gate_decide().
+ */
 void mg_gate_prepare(const struct mg_session_reader *sessions, struct mg_tokens *tokens);
 
 /* `policy` NULL: everything is refused as UNAVAILABLE. Marks the session as seen when it passes. */

@@ -2,6 +2,8 @@
 #include "gate/canonical.h"
 #include "gate/gate.h"
 
+#include "base/secret.h"
+
 #if (NGX_HTTP_SSL)
 #include <openssl/ssl.h>
 #endif
@@ -58,6 +60,71 @@ new_context(ngx_http_request_t *r)
         context->policy->users++;
     ngx_http_set_ctx(r, context, ngx_http_masugata_module);
     return context;
+}
+
+/* ---- the token's hash ------------------------------------------------------------------------- */
+
+/* A browser sends the same cookie with every request of a connection: the last token and its hash are
+ * kept with the connection, and wiped with it. The hash alone proves nothing: the session is looked up by
+ * it every time. */
+typedef struct {
+    uint64_t token[MG_TOKEN / 8];
+    uint8_t hash[MG_TOKEN_HASH];
+    bool filled;
+} kept_hash_t;
+
+static void
+wipe_kept(void *data)
+{
+    mg_wipe(data, sizeof(kept_hash_t));
+}
+
+/* NULL if there is no memory for it. */
+static kept_hash_t *
+kept_of(ngx_http_request_t *r)
+{
+    ngx_connection_t *c = r->connection;
+#if (NGX_HTTP_V2)
+    if (r->stream != NULL)
+        c = r->stream->connection->connection; /* a stream's own is not a connection at all */
+#endif
+    for (ngx_pool_cleanup_t *cleanup = c->pool->cleanup; cleanup != NULL; cleanup = cleanup->next)
+        if (cleanup->handler == wipe_kept)
+            return cleanup->data;
+    ngx_pool_cleanup_t *cleanup = ngx_pool_cleanup_add(c->pool, sizeof(kept_hash_t));
+    if (cleanup == NULL)
+        return NULL;
+    cleanup->handler = wipe_kept;
+    ngx_memzero(cleanup->data, sizeof(kept_hash_t));
+    return cleanup->data;
+}
+
+/* In a time that does not depend on where they differ. */
+static bool
+same_token(const uint64_t a[MG_TOKEN / 8], const uint64_t b[MG_TOKEN / 8])
+{
+    return ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3])) == 0;
+}
+
+static void
+prepare(ngx_http_request_t *r, struct mg_tokens *tokens)
+{
+    if (tokens->count == 0)
+        return;
+    kept_hash_t *kept = kept_of(r);
+    uint64_t token[MG_TOKEN / 8];
+    ngx_memcpy(token, tokens->bytes[0], MG_TOKEN);
+    if (kept != NULL && kept->filled && same_token(kept->token, token)) {
+        ngx_memcpy(tokens->first_hash, kept->hash, MG_TOKEN_HASH);
+        tokens->hashed = true;
+    }
+    const bool known = tokens->hashed;
+    mg_gate_prepare(gate_worker.sessions, tokens);
+    if (kept != NULL && !known && tokens->hashed) {
+        ngx_memcpy(kept->token, token, MG_TOKEN);
+        ngx_memcpy(kept->hash, tokens->first_hash, MG_TOKEN_HASH);
+        kept->filled = true;
+    }
 }
 
 /* ---- gather ------------------------------------------------------------------------------------ */
@@ -123,17 +190,17 @@ canonical_path(ngx_http_request_t *r)
     const u_char *question = target.len == 0 ? NULL : memchr(target.data, '?', target.len);
     const size_t length = question == NULL ? target.len : (size_t) (question - target.data);
     const size_t rest = target.len - length;
+    if (mg_path_is_canonical(mg_view_of(target.data, length)))
+        return mg_view_of(target.data, length);
     u_char *room = ngx_pnalloc(r->pool, 3 * length + rest + 1);
     struct mg_view path;
     if (room == NULL || !mg_canonical_path(mg_view_of(target.data, length), room, &path))
         return MG_VIEW_EMPTY;
-    if (path.bytes == room) {
-        if (locate_by(r, path) != NGX_OK)
-            return MG_VIEW_EMPTY;
-        ngx_memcpy(room + path.length, target.data + length, rest);
-        r->unparsed_uri = (ngx_str_t){.len = path.length + rest, .data = room};
-        r->valid_unparsed_uri = 1;
-    }
+    if (locate_by(r, path) != NGX_OK)
+        return MG_VIEW_EMPTY;
+    ngx_memcpy(room + path.length, target.data + length, rest);
+    r->unparsed_uri = (ngx_str_t){.len = path.length + rest, .data = room};
+    r->valid_unparsed_uri = 1;
     return path;
 }
 
@@ -283,6 +350,7 @@ gate_handler(ngx_http_request_t *r)
     gate_inbound_scan(r, &inbound);
     struct mg_gate_request request;
     GATE_COUNTED u_char name_room[NAME_MOST];
+    prepare(r, &inbound.tokens);
     gather(r, context, &inbound, name_room, &request);
     mg_gate_decide(context->policy == NULL ? NULL : context->policy->policy, gate_worker.sessions, &request,
                    &context->verdict);

@@ -392,8 +392,10 @@ pick_row(const struct map_entry *entry, uint32_t now_s, struct map_row *ret_row)
     struct map_row best = {0};
     for (size_t i = 0; i < MG_ASSERTIONS_MOST; i++) {
         const struct map_row row = entry->rows[i];
-        if (row.length != 0 && (size_t) row.offset + row.length <= MG_ASSERTION_BYTES &&
-            row.not_before_s <= now_s && row.expires_s > now_s + 2 && row.expires_s > best.expires_s)
+        if (row.length == 0)
+            break; /* rows are put one behind the other */
+        if ((size_t) row.offset + row.length <= MG_ASSERTION_BYTES && row.not_before_s <= now_s &&
+            row.expires_s > now_s + 2 && row.expires_s > best.expires_s)
             best = row;
     }
     *ret_row = best;

@@ -525,12 +525,10 @@ covers(const struct mg_gate_route *route, struct mg_view path)
     const struct mg_view prefix = route->prefix;
     if (path.length < prefix.length)
         return false;
-    if (memcmp(path.bytes, prefix.bytes, prefix.length) != 0) {
-        if (!route->any_case)
+    for (size_t i = 0; i < prefix.length; i++) {
+        const uint8_t a = path.bytes[i], b = prefix.bytes[i];
+        if (a != b && (!route->any_case || lower(a) != lower(b)))
             return false;
-        for (size_t i = 0; i < prefix.length; i++)
-            if (lower(path.bytes[i]) != lower(prefix.bytes[i]))
-                return false;
     }
     if (path.length == prefix.length || prefix.bytes[prefix.length - 1] == '/')
         return true;

@@ -32,10 +32,10 @@ JWT = "eyJhbGciOiJFUzI1NiJ9." + "x" * 400 + ".signature"
 class Hand:
     """Speaks to gate-hand."""
 
-    def __init__(self, directory, group=None):
+    def __init__(self, directory, group=None, **sizes):
         self.lock = threading.Lock()
         self.process = subprocess.Popen([str(HAND)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self("open", directory, **({"group": group} if group is not None else {}))
+        self("open", directory, **sizes, **({"group": group} if group is not None else {}))
 
     def __call__(self, verb, *words, **values):
         line = " ".join([verb, *map(str, words), *(f"{k.replace('__', '.')}={v}" for k, v in values.items() if v is not None)])

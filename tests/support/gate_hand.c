@@ -1,7 +1,7 @@
 /* Writes the gate's files at a test's word, in the authority's place: one command a line on standard
  * input, one line of answer. Words are separated by spaces, `name=value` each.
  *
- *   open DIRECTORY [sessions=N] [group=GID]
+ *   open DIRECTORY [sessions=N] [assertions=N] [group=GID]
  *   tenant id=1 state=1 maintenance=0 use=CIDR,CIDR sign_in=… administrators=… idle_ms= absolute_ms=
  *          csp_mode= header.N=TEXT (percent-encoded) script_cookies=a+b retry_after_s=
  *   host id=1 name= tenant_id=1 origin=1 upstream=
@@ -115,7 +115,7 @@ do_open(void)
     TRY(mg_view_copy(mg_view_text(words[1]), directory, sizeof directory));
     group = (gid_t) number_of("group", -1);
     TRY(mg_session_writer_open(directory, (uint64_t) number_of("sessions", 1000), group, &sessions, &report));
-    TRY(mg_assertion_writer_open(directory, 1024, group, &assertions));
+    TRY(mg_assertion_writer_open(directory, (uint32_t) number_of("assertions", 1024), group, &assertions));
     TRY(mg_refusal_drain_open(directory, group, &refusals));
     pthread_t thread;
     atomic_store(&beating, true);
