@@ -2,9 +2,9 @@
 
 #include "base/secret.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -121,21 +121,66 @@ mg_directory_make(const char *path, mode_t mode)
     return OK;
 }
 
-static int
-remove_one(const char *path, const struct stat *found, int kind, struct FTW *walk)
+/* Deeper than any tree of ours or PostgreSQL's; each level holds a descriptor. */
+#define TREE_DEPTH_MOST 64
+
+static void
+directory_drop(DIR **directory)
 {
-    (void) found;
-    (void) kind;
-    (void) walk;
-    return remove(path);
+    if (*directory != NULL)
+        (void) closedir(*directory);
+    *directory = NULL;
+}
+
+/* Removes `name` in the open directory. Every step goes by descriptor: who may write in the tree cannot
+ * lead us out of it with a link put in the place of a directory we have just looked at. */
+static struct mg_status
+remove_below(int parent, const char *name, unsigned depth)
+{
+    if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
+        return OK;
+    if (errno != EISDIR && errno != EPERM)
+        return fail_errno("remove %s", name);
+    if (depth == TREE_DEPTH_MOST)
+        return fail_with(TOO_LARGE, "remove %s: more than %d levels", name, TREE_DEPTH_MOST);
+    const int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return fail_errno("remove %s", name);
+    MG_CLEANUP(directory_drop) DIR *directory = fdopendir(fd);
+    if (directory == NULL) {
+        (void) close(fd);
+        return fail_errno("remove %s", name);
+    }
+    /* A list that is read while its entries go may leave some out: looked at again then. */
+    for (int turn = 0; turn < 8; turn++, rewinddir(directory)) {
+        for (const struct dirent *entry; (entry = readdir(directory)) != NULL;)
+            if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+                TRY(remove_below(fd, entry->d_name, depth + 1));
+        if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+            return OK;
+        if (errno != ENOTEMPTY && errno != EEXIST)
+            break;
+    }
+    return fail_errno("remove directory %s", name);
 }
 
 struct mg_status
 mg_tree_remove(const char *path)
 {
-    if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
-        return fail_errno("remove %s", path);
-    return OK;
+    char directory[MG_PATH];
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    const size_t length = slash == NULL ? 0 : slash == path ? 1 : (size_t) (slash - path);
+    TRY(mg_view_copy(length == 0 ? mg_view_text(".") : mg_view_of(path, length), directory,
+                     sizeof directory));
+    if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return fail_with(INVALID, "remove %s: the path must end in a name", path);
+    OWN_FD parent = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0 && errno == ENOENT)
+        return OK;
+    if (parent < 0)
+        return fail_errno("open %s", directory);
+    return remove_below(parent, name, 0);
 }
 
 struct mg_status

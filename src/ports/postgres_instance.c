@@ -277,14 +277,28 @@ data_make(const struct mg_instance *instance, struct mg_view password)
     return mg_directory_sync(instance->directory);
 }
 
+/* What lies in the data directory is the server's to write: a link, a pipe or a long file in the place of
+ * one we expect must not hold us up, nor show what it points at. */
+static struct mg_status
+data_file_read(const struct mg_instance *instance, const char *name, struct mg_buffer *text)
+{
+    char path[MG_PATH];
+    struct stat found;
+    TRY(mg_path_join(path, instance->data, name));
+    OWN_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &found) != 0)
+        return fail_errno("open %s", path);
+    if (!S_ISREG(found.st_mode))
+        return fail_with(INVALID, "%s is not a file", path);
+    return mg_fd_read_all(fd, text);
+}
+
 /* A data directory of another major version cannot be started. */
 static struct mg_status
 version_check(const struct mg_instance *instance)
 {
-    char path[MG_PATH];
     OWN_BUFFER(text, 64);
-    TRY(mg_path_join(path, instance->data, "PG_VERSION"));
-    TRY(mg_file_read(path, &text));
+    TRY(data_file_read(instance, "PG_VERSION", &text));
     if (strcmp(mg_buffer_text(&text), MG_POSTGRES_MAJOR "\n") != 0)
         return fail_with(CONFIGURATION, "%s is of PostgreSQL %.*s, this is " MG_POSTGRES_MAJOR,
                          instance->data, (int) strcspn(mg_buffer_text(&text), "\n"), mg_buffer_text(&text));
@@ -341,28 +355,26 @@ mg_instance_program(const struct mg_instance *instance, struct mg_instance_argum
     };
 }
 
-/* A postmaster's working directory is its data directory (and it stays there). */
+/* A postmaster keeps the arguments it was started with; its children show others. */
 static bool
 is_server_of(pid_t pid, const struct mg_instance *instance)
 {
-    char link[64];
-    struct stat working, data;
-    (void) snprintf(link, sizeof link, "/proc/%d/cwd", (int) pid);
-    return stat(link, &working) == 0 && stat(instance->data, &data) == 0 && working.st_dev == data.st_dev &&
-           working.st_ino == data.st_ino;
+    static const char start[] = MG_POSTGRES_BIN "/postgres\0-D"; /* with its last NUL */
+    OWN_BUFFER(arguments, sizeof start + MG_PATH);
+    return mg_ok(mg_buffer_add(&arguments, mg_view_of(start, sizeof start))) &&
+           mg_ok(mg_buffer_add(&arguments, mg_view_of(instance->data, strlen(instance->data) + 1))) &&
+           mg_process_runs(pid, instance->uid, mg_buffer_view(&arguments));
 }
 
 struct mg_status
 mg_instance_find(const struct mg_instance *instance, struct mg_process_mark *ret_mark)
 {
-    char path[MG_PATH];
     OWN_BUFFER(text, 4096);
-    TRY(mg_path_join(path, instance->data, "postmaster.pid"));
-    TRY(mg_file_read(path, &text));
+    TRY(data_file_read(instance, "postmaster.pid", &text));
     const char *first = mg_buffer_text(&text);
     uint64_t pid = 0;
     if (!mg_ok(mg_parse_u64(mg_view_of(first, strcspn(first, "\n")), INT32_MAX, &pid)) || pid == 0)
-        return fail_with(NOT_FOUND, "%s is not complete", path);
+        return fail_with(NOT_FOUND, "%s: postmaster.pid is not complete", instance->name);
     struct mg_process_mark mark;
     TRY(mg_process_mark((pid_t) pid, &mark));
     if (!is_server_of(mark.pid, instance))
@@ -411,12 +423,14 @@ mg_instance_stop(const struct mg_instance *instance, int timeout_ms)
         return OK;
     TRY(found);
     /* pg_ctl's "fast" and then "immediate". */
-    if (kill(mark.pid, SIGINT) != 0 && errno != ESRCH)
-        return fail_errno("stop %s", instance->name);
+    const struct mg_status asked = mg_process_signal(&mark, SIGINT);
+    if (asked.code != MG_NOT_FOUND)
+        TRY(asked);
     if (mg_ok(await_end(&mark, timeout_ms)))
         return OK;
-    if (kill(mark.pid, SIGQUIT) != 0 && errno != ESRCH)
-        return fail_errno("stop %s", instance->name);
+    const struct mg_status pressed = mg_process_signal(&mark, SIGQUIT);
+    if (pressed.code != MG_NOT_FOUND)
+        TRY(pressed);
     return await_end(&mark, 10000);
 }
 
@@ -425,7 +439,5 @@ mg_instance_reload(const struct mg_instance *instance)
 {
     struct mg_process_mark mark;
     TRY(mg_instance_find(instance, &mark));
-    if (kill(mark.pid, SIGHUP) != 0)
-        return fail_errno("reload %s", instance->name);
-    return OK;
+    return mg_process_signal(&mark, SIGHUP);
 }

@@ -283,3 +283,30 @@ mg_process_alive(const struct mg_process_mark *mark)
     struct mg_process_mark now;
     return mark->pid > 0 && mg_ok(mg_process_mark(mark->pid, &now)) && now.started == mark->started;
 }
+
+bool
+mg_process_runs(pid_t pid, uid_t uid, struct mg_view arguments)
+{
+    char path[64];
+    struct stat owner;
+    OWN_BUFFER(text, 65536);
+    (void) snprintf(path, sizeof path, "/proc/%d/cmdline", (int) pid);
+    return stat(path, &owner) == 0 && owner.st_uid == (uid != MG_SAME_UID ? uid : geteuid()) &&
+           mg_ok(mg_file_read(path, &text)) && text.length >= arguments.length &&
+           memcmp(text.bytes, arguments.bytes, arguments.length) == 0;
+}
+
+struct mg_status
+mg_process_signal(const struct mg_process_mark *mark, int number)
+{
+    OWN_FD handle = (int) syscall(SYS_pidfd_open, mark->pid, 0);
+    if (handle < 0 && errno != ESRCH)
+        return fail_errno("process %d", (int) mark->pid);
+    /* Looked at after the handle was taken: what it means can no longer change. */
+    if (handle < 0 || !mg_process_alive(mark))
+        return fail_with(NOT_FOUND, "process %d has ended", (int) mark->pid);
+    if (syscall(SYS_pidfd_send_signal, handle, number, NULL, 0) == 0)
+        return OK;
+    return errno == ESRCH ? fail_with(NOT_FOUND, "process %d has ended", (int) mark->pid)
+                          : fail_errno("signal process %d", (int) mark->pid);
+}

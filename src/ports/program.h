@@ -46,5 +46,10 @@ struct mg_process_mark {
 /* NOT_FOUND if there is no such process, or if it is a zombie. */
 CHECKED struct mg_status mg_process_mark(pid_t pid, struct mg_process_mark *ret_mark);
 bool mg_process_alive(const struct mg_process_mark *mark);
+/* True if the process belongs to uid (MG_SAME_UID: us) and was started with these arguments, or more: each
+ * followed by its NUL, as in /proc/PID/cmdline. Needs no right over the other process. */
+bool mg_process_runs(pid_t pid, uid_t uid, struct mg_view arguments);
+/* To this very process and never to another one that got its number; NOT_FOUND if it has ended. */
+CHECKED struct mg_status mg_process_signal(const struct mg_process_mark *mark, int number);
 
 #endif
