@@ -2,6 +2,24 @@
 
 enum { FORM = 1, NAME_MOST = 127 };
 
+/* Everything else is of the control database, where the authority alone works. */
+static const struct {
+    const char *table;
+    enum mg_process owner;
+} owners[] = {
+    {"instance", MG_WORKER},
+    {"tls", MG_LAUNCHER},
+};
+
+enum mg_process
+mg_field_owner(struct mg_view table)
+{
+    for (size_t i = 0; i < MG_COUNT(owners); i++)
+        if (mg_view_is(table, owners[i].table))
+            return owners[i].owner;
+    return MG_AUTHORITY;
+}
+
 static CHECKED struct mg_status
 add_number(struct mg_buffer *buffer, uint64_t value)
 {

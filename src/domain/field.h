@@ -4,7 +4,7 @@
 #ifndef MG_DOMAIN_FIELD_H
 #define MG_DOMAIN_FIELD_H
 
-#include "base/bytes.h"
+#include "wire/messages.h"
 
 #define MG_FIELD_HEADER 9
 /* What a field is bound to; the texts are at most 127 bytes each. */
@@ -13,6 +13,10 @@ struct mg_field_place {
     struct mg_view table, column, row;
 };
 #define MG_FIELD_ASSOCIATED_MOST 512
+
+/* The one process that seals and opens the fields of a table: a process that was taken over opens nothing of
+ * another's, even with the sealed bytes in hand. */
+enum mg_process mg_field_owner(struct mg_view table);
 
 /* INVALID if a name is empty or too long. */
 CHECKED struct mg_status mg_field_associated(const struct mg_field_place *place, uint64_t key_id,

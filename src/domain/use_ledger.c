@@ -15,11 +15,14 @@ find(struct mg_use_ledger *ledger, const struct mg_use *use)
 struct mg_status
 mg_use_note(struct mg_use_ledger *ledger, const struct mg_use *use, int64_t now_ms)
 {
-    for (size_t i = 0; i < ledger->count; i++)
+    size_t of_sender = 0;
+    for (size_t i = 0; i < ledger->count; i++) {
         if (now_ms - ledger->rows[i].first_ms > MG_USE_UNRECORDED_MS_MOST)
             return fail_with(BUSY, "the audit log has taken no record of key use for a minute");
+        of_sender += ledger->rows[i].use.sender == use->sender;
+    }
     struct mg_use_row *row = find(ledger, use);
-    if (row == NULL && ledger->count >= MG_USE_ROWS_MOST - 1)
+    if (row == NULL && (ledger->count >= MG_USE_ROWS_MOST - 1 || of_sender >= MG_USE_ROWS_OF_ONE_MOST))
         return fail_with(BUSY, "too many kinds of key use wait for the audit log");
     if (row == NULL) {
         row = &ledger->rows[ledger->count++];

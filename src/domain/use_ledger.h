@@ -6,7 +6,9 @@
 
 #include "base/bytes.h"
 
-#define MG_USE_ROWS_MOST 512
+#define MG_USE_ROWS_MOST 4096
+/* Of one sender, so that one which was taken over cannot stop the openings of the others. */
+#define MG_USE_ROWS_OF_ONE_MOST 3072
 /* How long openings go on while the audit log takes no records. */
 #define MG_USE_UNRECORDED_MS_MOST 60000
 

@@ -1,8 +1,10 @@
 #include "ports/keystore.h"
 
 #include "base/io.h"
+#include "base/secret.h"
 #include "ports/root.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -234,6 +236,62 @@ load(struct mg_keystore *store, mg_instant now)
     return settle(store);
 }
 
+/* A replacement that a crash cut short lies beside the file it was to become, "NAME.<16 digits>.new", and
+ * may hold a root key that has since been destroyed: it is overwritten and goes. */
+static bool
+is_leftover(const char *name, const char *file)
+{
+    static const char end[] = ".new";
+    const size_t base = strlen(file), digits = 16, length = strlen(name);
+    return length == base + 1 + digits + sizeof end - 1 && memcmp(name, file, base) == 0 &&
+           name[base] == '.' && strspn(name + base + 1, "0123456789abcdef") == digits &&
+           strcmp(name + base + 1 + digits, end) == 0;
+}
+
+static CHECKED struct mg_status
+leftover_remove(int directory, const char *name)
+{
+    uint8_t noise[4096];
+    struct stat found;
+    if (fchmodat(directory, name, 0600, 0) != 0)
+        return fail_errno("mode of %s", name);
+    OWN_FD fd = openat(directory, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || fstat(fd, &found) != 0)
+        return fail_errno("open %s", name);
+    for (off_t done = 0; done < found.st_size; done += (off_t) sizeof noise) {
+        mg_random(noise, sizeof noise);
+        TRY(mg_fd_write_all(fd, mg_view_of(noise, sizeof noise)));
+    }
+    if (fsync(fd) != 0 || unlinkat(directory, name, 0) != 0)
+        return fail_errno("remove %s", name);
+    return OK;
+}
+
+static void
+directory_drop(DIR **directory)
+{
+    if (*directory != NULL)
+        (void) closedir(*directory);
+}
+
+static CHECKED struct mg_status
+leftovers_remove(const char *path)
+{
+    char parent[MG_PATH];
+    const char *slash = strrchr(path, '/');
+    mg_must(slash != NULL && slash != path);
+    TRY(mg_view_copy(mg_view_of(path, (size_t) (slash - path)), parent, sizeof parent));
+    MG_CLEANUP(directory_drop) DIR *directory = opendir(parent);
+    if (directory == NULL && errno == ENOENT)
+        return OK;
+    if (directory == NULL)
+        return fail_errno("open %s", parent);
+    for (const struct dirent *entry; (entry = readdir(directory)) != NULL;)
+        if (is_leftover(entry->d_name, slash + 1))
+            TRY(leftover_remove(dirfd(directory), entry->d_name));
+    return OK;
+}
+
 /* A predecessor that was killed a moment ago may still be on its way out. */
 static CHECKED struct mg_status
 lock_take(struct mg_keystore *store, const char *directory)
@@ -266,6 +324,8 @@ mg_keystore_open(const char *directory, const struct mg_root_place *place, mg_in
     TRY(mg_path_join(store->keys_path, keystore_path, "keys"));
     TRY(mg_directory_make(keystore_path, 0700));
     TRY(lock_take(store, keystore_path));
+    TRY(leftovers_remove(store->keys_path));
+    TRY(leftovers_remove(store->place.root_path));
     TRY(load(store, now));
     *ret_keystore = TAKE(store);
     return OK;
@@ -291,6 +351,33 @@ mg_keystore_use(struct mg_keystore *store, uint64_t tenant, enum mg_key_purpose 
     return status;
 }
 
+/* A tenant's month begins before its keys are made (their making is recorded in it), so a month without a
+ * tenant is possible. Numbers that nobody has must not fill the keystore all the same. */
+#define STRANGERS_MOST 256
+
+static bool
+is_stranger(const struct mg_keyring *keyring, uint64_t tenant)
+{
+    return mg_keyring_in_state(keyring, tenant, MG_KEY_TENANT, 0, MG_KEY_WRITING) == NULL;
+}
+
+static CHECKED struct mg_status
+period_check(const struct mg_keyring *keyring, uint64_t tenant, uint64_t period)
+{
+    if (mg_keyring_in_state(keyring, tenant, MG_KEY_AUDIT, period, MG_KEY_WRITING) != NULL)
+        return fail(EXISTS);
+    if (!is_stranger(keyring, tenant))
+        return OK;
+    size_t strangers = 0;
+    for (size_t i = 0; i < keyring->count; i++)
+        strangers += keyring->keys[i].purpose == MG_KEY_AUDIT && keyring->keys[i].period == period &&
+                     is_stranger(keyring, keyring->keys[i].tenant);
+    if (strangers >= STRANGERS_MOST)
+        return fail_with(BUSY, "%d numbers without a tenant have keys for %llu", STRANGERS_MOST,
+                         (unsigned long long) period);
+    return OK;
+}
+
 /* One change: made on a copy, written, then put in place. `renew` also moves to a new root generation. */
 struct change {
     enum { CREATE_TENANT, CREATE_PERIOD, ROTATE, RETIRE, ROTATE_ROOT, DESTROY_TENANT, DESTROY_PERIOD } what;
@@ -310,9 +397,7 @@ change_make(const struct mg_root *root, struct mg_keyring *keyring, struct chang
             return fail_with(EXISTS, "tenant %llu has keys", (unsigned long long) change->tenant);
         return tenant_add(root, keyring, change->tenant, change->now);
     case CREATE_PERIOD:
-        if (mg_keyring_in_state(keyring, change->tenant, MG_KEY_AUDIT, change->period, MG_KEY_WRITING) !=
-            NULL)
-            return fail(EXISTS);
+        TRY(period_check(keyring, change->tenant, change->period));
         return key_add(root, keyring, change->tenant, MG_KEY_AUDIT, change->period, MG_KEY_WRITING,
                        change->now, &change->result);
     case ROTATE:

@@ -105,7 +105,15 @@ a_use_that_cannot_be_recorded_is_refused(void **state)
     assert_code(mg_use_note(&ledger, &use, 1001 + MG_USE_UNRECORDED_MS_MOST), BUSY);
     struct mg_use_row row;
     assert_true(mg_use_take(&ledger, &row));
-    for (uint64_t tenant = 0; tenant < MG_USE_ROWS_MOST - 1; tenant++) {
+    /* One sender fills its share and no more; the others still have room. */
+    for (uint64_t tenant = 0; tenant < MG_USE_ROWS_OF_ONE_MOST; tenant++) {
+        use.tenant = tenant + 100;
+        assert_ok(mg_use_note(&ledger, &use, 1000));
+    }
+    use.tenant = 99;
+    assert_code(mg_use_note(&ledger, &use, 1000), BUSY);
+    use.sender = 1;
+    for (uint64_t tenant = MG_USE_ROWS_OF_ONE_MOST; tenant < MG_USE_ROWS_MOST - 1; tenant++) {
         use.tenant = tenant + 100;
         assert_ok(mg_use_note(&ledger, &use, 1000));
     }

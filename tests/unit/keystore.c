@@ -81,6 +81,52 @@ keys_come_back_after_a_restart(void **state)
     assert_memory_not_equal(first, again, sizeof first);
 }
 
+/* A crash between writing beside the file and renaming over it. */
+static void
+what_a_crash_left_beside_the_files_goes(void **state)
+{
+    (void) state;
+    static const char *const left[] = {"keystore/keys.0123456789abcdef.new",
+                                       "keystore/root.key.fedcba9876543210.new"};
+    static const char *const others[] = {"keystore/keys.0123.new", "keystore/keys.0123456789abcdeg.new"};
+    char path[MG_PATH];
+    {
+        OWN(keystore) store = NULL;
+        open_store(&store);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        assert_ok(mg_path_join(path, directory, left[i]));
+        assert_ok(mg_file_replace(path, mg_view_text("an old key"), 0400));
+        assert_ok(mg_path_join(path, directory, others[i]));
+        assert_ok(mg_file_replace(path, mg_view_text("not ours"), 0600));
+    }
+    OWN(keystore) store = NULL;
+    open_store(&store);
+    for (size_t i = 0; i < 2; i++) {
+        assert_ok(mg_path_join(path, directory, left[i]));
+        assert_int_not_equal(access(path, F_OK), 0);
+        assert_ok(mg_path_join(path, directory, others[i]));
+        assert_int_equal(access(path, F_OK), 0);
+    }
+}
+
+/* Who can have events of any number recorded could fill the keystore with months of nobody's. */
+static void
+numbers_without_a_tenant_get_few_months(void **state)
+{
+    (void) state;
+    OWN(keystore) store = NULL;
+    open_store(&store);
+    assert_ok(mg_keystore_create_tenant(store, 7, 2000));
+    for (uint64_t tenant = 1000; tenant < 1256; tenant++)
+        assert_ok(mg_keystore_create_period(store, tenant, 202611, 2000));
+    assert_code(mg_keystore_create_period(store, 2000, 202611, 2000), BUSY);
+    assert_ok(mg_keystore_create_period(store, 7, 202611, 2000));
+    assert_ok(mg_keystore_create_period(store, 2000, 202612, 2000));
+    assert_ok(mg_keystore_create_tenant(store, 1000, 2000)); /* one of them is somebody after all */
+    assert_ok(mg_keystore_create_period(store, 2000, 202611, 2000));
+}
+
 static void
 no_key_lies_in_the_wrapped_file(void **state)
 {
@@ -305,6 +351,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(keys_come_back_after_a_restart, fresh),
+        cmocka_unit_test_setup(what_a_crash_left_beside_the_files_goes, fresh),
+        cmocka_unit_test_setup(numbers_without_a_tenant_get_few_months, fresh),
         cmocka_unit_test_setup(no_key_lies_in_the_wrapped_file, fresh),
         cmocka_unit_test_setup(a_rotated_key_still_opens_until_it_is_retired, fresh),
         cmocka_unit_test_setup(an_erased_tenant_stays_erased_for_old_copies, fresh),

@@ -40,10 +40,23 @@ open_field(const struct mg_field_place *place, struct mg_view field, struct mg_s
     return OK;
 }
 
+/* Each table is one process's; an attempt at another's is in the audit log. */
+static CHECKED struct mg_status
+owner_check(const struct mg_call *call, const struct mg_field_place *place, struct mg_view purpose)
+{
+    const enum mg_process sender = mg_call_sender(call);
+    if (sender == mg_field_owner(place->table))
+        return OK;
+    TRY(mg_keys_note_use(sender, place->tenant, place->table, place->column, purpose, true));
+    return fail_with(REFUSED, "%s has nothing to do with table %.*s", mg_process_name(sender),
+                     (int) place->table.length, (const char *) place->table.bytes);
+}
+
 MG_HANDLER_PUBLIC(seal)
 {
     TRY(mg_keys_limit(call, MG_REQUEST_seal));
     const struct mg_field_place place = {request->tenant, request->table, request->column, request->row};
+    TRY(owner_check(call, &place, mg_view_text("seal")));
     OWN_BUFFER(sealed, FIELD_MOST);
     TRY(seal_under_newest(&place, request->plaintext, &sealed));
     return mg_answer_seal(call, &(struct mg_reply_seal){.sealed = mg_buffer_view(&sealed)});
@@ -55,6 +68,7 @@ open_recorded(const struct mg_call *call, const struct mg_field_place *place, st
               struct mg_view field, struct mg_secret **ret_plaintext, bool *ret_stale)
 {
     const enum mg_process sender = mg_call_sender(call);
+    TRY(owner_check(call, place, purpose));
     TRY(mg_keys_note_use(sender, place->tenant, place->table, place->column, purpose, false));
     const struct mg_status status = open_field(place, field, ret_plaintext, ret_stale);
     if (status.code == MG_INTEGRITY)

@@ -52,8 +52,9 @@ record_row(const struct mg_use_row *row)
         .actor_id = mg_view_text(mg_process_name((enum mg_process) row->use.sender)),
         .target = mg_view_text(row->use.place),
         .outcome = row->use.refused ? MG_AUDIT_REFUSED : MG_AUDIT_SUCCESS,
-        .reason = mg_view_text(row->use.refused ? "the sealed data was changed, moved or is under another key"
-                                                : ""),
+        .reason = mg_view_text(
+            row->use.refused ? "the sealed data was changed, moved, is under another key or another process's"
+                             : ""),
         .details = {.bytes = mg_buffer_view(&details)},
     };
     struct mg_reply_audit_append reply;
