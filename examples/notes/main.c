@@ -153,7 +153,7 @@ run(struct mg_web_server **server)
     TRY(pages_open());
     TRY(store_open(settings.credentials));
     /* The directory decides who reaches it: the gate alone. */
-    TRY(mg_web_server_open(settings.socket, 0666, server));
+    TRY(mg_web_server_open(settings.socket, 0666, (uid_t) -1, server));
     return mg_web_server_start(*server, handle, report, NULL);
 }
 

@@ -19,6 +19,7 @@
 
 struct mg_web_server {
     int socket;
+    uid_t peer; /* who is served; (uid_t) -1: everybody */
     struct MHD_Daemon *daemon;
     mg_web_handler *handler;
     mg_web_reporter *report;
@@ -186,6 +187,21 @@ handle(struct mg_web_server *server, struct MHD_Connection *connection, const ch
     return result;
 }
 
+/* The headers that nginx sets say who the visitor is: nobody else may say it, even if a group of theirs lets
+ * them reach the socket. */
+static bool
+peer_is_known(const struct mg_web_server *server, struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct ucred caller = {.uid = (uid_t) -1};
+    socklen_t length = sizeof caller;
+    if (server->peer == (uid_t) -1)
+        return true;
+    return info != NULL && getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &caller, &length) == 0 &&
+           caller.uid == server->peer;
+}
+
 static bool
 announces_too_much(struct MHD_Connection *connection)
 {
@@ -205,6 +221,8 @@ on_request(void *context, struct MHD_Connection *connection, const char *url, co
         return MHD_NO;
     if (!exchange->begun) {
         exchange->begun = true;
+        if (!peer_is_known(context, connection))
+            return answer_bare(connection, 403);
         if (exchange->target_too_long)
             return answer_bare(connection, 414);
         return announces_too_much(connection) ? answer_bare(connection, 413) : MHD_YES;
@@ -245,12 +263,13 @@ listen_on(const char *path, mode_t mode, int *ret_socket)
 }
 
 struct mg_status
-mg_web_server_open(const char *path, mode_t mode, struct mg_web_server **ret_server)
+mg_web_server_open(const char *path, mode_t mode, uid_t peer, struct mg_web_server **ret_server)
 {
     OWN(web_server) server = calloc(1, sizeof *server);
     if (server == NULL)
         return fail(OUT_OF_MEMORY);
     server->socket = -1;
+    server->peer = peer;
     TRY(listen_on(path, mode, &server->socket));
     *ret_server = TAKE(server);
     return OK;

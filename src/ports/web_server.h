@@ -52,9 +52,12 @@ typedef struct mg_status mg_web_handler(void *context, const struct mg_web_reque
                                         struct mg_web_answer *answer);
 typedef void mg_web_reporter(void *context, struct mg_status status);
 
-/* Binds `path` (replacing a stale socket) with `mode`. The socket answers after mg_web_server_start,
- * so that it can be opened before a sandbox closes and served after it. */
-CHECKED struct mg_status mg_web_server_open(const char *path, mode_t mode, struct mg_web_server **ret_server);
+/* Binds `path` (replacing a stale socket) with `mode`. Only `peer` is served, whoever else may reach the
+ * socket
+ * ((uid_t) -1: everybody). The socket answers after mg_web_server_start, so that it can be opened before a
+ * sandbox closes and served after it. */
+CHECKED struct mg_status mg_web_server_open(const char *path, mode_t mode, uid_t peer,
+                                            struct mg_web_server **ret_server);
 /* Serves until the drop; `context` must live until then. */
 CHECKED struct mg_status mg_web_server_start(struct mg_web_server *server, mg_web_handler *handler,
                                              mg_web_reporter *report, void *context);

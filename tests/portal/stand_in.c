@@ -550,7 +550,7 @@ main(int argc, char **argv)
     (void) snprintf(path, sizeof path, "%s/http.sock", argv[1]);
     struct mg_status status = pages_open();
     if (mg_ok(status))
-        status = mg_web_server_open(path, 0600, &server);
+        status = mg_web_server_open(path, 0600, (uid_t) -1, &server);
     if (mg_ok(status))
         status = mg_web_server_start(server, portal_handle, report, NULL);
     if (!mg_ok(status)) {

@@ -4,6 +4,9 @@
 #include "base/io.h"
 #include "base/log.h"
 
+#include <pwd.h>
+#include <unistd.h>
+
 /* nginx's group owns the directory; the socket itself is for that group. */
 #define SOCKET_MODE 0660
 
@@ -14,6 +17,16 @@ report(void *context, struct mg_status status)
 {
     (void) context;
     mg_log_status(MG_ERROR, "page", status);
+}
+
+/* nginx's workers; where every process has one uid, that is theirs too. */
+static uid_t
+workers_uid(void)
+{
+    const struct passwd *own = getpwnam("masugata-portal");
+    const bool apart = own != NULL && own->pw_uid == geteuid();
+    const struct passwd *workers = apart ? getpwnam("masugata-gate") : NULL;
+    return workers != NULL ? workers->pw_uid : geteuid();
 }
 
 static CHECKED struct mg_status
@@ -29,7 +42,7 @@ prepare(const struct mg_environment *environment)
         .proof_directory = proof,
     };
     TRY(pages_open());
-    return mg_web_server_open(path, SOCKET_MODE, &server);
+    return mg_web_server_open(path, SOCKET_MODE, workers_uid(), &server);
 }
 
 static CHECKED struct mg_status

@@ -6,10 +6,13 @@
 #include <errno.h>
 #include <time.h>
 
-/* Answers wait this long for a peer that does not read. */
+/* Answers wait this long for a peer that does not read; on the reading thread, which all others wait for,
+ * hardly at all. */
 #define ANSWER_MS 5000
+#define ANSWER_READING_MS 100
 
 _Thread_local bool mg_call_kept_here;
+_Thread_local bool mg_reading_here;
 
 enum mg_process
 mg_call_sender(const struct mg_call *call)
@@ -36,8 +39,12 @@ answer_send(struct mg_call *call, const struct mg_buffer *packet)
 {
     mg_must(!call->answered);
     call->answered = true;
-    const struct mg_status status = mg_packet_send(call->connection->fd, packet, -1, ANSWER_MS);
-    if (!mg_ok(status) && status.code != MG_UNAVAILABLE)
+    const struct mg_status status =
+        mg_packet_send(call->connection->fd, packet, -1, mg_reading_here ? ANSWER_READING_MS : ANSWER_MS);
+    /* It asks and does not take what it asked for: every further answer would keep a thread as long. */
+    if (status.code == MG_TIMEOUT)
+        mg_connection_accuse(call->connection, mg_message_row(call->kind)->name, status);
+    else if (!mg_ok(status) && status.code != MG_UNAVAILABLE)
         mg_log_status(MG_WARNING, mg_message_row(call->kind)->name, status);
 }
 
@@ -162,6 +169,24 @@ call_once(enum mg_process receiver, struct mg_buffer *packet, struct pending *pe
     return OK;
 }
 
+/* An answer whose fields are not those of its row. */
+static CHECKED struct mg_status
+reply_check(enum mg_process receiver, const char *name, struct mg_status decoded)
+{
+    if (mg_ok(decoded))
+        return OK;
+    (void) pthread_mutex_lock(&mg_runtime.lock);
+    struct connection *connection = mg_runtime.peers[receiver];
+    if (connection != NULL)
+        connection->references++;
+    (void) pthread_mutex_unlock(&mg_runtime.lock);
+    if (connection != NULL) {
+        mg_connection_accuse(connection, name, decoded);
+        mg_connection_release(connection);
+    }
+    return decoded;
+}
+
 static CHECKED struct mg_status
 call_peer(enum mg_process receiver, struct mg_buffer *packet, enum mg_kind expected,
           struct mg_buffer *storage, int timeout_ms)
@@ -180,7 +205,7 @@ call_peer(enum mg_process receiver, struct mg_buffer *packet, enum mg_kind expec
     if (pending.kind != MG_REPLY_failed)
         return OK;
     struct mg_reply_failed failed;
-    TRY(mg_decode_reply_failed(mg_buffer_view(storage), &failed));
+    TRY(reply_check(receiver, "failed", mg_decode_reply_failed(mg_buffer_view(storage), &failed)));
     const enum mg_code code =
         failed.code > MG_OK && failed.code < MG_CODE_COUNT ? (enum mg_code) failed.code : MG_SYSTEM;
     return mg_fail_with(code, MG_HERE, "%.*s", (int) failed.detail.length,
@@ -199,7 +224,8 @@ call_peer(enum mg_process receiver, struct mg_buffer *packet, enum mg_kind expec
         TRY(mg_packet_begin(&packet, MG_REQUEST_##name, 0));                                            \
         TRY(mg_encode_request_##name(request, &packet));                                                \
         TRY(call_peer((enum mg_process) MG_##receiver, &packet, MG_REPLY_##name, storage, timeout_ms)); \
-        return mg_decode_reply_##name(mg_buffer_view(storage), ret_reply);                              \
+        return reply_check((enum mg_process) MG_##receiver, #name,                                      \
+                           mg_decode_reply_##name(mg_buffer_view(storage), ret_reply));                 \
     }
 #include "../../../catalogue/messages.def"
 #undef MESSAGE

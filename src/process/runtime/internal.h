@@ -37,7 +37,7 @@ struct mg_call {
     struct connection *connection;
     enum mg_kind kind;
     uint64_t id;
-    bool answered, kept;
+    bool answered, kept, malformed;
     struct mg_call *next;
     size_t length;
     uint8_t fields[];
@@ -46,7 +46,13 @@ struct mg_call {
 /* Set when the handler running on this thread kept its call: the call itself may be gone by then. */
 extern _Thread_local bool mg_call_kept_here;
 
+/* True on the thread that reads all sockets, which must not wait for one peer. */
+extern _Thread_local bool mg_reading_here;
+
 void mg_connection_release(struct connection *connection);
+/* Says to the log and the warden that this peer broke the rules, and ends the connection: the reading thread
+ * sees its end and cleans up. From any thread. */
+void mg_connection_accuse(const struct connection *connection, const char *what, struct mg_status status);
 void mg_call_free(struct mg_call *call);
 void mg_call_answer_failed(struct mg_call *call, struct mg_status status);
 

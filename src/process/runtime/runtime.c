@@ -131,26 +131,44 @@ connection_close(struct connection *connection)
     mg_connection_release(connection);
 }
 
+/* To the warden, which replaces the process. */
+static void
+peer_report(enum mg_process peer)
+{
+    OWN_BUFFER(packet, 256);
+    const struct mg_request_peer_poisoned report = {.peer = (uint64_t) peer};
+    (void) pthread_mutex_lock(&mg_runtime.lock);
+    struct connection *warden = mg_runtime.peers[MG_WARDEN];
+    if (warden != NULL)
+        warden->references++;
+    (void) pthread_mutex_unlock(&mg_runtime.lock);
+    if (warden == NULL)
+        return;
+    struct mg_status sent = mg_packet_begin(&packet, MG_REQUEST_peer_poisoned, 0);
+    if (mg_ok(sent))
+        sent = mg_encode_request_peer_poisoned(&report, &packet);
+    if (mg_ok(sent))
+        sent = mg_packet_send(warden->fd, &packet, -1, 100);
+    if (!mg_ok(sent))
+        mg_log_status(MG_WARNING, "report to the warden", sent);
+    mg_connection_release(warden);
+}
+
+void
+mg_connection_accuse(const struct connection *connection, const char *what, struct mg_status status)
+{
+    mg_log(MG_ERROR, "%s, %s: %s; closing the connection and reporting it",
+           mg_process_name(connection->process), what, status.detail);
+    if (connection->process != MG_CLI && connection->process != MG_WARDEN)
+        peer_report(connection->process);
+    (void) shutdown(connection->fd, SHUT_RDWR);
+}
+
 /* A message that breaks its row ends its sender: the connection here, the process by the warden. */
 static void
 connection_poisoned(struct connection *connection, const char *what, struct mg_status status)
 {
-    mg_log(MG_ERROR, "%s sent %s: %s; closing the connection and reporting it",
-           mg_process_name(connection->process), what, status.detail);
-    if (connection->process != MG_CLI && connection->process != MG_WARDEN) {
-        OWN_BUFFER(packet, 256);
-        const struct mg_request_peer_poisoned report = {.peer = (uint64_t) connection->process};
-        (void) pthread_mutex_lock(&mg_runtime.lock);
-        const struct connection *warden = mg_runtime.peers[MG_WARDEN];
-        const int fd = warden != NULL ? warden->fd : -1;
-        (void) pthread_mutex_unlock(&mg_runtime.lock);
-        if (mg_ok(mg_packet_begin(&packet, MG_REQUEST_peer_poisoned, 0)) &&
-            mg_ok(mg_encode_request_peer_poisoned(&report, &packet))) {
-            const struct mg_status sent = mg_packet_send(fd, &packet, -1, 100);
-            if (!mg_ok(sent))
-                mg_log_status(MG_WARNING, "report to the warden", sent);
-        }
-    }
+    mg_connection_accuse(connection, what, status);
     connection_close(connection);
 }
 
@@ -187,6 +205,21 @@ queue_put(struct mg_call *call)
     }
 }
 
+struct mg_status
+mg_call_malformed(struct mg_call *call, struct mg_status status)
+{
+    call->malformed = true;
+    return status;
+}
+
+/* After the answer, so that an operator's program reads what was wrong. */
+static void
+malformed_accuse(const struct mg_call *call, struct mg_status status)
+{
+    if (call->malformed)
+        mg_connection_accuse(call->connection, mg_message_row(call->kind)->name, status);
+}
+
 static const struct mg_handler_row *
 handler_of(enum mg_kind kind)
 {
@@ -208,9 +241,10 @@ call_run(struct mg_call *call)
         return;
     }
     if (!mg_ok(status)) {
-        if (status.code == MG_MALFORMED && !call->answered)
+        if (status.code == MG_MALFORMED && !call->answered && !call->malformed)
             mg_log_status(MG_WARNING, mg_message_row(call->kind)->name, status);
         mg_call_answer_failed(call, status);
+        malformed_accuse(call, status);
     }
     mg_must(call->answered);
     mg_call_free(call);
@@ -297,7 +331,8 @@ MG_HANDLER(configure)
     TRY(mg_view_copy(request->directory, self.directory, sizeof self.directory));
     TRY(mg_view_copy(request->runtime_directory, self.runtime_directory, sizeof self.runtime_directory));
     TRY(options_take(request->options));
-    mg_log_open(mg_process_name(self.description->process), mg_level_of(self.options->log_level));
+    if (self.options->log_level != NULL)
+        mg_log_open(mg_process_name(self.description->process), mg_level_of(self.options->log_level));
     self.environment = (struct mg_environment){
         .directory = self.directory, .runtime_directory = self.runtime_directory, .options = self.options};
     if (self.description->prepare != NULL)
@@ -323,6 +358,7 @@ own_run(const struct mg_handler_row *row, struct mg_call *call)
     if (!mg_ok(status)) {
         mg_log_status(MG_ERROR, mg_message_row(call->kind)->name, status);
         mg_call_answer_failed(call, status);
+        malformed_accuse(call, status);
         if (call->kind == MG_REQUEST_configure)
             _exit(mg_error_row(status.code)->exit_code);
     }
@@ -538,6 +574,7 @@ mg_process_main(int argc, char **argv, const struct mg_process_description *desc
     (void) argc;
     (void) argv;
     mg_log_open(mg_process_name(description->process), MG_INFO);
+    mg_reading_here = true;
     self.description = description;
     const struct mg_status status = loop_prepare();
     if (!mg_ok(status)) {

@@ -3,7 +3,7 @@
  * One thread reads all sockets; `threads` threads run the handlers, so a handler may block in
  * mg_call_<name>(). Requests wait in a bounded queue; when it is full the caller gets BUSY. A packet
  * that breaks its row in catalogue/messages.def closes the connection and the warden is told, which
- * replaces the sender; the receiver goes on.
+ * replaces the sender; so does a peer that does not take its answers. The receiver goes on.
  *
  *   MG_HANDLER(seal)
  *   {
@@ -30,13 +30,19 @@ struct mg_handler_row {
     bool quick;
 };
 
+/* The fields were not those of the row: the sender is reported and its connection ends. Gives the status
+ * back. */
+CHECKED struct mg_status mg_call_malformed(struct mg_call *call, struct mg_status status);
+
 #define MG_HANDLER(name)                                                                      \
     static CHECKED struct mg_status handle_##name(const struct mg_request_##name *request,    \
                                                   struct mg_call *call);                      \
     static CHECKED struct mg_status thunk_##name(struct mg_view fields, struct mg_call *call) \
     {                                                                                         \
         struct mg_request_##name request;                                                     \
-        TRY(mg_decode_request_##name(fields, &request));                                      \
+        const struct mg_status decoded = mg_decode_request_##name(fields, &request);          \
+        if (!mg_ok(decoded))                                                                  \
+            return mg_call_malformed(call, decoded);                                          \
         return handle_##name(&request, call);                                                 \
     }                                                                                         \
     static struct mg_status handle_##name(const struct mg_request_##name *request, struct mg_call *call)
@@ -56,7 +62,9 @@ struct mg_handler_row {
     struct mg_status mg_thunk_##name(struct mg_view fields, struct mg_call *call)          \
     {                                                                                      \
         struct mg_request_##name request;                                                  \
-        TRY(mg_decode_request_##name(fields, &request));                                   \
+        const struct mg_status decoded = mg_decode_request_##name(fields, &request);       \
+        if (!mg_ok(decoded))                                                               \
+            return mg_call_malformed(call, decoded);                                       \
         return handle_##name(&request, call);                                              \
     }                                                                                      \
     static struct mg_status handle_##name(const struct mg_request_##name *request, struct mg_call *call)

@@ -20,6 +20,9 @@
 
 #define CHANNEL_FD 3
 #define SEND_MS 200
+#define LAUNCHER_STOP_MS 120000 /* a thousand databases end in this time */
+#define PING_EVERY_MS 10000
+#define PINGS_MOST 6 /* unanswered in a row: it hangs */
 #define DEATHS_REMEMBERED 10
 #define FLAP_WINDOW_MS 60000 /* DEATHS_REMEMBERED deaths within this are flapping: slow down */
 #define FLAP_WAIT_MS 30000
@@ -42,6 +45,8 @@ static struct child {
     int64_t deaths[DEATHS_REMEMBERED]; /* monotonic, newest first, 0 none */
     bool seccomp;
     uint64_t landlock;
+    int64_t pinged_ms; /* monotonic */
+    unsigned pings;    /* without an answer */
     /* Distinct addresses that tell the event loop which descriptor woke. */
     char pid_token, channel_token;
 } children[MG_PROCESS_COUNT];
@@ -60,6 +65,22 @@ static bool
 is_ours(int process)
 {
     return process != MG_WARDEN && process != MG_CLI;
+}
+
+static bool
+are_wired(enum mg_process one, enum mg_process other)
+{
+    for (size_t i = 0; i < MG_COUNT(wires); i++)
+        if ((wires[i].a == one && wires[i].b == other) || (wires[i].a == other && wires[i].b == one))
+            return true;
+    return false;
+}
+
+/* What strangers send is read here first: browsers' requests, answers of applications, of our front door. */
+static bool
+is_exposed(enum mg_process process)
+{
+    return process == MG_PORTAL || process == MG_WATCH || process == MG_PROBER;
 }
 
 /* ---- the child's side of fork ---- */
@@ -165,12 +186,17 @@ peers_attach(struct child *child)
             continue;
         int pair[2];
         TRY(mg_packet_pair(pair));
-        struct mg_status status = attach_send(child, peer->process, pair[0]);
-        if (mg_ok(status))
-            status = attach_send(peer, child->process, pair[1]);
+        const struct mg_status status = attach_send(child, peer->process, pair[0]);
+        const struct mg_status other =
+            mg_ok(status) ? attach_send(peer, child->process, pair[1]) : fail(UNAVAILABLE);
         (void) close(pair[0]);
         (void) close(pair[1]);
         TRY(status);
+        if (mg_ok(other))
+            continue;
+        /* It is the peer that does not read: its place is taken anew, and it meets this child then. */
+        mg_log_status(MG_ERROR, mg_process_name(peer->process), other);
+        (void) kill(peer->pid, SIGKILL);
     }
     return OK;
 }
@@ -266,6 +292,8 @@ child_start(const struct warden *warden, struct child *child)
     child->started_at = mg_now();
     child->seccomp = false;
     child->landlock = 0;
+    child->pings = 0;
+    child->pinged_ms = mg_monotonic_ms();
     if (child->pid_fd < 0)
         return fail_errno("pidfd_open");
     TRY(watch(warden, child->pid_fd, &child->pid_token));
@@ -347,6 +375,20 @@ status_answer(const struct warden *warden, const struct child *child, uint64_t c
     return mg_packet_send(child->channel, &packet, -1, SEND_MS);
 }
 
+/* Who gets a packet that is not its row says so, and the sender is replaced. Only who has a socket to the
+ * sender can have got one; and a process that strangers reach does not decide over one that they do not:
+ * what it says costs its own place, and both get a new socket that way too. */
+static void
+poisoned_by(const struct child *child, enum mg_process accused)
+{
+    const enum mg_process replaced = is_exposed(child->process) ? child->process : accused;
+    mg_log(MG_ERROR, "%s sent %s a message that is not its row; replacing %s", mg_process_name(accused),
+           mg_process_name(child->process), mg_process_name(replaced));
+    record_add(MG_EVENT_message_poisoned, accused, mg_process_name(child->process));
+    if (children[replaced].pid > 0)
+        (void) kill(children[replaced].pid, SIGKILL);
+}
+
 static void
 channel_read(const struct warden *warden, struct child *child)
 {
@@ -354,8 +396,9 @@ channel_read(const struct warden *warden, struct child *child)
     struct mg_packet packet;
     const struct mg_status status = mg_packet_receive(child->channel, storage, sizeof storage, &packet);
     if (status.code == MG_UNAVAILABLE) {
-        /* Its end is reported by the pidfd; the channel only stops waking us. */
-        (void) shutdown(child->channel, SHUT_RDWR);
+        /* Its end is reported by the pidfd. One that closed its channel and lives on obeys nobody. */
+        (void) epoll_ctl(warden->epoll_fd, EPOLL_CTL_DEL, child->channel, NULL);
+        (void) kill(child->pid, SIGKILL);
         return;
     }
     struct mg_reply_configure configured;
@@ -378,13 +421,11 @@ channel_read(const struct warden *warden, struct child *child)
             mg_log_status(MG_WARNING, "status for the prober", sent);
     } else if (mg_ok(status) && packet.kind == MG_REQUEST_peer_poisoned &&
                mg_ok(mg_decode_request_peer_poisoned(packet.fields, &poisoned)) &&
-               poisoned.peer < MG_PROCESS_COUNT && is_ours((int) poisoned.peer) &&
-               children[poisoned.peer].pid > 0) {
-        mg_log(MG_ERROR, "%s sent %s a message that is not its row; replacing it",
-               mg_process_name((enum mg_process) poisoned.peer), mg_process_name(child->process));
-        record_add(MG_EVENT_message_poisoned, (enum mg_process) poisoned.peer,
-                   mg_process_name(child->process));
-        (void) kill(children[poisoned.peer].pid, SIGKILL);
+               poisoned.peer < MG_PROCESS_COUNT &&
+               are_wired(child->process, (enum mg_process) poisoned.peer)) {
+        poisoned_by(child, (enum mg_process) poisoned.peer);
+    } else if (mg_ok(status) && packet.kind == MG_REPLY_ping) {
+        child->pings = 0;
     } else if (!mg_ok(status) || (packet.kind != MG_REPLY_failed && packet.kind != MG_REPLY_audit_append)) {
         mg_log(MG_ERROR, "%s sent the warden something else; replacing it", mg_process_name(child->process));
         (void) kill(child->pid, SIGKILL);
@@ -466,12 +507,39 @@ children_reap(struct warden *warden)
     }
 }
 
+/* A process whose reading thread answers no more is as good as ended. Counted in pings, not in time, so that
+ * a machine that slept accuses nobody. */
+static void
+child_ping(struct child *child)
+{
+    OWN_BUFFER(packet, 64);
+    if (child->state != RUNNING || mg_monotonic_ms() - child->pinged_ms < PING_EVERY_MS)
+        return;
+    child->pinged_ms = mg_monotonic_ms();
+    if (child->pings >= PINGS_MOST) {
+        mg_log(MG_ERROR, "%s (pid %d) has not answered for %d s; replacing it",
+               mg_process_name(child->process), (int) child->pid, PINGS_MOST * PING_EVERY_MS / 1000);
+        (void) kill(child->pid, SIGKILL);
+        return;
+    }
+    child->pings++;
+    struct mg_status status = mg_packet_begin(&packet, MG_REQUEST_ping, 4);
+    if (mg_ok(status))
+        status = mg_encode_request_ping(&(struct mg_request_ping){0}, &packet);
+    if (mg_ok(status))
+        status = mg_packet_send(child->channel, &packet, -1, SEND_MS);
+    if (!mg_ok(status))
+        mg_log_status(MG_WARNING, mg_process_name(child->process), status);
+}
+
 int
 children_tick(struct warden *warden)
 {
     int64_t next_ms = 1000;
     records_flush();
     children_reap(warden); /* a signal may have come while another was pending */
+    for (int process = 0; process < MG_PROCESS_COUNT; process++)
+        child_ping(&children[process]);
     for (int process = 0; process < MG_PROCESS_COUNT && !warden->stop_asked; process++) {
         struct child *child = &children[process];
         if (child->state != WAITING && child->state != FLAPPING)
@@ -553,7 +621,8 @@ children_stop(struct warden *warden)
         struct child *child = &children[last[i]];
         if (child->pid > 0)
             (void) kill(child->pid, SIGTERM);
-        child_stop_wait(warden, child, mg_monotonic_ms() + (last[i] == MG_LAUNCHER ? 30000 : 5000));
+        child_stop_wait(warden, child,
+                        mg_monotonic_ms() + (last[i] == MG_LAUNCHER ? LAUNCHER_STOP_MS : 5000));
     }
     orphans_end();
 }

@@ -52,8 +52,7 @@ warden_identity(enum mg_process process, uid_t *ret_uid, gid_t *ret_gid)
 struct mg_status
 warden_groups(enum mg_process process, gid_t groups[WARDEN_GROUPS], size_t *ret_count)
 {
-    static const uint32_t database =
-        1U << MG_AUTHORITY | 1U << MG_WORKER | 1U << MG_WATCH | 1U << MG_PROBER | 1U << MG_AUDIT;
+    static const uint32_t database = 1U << MG_AUTHORITY | 1U << MG_WORKER | 1U << MG_WATCH | 1U << MG_PROBER;
     static const uint32_t applications = 1U << MG_WATCH;
     uid_t unused;
     size_t count = 0;
@@ -99,6 +98,32 @@ directory_put(const char *base, const char *relative, int owner, int group, mode
     if (fchmod(fd, mode) != 0)
         return fail_errno("mode of %s", path);
     return OK;
+}
+
+/* Whoever made RUN, or may rename it or one of the directories above it, owns all that is in it. /dev/shm is
+ * everybody's: a directory of ours there must not be one that somebody else made first. A link among them
+ * is judged as what it names. */
+static CHECKED struct mg_status
+run_check(const char *run)
+{
+    char path[MG_PATH];
+    struct stat found;
+    TRY(mg_view_copy(mg_view_text(run), path, sizeof path));
+    for (;;) {
+        if (stat(path, &found) != 0)
+            return fail_errno("directory %s", path);
+        const bool others_write =
+            (found.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (found.st_mode & S_ISVTX) == 0;
+        if ((found.st_uid != 0 && found.st_uid != geteuid()) || others_write)
+            return fail_with(CONFIGURATION,
+                             "runtime directory: others may change %s (uid %u, mode %03o); remove it, or set "
+                             "runtime.directory",
+                             path, (unsigned) found.st_uid, (unsigned) found.st_mode & 07777);
+        char *slash = strrchr(path, '/');
+        if (slash == NULL || path[1] == '\0')
+            return OK;
+        slash[slash == path ? 1 : 0] = '\0';
+    }
 }
 
 static CHECKED struct mg_status
@@ -152,6 +177,7 @@ warden_layout(const struct warden *warden)
 #undef MG_GATE
     };
     TRY(mg_directory_make(warden->deployment.run, 0711));
+    TRY(run_check(warden->deployment.run));
     TRY(tmpfs_check(warden->deployment.run));
     for (size_t i = 0; i < MG_COUNT(rows); i++)
         TRY(directory_put(bases[rows[i].base], rows[i].relative, rows[i].owner, rows[i].group, rows[i].mode));

@@ -44,19 +44,6 @@ lock_take(const char *state, int *ret_fd)
     return OK;
 }
 
-/* Our own log was opened by `masugata up`; the prober looks for secrets in it as in all others. */
-static CHECKED struct mg_status
-log_share(void)
-{
-    struct stat found;
-    uid_t unused;
-    gid_t readers;
-    if (geteuid() != 0 || fstat(STDERR_FILENO, &found) != 0 || !S_ISREG(found.st_mode))
-        return OK; /* a terminal, a pipe, the journal */
-    TRY(warden_identity(MG_PROBER, &unused, &readers));
-    return fchown(STDERR_FILENO, (uid_t) -1, readers) == 0 ? OK : fail_errno("group of the log");
-}
-
 /* The programs of the other processes lie beside this one. */
 static CHECKED struct mg_status
 programs_find(struct warden *warden)
@@ -133,7 +120,6 @@ run(const char *state)
     TRY(lock_take(warden.deployment.state, &lock_fd));
     TRY(programs_find(&warden));
     TRY(warden_layout(&warden));
-    TRY(log_share());
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
         return fail_errno("subreaper");
     TRY(loop_prepare(&warden));
