@@ -155,6 +155,20 @@ user_add(struct mg_admin *admin, size_t at, char password[PASSWORD_CHARACTERS + 
     return OK;
 }
 
+/* Of a user who was there before there is no password to tell. */
+static CHECKED struct mg_status
+user_json(struct mg_buffer *json, size_t at, const char *password)
+{
+    TRY(mg_buffer_add_text(json, at == 0 ? ",\"users\":[{\"tenant\":" : ",{\"tenant\":"));
+    TRY(mg_buffer_add_json_string(json, mg_view_text(demo_users[at].tenant)));
+    TRY(mg_buffer_add_text(json, ",\"login\":"));
+    TRY(mg_buffer_add_json_string(json, mg_view_text(demo_users[at].login)));
+    TRY(mg_buffer_add_text(json, ",\"password\":"));
+    TRY(password[0] != '\0' ? mg_buffer_add_json_string(json, mg_view_text(password))
+                            : mg_buffer_add_text(json, "null"));
+    return mg_buffer_add_byte(json, '}');
+}
+
 static void
 addresses_print(const struct mg_cli *cli, const struct mg_options *options)
 {
@@ -180,7 +194,7 @@ addresses_print(const struct mg_cli *cli, const struct mg_options *options)
 }
 
 struct mg_status
-mg_cli_demo_fill(const struct mg_cli *cli, const struct mg_options *options)
+mg_cli_demo_fill(const struct mg_cli *cli, const struct mg_options *options, struct mg_buffer *json)
 {
     OWN(admin) admin = NULL;
     OWN(cli_table) table = NULL;
@@ -190,7 +204,8 @@ mg_cli_demo_fill(const struct mg_cli *cli, const struct mg_options *options)
     TRY(mg_admin_open(cli, &admin));
     TRY(mg_cli_table_new(MG_COUNT(titles_en), cli->japanese ? titles_ja : titles_en, &table));
     for (size_t i = 0; i < MG_COUNT(demo_tenants); i++) {
-        (void) printf(mg_cli_say(cli, "tenant %s …\n", "テナント %s …\n"), demo_tenants[i].name);
+        if (!cli->json)
+            (void) printf(mg_cli_say(cli, "tenant %s …\n", "テナント %s …\n"), demo_tenants[i].name);
         (void) fflush(stdout);
         TRY(tenant_add(cli, admin, i));
     }
@@ -199,11 +214,15 @@ mg_cli_demo_fill(const struct mg_cli *cli, const struct mg_options *options)
         OWN_KEY(password, PASSWORD_CHARACTERS + 1);
         TRY(user_add(admin, i, (char *) password));
         printed = printed && password[0] == '\0';
+        TRY(user_json(json, i, (const char *) password));
         TRY(mg_cli_table_cell(table,
                               mg_view_text(demo_users[i].tenant[0] != '\0' ? demo_users[i].tenant : "-")));
         TRY(mg_cli_table_cell(table, mg_view_text(demo_users[i].login)));
         TRY(mg_cli_table_cell(table, mg_view_text(password[0] != '\0' ? (const char *) password : "…")));
     }
+    TRY(mg_buffer_add_text(json, "]"));
+    if (cli->json)
+        return OK;
     addresses_print(cli, options);
     (void) printf(
         "\n%s\n",

@@ -9,6 +9,8 @@ CHECKED struct mg_status mg_cli_demo_make(const struct mg_cli *cli);
 
 /* Adds the sample tenants, users and applications unless they exist, and prints addresses and
  * logins. Passwords are random and printed this once. */
-CHECKED struct mg_status mg_cli_demo_fill(const struct mg_cli *cli, const struct mg_options *options);
+/* With --json nothing is printed: what people would read is appended to `json` as members of an object. */
+CHECKED struct mg_status mg_cli_demo_fill(const struct mg_cli *cli, const struct mg_options *options,
+                                          struct mg_buffer *json);
 
 #endif

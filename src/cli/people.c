@@ -14,8 +14,11 @@ verb_run(const struct mg_cli_verbs *verbs, const struct mg_cli *cli)
         if (strcmp(cli->argv[1], verb->word) != 0)
             continue;
         if (words < verb->least || words > verb->most)
-            return fail_with(USAGE, "%s %s: %d words, expected %d", cli->argv[0], verb->word, words,
-                             verb->least);
+            return verb->least == verb->most
+                       ? fail_with(USAGE, "%s %s: %d words, expected %d", cli->argv[0], verb->word, words,
+                                   verb->least)
+                       : fail_with(USAGE, "%s %s: %d words, expected %d to %d", cli->argv[0], verb->word,
+                                   words, verb->least, verb->most);
         OWN(admin) admin = NULL;
         TRY(mg_admin_open(cli, &admin));
         return verb->run(cli, admin);

@@ -111,6 +111,8 @@ mg_cli_status(int argc, char **argv)
     return all_running ? 0 : 1;
 }
 
+enum { STOP_SECONDS = 170 };
+
 static CHECKED struct mg_status
 stop(const struct mg_cli *cli)
 {
@@ -121,13 +123,13 @@ stop(const struct mg_cli *cli)
     TRY(mg_admin_warden_stop(admin, &(struct mg_request_warden_stop){0}, &reply, &storage));
     char socket_path[600];
     (void) snprintf(socket_path, sizeof socket_path, "%s/warden.sock", admin->deployment.run);
-    /* The warden removes its socket last. 60 s is more than all its own limits together. */
-    for (int i = 0; i < 600; i++) {
+    /* The warden removes its socket last. This is more than all its own limits together. */
+    for (int i = 0; i < STOP_SECONDS * 10; i++) {
         if (access(socket_path, F_OK) != 0)
             return OK;
         (void) usleep(100000);
     }
-    return fail_with(TIMEOUT, "still stopping after 60 s; see log/warden.log");
+    return fail_with(TIMEOUT, "still stopping after %d s; see log/warden.log", STOP_SECONDS);
 }
 
 int
@@ -137,14 +139,13 @@ mg_cli_down(int argc, char **argv)
     struct mg_status status = mg_cli_read(&cli, argc, argv, NULL);
     if (mg_ok(status) && cli.help)
         return mg_cli_help(
-            &cli, "masugata down [--dir DIR]",
+            &cli, "masugata down [--dir DIR] [--json]",
             "Stops everything in order: pages and jobs, nginx and PostgreSQL, audit log, keys.",
             "順に停止します: 画面とジョブ、nginx と PostgreSQL、監査ログ、鍵。");
     if (mg_ok(status))
         status = stop(&cli);
     if (!mg_ok(status))
         return mg_cli_fail(&cli, status);
-    if (!cli.json)
-        (void) puts(mg_cli_say(&cli, "stopped", "停止しました"));
+    (void) puts(cli.json ? "{\"stopped\":true}" : mg_cli_say(&cli, "stopped", "停止しました"));
     return 0;
 }

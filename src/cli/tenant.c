@@ -36,8 +36,9 @@ tenants_walk(const struct mg_cli *cli, struct mg_admin *admin, const char *only,
         struct mg_reply_tenant_list reply;
         struct mg_record_tenant_row row;
         bool another = true;
-        TRY(mg_admin_tenant_list(admin, &(struct mg_request_tenant_list){.after = mg_view_text(after)},
-                                 &reply, &storage));
+        TRY(mg_admin_tenant_list(
+            admin, &(struct mg_request_tenant_list){.name = mg_view_text(only), .after = mg_view_text(after)},
+            &reply, &storage));
         TRY(mg_cli_outcome(cli, reply.outcome, MG_VIEW_EMPTY));
         more = reply.more;
         for (;;) {
@@ -176,12 +177,37 @@ tenant_policy(const struct mg_cli *cli, struct mg_admin *admin)
     return mg_cli_tenant_policy(cli, admin, file);
 }
 
+static CHECKED struct mg_status
+tenant_rotate(const struct mg_cli *cli, struct mg_admin *admin)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_tenant_rotate reply;
+    char at[MG_INSTANT_TEXT];
+    TRY(mg_admin_tenant_rotate(admin, &(struct mg_request_tenant_rotate){.name = mg_view_text(cli->argv[2])},
+                               &reply, &storage));
+    TRY(mg_cli_outcome(cli, reply.outcome, mg_view_text(cli->argv[2])));
+    mg_instant_text(reply.rotated_at, at);
+    const int length = (int) reply.tenant.length;
+    const char *name = (const char *) reply.tenant.bytes;
+    if (cli->json)
+        (void) printf("{\"done\":true,\"tenant\":\"%.*s\",\"rotated_at\":\"%s\"}\n", length, name, at);
+    else
+        (void) printf(mg_cli_say(cli,
+                                 "%.*s has a new database password since %s; the one before works on for\n"
+                                 "credentials.overlap.\n",
+                                 "%.*s のデータベースパスワードを更新しました (%s)。以前のパスワードは\n"
+                                 "credentials.overlap の間だけ使えます。\n"),
+                      length, name, at);
+    return OK;
+}
+
 int
 mg_cli_tenant(int argc, char **argv)
 {
     static const struct mg_cli_verb verbs[] = {
         {"add", tenant_add, 1, 1},         {"list", tenant_list, 0, 0},     {"show", tenant_show, 1, 1},
         {"suspend", tenant_suspend, 1, 1}, {"resume", tenant_resume, 1, 1}, {"policy", tenant_policy, 1, 1},
+        {"rotate", tenant_rotate, 1, 1},
     };
     static const struct mg_cli_option options[] = {
         {"--label", &label, NULL},
@@ -200,6 +226,7 @@ mg_cli_tenant(int argc, char **argv)
             .usage = "masugata tenant add NAME --upstream ADDRESS:PORT [--label TEXT] [--host \"HOST …\"]\n"
                      "                            [--sign-in-host HOST] [--wait]\n"
                      "       masugata tenant list | show NAME | suspend NAME | resume NAME\n"
+                     "       masugata tenant rotate NAME|HOST\n"
                      "       masugata tenant policy NAME [--file FILE]",
             .en =
                 "A tenant is a customer: hosts of its own, users of its own, a database of its own.\n"
@@ -209,19 +236,24 @@ mg_cli_tenant(int argc, char **argv)
                 "  --upstream      where its application listens, or unix:/PATH\n"
                 "  --wait          until its database serves\n"
                 "suspend ends every session of the tenant before the command returns.\n"
+                "rotate gives its application a new database password now; it happens by itself after\n"
+                "credentials.rotation.\n"
                 "policy prints what the tenant has of its own: networks, session limits, response\n"
                 "headers, rules for paths; with --file (or --file - for standard input) it replaces all of\n"
                 "it at once. A wrong line changes nothing. See masugata-tenant-policy(5).",
-            .ja = "テナントは顧客 1 社です。ホスト、利用者、データベースをそれぞれ専用に持ちます。\n"
-                  "  --label         画面に表示する顧客名 (既定: NAME)\n"
-                  "  --host          アプリケーションのホスト (既定: NAME.localhost)\n"
-                  "  --sign-in-host  サインイン画面専用のホスト (既定: id.NAME.localhost)\n"
-                  "  --upstream      アプリケーションの待ち受け先。unix:/PATH も可\n"
-                  "  --wait          データベースが使えるまで待つ\n"
-                  "suspend はコマンドが終わるまでに、そのテナントの全セッションを終了します。\n"
-                  "policy はテナント固有の設定 (ネットワーク、セッションの上限、応答ヘッダー、パスごとの\n"
-                  "規則) を表示します。--file FILE (標準入力は -) を付けると全体を一度に置き換えます。\n"
-                  "誤った行があれば何も変更しません。masugata-tenant-policy(5) を参照。",
+            .ja =
+                "テナントは顧客 1 社です。ホスト、利用者、データベースをそれぞれ専用に持ちます。\n"
+                "  --label         画面に表示する顧客名 (既定: NAME)\n"
+                "  --host          アプリケーションのホスト (既定: NAME.localhost)\n"
+                "  --sign-in-host  サインイン画面専用のホスト (既定: id.NAME.localhost)\n"
+                "  --upstream      アプリケーションの待ち受け先。unix:/PATH も可\n"
+                "  --wait          データベースが使えるまで待つ\n"
+                "suspend はコマンドが終わるまでに、そのテナントの全セッションを終了します。\n"
+                "rotate はアプリのデータベースパスワードを今すぐ更新します (通常は credentials.rotation ごとに\n"
+                "自動で更新)。\n"
+                "policy はテナント固有の設定 (ネットワーク、セッションの上限、応答ヘッダー、パスごとの\n"
+                "規則) を表示します。--file FILE (標準入力は -) を付けると全体を一度に置き換えます。\n"
+                "誤った行があれば何も変更しません。masugata-tenant-policy(5) を参照。",
         },
         argc, argv);
 }

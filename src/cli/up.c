@@ -33,21 +33,53 @@ on_stop(int number)
 
 /* ---- before the start ---- */
 
-static CHECKED struct mg_status
-port_check(const char *address, int64_t port, const char *keyword)
+/* gate.address is a word or several: 127.0.0.1, 0.0.0.0, [::1], [::]. False for a form that nginx is left to
+ * judge. */
+static bool
+address_read(struct mg_view word, int64_t port, struct sockaddr_storage *ret_address, socklen_t *ret_length)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t) port)};
-    if (inet_pton(AF_INET, address, &at.sin_addr) != 1)
-        return OK; /* nginx judges other forms of address */
-    OWN_FD fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const int one = 1;
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0)
-        return fail_errno("socket");
-    if (bind(fd, (const struct sockaddr *) &at, sizeof at) == 0)
-        return OK;
-    if (errno == EADDRINUSE)
-        return fail_with(PORT_TAKEN, "%s:%lld (option %s)", address, (long long) port, keyword);
-    return fail_errno("%s:%lld (option %s)", address, (long long) port, keyword);
+    char text[64];
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t) port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t) port)};
+    const bool brackets = word.length > 2 && word.bytes[0] == '[' && word.bytes[word.length - 1] == ']';
+    if (brackets)
+        word = mg_view_of(word.bytes + 1, word.length - 2);
+    if (!mg_ok(mg_view_copy(word, text, sizeof text)) ||
+        (brackets ? inet_pton(AF_INET6, text, &v6.sin6_addr) : inet_pton(AF_INET, text, &v4.sin_addr)) != 1)
+        return false;
+    memset(ret_address, 0, sizeof *ret_address);
+    if (brackets)
+        memcpy(ret_address, &v6, sizeof v6);
+    else
+        memcpy(ret_address, &v4, sizeof v4);
+    *ret_length = brackets ? sizeof v6 : sizeof v4;
+    return true;
+}
+
+static CHECKED struct mg_status
+port_check(const char *addresses, int64_t port, const char *keyword)
+{
+    struct mg_view word;
+    for (const char *cursor = addresses; mg_option_word(&cursor, &word);) {
+        struct sockaddr_storage at;
+        socklen_t length;
+        const int one = 1, word_length = (int) word.length;
+        const char *text = (const char *) word.bytes;
+        if (!address_read(word, port, &at, &length))
+            continue;
+        OWN_FD fd = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+            (at.ss_family == AF_INET6 &&
+             setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) != 0)) /* as nginx does */
+            return fail_errno("socket");
+        if (bind(fd, (const struct sockaddr *) &at, length) == 0)
+            continue;
+        if (errno == EADDRINUSE)
+            return fail_with(PORT_TAKEN, "%.*s:%lld (option %s)", word_length, text, (long long) port,
+                             keyword);
+        return fail_errno("%.*s:%lld (option %s)", word_length, text, (long long) port, keyword);
+    }
+    return OK;
 }
 
 /* The warden holds the lock as long as it lives. */
@@ -158,14 +190,24 @@ supervise(const char *program, const char *state, const char *demo_mail_url, int
 
 /* ---- waiting until it serves ---- */
 
+/* The first address that can be looked at; where there is none, the authority's word is enough. */
 static bool
-port_answers(const char *address, int64_t port)
+port_answers(const char *addresses, int64_t port)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t) port)};
-    OWN_FD fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    return fd >= 0 &&
-           inet_pton(AF_INET, strcmp(address, "0.0.0.0") == 0 ? "127.0.0.1" : address, &at.sin_addr) == 1 &&
-           connect(fd, (const struct sockaddr *) &at, sizeof at) == 0;
+    struct mg_view word;
+    for (const char *cursor = addresses; mg_option_word(&cursor, &word);) {
+        struct sockaddr_storage at;
+        socklen_t length;
+        if (mg_view_is(word, "0.0.0.0"))
+            word = mg_view_text("127.0.0.1");
+        else if (mg_view_is(word, "[::]"))
+            word = mg_view_text("[::1]");
+        if (!address_read(word, port, &at, &length))
+            continue;
+        OWN_FD fd = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        return fd >= 0 && connect(fd, (const struct sockaddr *) &at, length) == 0;
+    }
+    return true;
 }
 
 static bool
@@ -257,12 +299,22 @@ up(struct mg_cli *cli, bool demo, bool detach)
     if (supervisor < 0)
         return fail_errno("fork");
     struct mg_status status = ready_wait(cli, options, supervisor, &errors);
+    const long long ready_ms = (long long) (mg_monotonic_ms() - started_ms);
     if (mg_ok(status) && !cli->json)
         (void) printf(mg_cli_say(cli, "Masugata runs in %s (ready after %lld ms).\n",
                                  "Masugata が %s で稼働中です (%lld ms で準備完了)。\n"),
-                      deployment.state, (long long) (mg_monotonic_ms() - started_ms));
+                      deployment.state, ready_ms);
+    OWN_BUFFER(json, 65536);
+    if (mg_ok(status))
+        status = mg_buffer_add_text(&json, "{\"directory\":");
+    if (mg_ok(status))
+        status = mg_buffer_add_json_string(&json, mg_view_text(deployment.state));
+    if (mg_ok(status))
+        status = mg_buffer_format(&json, ",\"ready_ms\":%lld", ready_ms);
     if (mg_ok(status) && demo)
-        status = mg_cli_demo_fill(cli, options);
+        status = mg_cli_demo_fill(cli, options, &json);
+    if (mg_ok(status) && cli->json)
+        (void) printf("%s}\n", mg_buffer_text(&json));
     (void) fflush(stdout);
     if (!mg_ok(status)) {
         supervisor_stop(supervisor);
@@ -270,13 +322,15 @@ up(struct mg_cli *cli, bool demo, bool detach)
     }
     if (detach)
         return OK;
-    (void) puts(mg_cli_say(cli, "Press Ctrl-C to stop.", "Ctrl-C で停止します。"));
+    if (!cli->json)
+        (void) puts(mg_cli_say(cli, "Press Ctrl-C to stop.", "Ctrl-C で停止します。"));
     (void) fflush(stdout);
     int ended = 0;
     while (!stop_asked && waitpid(supervisor, &ended, 0) < 0 && errno == EINTR)
         ;
     if (stop_asked) {
-        (void) puts(mg_cli_say(cli, "\nstopping ...", "\n停止しています…"));
+        if (!cli->json)
+            (void) puts(mg_cli_say(cli, "\nstopping ...", "\n停止しています…"));
         supervisor_stop(supervisor);
     } else if (WEXITSTATUS(ended) != 0)
         return fail_with(SYSTEM, "the warden ended with code %d; see %s/log/warden.log", WEXITSTATUS(ended),
@@ -294,7 +348,7 @@ mg_cli_up(int argc, char **argv)
     struct mg_status status = mg_cli_read(&cli, argc, argv, options);
     if (mg_ok(status) && cli.help)
         return mg_cli_help(
-            &cli, "masugata up [--demo] [--dir DIR] [--detach]",
+            &cli, "masugata up [--demo] [--dir DIR] [--detach] [--json]",
             "Starts everything in a state directory and stays in the foreground until Ctrl-C.\n"
             "  --demo    two sample tenants, a real application and a mailbox; makes the directory\n"
             "  --detach  return when everything answers; stop with `masugata down`",

@@ -74,6 +74,8 @@ struct mg_demo_tls {
 
 /* Makes or renews what is missing, does not cover a host, or ends within 30 days; `ret_changed`
  * says that nginx must be reloaded. */
+/* "localhost" or a name below it: the only hosts that the demo's authority may name. */
+bool mg_demo_host_is_local(const char *host);
 CHECKED struct mg_status mg_demo_tls_ensure(const struct mg_demo_tls *demo, bool *ret_changed);
 
 #endif

@@ -158,8 +158,8 @@ names_add(X509 *leaf, const char *const *hosts, size_t host_count)
     return OK;
 }
 
-static bool
-host_is_local(const char *host)
+bool
+mg_demo_host_is_local(const char *host)
 {
     if (!mg_host_is_valid(mg_view_text(host)))
         return false;
@@ -175,7 +175,7 @@ hosts_check(const char *const *hosts, size_t host_count)
     if (host_count == 0)
         return fail_with(INVALID, "demo certificate: no host");
     for (size_t i = 0; i < host_count; i++)
-        if (!host_is_local(hosts[i]))
+        if (!mg_demo_host_is_local(hosts[i]))
             return fail_with(
                 REFUSED, "demo certificate: %s is not under localhost; set tls.certificate for it", hosts[i]);
     return OK;

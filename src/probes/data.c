@@ -321,8 +321,8 @@ static const char tenant_logins_sql[] =
     "SELECT rolname::text FROM pg_roles WHERE rolcanlogin AND rolname NOT IN"
     " ('app_a', 'app_b', 'masugata_probe', 'masugata_super') LIMIT 1";
 static const char control_logins_sql[] =
-    "SELECT rolname::text FROM pg_roles WHERE rolcanlogin AND rolname NOT IN ('masugata_authority', 'masugata_audit',"
-    " 'masugata_watch', 'masugata_prober', 'masugata_super') LIMIT 1";
+    "SELECT rolname::text FROM pg_roles WHERE rolcanlogin AND rolname NOT IN ('masugata_authority',"
+    " 'masugata_prober', 'masugata_super') LIMIT 1";
 static const char superusers_sql[] =
     "SELECT rolname::text FROM pg_roles WHERE (rolsuper OR rolcreaterole OR rolreplication OR rolbypassrls)"
     " AND rolname <> 'masugata_super' LIMIT 1";

@@ -11,11 +11,15 @@ record_holds(struct mg_view text)
     struct record_text stored, again;
     OWN_BUFFER(sealed, RECORD_SEALED_MOST);
     OWN_BUFFER(sealed_again, RECORD_SEALED_MOST);
+    OWN_BUFFER(pending, RECORD_SEALED_MOST);
+    OWN_BUFFER(pending_again, RECORD_SEALED_MOST);
     OWN_BUFFER(written, 65536);
-    if (!mg_ok(record_decode(text, &stored, &sealed)))
+    if (!mg_ok(record_decode(text, &stored, &sealed, &pending)))
         return;
-    mg_must(mg_ok(record_encode(&stored, mg_buffer_view(&sealed), &written)));
-    mg_must(mg_ok(record_decode(mg_buffer_view(&written), &again, &sealed_again)));
+    mg_must(mg_ok(record_encode(&stored, mg_buffer_view(&sealed), mg_buffer_view(&pending), &written)));
+    mg_must(mg_ok(record_decode(mg_buffer_view(&written), &again, &sealed_again, &pending_again)));
+    mg_must(again.pending == stored.pending && again.pending_at == stored.pending_at &&
+            mg_view_equal(mg_buffer_view(&pending), mg_buffer_view(&pending_again)));
     mg_must(again.tenant == stored.tenant && again.active == stored.active &&
             again.rotated_at == stored.rotated_at && again.retire_at == stored.retire_at);
     mg_must(mg_view_equal(mg_buffer_view(&sealed), mg_buffer_view(&sealed_again)));

@@ -145,13 +145,13 @@ def test_events_are_sealed_stamped_and_found(rig):
 
 
 def test_a_sender_writes_only_its_own_events(rig):
-    watch = rig.audit.attach("watch")
+    prober = rig.audit.attach("prober")
     with pytest.raises(Failed) as refused:
-        rig.append("sign_in", channel=watch)
+        rig.append("sign_in", channel=prober)
     assert refused.value.code == "REFUSED"
-    rig.append("health_change", channel=watch)
+    rig.append("control_verdict", channel=prober)
     [(_, event)] = rig.read(event=EVENTS.index("audit_refuse"))
-    assert event["status_detail"] == "watch" and event["finding_info"]["title"] == "sign_in"
+    assert event["status_detail"] == "prober" and event["finding_info"]["title"] == "sign_in"
     with pytest.raises(Failed):
         rig.append("sign_in", outcome=9)
 

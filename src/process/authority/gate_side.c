@@ -225,6 +225,9 @@ refusal_record(void *context, const struct mg_refusal_count *count)
         return OK;
     }
     round->recorded++;
+    /* The number comes from memory that nginx workers write: one that is no tenant's is the deployment's. */
+    struct mg_core_tenant tenant;
+    const bool known = mg_ok(mg_core_tenant(count->tenant_id, &tenant));
     mg_address_text(count->network, network);
     (void) snprintf(number, sizeof number, "%llu", (unsigned long long) count->count);
     mg_instant_text(count->first_at, first);
@@ -232,7 +235,7 @@ refusal_record(void *context, const struct mg_refusal_count *count)
     const struct mg_core_detail details[] = {
         {"count", mg_view_text(number)}, {"first", mg_view_text(first)}, {"last", mg_view_text(last)}};
     return mg_core_record(&(struct mg_core_record){.event = MG_EVENT_gate_refusals,
-                                                   .tenant = count->tenant_id,
+                                                   .tenant = known ? count->tenant_id : 0,
                                                    .target = mg_view_text("gate"),
                                                    .reason = mg_view_text(row->name),
                                                    .address = mg_view_text(network),

@@ -185,6 +185,10 @@ mg_family_start(struct mg_database *database, struct mg_new_family *family, cons
     note_begin(&writing);
     const struct mg_status inserted = family_insert(database, family, expires_at, &rows, ret_started);
     const struct mg_status noted = note_end(&writing);
+    /* What the start has ended is gone from the database, whatever becomes of the new one. */
+    struct mg_status emptied = OK;
+    if (mg_ok(inserted) && *ret_started)
+        emptied = table_remove_listed(mg_rows_text(rows, 0, 0));
     if (mg_ok(inserted) && !mg_ok(noted) && *ret_started) {
         const struct mg_status undone =
             mg_query(database, NULL, "DELETE FROM session_family WHERE id = $1", MG_I64(family->family));
@@ -193,12 +197,29 @@ mg_family_start(struct mg_database *database, struct mg_new_family *family, cons
     }
     TRY(inserted);
     TRY(noted);
+    TRY(emptied);
     if (!*ret_started)
         return OK;
-    TRY(table_remove_listed(mg_rows_text(rows, 0, 0)));
     return table_put(family->session, family->family, family->account, family->token_hash,
                      mg_view_text(tenant->sign_in_host), family->now, expires_at, tenant->limits.idle_ms,
                      family->now);
+}
+
+/* What is in the table without its row: the connection broke between an earlier deletion and its answer.
+ * Whoever revokes again must not be told that there is nothing. `found`: families that had a row. */
+static CHECKED struct mg_status
+table_remove_left(const struct mg_family_match *match, size_t found, uint64_t *ret_count)
+{
+    const struct mg_session_match left = {
+        .user_id = match->account, .family_id = match->family, .tenant_id = (uint32_t) match->tenant};
+    *ret_count = 0;
+    /* Of all operators there is no such match, and "all but one" is none either. */
+    if (match->except != 0 || (left.user_id == 0 && left.family_id == 0 && left.tenant_id == 0))
+        return OK;
+    /* A family alone is looked for in the whole table: only when it had no row. */
+    if (left.user_id == 0 && left.family_id != 0 && found != 0)
+        return OK;
+    return mg_session_remove(mg_core_sessions(), &left, ret_count);
 }
 
 struct mg_status
@@ -215,7 +236,9 @@ mg_families_end(struct mg_database *database, const struct mg_family_match *matc
     const size_t count = mg_rows_count(rows);
     for (size_t i = 0; i < count; i++)
         TRY(table_remove_family((uint64_t) mg_rows_i64(rows, i, 1), (uint64_t) mg_rows_i64(rows, i, 0)));
-    *ret_ended = count;
+    uint64_t left = 0;
+    TRY(table_remove_left(match, count, &left));
+    *ret_ended = count != 0 ? count : left;
     return OK;
 }
 

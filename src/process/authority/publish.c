@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #define FOLLOW_RETRY_MS 1000
+#define SITES_MOST (8U << 20)
+#define SITES_PART_MOST 122880
 
 /* ---- policy ---- */
 
@@ -51,7 +53,44 @@ mg_tenants_publish(void)
 
 static pthread_mutex_t follow_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t follow_asked; /* waits by the monotonic clock; made in mg_tenants_follow */
-static bool follow_due;
+static bool follow_due, follow_behind;
+
+static void
+follow_wake(bool behind)
+{
+    (void) pthread_mutex_lock(&follow_lock);
+    follow_due = true;
+    follow_behind = follow_behind || behind;
+    (void) pthread_cond_signal(&follow_asked);
+    (void) pthread_mutex_unlock(&follow_lock);
+}
+
+void
+mg_tenants_behind(void)
+{
+    follow_wake(true);
+}
+
+/* A change that is in the database but did not come through to memory and policy. */
+static CHECKED struct mg_status
+catch_up(void)
+{
+    (void) pthread_mutex_lock(&follow_lock);
+    const bool behind = follow_behind;
+    follow_behind = false;
+    (void) pthread_mutex_unlock(&follow_lock);
+    if (!behind)
+        return OK;
+    struct mg_status status = mg_tenants_load();
+    if (mg_ok(status))
+        status = mg_tenants_publish();
+    if (!mg_ok(status)) {
+        (void) pthread_mutex_lock(&follow_lock);
+        follow_behind = true;
+        (void) pthread_mutex_unlock(&follow_lock);
+    }
+    return status;
+}
 
 static CHECKED struct mg_status
 sites_add(void *context, const struct mg_tenants_view *view)
@@ -59,11 +98,7 @@ sites_add(void *context, const struct mg_tenants_view *view)
     struct mg_buffer *list = context;
     for (size_t i = 0; i < view->host_count; i++) {
         const struct mg_tenants_host *host = &view->hosts[i];
-        bool suspended = false;
-        for (size_t t = 0; t < view->tenant_count; t++)
-            suspended = suspended ||
-                        (view->tenants[t].core->number == host->core.tenant && view->tenants[t].suspended);
-        if (suspended)
+        if (host->suspended)
             continue; /* then nginx knows the host as little as any stranger's */
         const struct mg_record_site site = {.kind = (uint64_t) host->core.origin,
                                             .tenant = host->core.tenant,
@@ -74,39 +109,67 @@ sites_add(void *context, const struct mg_tenants_view *view)
     return OK;
 }
 
+/* As many whole rows from the front as one message takes. */
+static CHECKED struct mg_status
+sites_part(struct mg_list *rest, struct mg_view *ret_part)
+{
+    const struct mg_view before = rest->bytes;
+    for (bool more = true; more;) {
+        const struct mg_list last = *rest;
+        struct mg_record_site site;
+        TRY(mg_list_next_site(rest, &site, &more));
+        if (before.length - rest->bytes.length > SITES_PART_MOST) {
+            *rest = last;
+            break;
+        }
+    }
+    *ret_part = mg_view_of(before.bytes, before.length - rest->bytes.length);
+    return OK;
+}
+
 /* Sends nginx's origins when they differ from the last ones that were accepted. */
 static CHECKED struct mg_status
 nginx_follow(void)
 {
     static uint8_t applied[SHA256_DIGEST_LENGTH];
     uint8_t digest[SHA256_DIGEST_LENGTH];
-    OWN_BUFFER(list, 122880);
-    OWN_BUFFER(storage, 4096);
-    struct mg_reply_nginx_apply reply;
+    OWN_BUFFER(list, SITES_MOST);
     TRY(mg_tenants_read(sites_add, &list));
     (void) SHA256(list.bytes, list.length, digest);
     if (memcmp(digest, applied, sizeof digest) == 0)
         return OK;
-    const struct mg_request_nginx_apply request = {.sites = {.bytes = mg_buffer_view(&list)}};
-    TRY(mg_call_nginx_apply(&request, &reply, &storage, 60000));
+    struct mg_list rest = {.bytes = mg_buffer_view(&list)};
+    for (bool first = true; first || rest.bytes.length != 0; first = false) {
+        OWN_BUFFER(storage, 4096);
+        struct mg_reply_nginx_apply reply;
+        struct mg_request_nginx_apply request = {.first = first};
+        TRY(sites_part(&rest, &request.sites.bytes));
+        request.last = rest.bytes.length == 0;
+        TRY(mg_call_nginx_apply(&request, &reply, &storage, 60000));
+    }
     memcpy(applied, digest, sizeof digest);
     return OK;
 }
 
 struct preparing {
-    uint64_t number;
+    uint64_t after, number;
     char name[64];
 };
 
+/* The one after the last that was tried, in turns: one whose database cannot be made keeps nobody waiting. */
 static CHECKED struct mg_status
 preparing_find(void *context, const struct mg_tenants_view *view)
 {
     struct preparing *found = context;
-    for (size_t i = 0; i < view->tenant_count && found->number == 0; i++)
-        if (!view->tenants[i].ready && !view->tenants[i].suspended) {
-            found->number = view->tenants[i].core->number;
-            memcpy(found->name, view->tenants[i].core->name, sizeof found->name);
-        }
+    for (size_t i = 0; i < view->tenant_count; i++) {
+        const uint64_t number = view->tenants[i].core->number;
+        const bool waits = !view->tenants[i].ready && !view->tenants[i].suspended;
+        const bool later = number > found->after, found_later = found->number > found->after;
+        if (!waits || (found->number != 0 && (later == found_later ? number > found->number : !later)))
+            continue;
+        found->number = number;
+        memcpy(found->name, view->tenants[i].core->name, sizeof found->name);
+    }
     return OK;
 }
 
@@ -116,10 +179,12 @@ provision_follow(bool *ret_more)
 {
     OWN_BUFFER(storage, 4096);
     OWN(database) database = NULL;
-    struct preparing next = {0};
+    static uint64_t tried; /* the follower's own */
+    struct preparing next = {.after = tried};
     struct mg_reply_tenant_provision reply;
     TRY(mg_tenants_read(preparing_find, &next));
     *ret_more = next.number != 0;
+    tried = next.number;
     if (next.number == 0)
         return OK;
     const struct mg_request_tenant_provision request = {.tenant = next.number,
@@ -153,7 +218,10 @@ follower(void *unused)
 {
     for (;;) {
         bool more = false;
-        struct mg_status status = nginx_follow();
+        struct mg_status status = catch_up();
+        if (!mg_ok(status))
+            mg_log_status(MG_ERROR, "tenants and policy", status);
+        status = nginx_follow();
         if (!mg_ok(status))
             mg_log_status(MG_ERROR, "nginx's origins", status);
         const bool nginx_ok = mg_ok(status);
@@ -184,11 +252,9 @@ mg_tenants_follow(void)
 struct mg_status
 mg_tenants_changed(void)
 {
-    TRY(mg_tenants_load());
-    TRY(mg_tenants_publish());
-    (void) pthread_mutex_lock(&follow_lock);
-    follow_due = true;
-    (void) pthread_cond_signal(&follow_asked);
-    (void) pthread_mutex_unlock(&follow_lock);
-    return OK;
+    struct mg_status status = mg_tenants_load();
+    if (mg_ok(status))
+        status = mg_tenants_publish();
+    follow_wake(!mg_ok(status));
+    return status;
 }

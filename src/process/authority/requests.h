@@ -15,6 +15,7 @@
     X(tenant_suspend)            \
     X(tenant_policy)             \
     X(tenant_policy_set)         \
+    X(tenant_rotate)             \
     X(tenant_health)             \
     X(site)                      \
     X(key_set)                   \

@@ -19,17 +19,35 @@
 struct page {
     struct mg_view only; /* the name of the one that is asked for; empty: all */
     struct mg_buffer *list;
-    struct mg_database *database;
+    const struct mg_rows *accounts, *families;
     size_t rows;
     bool more;
 };
 
-static CHECKED struct mg_status
-count_of(struct mg_database *database, const char *sql, uint64_t tenant, uint64_t *ret_count)
+/* Of rows (tenant, count) in the order of tenants; 0 for one that is not among them. */
+static uint64_t
+count_of(const struct mg_rows *counts, uint64_t tenant)
 {
-    OWN(rows) rows = NULL;
-    TRY(mg_query(database, &rows, sql, MG_I64(tenant)));
-    *ret_count = (uint64_t) mg_rows_i64(rows, 0, 0);
+    size_t low = 0;
+    for (size_t high = mg_rows_count(counts); low < high;) {
+        const size_t middle = low + (high - low) / 2;
+        if ((uint64_t) mg_rows_i64(counts, middle, 0) < tenant)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    const bool found = low < mg_rows_count(counts) && (uint64_t) mg_rows_i64(counts, low, 0) == tenant;
+    return found ? (uint64_t) mg_rows_i64(counts, low, 1) : 0;
+}
+
+/* Adds a row, or finds the list full: then what was begun of it goes again. */
+static CHECKED struct mg_status
+full_or(struct mg_status status, struct mg_buffer *list, size_t before, bool *ret_full)
+{
+    if (status.code != MG_TOO_LARGE || before == 0)
+        return status;
+    list->length = before;
+    *ret_full = true;
     return OK;
 }
 
@@ -43,7 +61,7 @@ tenant_row_add(void *context, const struct mg_tenant_listed *tenant, bool *ret_e
         page->more = *ret_enough = true;
         return OK;
     }
-    struct mg_record_tenant_row row = {
+    const struct mg_record_tenant_row row = {
         .tenant = tenant->number,
         .name = mg_view_text(tenant->name),
         .label = mg_view_text(tenant->label),
@@ -53,28 +71,35 @@ tenant_row_add(void *context, const struct mg_tenant_listed *tenant, bool *ret_e
         .hosts = mg_view_text(tenant->hosts),
         .sign_in_host = mg_view_text(tenant->sign_in_host),
         .upstream = mg_view_text(tenant->upstream),
+        .users = count_of(page->accounts, tenant->number),
+        .sessions = count_of(page->families, tenant->number),
         .created_at = tenant->created_at,
     };
-    TRY(count_of(page->database, "SELECT count(*) FROM account WHERE tenant = $1", tenant->number,
-                 &row.users));
-    TRY(count_of(page->database, "SELECT count(*) FROM session_family WHERE tenant = $1", tenant->number,
-                 &row.sessions));
+    const size_t before = page->list->length;
+    TRY(full_or(mg_list_add_tenant_row(page->list, &row), page->list, before, &page->more));
+    *ret_enough = page->more;
     page->rows++;
-    return mg_list_add_tenant_row(page->list, &row);
+    return OK;
 }
 
 MG_HANDLER_PUBLIC(tenant_list)
 {
     OWN_BUFFER(list, 122880);
     OWN(database) database = NULL;
+    OWN(rows) accounts = NULL;
+    OWN(rows) families = NULL;
     struct mg_core_actor actor;
     struct mg_reply_tenant_list reply = {.outcome = MG_NOT_ALLOWED};
     bool allowed;
     TRY(mg_core_operator(call, request->session, &actor, &allowed));
     if (!allowed)
         return mg_answer_tenant_list(call, &reply);
+    /* Counted before the walk, which holds everybody's lock. */
     TRY(mg_core_database(&database));
-    struct page page = {.only = request->name, .list = &list, .database = database};
+    TRY(mg_query(database, &accounts, "SELECT tenant, count(*) FROM account GROUP BY 1 ORDER BY 1"));
+    TRY(mg_query(database, &families, "SELECT tenant, count(*) FROM session_family GROUP BY 1 ORDER BY 1"));
+    mg_database_drop(&database);
+    struct page page = {.list = &list, .only = request->name, .accounts = accounts, .families = families};
     TRY(mg_tenants_walk(request->after, tenant_row_add, &page));
     reply = (struct mg_reply_tenant_list){
         .outcome = MG_GRANTED, .more = page.more, .tenants = {.bytes = mg_buffer_view(&list)}};
@@ -83,16 +108,13 @@ MG_HANDLER_PUBLIC(tenant_list)
 
 struct parts_page {
     struct mg_buffer *list;
-    uint64_t after;
+    bool more;
 };
 
 static CHECKED struct mg_status
 tenant_part_add(void *context, const struct mg_tenant_listed *tenant, bool *ret_enough)
 {
     struct parts_page *page = context;
-    (void) ret_enough;
-    if (tenant->number <= page->after)
-        return OK;
     const struct mg_record_tenant_part row = {
         .tenant = tenant->number,
         .name = mg_view_text(tenant->name),
@@ -101,15 +123,19 @@ tenant_part_add(void *context, const struct mg_tenant_listed *tenant, bool *ret_
                  : tenant->ready   ? MG_LISTED_ACTIVE
                                    : MG_LISTED_PREPARING,
     };
-    return mg_list_add_tenant_part(page->list, &row);
+    const size_t before = page->list->length;
+    TRY(full_or(mg_list_add_tenant_part(page->list, &row), page->list, before, &page->more));
+    *ret_enough = page->more;
+    return OK;
 }
 
 MG_HANDLER_PUBLIC(tenant_parts)
 {
     OWN_BUFFER(list, 122880);
-    struct parts_page page = {.list = &list, .after = request->after};
-    TRY(mg_tenants_walk(MG_VIEW_EMPTY, tenant_part_add, &page));
-    const struct mg_reply_tenant_parts reply = {.tenants = {.bytes = mg_buffer_view(&list)}};
+    struct parts_page page = {.list = &list};
+    TRY(mg_tenants_walk_numbers(request->after, tenant_part_add, &page));
+    const struct mg_reply_tenant_parts reply = {.more = page.more,
+                                                .tenants = {.bytes = mg_buffer_view(&list)}};
     return mg_answer_tenant_parts(call, &reply);
 }
 
@@ -136,9 +162,10 @@ is_numeric_address(struct mg_view text)
     return inet_pton(six ? AF_INET6 : AF_INET, address, bytes) == 1;
 }
 
-/* ADDRESS:PORT, "localhost" among the addresses; unix:/PATH; example:NAME. */
+/* ADDRESS:PORT, "localhost" among the addresses; unix:/PATH; example:NAME, which runs what it is given: only who
+ * has a shell here anyway may start one. */
 static bool
-upstream_is_valid(struct mg_view upstream)
+upstream_is_valid(struct mg_view upstream, bool examples)
 {
     uint64_t port = 0;
     if (upstream.length == 0 || upstream.length > 255)
@@ -149,7 +176,7 @@ upstream_is_valid(struct mg_view upstream)
     if (begins_with(upstream, "unix:"))
         return upstream.bytes[5] == '/';
     if (begins_with(upstream, "example:"))
-        return true;
+        return examples;
     const uint8_t *colon = memrchr(upstream.bytes, ':', upstream.length);
     if (colon == NULL)
         return false;
@@ -197,7 +224,7 @@ host_split(struct mg_view *word, struct mg_view *ret_upstream)
 
 /* The first value that may not stand, as a reason for people; empty if all may. */
 static CHECKED struct mg_status
-request_judge(const struct mg_request_tenant_add *request, struct mg_buffer *reason)
+request_judge(const struct mg_request_tenant_add *request, bool examples, struct mg_buffer *reason)
 {
     OWN_TEXT hosts = NULL;
     struct mg_view host;
@@ -212,7 +239,7 @@ request_judge(const struct mg_request_tenant_add *request, struct mg_buffer *rea
         return mg_buffer_format(reason, "sign-in host: %.*s is not a host name",
                                 (int) request->sign_in_host.length,
                                 (const char *) request->sign_in_host.bytes);
-    if (!upstream_is_valid(request->upstream))
+    if (!upstream_is_valid(request->upstream, examples))
         return mg_buffer_add_text(reason, "upstream: ADDRESS:PORT or unix:/PATH");
     for (const char *cursor = hosts; mg_option_word(&cursor, &host); count++) {
         struct mg_view upstream;
@@ -223,7 +250,7 @@ request_judge(const struct mg_request_tenant_add *request, struct mg_buffer *rea
         if (mg_view_is(host, mg_environment()->options->console_host))
             return mg_buffer_format(reason, "host: %.*s is the operators'", (int) host.length,
                                     (const char *) host.bytes);
-        if (upstream.length != 0 && !upstream_is_valid(upstream))
+        if (upstream.length != 0 && !upstream_is_valid(upstream, examples))
             return mg_buffer_format(reason, "host: the upstream of %.*s is not ADDRESS:PORT or unix:/PATH",
                                     (int) host.length, (const char *) host.bytes);
     }
@@ -297,7 +324,7 @@ MG_HANDLER_PUBLIC(tenant_add)
     TRY(mg_core_operator(call, request->session, &actor, &allowed));
     if (!allowed)
         return mg_answer_tenant_add(call, &reply);
-    TRY(request_judge(request, &reason));
+    TRY(request_judge(request, mg_call_sender(call) == MG_CLI, &reason));
     if (reason.length != 0) {
         reply = (struct mg_reply_tenant_add){.outcome = MG_NOT_VALID, .reason = mg_buffer_view(&reason)};
         return mg_answer_tenant_add(call, &reply);
@@ -310,8 +337,13 @@ MG_HANDLER_PUBLIC(tenant_add)
         return mg_answer_tenant_add(call, &reply);
     }
     TRY(status);
-    TRY(keys_make(reply.tenant));
-    TRY(mg_tenants_changed());
+    /* It is recorded: what does not work now is made up for, by the worker and by the follower. */
+    const struct mg_status keyed = keys_make(reply.tenant);
+    if (!mg_ok(keyed))
+        mg_log_status(MG_WARNING, "keys of a new tenant", keyed);
+    const struct mg_status known = mg_tenants_changed();
+    if (!mg_ok(known))
+        mg_log_status(MG_WARNING, "a new tenant", known);
     reply.outcome = MG_GRANTED;
     return mg_answer_tenant_add(call, &reply);
 }
@@ -358,6 +390,49 @@ MG_HANDLER_PUBLIC(tenant_suspend)
         TRY(tenant_sessions_end(tenant.number, &reply.ended));
     reply.outcome = MG_GRANTED;
     return mg_answer_tenant_suspend(call, &reply);
+}
+
+/* ---- its database password ---- */
+
+/* By its name, or by a host of its own; NOT_FOUND for the operators. */
+static CHECKED struct mg_status
+tenant_of(struct mg_view name, struct mg_core_tenant *ret_tenant)
+{
+    struct mg_core_host host;
+    struct mg_status status = mg_core_tenant_named(name, ret_tenant);
+    if (status.code == MG_NOT_FOUND && mg_ok(mg_core_host(name, &host)))
+        status = mg_core_tenant(host.tenant, ret_tenant);
+    TRY(status);
+    return ret_tenant->number != 0 ? OK : fail(NOT_FOUND);
+}
+
+MG_HANDLER_PUBLIC(tenant_rotate)
+{
+    OWN_BUFFER(storage, 4096);
+    struct mg_core_actor actor;
+    struct mg_core_tenant tenant;
+    struct mg_reply_tenant_rotate reply = {.outcome = MG_NOT_ALLOWED};
+    struct mg_reply_tenant_credentials_rotate rotated;
+    bool allowed;
+    TRY(mg_core_operator(call, MG_VIEW_EMPTY, &actor, &allowed));
+    if (!allowed)
+        return mg_answer_tenant_rotate(call, &reply);
+    const struct mg_status found = tenant_of(request->name, &tenant);
+    if (found.code == MG_NOT_FOUND) {
+        reply.outcome = MG_NOT_KNOWN;
+        return mg_answer_tenant_rotate(call, &reply);
+    }
+    TRY(found);
+    TRY(mg_core_record(&(struct mg_core_record){.event = MG_EVENT_credential_rotate,
+                                                .tenant = tenant.number,
+                                                .actor = &actor,
+                                                .target = mg_view_text(tenant.name),
+                                                .reason = mg_view_text("asked for")}));
+    const struct mg_request_tenant_credentials_rotate ask = {.tenant = tenant.number};
+    TRY(mg_call_tenant_credentials_rotate(&ask, &rotated, &storage, 45000));
+    reply = (struct mg_reply_tenant_rotate){
+        .outcome = MG_GRANTED, .tenant = mg_view_text(tenant.name), .rotated_at = rotated.rotated_at};
+    return mg_answer_tenant_rotate(call, &reply);
 }
 
 /* ---- for pages and processes ---- */

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TENANTS_MOST 100000
 #define OPERATOR_HOST_ID 0x7FFFFFFFU /* the database counts from 1 upwards and never gets there */
 
 struct tenant {
@@ -25,9 +24,11 @@ struct host {
 };
 
 static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
-static struct tenant *tenants; /* by name */
+/* Both are ordered here, by bytes, and not by a database whose collation may be any. */
+static struct tenant *tenants;   /* by name */
+static struct tenant **numbered; /* the same by number */
 static size_t tenant_count;
-static struct host *hosts;
+static struct host *hosts; /* by name; the operators' is among them */
 static size_t host_count;
 
 /* ---- loading ---- */
@@ -53,13 +54,35 @@ hosts_free(struct host *list, size_t count)
     free(list);
 }
 
-static const struct tenant *
+static int
+by_name(const void *one, const void *other)
+{
+    const struct tenant *a = one, *b = other;
+    return strcmp(a->core.name, b->core.name);
+}
+
+static int
+by_number(const void *one, const void *other)
+{
+    const struct tenant *const *a = one, *const *b = other;
+    return (*a)->core.number < (*b)->core.number ? -1 : (*a)->core.number > (*b)->core.number;
+}
+
+static int
+by_host(const void *one, const void *other)
+{
+    const struct host *a = one, *b = other;
+    return strcmp(a->name, b->name);
+}
+
+static struct tenant *
 tenant_find(uint64_t number)
 {
-    for (size_t i = 0; i < tenant_count; i++)
-        if (tenants[i].core.number == number)
-            return &tenants[i];
-    return NULL;
+    const struct tenant wanted = {.core.number = number};
+    const struct tenant *key = &wanted;
+    struct tenant **found =
+        tenant_count == 0 ? NULL : bsearch(&key, numbered, tenant_count, sizeof *numbered, by_number);
+    return found != NULL ? *found : NULL;
 }
 
 static void
@@ -153,19 +176,24 @@ host_read(const struct mg_rows *rows, size_t row, struct host *host)
     return mg_view_to_text(mg_rows_text(rows, row, 0), &host->name);
 }
 
-/* Puts the new lists in place of the old ones, or frees them if they are not complete. */
+/* Puts the new lists, which are complete, in place of the old ones. With the lock held for writing. */
 static void
-lists_swap(struct tenant *new_tenants, size_t new_tenant_count, struct host *new_hosts, size_t new_host_count)
+lists_swap(struct tenant *new_tenants, struct tenant **new_numbered, size_t new_tenant_count,
+           struct host *new_hosts, size_t new_host_count)
 {
-    struct tenant *old_tenants = tenants;
-    struct host *old_hosts = hosts;
-    const size_t old_tenant_count = tenant_count, old_host_count = host_count;
+    qsort(new_tenants, new_tenant_count, sizeof *new_tenants, by_name);
+    for (size_t i = 0; i < new_tenant_count; i++)
+        new_numbered[i] = &new_tenants[i];
+    qsort(new_numbered, new_tenant_count, sizeof *new_numbered, by_number);
+    qsort(new_hosts, new_host_count, sizeof *new_hosts, by_host);
+    tenants_free(tenants, tenant_count);
+    free(numbered);
+    hosts_free(hosts, host_count);
     tenants = new_tenants;
+    numbered = new_numbered;
     tenant_count = new_tenant_count;
     hosts = new_hosts;
     host_count = new_host_count;
-    tenants_free(old_tenants, old_tenant_count);
-    hosts_free(old_hosts, old_host_count);
 }
 
 static struct mg_status
@@ -189,8 +217,10 @@ load(void)
                  " JOIN tenant t ON t.number = s.tenant ORDER BY t.name, s.route, s.keyword"));
     const size_t new_tenant_count = mg_rows_count(tenant_rows), new_host_count = mg_rows_count(host_rows) + 1;
     struct tenant *new_tenants = calloc(new_tenant_count + 1, sizeof *new_tenants);
+    struct tenant **new_numbered = calloc(new_tenant_count + 1, sizeof *new_numbered);
     struct host *new_hosts = calloc(new_host_count, sizeof *new_hosts);
-    struct mg_status status = new_tenants == NULL || new_hosts == NULL ? fail(OUT_OF_MEMORY) : OK;
+    struct mg_status status =
+        new_tenants == NULL || new_numbered == NULL || new_hosts == NULL ? fail(OUT_OF_MEMORY) : OK;
     (void) pthread_rwlock_wrlock(&lock);
     for (size_t i = 0; mg_ok(status) && i < new_tenant_count; i++)
         status = tenant_read(tenant_rows, i, &new_tenants[i]);
@@ -204,8 +234,9 @@ load(void)
         status = mg_view_to_text(mg_view_text(mg_environment()->options->console_host), &operators->name);
     }
     if (mg_ok(status))
-        lists_swap(new_tenants, new_tenant_count, new_hosts, new_host_count);
+        lists_swap(new_tenants, new_numbered, new_tenant_count, new_hosts, new_host_count);
     else {
+        free(new_numbered);
         if (new_tenants != NULL)
             tenants_free(new_tenants, new_tenant_count);
         if (new_hosts != NULL)
@@ -260,29 +291,63 @@ mg_core_tenant_named(struct mg_view name, struct mg_core_tenant *ret_tenant)
         operators_fill(ret_tenant);
         return OK;
     }
-    bool found = false;
+    struct tenant wanted = {.core.number = 0};
+    const struct tenant *found = NULL;
     (void) pthread_rwlock_rdlock(&lock);
-    for (size_t i = 0; i < tenant_count && !found; i++)
-        if (mg_view_is(name, tenants[i].core.name)) {
-            *ret_tenant = tenants[i].core;
-            found = true;
-        }
+    if (tenant_count != 0 && mg_ok(mg_view_copy(name, wanted.core.name, sizeof wanted.core.name)))
+        found = bsearch(&wanted, tenants, tenant_count, sizeof *tenants, by_name);
+    if (found != NULL)
+        *ret_tenant = found->core;
     (void) pthread_rwlock_unlock(&lock);
-    return found ? OK : fail_with(NOT_FOUND, "tenant %.*s", (int) name.length, (const char *) name.bytes);
+    return found != NULL ? OK
+                         : fail_with(NOT_FOUND, "tenant %.*s", (int) name.length, (const char *) name.bytes);
 }
 
 struct mg_status
 mg_core_host(struct mg_view host, struct mg_core_host *ret_host)
 {
-    bool found = false;
+    char name[256];
+    const struct host wanted = {.name = name};
+    const struct host *found = NULL;
     (void) pthread_rwlock_rdlock(&lock);
-    for (size_t i = 0; i < host_count && !found; i++)
-        if (mg_view_is(host, hosts[i].name)) {
-            *ret_host = hosts[i].core;
-            found = true;
-        }
+    if (host_count != 0 && mg_ok(mg_view_copy(host, name, sizeof name)))
+        found = bsearch(&wanted, hosts, host_count, sizeof *hosts, by_host);
+    if (found != NULL)
+        *ret_host = found->core;
     (void) pthread_rwlock_unlock(&lock);
-    return found ? OK : fail_with(NOT_FOUND, "host %.*s", (int) host.length, (const char *) host.bytes);
+    return found != NULL ? OK
+                         : fail_with(NOT_FOUND, "host %.*s", (int) host.length, (const char *) host.bytes);
+}
+
+static struct mg_tenant_listed
+listed_of(const struct tenant *tenant)
+{
+    return (struct mg_tenant_listed){
+        .number = tenant->core.number,
+        .name = tenant->core.name,
+        .label = tenant->core.label,
+        .hosts = tenant->hosts,
+        .sign_in_host = tenant->core.sign_in_host,
+        .upstream = tenant->upstream,
+        .ready = tenant->ready,
+        .suspended = tenant->suspended,
+        .created_at = tenant->created_at,
+    };
+}
+
+struct mg_status
+mg_tenants_walk_numbers(uint64_t after, mg_tenant_visit visit, void *context)
+{
+    struct mg_status status = OK;
+    bool enough = false;
+    (void) pthread_rwlock_rdlock(&lock);
+    for (size_t i = 0; i < tenant_count && mg_ok(status) && !enough; i++) {
+        const struct mg_tenant_listed listed = listed_of(numbered[i]);
+        if (listed.number > after)
+            status = visit(context, &listed, &enough);
+    }
+    (void) pthread_rwlock_unlock(&lock);
+    return status;
 }
 
 struct mg_status
@@ -297,17 +362,7 @@ mg_tenants_walk(struct mg_view after, mg_tenant_visit visit, void *context)
         const struct tenant *tenant = &tenants[i];
         if (strcmp(tenant->core.name, from) <= 0 && from[0] != '\0')
             continue;
-        const struct mg_tenant_listed listed = {
-            .number = tenant->core.number,
-            .name = tenant->core.name,
-            .label = tenant->core.label,
-            .hosts = tenant->hosts,
-            .sign_in_host = tenant->core.sign_in_host,
-            .upstream = tenant->upstream,
-            .ready = tenant->ready,
-            .suspended = tenant->suspended,
-            .created_at = tenant->created_at,
-        };
+        const struct mg_tenant_listed listed = listed_of(tenant);
         status = visit(context, &listed, &enough);
     }
     (void) pthread_rwlock_unlock(&lock);
@@ -319,10 +374,8 @@ mg_tenants_walk(struct mg_view after, mg_tenant_visit visit, void *context)
 struct mg_status
 mg_tenants_read(mg_tenants_reader read, void *context)
 {
-    struct mg_tenants_view view = {.tenant_count = tenant_count};
     (void) pthread_rwlock_rdlock(&lock);
-    view.tenant_count = tenant_count;
-    view.host_count = host_count;
+    struct mg_tenants_view view = {.tenant_count = tenant_count, .host_count = host_count};
     struct mg_tenants_tenant *tenant_rows = calloc(tenant_count + 1, sizeof *tenant_rows);
     struct mg_tenants_host *host_rows = calloc(host_count + 1, sizeof *host_rows);
     struct mg_status status = tenant_rows == NULL || host_rows == NULL ? fail(OUT_OF_MEMORY) : OK;
@@ -343,6 +396,7 @@ mg_tenants_read(mg_tenants_reader read, void *context)
             .upstream = hosts[i].upstream != NULL && hosts[i].upstream[0] != '\0' ? hosts[i].upstream
                         : tenant != NULL                                          ? tenant->upstream
                                                                                   : "",
+            .suspended = tenant != NULL && tenant->suspended,
             .sign_in_origin = tenant != NULL ? tenant->core.sign_in_origin : "",
         };
     }
@@ -362,7 +416,7 @@ mg_tenants_health(uint64_t number, bool upstream, bool database, struct mg_view 
     bool changed = false, well = false;
     char name[64] = "";
     (void) pthread_rwlock_wrlock(&lock);
-    struct tenant *tenant = (struct tenant *) (uintptr_t) tenant_find(number);
+    struct tenant *tenant = tenant_find(number);
     if (tenant != NULL) {
         changed = (tenant->upstream_well && tenant->database_well) != (upstream && database);
         tenant->upstream_well = upstream;
@@ -375,7 +429,10 @@ mg_tenants_health(uint64_t number, bool upstream, bool database, struct mg_view 
         return OK;
     mg_log(MG_WARNING, "tenant %s: maintenance page %s: %.*s", name, well ? "off" : "on", (int) reason.length,
            (const char *) reason.bytes);
-    TRY(mg_tenants_publish());
+    const struct mg_status published = mg_tenants_publish();
+    if (!mg_ok(published)) /* the watch says it once only: the follower tries again */
+        mg_tenants_behind();
+    TRY(published);
     return mg_core_record(
         &(struct mg_core_record){.event = well ? MG_EVENT_maintenance_off : MG_EVENT_maintenance_on,
                                  .tenant = number,

@@ -12,6 +12,8 @@ CHECKED struct mg_status mg_tenants_load(void);
 CHECKED struct mg_status mg_tenants_publish(void);
 /* Load, publish, and let the follower do the rest. */
 CHECKED struct mg_status mg_tenants_changed(void);
+/* What is in memory or in the policy may be older than the database: the follower brings both up to date. */
+void mg_tenants_behind(void);
 /* Starts the thread that follows: nginx's origins, databases of new tenants. */
 CHECKED struct mg_status mg_tenants_follow(void);
 /* From the watch. */
@@ -28,5 +30,7 @@ struct mg_tenant_listed {
 typedef struct mg_status (*mg_tenant_visit)(void *context, const struct mg_tenant_listed *tenant,
                                             bool *ret_enough);
 CHECKED struct mg_status mg_tenants_walk(struct mg_view after, mg_tenant_visit visit, void *context);
+/* The same in the order of numbers. */
+CHECKED struct mg_status mg_tenants_walk_numbers(uint64_t after, mg_tenant_visit visit, void *context);
 
 #endif

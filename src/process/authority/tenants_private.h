@@ -15,6 +15,7 @@ struct mg_tenants_tenant {
 struct mg_tenants_host {
     struct mg_core_host core;
     const char *name, *upstream, *sign_in_origin;
+    bool suspended; /* its tenant is */
 };
 struct mg_tenants_view {
     const struct mg_tenants_tenant *tenants;

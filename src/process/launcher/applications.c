@@ -57,6 +57,7 @@ application_paths(struct application *application)
 {
     const struct mg_environment *environment = mg_environment();
     char part[64];
+    TRY(tenant_check(application->tenant));
     (void) snprintf(part, sizeof part, "app/%llu", (unsigned long long) application->tenant);
     TRY(mg_path_join(application->run, environment->runtime_directory, part));
     (void) snprintf(part, sizeof part, "apps/%llu", (unsigned long long) application->tenant);
@@ -94,9 +95,9 @@ struct mg_status
 application_directories(uint64_t tenant)
 {
     struct application application = {.tenant = tenant};
+    TRY(application_paths(&application));
     const uid_t uid = application_uid(tenant);
     const gid_t gid = places.root ? (gid_t) uid : MG_SAME_GID;
-    TRY(application_paths(&application));
     /* Ours: the app may pass through, and cannot put a file of its own in the place of another. */
     TRY(owned_directory(application.run, 0711, MG_SAME_UID, MG_SAME_GID));
     TRY(owned_directory(application.http, places.root ? 0710 : 0700, uid, places.gate_gid));
@@ -106,9 +107,9 @@ application_directories(uint64_t tenant)
 MG_HANDLER_PUBLIC(credentials_publish)
 {
     struct application application = {.tenant = request->tenant};
-    const uid_t uid = application_uid(request->tenant);
     TRY(application_paths(&application));
     TRY(application_directories(request->tenant));
+    const uid_t uid = application_uid(request->tenant);
     TRY(mg_file_replace_owned(application.credentials, request->json, 0400, uid,
                               places.root ? (gid_t) uid : MG_SAME_GID));
     return mg_answer_credentials_publish(call, &(struct mg_reply_credentials_publish){0});
@@ -171,7 +172,7 @@ application_run(const struct application *application, const struct application_
         {application->home, CONFINE_READ | CONFINE_WRITE},
         {application->authority, CONFINE_READ},
     };
-    TRY(confine_prepare(paths, MG_COUNT(paths), &rules));
+    TRY(confine_prepare(paths, MG_COUNT(paths), true, &rules));
     (void) snprintf(home, sizeof home, "HOME=%s", application->home);
     (void) snprintf(temporary, sizeof temporary, "TMPDIR=%s/tmp", application->home);
     (void) snprintf(runtime, sizeof runtime, "JUPYTER_RUNTIME_DIR=%s/runtime", application->http);
@@ -215,20 +216,19 @@ application_start(struct mg_view request, int pid_fd, struct mg_process_mark *re
     return mg_process_mark(pid, ret_mark);
 }
 
-/* The pid was noted by the program itself before exec; its uid and home tell a reused number apart. */
+/* The pid was noted by the program itself before exec; its uid and arguments, which name the tenant's
+ * socket, tell a reused number apart. */
 static bool
 application_is_it(struct mg_view request, pid_t pid)
 {
     struct application application;
-    char link[64];
-    struct stat process, working, home;
-    (void) snprintf(link, sizeof link, "/proc/%d", (int) pid);
-    if (!mg_ok(application_decode(request, &application)) || stat(link, &process) != 0)
+    const char *list[ARGUMENTS_MOST];
+    OWN_BUFFER(texts, 16384);
+    if (!mg_ok(application_decode(request, &application)))
         return false;
-    (void) snprintf(link, sizeof link, "/proc/%d/cwd", (int) pid);
-    const uid_t uid = places.root ? application_uid(application.tenant) : geteuid();
-    return process.st_uid == uid && stat(link, &working) == 0 && stat(application.home, &home) == 0 &&
-           working.st_dev == home.st_dev && working.st_ino == home.st_ino;
+    const struct application_row *row = row_find(application.name);
+    return row != NULL && mg_ok(arguments_expand(&application, row, &texts, list)) &&
+           mg_process_runs(pid, application_uid(application.tenant), mg_buffer_view(&texts));
 }
 
 static struct mg_status
@@ -256,14 +256,21 @@ const struct child_kind application_kind = {
     .stop = application_stop,
 };
 
+static const char prefix[] = "example:";
+
+bool
+application_is_ours(struct mg_view upstream)
+{
+    return upstream.length >= sizeof prefix - 1 && memcmp(upstream.bytes, prefix, sizeof prefix - 1) == 0;
+}
+
 struct mg_status
 application_ensure(uint64_t tenant, struct mg_view upstream, const char *issuer, const char *audience,
                    char ret_upstream[MG_PATH])
 {
-    static const char prefix[] = "example:";
     const size_t skip = sizeof prefix - 1;
-    if (upstream.length <= skip || memcmp(upstream.bytes, prefix, skip) != 0)
-        return mg_view_copy(upstream, ret_upstream, MG_PATH);
+    if (!application_is_ours(upstream))
+        return fail(INVALID);
     const struct mg_record_application_request record = {
         .tenant = tenant,
         .application = mg_view_of(upstream.bytes + skip, upstream.length - skip),

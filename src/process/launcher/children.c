@@ -24,6 +24,7 @@ enum {
     FLAP_WAIT_MS = 30000,
     BACKOFF_FIRST_MS = 50,
     BACKOFF_MOST_MS = 1600, /* so that a killed child is back within 2 s */
+    STOPPERS = 16,          /* stops at once: a thousand databases one after another would take minutes */
 };
 
 struct child {
@@ -33,7 +34,8 @@ struct child {
     struct mg_process_mark mark; /* pid 0: does not run */
     int pid_fd;                  /* pidfd of mark.pid, -1 if none */
     bool wanted;
-    bool busy; /* a thread starts or stops it: nobody else may touch it */
+    bool busy;       /* a thread starts or stops it: nobody else may touch it */
+    bool stop_tried; /* in the end of everything */
     uint64_t restarts;
     mg_instant started_at;
     int64_t due_ms;                    /* monotonic; the next start */
@@ -348,16 +350,36 @@ child_mark(const struct child_kind *kind, const char *name, struct mg_process_ma
     return status;
 }
 
+/* Takes the children of a kind that no other of these threads has taken; none is added any more. */
+static void *
+kind_stop_run(void *argument)
+{
+    const struct child_kind *kind = argument;
+    (void) pthread_mutex_lock(&all.lock);
+    for (struct child *child = all.first; child != NULL; child = child->next) {
+        if (child->kind != kind || child->stop_tried)
+            continue;
+        child->stop_tried = true;
+        child_seize(child);
+        const struct mg_status status = child_end_seized(child);
+        if (!mg_ok(status))
+            mg_log_status(MG_ERROR, child->name, status);
+    }
+    (void) pthread_mutex_unlock(&all.lock);
+    return NULL;
+}
+
 static void
 kind_stop(const struct child_kind *kind)
 {
-    for (struct child *child = all.first; child != NULL; child = child->next)
-        if (child->kind == kind) {
-            child_seize(child);
-            const struct mg_status status = child_end_seized(child);
-            if (!mg_ok(status))
-                mg_log_status(MG_ERROR, child->name, status);
-        }
+    pthread_t threads[STOPPERS];
+    size_t started = 0;
+    while (started < STOPPERS &&
+           pthread_create(&threads[started], NULL, kind_stop_run, (void *) (uintptr_t) kind) == 0)
+        started++;
+    (void) kind_stop_run((void *) (uintptr_t) kind);
+    while (started > 0)
+        mg_must(pthread_join(threads[--started], NULL) == 0);
 }
 
 void
@@ -365,9 +387,9 @@ children_stop_all(void)
 {
     (void) pthread_mutex_lock(&all.lock);
     all.ending = true;
+    (void) pthread_mutex_unlock(&all.lock);
     for (size_t i = 0; i < all.kind_count; i++)
         kind_stop(all.kinds[i]);
-    (void) pthread_mutex_unlock(&all.lock);
 }
 
 struct mg_status

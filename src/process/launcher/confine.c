@@ -14,7 +14,13 @@
 #ifndef LANDLOCK_ACCESS_FS_TRUNCATE
 #define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
 #endif
-enum { ABI_REFER = 2, ABI_TRUNCATE = 3 };
+enum { ABI_REFER = 2, ABI_TRUNCATE = 3, ABI_NETWORK = 4, ABI_SCOPE = 6 };
+static const __u64 tcp_rights = 1ULL << 0 | 1ULL << 1; /* bind, connect */
+static const __u64 scope_signal = 1ULL << 1;
+/* struct landlock_ruleset_attr of those kernels. */
+struct ruleset_attributes {
+    __u64 handled_access_fs, handled_access_net, scoped;
+};
 
 static const __u64 read_rights = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
 static const __u64 write_rights = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
@@ -73,15 +79,20 @@ path_add(int rules, const struct confine_path *path, int abi)
 }
 
 struct mg_status
-confine_prepare(const struct confine_path *paths, size_t count, int *ret_fd)
+confine_prepare(const struct confine_path *paths, size_t count, bool network, int *ret_fd)
 {
     const int abi = (int) syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (abi < 1) {
         *ret_fd = -1; /* said at start and shown by `masugata status` */
         return OK;
     }
-    const struct landlock_ruleset_attr attributes = {.handled_access_fs = handled_rights(abi)};
-    OWN_FD rules = (int) syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0);
+    const struct ruleset_attributes attributes = {
+        .handled_access_fs = handled_rights(abi),
+        .handled_access_net = abi >= ABI_NETWORK && !network ? tcp_rights : 0,
+        .scoped = abi >= ABI_SCOPE ? scope_signal : 0,
+    };
+    const size_t size = abi >= ABI_SCOPE ? 24 : abi >= ABI_NETWORK ? 16 : 8;
+    OWN_FD rules = (int) syscall(SYS_landlock_create_ruleset, &attributes, size, 0);
     if (rules < 0)
         return fail_errno("landlock");
     for (size_t i = 0; i < count; i++)

@@ -16,8 +16,10 @@ struct confine_path {
     unsigned access;
 };
 
-/* *ret_fd is the rule set (close it), or -1 where the kernel has no Landlock. */
-CHECKED struct mg_status confine_prepare(const struct confine_path *paths, size_t count, int *ret_fd);
+/* *ret_fd is the rule set (close it), or -1 where the kernel has no Landlock. Where the kernel can, a child
+ * also sends signals to its own kind only, and without `network` has no TCP at all. */
+CHECKED struct mg_status confine_prepare(const struct confine_path *paths, size_t count, bool network,
+                                         int *ret_fd);
 
 /* In the child, after fork: no new privileges, and nothing but the rule set. True with fd -1. */
 bool confine_enter(int fd);

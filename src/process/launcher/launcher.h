@@ -21,6 +21,9 @@ extern struct places places;
 CHECKED struct mg_status places_find(void);
 /* MG_SAME_UID unless root. */
 uid_t application_uid(uint64_t tenant);
+/* A number that comes in a message must not become the uid of somebody else: INVALID for 0, for one
+ * that no deployment reaches, and for one whose application would be "nobody". */
+CHECKED struct mg_status tenant_check(uint64_t tenant);
 
 extern const struct child_kind postgres_kind, nginx_kind, application_kind;
 
@@ -35,13 +38,16 @@ extern const struct child_kind postgres_kind, nginx_kind, application_kind;
 
 /* RUN/app/TENANT and what is in it, made if missing. */
 CHECKED struct mg_status application_directories(uint64_t tenant);
-/* "example:NAME" is an application that we start; others are left as they are. The upstream for
- * nginx is written to `ret_upstream`. Starts it. */
+/* "example:NAME" is an application that we start. */
+bool application_is_ours(struct mg_view upstream);
+/* Starts it; the upstream for nginx is written to `ret_upstream`. */
 CHECKED struct mg_status application_ensure(uint64_t tenant, struct mg_view upstream, const char *issuer,
                                             const char *audience, char ret_upstream[MG_PATH]);
 /* Makes a directory or corrects it; "same" ids leave the owner. */
 CHECKED struct mg_status owned_directory(const char *path, mode_t mode, uid_t uid, gid_t gid);
-/* Append-only log, kept below a bound. */
+/* An append-only log. */
 CHECKED struct mg_status log_open(const char *path, uid_t uid, gid_t gid, int *ret_fd);
+/* Every second: keeps every log of the deployment below a bound (logs.c). */
+void logs_tick(mg_instant now);
 
 #endif

@@ -11,7 +11,7 @@ MG_HANDLER_DECLARE(nginx_apply)
 MG_HANDLER(children_list)
 {
     (void) request;
-    OWN_BUFFER(list, 61440);
+    OWN_BUFFER(list, 122880);
     TRY(children_list(&list));
     return mg_answer_children_list(call,
                                    &(struct mg_reply_children_list){.children.bytes = mg_buffer_view(&list)});
@@ -47,6 +47,7 @@ main(int argc, char **argv)
         .handler_count = MG_COUNT(handlers),
         .threads = 4, /* initdb and the first start of several tenants at once */
         .start = start,
+        .tick = logs_tick,
         .stop = stop,
     };
     return mg_process_main(argc, argv, &description);

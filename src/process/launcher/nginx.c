@@ -16,7 +16,14 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-enum { SITES_MOST = 4096, STOP_MS = 10000, LISTEN_MS = 10000, SEAL_MS = 10000, POLL_MS = 20 };
+enum {
+    SITES_MOST = 20000,
+    SITES_BYTES_MOST = 8 << 20,
+    STOP_MS = 10000,
+    LISTEN_MS = 10000,
+    SEAL_MS = 10000,
+    POLL_MS = 20
+};
 
 /* ---- the child -------------------------------------------------------------------------------- */
 
@@ -26,6 +33,7 @@ nginx_start(struct mg_view request, int pid_fd, struct mg_process_mark *ret_mark
     (void) request;
     const struct mg_environment *environment = mg_environment();
     char configuration[MG_PATH], log_path[MG_PATH], logs[MG_PATH], tls[MG_PATH];
+    char gate[MG_PATH], marks[MG_PATH], keys[MG_PATH];
     struct mg_nginx_arguments arguments;
     OWN_FD log = -1;
     OWN_FD rules = -1;
@@ -34,6 +42,9 @@ nginx_start(struct mg_view request, int pid_fd, struct mg_process_mark *ret_mark
     TRY(mg_path_join(logs, environment->directory, "log"));
     TRY(mg_path_join(log_path, logs, "nginx-start.log"));
     TRY(mg_path_join(tls, environment->directory, "tls"));
+    TRY(mg_path_join(gate, environment->runtime_directory, "gate"));
+    TRY(mg_path_join(marks, environment->runtime_directory, "gate/worker"));
+    TRY(mg_path_join(keys, environment->runtime_directory, "tls"));
     TRY(log_open(log_path, MG_SAME_UID, places.prober_gid, &log));
     const struct confine_path paths[] = {
         CONFINE_SYSTEM,
@@ -41,9 +52,13 @@ nginx_start(struct mg_view request, int pid_fd, struct mg_process_mark *ret_mark
         {configuration, CONFINE_READ | CONFINE_WRITE},
         {logs, CONFINE_READ | CONFINE_WRITE},
         {tls, CONFINE_READ},
-        {environment->runtime_directory, CONFINE_READ | CONFINE_WRITE},
+        /* Of RUN only what the gate reads and the workers mark; sockets are reached whatever the rules say.
+         */
+        {gate, CONFINE_READ},
+        {marks, CONFINE_READ | CONFINE_WRITE},
+        {keys, CONFINE_READ},
     };
-    TRY(confine_prepare(paths, MG_COUNT(paths), &rules));
+    TRY(confine_prepare(paths, MG_COUNT(paths), true, &rules));
     struct child_preparation preparation = {.pid_fd = pid_fd, .rules_fd = rules};
     const struct mg_program program = {
         .arguments = arguments.argv,
@@ -262,6 +277,45 @@ origin_of(const struct origins *origins, uint64_t tenant, enum mg_site_kind kind
     return NULL;
 }
 
+static bool
+names_host(struct mg_view chain, const char *host)
+{
+    struct mg_certificate_facts facts;
+    return mg_ok(mg_certificate_check(chain, MG_VIEW_EMPTY, &host, 1, mg_now(), &facts));
+}
+
+/* Leaves out the origins that our certificate does not name: a host that cannot be served is its tenant's
+ * trouble, and must not keep all others from being served. A certificate that is no good at all is found
+ * by whoever installs it. */
+static struct mg_status
+origins_cover(struct origins *origins)
+{
+    const struct mg_options *options = mg_environment()->options;
+    const bool own = options->tls_certificate == NULL || options->tls_certificate[0] == '\0';
+    OWN_BUFFER(chain, MG_CERTIFICATE_CHAIN_MOST);
+    struct mg_certificate_facts facts;
+    size_t kept = 0;
+    if (!own) {
+        TRY(mg_file_read(options->tls_certificate, &chain));
+        TRY(mg_certificate_check(mg_buffer_view(&chain), MG_VIEW_EMPTY, NULL, 0, mg_now(), &facts));
+    }
+    for (size_t i = 0; i < origins->count; i++) {
+        const char *host = origins->rows[i].host;
+        if (own ? mg_demo_host_is_local(host) : names_host(mg_buffer_view(&chain), host)) {
+            if (kept != i)
+                origins->rows[kept] = origins->rows[i];
+            kept++;
+        } else
+            mg_log(MG_ERROR, "%s is not served: %s", host,
+                   own ? "the demo's certificate names hosts under localhost only; set tls.certificate"
+                       : "tls.certificate does not name it");
+    }
+    origins->count = kept;
+    for (size_t i = 0; i < kept; i++)
+        origins->hosts[i] = origins->rows[i].host;
+    return OK;
+}
+
 /* Who signs the assertions of this tenant (`iss`) and for whom (`aud`, its app hosts with spaces). */
 static struct mg_status
 parties_of(const struct origins *origins, uint64_t tenant, char issuer[300], struct mg_buffer *audience)
@@ -278,6 +332,20 @@ parties_of(const struct origins *origins, uint64_t tenant, char issuer[300], str
     return OK;
 }
 
+/* Where nginx finds the application; one of ours is started. */
+static struct mg_status
+upstream_settle(const struct origins *origins, struct origin *origin)
+{
+    char issuer[300], upstream[MG_PATH];
+    OWN_BUFFER(audience, 1024);
+    if (!application_is_ours(mg_view_text(origin->upstream)))
+        return OK;
+    TRY(parties_of(origins, origin->tenant, issuer, &audience));
+    TRY(application_ensure(origin->tenant, mg_view_text(origin->upstream), issuer, mg_buffer_text(&audience),
+                           upstream));
+    return mg_view_copy(mg_view_text(upstream), origin->upstream, sizeof origin->upstream);
+}
+
 /* One site a host: nginx does not care, and a host more or less changes no other. An application of
  * ours that cannot be started is a 502 for its tenant, not an outage of all. */
 static struct mg_status
@@ -286,16 +354,11 @@ sites_fill(struct origins *origins, const struct pair *pair)
     for (size_t i = 0; i < origins->count; i++) {
         struct origin *origin = &origins->rows[i];
         if (origin->kind == MG_SITE_APP) {
-            char issuer[300], upstream[MG_PATH];
-            OWN_BUFFER(audience, 1024);
-            TRY(parties_of(origins, origin->tenant, issuer, &audience));
-            const struct mg_status status = application_ensure(origin->tenant, mg_view_text(origin->upstream),
-                                                               issuer, mg_buffer_text(&audience), upstream);
+            const struct mg_status status = upstream_settle(origins, origin);
             if (!mg_ok(status)) {
                 mg_log_status(MG_ERROR, origin->host, status);
                 continue;
             }
-            TRY(mg_view_copy(mg_view_text(upstream), origin->upstream, sizeof origin->upstream));
         }
         origins->sites[origins->site_count++] = (struct mg_site){
             .kind = origin->kind,
@@ -416,9 +479,7 @@ nginx_run(bool changed)
 {
     struct mg_process_mark mark;
     if (mg_ok(child_mark(&nginx_kind, "main", &mark))) {
-        if (changed && kill(mark.pid, SIGHUP) != 0)
-            return fail_errno("reload nginx");
-        return OK;
+        return changed ? mg_process_signal(&mark, SIGHUP) : OK;
     }
     TRY(child_run(&nginx_kind, "main", mg_view_text("1"), &mark));
     return nginx_await(&mark);
@@ -433,6 +494,7 @@ apply(struct mg_list sites, bool *ret_changed)
     struct pair pair;
     bool certificate_changed = false, configuration_changed = false;
     TRY(origins_read(sites, &origins));
+    TRY(origins_cover(&origins));
     if (origins.count == 0)
         return fail_with(INVALID, "no origin at all");
     TRY(certificate_ensure(origins.hosts, origins.count, &pair, &certificate_changed));
@@ -443,11 +505,22 @@ apply(struct mg_list sites, bool *ret_changed)
     return OK;
 }
 
+/* With the lock held. The list comes in parts; a first one forgets what came before. */
+static struct mg_status
+part_take(const struct mg_request_nginx_apply *request, bool *ret_changed)
+{
+    static struct mg_buffer parts = MG_BUFFER(SITES_BYTES_MOST);
+    if (request->first)
+        mg_buffer_clear(&parts);
+    TRY(mg_buffer_add(&parts, request->sites.bytes));
+    return request->last ? apply((struct mg_list){.bytes = mg_buffer_view(&parts)}, ret_changed) : OK;
+}
+
 MG_HANDLER_PUBLIC(nginx_apply)
 {
     bool changed = false;
     (void) pthread_mutex_lock(&apply_lock);
-    const struct mg_status status = apply(request->sites, &changed);
+    const struct mg_status status = part_take(request, &changed);
     (void) pthread_mutex_unlock(&apply_lock);
     TRY(status);
     return mg_answer_nginx_apply(call, &(struct mg_reply_nginx_apply){.changed = changed});

@@ -6,8 +6,8 @@
 #include <pwd.h>
 #include <sys/stat.h>
 
-/* Past this a log is begun anew when its program starts, so that no disk fills slowly. */
-enum { LOG_MOST = 16 << 20 };
+/* With application.uid_base at its most this is still below 2^31. */
+enum { TENANT_MOST = 1000000, NOBODY = 65534, NO_UID_OF_16_BITS = 65535 };
 
 struct places places;
 
@@ -56,6 +56,19 @@ application_uid(uint64_t tenant)
 }
 
 struct mg_status
+tenant_check(uint64_t tenant)
+{
+    if (tenant == 0 || tenant > TENANT_MOST)
+        return fail_with(INVALID, "there is no tenant %llu", (unsigned long long) tenant);
+    const uid_t uid = application_uid(tenant);
+    if (places.root && (uid == NOBODY || uid == NO_UID_OF_16_BITS))
+        return fail_with(CONFIGURATION,
+                         "the application of tenant %llu would be uid %u; set application.uid_base elsewhere",
+                         (unsigned long long) tenant, (unsigned) uid);
+    return OK;
+}
+
+struct mg_status
 owned_directory(const char *path, mode_t mode, uid_t uid, gid_t gid)
 {
     TRY(mg_directory_make(path, 0711));
@@ -78,8 +91,6 @@ log_open(const char *path, uid_t uid, gid_t gid, int *ret_fd)
         return fail_errno("log %s", path);
     if (!S_ISREG(found.st_mode))
         return fail_with(INVALID, "log %s is not a file", path);
-    if (found.st_size > LOG_MOST && ftruncate(fd, 0) != 0)
-        return fail_errno("shorten %s", path);
     if ((uid != MG_SAME_UID || gid != MG_SAME_GID) && fchown(fd, uid, gid) != 0)
         return fail_errno("owner of %s", path);
     *ret_fd = fd;

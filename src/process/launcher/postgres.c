@@ -50,6 +50,8 @@ wanted_read(const struct mg_request_instance_start *request, struct wanted *ret_
     const struct mg_environment *environment = mg_environment();
     *ret_wanted = (struct wanted){.instance = {.role_count = 0}};
     TRY(mg_view_copy(request->name, name, sizeof name));
+    if (request->tenant != 0)
+        TRY(tenant_check(request->tenant));
     if (request->tenant == 0)
         (void) snprintf(expected, sizeof expected, "control");
     else
@@ -104,7 +106,7 @@ postgres_start(struct mg_view request, int pid_fd, struct mg_process_mark *ret_m
         {instance->app_socket[0] != '\0' ? instance->app_socket : instance->socket,
          CONFINE_READ | CONFINE_WRITE},
     };
-    TRY(confine_prepare(paths, MG_COUNT(paths), &rules));
+    TRY(confine_prepare(paths, MG_COUNT(paths), instance->loopback_port != 0, &rules));
     struct child_preparation preparation = {.pid_fd = pid_fd, .rules_fd = rules};
     struct mg_instance_arguments storage;
     struct mg_program program = mg_instance_program(instance, &storage);

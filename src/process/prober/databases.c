@@ -28,11 +28,17 @@ mg_prober_instances(struct mg_observer *observer, struct mg_observed_instance *r
     (void) observer;
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_instances_list reply;
+    uint64_t from = 0;
     size_t count = 0;
     TRY(mg_call_instances_list(&(struct mg_request_instances_list){0}, &reply, &storage, CALL_MS));
     for (bool more = true;;) {
         struct mg_record_instance_state state;
         TRY(mg_list_next_instance_state(&reply.instances, &state, &more));
+        if (!more && reply.more && reply.next > from) {
+            const struct mg_request_instances_list next = {.from = from = reply.next};
+            TRY(mg_call_instances_list(&next, &reply, &storage, CALL_MS));
+            continue;
+        }
         if (!more)
             break;
         if (count == most)

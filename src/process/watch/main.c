@@ -32,8 +32,9 @@ struct target {
     uint64_t tenant;
     char name[64], upstream[600];
     char database_host[512], database[64];
-    bool listed;  /* in the newest list */
-    bool looking; /* a thread is at it */
+    bool listed;   /* in the newest list */
+    uint64_t turn; /* which one that was */
+    bool looking;  /* a thread is at it */
     struct part part[2];
     unsigned looks;
     char reason[256];
@@ -46,6 +47,7 @@ static struct {
     pthread_mutex_t lock;
     struct target *list[TARGETS_MOST]; /* never freed; a tenant that is gone is not listed */
     size_t count;
+    uint64_t turn; /* of the newest list */
 } targets = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* With the lock held; NULL when there are too many. */
@@ -81,7 +83,7 @@ upstream_set(struct target *target, struct mg_view upstream)
 }
 
 static struct mg_status
-tenants_page(uint64_t after, uint64_t *ret_last, bool *ret_more)
+tenants_page(uint64_t after, uint64_t turn, uint64_t *ret_last, bool *ret_more)
 {
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_tenant_parts reply;
@@ -105,6 +107,7 @@ tenants_page(uint64_t after, uint64_t *ret_last, bool *ret_more)
                 status = mg_view_copy(part.name, target->name, sizeof target->name);
         }
         target->listed = part.state == MG_LISTED_ACTIVE;
+        target->turn = turn;
     }
     (void) pthread_mutex_unlock(&targets.lock);
     *ret_more = reply.more;
@@ -113,12 +116,15 @@ tenants_page(uint64_t after, uint64_t *ret_last, bool *ret_more)
 
 /* Where the databases are; a tenant without one that serves is left as it was. */
 static struct mg_status
-instances_read(void)
+instances_page(uint64_t from, uint64_t *ret_next, bool *ret_more)
 {
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_instances_list reply;
-    TRY(mg_call_instances_list(&(struct mg_request_instances_list){0}, &reply, &storage, CALL_MS));
+    const struct mg_request_instances_list request = {.from = from};
+    TRY(mg_call_instances_list(&request, &reply, &storage, CALL_MS));
     struct mg_status status = OK;
+    *ret_next = reply.next;
+    *ret_more = reply.more && reply.next > from;
     (void) pthread_mutex_lock(&targets.lock);
     while (mg_ok(status)) {
         struct mg_record_instance_state state;
@@ -138,19 +144,32 @@ instances_read(void)
 }
 
 static struct mg_status
+instances_read(void)
+{
+    uint64_t from = 0;
+    for (bool more = true; more;)
+        TRY(instances_page(from, &from, &more));
+    return OK;
+}
+
+/* A list that does not come, or only half, leaves everybody on the one before. */
+static struct mg_status
 list_renew(void)
 {
     uint64_t after = 0;
-    bool more = true;
     (void) pthread_mutex_lock(&targets.lock);
-    for (size_t i = 0; i < targets.count; i++)
-        targets.list[i]->listed = false;
+    const uint64_t turn = ++targets.turn;
     (void) pthread_mutex_unlock(&targets.lock);
-    while (more) {
+    for (bool more = true; more;) {
         const uint64_t before = after;
-        TRY(tenants_page(before, &after, &more));
+        TRY(tenants_page(before, turn, &after, &more));
         more = more && after > before;
     }
+    (void) pthread_mutex_lock(&targets.lock);
+    for (size_t i = 0; i < targets.count; i++)
+        if (targets.list[i]->turn != turn)
+            targets.list[i]->listed = false;
+    (void) pthread_mutex_unlock(&targets.lock);
     return instances_read();
 }
 

@@ -4,19 +4,11 @@
 #include "ports/migrations.h"
 #include "process/worker/worker.h"
 
-/* What each process of ours may do there; `role` is its login on our own instance. */
-static const struct {
-    enum mg_process process;
-    const char *role;
-} users[] = {
-    {MG_AUTHORITY, "masugata_authority"},
-    {MG_AUDIT, "masugata_audit"},
-    {MG_WATCH, "masugata_watch"},
-    {MG_PROBER, "masugata_prober"},
-};
+/* The one process that works in the control database (the prober is lent a login of its own). */
+static const char authority_role[] = "masugata_authority";
 
 /* After the migrations, so that new tables are covered. The authority reads and writes rows and
- * changes no schema; audit keeps its search index; the prober reads; the watch only connects. */
+ * changes no schema; the prober reads. */
 static const char grants_sql[] =
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO masugata_authority;"
     "GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO masugata_authority;"
@@ -92,15 +84,6 @@ login_open(const struct record *record, const char *role, const char *password)
     return role_open(database, role, password, 0);
 }
 
-static const char *
-role_of(enum mg_process process)
-{
-    for (size_t i = 0; i < MG_COUNT(users); i++)
-        if (users[i].process == process)
-            return users[i].role;
-    return NULL;
-}
-
 MG_HANDLER_PUBLIC(control_database)
 {
     (void) request;
@@ -109,22 +92,19 @@ MG_HANDLER_PUBLIC(control_database)
             .url = mg_view_text(mg_environment()->options->database_url)};
         return mg_answer_control_database(call, &there);
     }
-    const char *role = role_of(mg_call_sender(call));
     struct record *record = NULL;
     OWN_KEY(password, PASSWORD_TEXT);
-    if (role == NULL)
-        return fail_with(REFUSED, "%s has no role", mg_process_name(mg_call_sender(call)));
     TRY(control_take(&record));
     password_make((char *) password);
     (void) pthread_mutex_lock(&record->lock);
-    const struct mg_status status = login_open(record, role, (const char *) password);
+    const struct mg_status status = login_open(record, authority_role, (const char *) password);
     (void) pthread_mutex_unlock(&record->lock);
     TRY(status);
     const struct mg_reply_control_database reply = {
         .host = mg_view_text(record->socket),
         .port = 5432,
         .database = mg_view_text(CONTROL_DATABASE),
-        .user = mg_view_text(role),
+        .user = mg_view_text(authority_role),
         .password = mg_view_text((const char *) password),
     };
     return mg_answer_control_database(call, &reply);

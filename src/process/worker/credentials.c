@@ -33,25 +33,49 @@ credentials_publish(const struct record *record, const char *role, const char *p
     return mg_call_credentials_publish(&request, &reply, &storage, LAUNCHER_MS);
 }
 
-struct mg_status
-credentials_rotate(struct record *record, const char *why)
+/* Decides and remembers the swap, durably, before anything of it is done. */
+static struct mg_status
+credentials_begin(struct record *record, const char *why)
 {
-    const mg_instant now = mg_now(), until = now + password_life_ms;
-    const char next = record->active == 'a' ? 'b' : 'a';
-    const char role[] = {'a', 'p', 'p', '_', next, '\0'};
-    OWN(database) database = NULL;
     OWN_KEY(password, PASSWORD_TEXT);
-    TRY(instance_open(record, "postgres", &database));
     TRY(worker_record(MG_EVENT_credential_rotate, record->tenant, record->name, why));
     password_make((char *) password);
+    TRY(password_seal(record, "pending", (const char *) password, &record->pending_password));
+    record->pending_at = mg_now();
+    record->pending = record->active == 'a' ? 'b' : 'a';
+    return record_save(record);
+}
+
+/* Does what was decided; may be repeated, also by the next worker. */
+static struct mg_status
+credentials_finish(struct record *record, const char *why)
+{
+    const mg_instant until = record->pending_at + password_life_ms;
+    const char role[] = {'a', 'p', 'p', '_', record->pending, '\0'};
+    OWN(database) database = NULL;
+    OWN(secret) sealed = NULL;
+    OWN_KEY(password, PASSWORD_TEXT);
+    TRY(password_unseal(record, "pending", mg_buffer_view(&record->pending_password), &sealed));
+    TRY(mg_view_copy(mg_secret_view(sealed), (char *) password, PASSWORD_TEXT));
+    TRY(instance_open(record, "postgres", &database));
     TRY(role_open(database, role, (const char *) password, until));
     TRY(credentials_publish(record, role, (const char *) password, until));
-    record->active = next;
-    record->rotated_at = now;
-    record->retire_at = now + mg_environment()->options->credentials_overlap;
+    record->active = record->pending;
+    record->rotated_at = record->pending_at;
+    record->retire_at = mg_now() + mg_environment()->options->credentials_overlap;
+    record->pending = 0;
+    mg_buffer_clear(&record->pending_password);
     record_publish(record, RECORD_SERVING);
     mg_log(MG_INFO, "%s: the application has a new password as %s (%s)", record->name, role, why);
     return record_save(record);
+}
+
+struct mg_status
+credentials_rotate(struct record *record, const char *why)
+{
+    if (record->pending == 0)
+        TRY(credentials_begin(record, why));
+    return credentials_finish(record, why);
 }
 
 /* The role that was replaced. */
@@ -80,6 +104,8 @@ static struct mg_status
 tenant_ensure(struct record *record)
 {
     TRY(instance_ensure(record));
+    if (record->pending != 0)
+        TRY(credentials_finish(record, "a swap that was cut short"));
     if (record->active == 0 || credentials_lost(record))
         TRY(credentials_rotate(record, record->active == 0 ? "first credentials" : "start"));
     record_publish(record, RECORD_SERVING);
@@ -94,6 +120,8 @@ tenant_tend(struct record *record)
     const int64_t age_ms = now - record->rotated_at;
     if (record->state != RECORD_SERVING)
         return tenant_ensure(record);
+    if (record->pending != 0)
+        return credentials_finish(record, "a swap that did not work at first");
     if (record->retire_at != 0 && now >= record->retire_at)
         TRY(credentials_retire(record));
     /* A clock that jumped back must not stop the rotation. */
@@ -132,6 +160,15 @@ credentials_job(mg_instant now)
 
 /* ---- what is asked -------------------------------------------------------------------------------- */
 
+/* With the lock held. Before that it has no address, and nobody may be sent to a default one. */
+static struct mg_status
+serving(const struct record *record)
+{
+    if (record->state != RECORD_SERVING || record->socket[0] == '\0')
+        return fail_with(UNAVAILABLE, "instance %s is not ready", record->name);
+    return OK;
+}
+
 static struct mg_status
 tenant_provision(uint64_t tenant, struct record **ret_record)
 {
@@ -162,6 +199,19 @@ MG_HANDLER_PUBLIC(tenant_provision)
     return mg_answer_tenant_provision(call, &reply);
 }
 
+/* With the lock held. The role that would be next may still be somebody's for the overlap. */
+static struct mg_status
+rotatable(const struct record *record)
+{
+    char ends[MG_INSTANT_TEXT];
+    TRY(serving(record));
+    if (record->retire_at == 0 || mg_now() >= record->retire_at)
+        return OK;
+    mg_instant_text(record->retire_at, ends);
+    return fail_with(BUSY, "%s: the password was replaced a moment ago; the one before works until %s",
+                     record->name, ends);
+}
+
 MG_HANDLER_PUBLIC(tenant_credentials_rotate)
 {
     struct record *record = NULL;
@@ -169,7 +219,9 @@ MG_HANDLER_PUBLIC(tenant_credentials_rotate)
     (void) snprintf(name, sizeof name, "tenant-%llu", (unsigned long long) request->tenant);
     TRY(record_find(name, &record));
     (void) pthread_mutex_lock(&record->lock);
-    const struct mg_status status = credentials_rotate(record, "asked");
+    struct mg_status status = rotatable(record);
+    if (mg_ok(status))
+        status = credentials_rotate(record, "asked");
     const mg_instant rotated_at = record->rotated_at;
     (void) pthread_mutex_unlock(&record->lock);
     TRY(status);
@@ -177,18 +229,44 @@ MG_HANDLER_PUBLIC(tenant_credentials_rotate)
         call, &(struct mg_reply_tenant_credentials_rotate){.rotated_at = rotated_at});
 }
 
+/* A page of them; records are never taken away, so that their places stay. */
+struct page {
+    struct mg_buffer list;
+    uint64_t from, at, next;
+    bool full;
+};
+
 static struct mg_status
 record_collect(struct record *record, void *context)
 {
-    return record_show(record, context);
+    struct page *page = context;
+    if (page->full || page->at++ < page->from)
+        return OK;
+    const size_t before = page->list.length;
+    const struct mg_status status = record_show(record, &page->list);
+    if (status.code == MG_TOO_LARGE && before != 0) {
+        page->list.length = before; /* what was begun of it */
+        page->full = true;
+        return OK;
+    }
+    TRY(status);
+    page->next = page->at;
+    return OK;
+}
+
+static void
+page_drop(struct page *page)
+{
+    mg_buffer_drop(&page->list);
 }
 
 MG_HANDLER_PUBLIC(instances_list)
 {
-    (void) request;
-    OWN_BUFFER(list, 122880);
-    TRY(records_visit(record_collect, &list));
-    const struct mg_reply_instances_list reply = {.instances.bytes = mg_buffer_view(&list)};
+    MG_CLEANUP(page_drop)
+    struct page page = {.list = MG_BUFFER(122880), .from = request->from, .next = request->from};
+    TRY(records_visit(record_collect, &page));
+    const struct mg_reply_instances_list reply = {
+        .more = page.full, .next = page.next, .instances.bytes = mg_buffer_view(&page.list)};
     return mg_answer_instances_list(call, &reply);
 }
 
@@ -212,7 +290,9 @@ MG_HANDLER_PUBLIC(probe_access)
     TRY(record_find(name, &record));
     const char *role = record->tenant != 0 ? "masugata_probe" : "masugata_prober";
     (void) pthread_mutex_lock(&record->lock);
-    const struct mg_status status = probe_open(record, role, (char *) password);
+    struct mg_status status = serving(record);
+    if (mg_ok(status))
+        status = probe_open(record, role, (char *) password);
     (void) pthread_mutex_unlock(&record->lock);
     TRY(status);
     const struct mg_reply_probe_access reply = {

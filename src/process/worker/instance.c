@@ -17,8 +17,6 @@ static const struct {
 },
   control_roles[] = {
       {"masugata_authority", CONTROL_DATABASE},
-      {"masugata_audit", CONTROL_DATABASE},
-      {"masugata_watch", CONTROL_DATABASE},
       {"masugata_prober", CONTROL_DATABASE},
 };
 
@@ -49,35 +47,36 @@ password_make(char password[PASSWORD_TEXT])
     memcpy(password, text.bytes, text.length + 1);
 }
 
-/* ---- the superuser's password ---------------------------------------------------------------- */
+/* ---- passwords that keys has sealed ----------------------------------------------------------- */
 
-static struct mg_status
-password_seal(struct record *record, const char *password)
+struct mg_status
+password_seal(const struct record *record, const char *column, const char *password, struct mg_buffer *sealed)
 {
     const struct mg_request_seal request = {
         .tenant = record->tenant,
         .table = mg_view_text("instance"),
-        .column = mg_view_text("superuser"),
+        .column = mg_view_text(column),
         .row = mg_view_text(record->name),
         .plaintext = mg_view_text(password),
     };
     struct mg_reply_seal reply;
     OWN_BUFFER(storage, MG_PACKET_MOST);
     TRY(mg_call_seal(&request, &reply, &storage, KEYS_MS));
-    mg_buffer_clear(&record->sealed_password);
-    return mg_buffer_add(&record->sealed_password, reply.sealed);
+    mg_buffer_clear(sealed);
+    return mg_buffer_add(sealed, reply.sealed);
 }
 
-static struct mg_status
-password_unseal(const struct record *record, struct mg_secret **ret_password)
+struct mg_status
+password_unseal(const struct record *record, const char *column, struct mg_view sealed,
+                struct mg_secret **ret_password)
 {
     const struct mg_request_unseal request = {
         .tenant = record->tenant,
         .table = mg_view_text("instance"),
-        .column = mg_view_text("superuser"),
+        .column = mg_view_text(column),
         .row = mg_view_text(record->name),
         .purpose = mg_view_text("instance-maintenance"),
-        .sealed = mg_buffer_view(&record->sealed_password),
+        .sealed = sealed,
     };
     struct mg_reply_unseal reply;
     OWN_BUFFER(storage, MG_PACKET_MOST);
@@ -98,7 +97,7 @@ record_begin(struct record *record)
     }
     TRY(worker_record(MG_EVENT_instance_create, record->tenant, record->name, ""));
     password_make((char *) password);
-    TRY(password_seal(record, (const char *) password));
+    TRY(password_seal(record, "superuser", (const char *) password, &record->sealed_password));
     return record_save(record);
 }
 
@@ -125,7 +124,7 @@ instance_start(struct record *record)
     OWN_BUFFER(roles, 4096);
     OWN_BUFFER(storage, 4096);
     struct mg_reply_instance_start reply;
-    TRY(password_unseal(record, &password));
+    TRY(password_unseal(record, "superuser", mg_buffer_view(&record->sealed_password), &password));
     TRY(roles_list(record->tenant, &roles));
     const struct mg_request_instance_start request = {
         .name = mg_view_text(record->name),
@@ -143,7 +142,7 @@ struct mg_status
 instance_open(const struct record *record, const char *database, struct mg_database **ret_database)
 {
     OWN(secret) password = NULL;
-    TRY(password_unseal(record, &password));
+    TRY(password_unseal(record, "superuser", mg_buffer_view(&record->sealed_password), &password));
     const struct mg_database_address address = {
         .host = record->socket,
         .database = database,

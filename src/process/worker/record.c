@@ -53,6 +53,7 @@ record_add(const char *name, uint64_t tenant, struct record **ret_record)
     }
     record->tenant = tenant;
     record->sealed_password = MG_BUFFER(RECORD_SEALED_MOST);
+    record->pending_password = MG_BUFFER(RECORD_SEALED_MOST);
     mg_must(pthread_mutex_init(&record->lock, NULL) == 0);
     table.list[table.count++] = record;
     *ret_record = record;
@@ -90,10 +91,13 @@ record_save(const struct record *record)
     OWN_BUFFER(text, FILE_MOST);
     const struct record_text stored = {.tenant = record->tenant,
                                        .active = record->active,
+                                       .pending = record->pending,
                                        .rotated_at = record->rotated_at,
-                                       .retire_at = record->retire_at};
+                                       .retire_at = record->retire_at,
+                                       .pending_at = record->pending_at};
     TRY(record_path(record->name, path));
-    TRY(record_encode(&stored, mg_buffer_view(&record->sealed_password), &text));
+    TRY(record_encode(&stored, mg_buffer_view(&record->sealed_password),
+                      mg_buffer_view(&record->pending_password), &text));
     return mg_file_replace(path, mg_buffer_view(&text), 0600);
 }
 
@@ -102,13 +106,17 @@ record_parse(const char *name, const struct mg_buffer *text)
 {
     struct record_text stored;
     OWN_BUFFER(sealed, RECORD_SEALED_MOST);
-    const struct mg_status status = record_decode(mg_buffer_view(text), &stored, &sealed);
+    OWN_BUFFER(pending, RECORD_SEALED_MOST);
+    const struct mg_status status = record_decode(mg_buffer_view(text), &stored, &sealed, &pending);
     if (!mg_ok(status))
         return mg_fail_with(status.code, MG_HERE, "%s/%s.json", table.directory, name);
     struct record *record = NULL;
     TRY(record_take(name, stored.tenant, &record));
     TRY(mg_buffer_add(&record->sealed_password, mg_buffer_view(&sealed)));
+    TRY(mg_buffer_add(&record->pending_password, mg_buffer_view(&pending)));
     record->active = stored.active;
+    record->pending = stored.pending;
+    record->pending_at = stored.pending_at;
     record->rotated_at = stored.rotated_at;
     record->retire_at = stored.retire_at;
     record_publish(record, RECORD_PREPARING);

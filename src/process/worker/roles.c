@@ -30,7 +30,7 @@ static const char tenant_database_sql[] =
 static const char control_owner_sql[] = "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;";
 static const char control_database_sql[] =
     "REVOKE ALL ON DATABASE masugata FROM PUBLIC;"
-    "GRANT CONNECT ON DATABASE masugata TO masugata_authority, masugata_audit, masugata_watch, masugata_prober;"
+    "GRANT CONNECT ON DATABASE masugata TO masugata_authority, masugata_prober;"
     "ALTER SCHEMA public OWNER TO masugata_owner;"
     "REVOKE ALL ON SCHEMA public FROM PUBLIC;"
     "GRANT USAGE ON SCHEMA public TO masugata_authority, masugata_prober;"
@@ -94,8 +94,7 @@ roles_ensure_tenant(const struct record *record)
 struct mg_status
 roles_ensure_control(const struct record *record)
 {
-    static const char *const roles[] = {"masugata_owner", "masugata_authority", "masugata_audit",
-                                        "masugata_watch", "masugata_prober"};
+    static const char *const roles[] = {"masugata_owner", "masugata_authority", "masugata_prober"};
     return ensure(record, roles, MG_COUNT(roles), "masugata_owner", CONTROL_DATABASE, control_owner_sql,
                   control_database_sql);
 }

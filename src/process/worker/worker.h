@@ -2,10 +2,12 @@
  * are files of their own with a row in the table of main.c.
  *
  * What it knows of an instance lies in DIR/worker/NAME.json, the superuser's password sealed by keys.
- * An app's password is stored nowhere but in the app's own file on tmpfs. */
+ * An app's password is stored nowhere but in the app's own file on tmpfs; sealed, for the moment of a swap.
+ */
 #ifndef MG_WORKER_H
 #define MG_WORKER_H
 
+#include "base/secret.h"
 #include "ports/database.h"
 #include "process/runtime/runtime.h"
 #include "wire/events.h"
@@ -29,6 +31,12 @@ struct record {
     pthread_mutex_t lock;
     struct mg_buffer sealed_password; /* of the superuser */
     char active;                      /* 'a' or 'b': whose password the app has; 0 none yet */
+    /* A swap under way: the role, and its password as keys sealed it, until the app's file is written. A
+     * worker that was killed in the middle finishes with the same password, so that whoever read the file
+     * already is not locked out. */
+    char pending; /* 0: none */
+    struct mg_buffer pending_password;
+    mg_instant pending_at;
     mg_instant rotated_at, retire_at; /* retire_at: when the other role ends; 0 it has */
     char socket[512], app_socket[512];
     uint64_t app_uid;
@@ -65,6 +73,11 @@ CHECKED struct mg_status instance_open(const struct record *record, const char *
 /* Durable in the audit log when it returns OK. */
 CHECKED struct mg_status worker_record(enum mg_event event, uint64_t tenant, const char *target,
                                        const char *reason);
+/* A password of this instance, by column ("superuser", "pending"). */
+CHECKED struct mg_status password_seal(const struct record *record, const char *column, const char *password,
+                                       struct mg_buffer *sealed);
+CHECKED struct mg_status password_unseal(const struct record *record, const char *column,
+                                         struct mg_view sealed, struct mg_secret **ret_password);
 /* 256 random bits as text. */
 #define PASSWORD_TEXT 44
 void password_make(char password[PASSWORD_TEXT]);
