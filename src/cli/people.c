@@ -101,10 +101,8 @@ mg_cli_list_begin(const struct mg_cli *cli, const char *name, const struct mg_cl
 {
     *list = (struct mg_cli_list){
         .cli = cli, .name = name, .columns = columns, .count = count, .json = MG_BUFFER(65536)};
-    if (cli->json) {
-        (void) printf("{\"%s\":[", name);
+    if (cli->json) /* the first row writes the beginning: before it, an error may still be all there is */
         return OK;
-    }
     const char *titles[16];
     mg_must(count <= MG_COUNT(titles));
     for (size_t i = 0; i < count; i++)
@@ -129,7 +127,10 @@ cell(struct mg_cli_list *list, struct mg_view text, bool quoted)
         TRY(mg_buffer_add(&list->json, text));
     if (!last)
         return OK;
-    (void) printf("%s%s}", list->any ? ",\n" : "\n", mg_buffer_text(&list->json));
+    if (!list->any)
+        (void) printf("{\"%s\":[\n%s}", list->name, mg_buffer_text(&list->json));
+    else
+        (void) printf(",\n%s}", mg_buffer_text(&list->json));
     list->any = true;
     mg_buffer_clear(&list->json);
     return OK;
@@ -166,7 +167,9 @@ mg_cli_list_instant(struct mg_cli_list *list, mg_instant instant)
 void
 mg_cli_list_end(struct mg_cli_list *list)
 {
-    if (list->cli->json)
+    if (list->cli->json && !list->any)
+        (void) printf("{\"%s\":[]}\n", list->name);
+    else if (list->cli->json)
         (void) puts("]}");
     else
         mg_cli_table_print(list->table, stdout);

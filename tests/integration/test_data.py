@@ -4,6 +4,7 @@ query, and servers that come back whoever is killed."""
 import json
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import time
@@ -151,6 +152,43 @@ def test_killed_worker_and_watch_change_nothing(deployment):
         wait_until(lambda: deployment.status()[name]["pid"] not in (0, pid), 10, what=name)
     user = credentials(deployment, 1)["user"]
     wait_until(lambda: credentials(deployment, 1)["user"] != user, ROTATION_S + 20, what="rotation after the kill")
+
+
+def test_a_password_is_replaced_by_hand(deployment):
+    """Refused while the password before still works, and then done at once."""
+    def rotate(name):
+        return deployment.masugata("tenant", "rotate", name, "--json", check=False)
+
+    wait_until(lambda: rotate("hinode.localhost").returncode == 0, OVERLAP_S + ROTATION_S, every=0.2, what="rotation")
+    user = credentials(deployment, 2)["user"]
+    again = rotate("hinode")
+    assert again.returncode == 1 and json.loads(again.stdout)["error"] == "BUSY", again.stdout
+    assert credentials(deployment, 2)["user"] == user and serves(deployment, 2)
+    assert rotate("nobody").returncode == 1
+
+
+def test_a_swap_that_was_cut_short_is_finished_with_the_same_password(deployment):
+    """Whatever was in the file at any moment opens the database, until its overlap is over."""
+    chance = random.Random(20261122)
+    seen = {}
+    for _ in range(6):
+        before = credentials(deployment, 1)["user"]
+        deadline = time.monotonic() + ROTATION_S + OVERLAP_S + 10
+        kill_at = time.monotonic() + chance.uniform(0, ROTATION_S)
+        while credentials(deployment, 1)["user"] == before and time.monotonic() < deadline:
+            if time.monotonic() >= kill_at:
+                deployment.kill("worker")
+                kill_at = time.monotonic() + chance.uniform(1.5, 4)
+            time.sleep(0.01)
+        access = credentials(deployment, 1)
+        assert access["user"] != before
+        deployment.kill("worker")  # perhaps before it has noted that it is done
+        seen.setdefault(access["user"], set()).add(access["password"])
+        ends = time.monotonic() + OVERLAP_S - 1
+        while time.monotonic() < ends:
+            assert psql(access, "SELECT 1") == (0, "1"), "a password that was given out stopped working"
+            time.sleep(0.2)
+    assert all(len(passwords) >= 2 for passwords in seen.values())
 
 
 def test_database_that_hangs_shows_the_maintenance_page(deployment):

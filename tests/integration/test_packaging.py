@@ -60,3 +60,27 @@ def test_what_make_install_installs_runs(tmp_path):
         assert "answer 303" in done.stdout, done.stdout + done.stderr
     finally:
         shutil.rmtree(directory)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root's capabilities to give up")
+def test_the_units_capabilities_are_enough():
+    """Databases, the gate and an application come up with what the unit leaves root, and somebody signs in."""
+    from browser import Browser
+    from harness import Deployment, PROGRAM
+    names = re.search(r"^CapabilityBoundingSet=(.*)$", UNIT.read_text(), re.M).group(1).split()
+    kept = ",".join("+" + name.removeprefix("CAP_").lower() for name in names)
+
+    class Confined(Deployment):
+        def up(self):
+            done = subprocess.run(["setpriv", "--no-new-privs", "--inh-caps=-all", f"--bounding-set=-all,{kept}", "sh", "-c",
+                                   'umask 0077; exec "$0" "$@"', PROGRAM, "up", "--detach", "--dir", str(self.directory)],
+                                  capture_output=True, text=True, timeout=150)
+            assert done.returncode == 0, done.stdout + done.stderr + self.logs()
+
+    with Confined() as deployment:
+        deployment.tenant_add("acme", "example:notes")
+        deployment.masugata("user", "add", "--tenant", "acme", "aiko@acme.example", "--roles", "user", "--password-stdin",
+                            input="a correct horse of seventeen staples\n")
+        page = Browser(deployment).sign_in(f"https://acme.localhost:{deployment.https_port}/", "aiko@acme.example",
+                                           "a correct horse of seventeen staples")
+        assert page.status == 200, page.text[:500]
