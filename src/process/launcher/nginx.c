@@ -33,7 +33,7 @@ nginx_start(struct mg_view request, int pid_fd, struct mg_process_mark *ret_mark
     (void) request;
     const struct mg_environment *environment = mg_environment();
     char configuration[MG_PATH], log_path[MG_PATH], logs[MG_PATH], tls[MG_PATH];
-    char gate[MG_PATH], marks[MG_PATH], keys[MG_PATH];
+    char gate[MG_PATH], keys[MG_PATH];
     struct mg_nginx_arguments arguments;
     OWN_FD log = -1;
     OWN_FD rules = -1;
@@ -43,7 +43,6 @@ nginx_start(struct mg_view request, int pid_fd, struct mg_process_mark *ret_mark
     TRY(mg_path_join(log_path, logs, "nginx-start.log"));
     TRY(mg_path_join(tls, environment->directory, "tls"));
     TRY(mg_path_join(gate, environment->runtime_directory, "gate"));
-    TRY(mg_path_join(marks, environment->runtime_directory, "gate/worker"));
     TRY(mg_path_join(keys, environment->runtime_directory, "tls"));
     TRY(log_open(log_path, MG_SAME_UID, places.prober_gid, &log));
     const struct confine_path paths[] = {
@@ -52,10 +51,9 @@ nginx_start(struct mg_view request, int pid_fd, struct mg_process_mark *ret_mark
         {configuration, CONFINE_READ | CONFINE_WRITE},
         {logs, CONFINE_READ | CONFINE_WRITE},
         {tls, CONFINE_READ},
-        /* Of RUN only what the gate reads and the workers mark; sockets are reached whatever the rules say.
-         */
-        {gate, CONFINE_READ},
-        {marks, CONFINE_READ | CONFINE_WRITE},
+        /* Of RUN only what the gate reads and marks (which of both, is the files' mode) and the master's keys;
+         * sockets are reached whatever the rules say. */
+        {gate, CONFINE_READ | CONFINE_WRITE},
         {keys, CONFINE_READ},
     };
     TRY(confine_prepare(paths, MG_COUNT(paths), true, &rules));
