@@ -208,7 +208,7 @@ rotatable(const struct record *record)
     if (record->retire_at == 0 || mg_now() >= record->retire_at)
         return OK;
     mg_instant_text(record->retire_at, ends);
-    return fail_with(BUSY, "%s: the password was replaced a moment ago; the one before works until %s",
+    return fail_with(REFUSED, "%s: the password was replaced a moment ago; the one before works until %s",
                      record->name, ends);
 }
 
