@@ -8,6 +8,7 @@
 enum {
     WORK_THREADS = 12,
     SEEN_EVERY_MS = 5000,
+    SEEN_AT_ONCE = 1000,
     EXPIRE_EVERY_MS = 30000,
     CLEAN_EVERY_MS = 3600000,
     EXPIRE_PAGE = 200
@@ -24,17 +25,47 @@ mg_identity_start(const struct mg_environment *environment)
 /* ---- last use, as the gate's workers marked it ----------------------------------------------------------
  */
 
-static CHECKED struct mg_status
-seen_store(void *context, uint64_t session, uint64_t user, mg_instant seen_at)
+/* "ID:MILLISECONDS" with spaces between: many marks travel in one statement, because the heartbeat waits. */
+struct seen {
+    struct mg_buffer marks;
+    size_t count;
+    struct mg_database *database;
+};
+
+static void
+seen_drop(struct seen *seen)
 {
-    struct mg_database *database = context;
-    (void) user;
-    return mg_query(
-        database, NULL,
+    mg_buffer_drop(&seen->marks);
+}
+
+static CHECKED struct mg_status
+seen_store(struct seen *seen)
+{
+    if (seen->count == 0)
+        return OK;
+    TRY(mg_query(
+        seen->database, NULL,
         "WITH c AS (SELECT set_config('synchronous_commit', 'off', true)),"
-        " s AS (UPDATE session SET last_seen_at = $2 FROM c WHERE id = $1 AND last_seen_at < $2 RETURNING family)"
-        " UPDATE session_family f SET last_seen_at = $2 FROM s WHERE f.id = s.family AND f.last_seen_at < $2",
-        MG_I64(session), MG_INSTANT(seen_at));
+        " v AS (SELECT split_part(w, ':', 1)::bigint AS id,"
+        "       to_timestamp(split_part(w, ':', 2)::bigint / 1000.0) AS at FROM unnest(string_to_array($1, ' ')) w),"
+        " s AS (UPDATE session x SET last_seen_at = v.at FROM v, c WHERE x.id = v.id AND x.last_seen_at < v.at"
+        "       RETURNING x.family, v.at)"
+        " UPDATE session_family f SET last_seen_at = m.at FROM (SELECT family, max(at) AS at FROM s GROUP BY 1) m"
+        " WHERE f.id = m.family AND f.last_seen_at < m.at",
+        MG_TEXT(mg_buffer_view(&seen->marks))));
+    mg_buffer_clear(&seen->marks);
+    seen->count = 0;
+    return OK;
+}
+
+static CHECKED struct mg_status
+seen_add(void *context, uint64_t session, uint64_t user, mg_instant seen_at)
+{
+    struct seen *seen = context;
+    (void) user;
+    TRY(mg_buffer_format(&seen->marks, "%s%" PRIu64 ":%" PRId64, seen->count == 0 ? "" : " ", session,
+                         seen_at));
+    return ++seen->count < SEEN_AT_ONCE ? OK : seen_store(seen);
 }
 
 /* Since this last went well: while the database was away the gate let people go on working. After a start,
@@ -48,9 +79,12 @@ seen_follow(mg_instant now)
         followed_at != 0 && followed_at < now ? followed_at - SEEN_EVERY_MS : now - outage_ms;
     OWN(database) database = NULL;
     OWN(transaction) transaction = NULL;
+    MG_CLEANUP(seen_drop) struct seen seen = {.marks = MG_BUFFER(SEEN_AT_ONCE * 48)};
     TRY(mg_core_database(&database));
+    seen.database = database;
     TRY(mg_transaction_begin(database, &transaction));
-    TRY(mg_session_seen_walk(mg_core_sessions(), since, seen_store, database));
+    TRY(mg_session_seen_walk(mg_core_sessions(), since, seen_add, &seen));
+    TRY(seen_store(&seen));
     TRY(mg_transaction_commit(&transaction));
     followed_at = now;
     return OK;

@@ -162,8 +162,8 @@ is_numeric_address(struct mg_view text)
     return inet_pton(six ? AF_INET6 : AF_INET, address, bytes) == 1;
 }
 
-/* ADDRESS:PORT, "localhost" among the addresses; unix:/PATH; example:NAME, which runs what it is given: only who
- * has a shell here anyway may start one. */
+/* ADDRESS:PORT, "localhost" among the addresses; unix:/PATH; example:NAME, which runs what it is given: only
+ * who has a shell here anyway may start one. */
 static bool
 upstream_is_valid(struct mg_view upstream, bool examples)
 {

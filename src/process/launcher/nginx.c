@@ -51,8 +51,8 @@ nginx_start(struct mg_view request, int pid_fd, struct mg_process_mark *ret_mark
         {configuration, CONFINE_READ | CONFINE_WRITE},
         {logs, CONFINE_READ | CONFINE_WRITE},
         {tls, CONFINE_READ},
-        /* Of RUN only what the gate reads and marks (which of both, is the files' mode) and the master's keys;
-         * sockets are reached whatever the rules say. */
+        /* Of RUN only what the gate reads and marks (which of both, is the files' mode) and the master's
+         * keys; sockets are reached whatever the rules say. */
         {gate, CONFINE_READ | CONFINE_WRITE},
         {keys, CONFINE_READ},
     };
@@ -283,8 +283,8 @@ names_host(struct mg_view chain, const char *host)
 }
 
 /* Leaves out the origins that our certificate does not name: a host that cannot be served is its tenant's
- * trouble, and must not keep all others from being served. A certificate that is no good at all is found
- * by whoever installs it. */
+ * trouble, and must not keep all others from being served. The operators' own must be named: a certificate
+ * without it is the wrong one, and whoever installs it says so. */
 static struct mg_status
 origins_cover(struct origins *origins)
 {
@@ -299,7 +299,8 @@ origins_cover(struct origins *origins)
     }
     for (size_t i = 0; i < origins->count; i++) {
         const char *host = origins->rows[i].host;
-        if (own ? mg_demo_host_is_local(host) : names_host(mg_buffer_view(&chain), host)) {
+        if (origins->rows[i].kind == MG_SITE_OPERATOR ||
+            (own ? mg_demo_host_is_local(host) : names_host(mg_buffer_view(&chain), host))) {
             if (kept != i)
                 origins->rows[kept] = origins->rows[i];
             kept++;

@@ -60,9 +60,10 @@ credentials_finish(struct record *record, const char *why)
     TRY(instance_open(record, "postgres", &database));
     TRY(role_open(database, role, (const char *) password, until));
     TRY(credentials_publish(record, role, (const char *) password, until));
+    /* The first password replaces none. */
+    record->retire_at = record->active == 0 ? 0 : mg_now() + mg_environment()->options->credentials_overlap;
     record->active = record->pending;
     record->rotated_at = record->pending_at;
-    record->retire_at = mg_now() + mg_environment()->options->credentials_overlap;
     record->pending = 0;
     mg_buffer_clear(&record->pending_password);
     record_publish(record, RECORD_SERVING);
