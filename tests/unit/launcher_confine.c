@@ -6,9 +6,12 @@
 #include "ports/program.h"
 #include "process/launcher/confine.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <netinet/in.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -36,12 +39,14 @@ opens(const char *directory, const char *name, int flags)
                                                       : OTHER;
 }
 
+static bool network = true;
+
 /* Runs `deed` in a child confined to `paths`. */
 static int
 confined(const struct confine_path *paths, size_t count, int (*deed)(void))
 {
     int rules = -1, status = 0;
-    assert_ok(confine_prepare(paths, count, &rules));
+    assert_ok(confine_prepare(paths, count, network, &rules));
     const pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0)
@@ -220,7 +225,7 @@ a_file_alone_and_a_path_that_is_not_there(void **state)
     const pid_t pid = fork();
     if (pid == 0) {
         int own = -1;
-        const bool closed_door = mg_ok(confine_prepare(paths, 2, &own)) && confine_enter(own);
+        const bool closed_door = mg_ok(confine_prepare(paths, 2, true, &own)) && confine_enter(own);
         _exit(closed_door ? outcome(open(file, O_RDWR) >= 0) : NOT_CLOSED);
     }
     int status = 0;
@@ -230,8 +235,48 @@ a_file_alone_and_a_path_that_is_not_there(void **state)
     char below[MG_PATH];
     assert_ok(mg_path_join(below, file, "below"));
     const struct confine_path wrong[] = {{below, CONFINE_READ}};
-    assert_false(mg_ok(confine_prepare(wrong, 1, &rules)));
+    assert_false(mg_ok(confine_prepare(wrong, 1, true, &rules)));
     assert_int_equal(rules, -1);
+}
+
+static int
+signals_its_parent(void)
+{
+    return outcome(kill(getppid(), 0) == 0);
+}
+static int
+signals_its_child(void)
+{
+    const pid_t pid = fork();
+    if (pid == 0)
+        for (;;)
+            (void) pause();
+    const int result = outcome(kill(pid, SIGKILL) == 0);
+    (void) waitpid(pid, NULL, 0);
+    return result;
+}
+/* Nobody listens there: refused by the other side, not by the kernel's rules. */
+static int
+connects(void)
+{
+    const struct sockaddr_in nowhere = {
+        .sin_family = AF_INET, .sin_port = htons(1), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    (void) !connect(fd, (const struct sockaddr *) &nowhere, sizeof nowhere);
+    return errno == ECONNREFUSED ? DONE : outcome(false);
+}
+
+static void
+no_signal_to_others_and_no_tcp_for_a_database(void **state)
+{
+    (void) state;
+    const long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    assert_int_equal(confined(NULL, 0, connects), DONE);
+    assert_int_equal(confined(NULL, 0, signals_its_child), DONE);
+    assert_int_equal(confined(NULL, 0, signals_its_parent), abi >= 6 ? DENIED : DONE);
+    network = false;
+    assert_int_equal(confined(NULL, 0, connects), abi >= 4 ? DENIED : DONE);
+    network = true;
 }
 
 static void
@@ -294,6 +339,7 @@ main(void)
         cmocka_unit_test(writing_is_everything_but_devices),
         cmocka_unit_test(running_must_be_allowed),
         cmocka_unit_test(a_file_alone_and_a_path_that_is_not_there),
+        cmocka_unit_test(no_signal_to_others_and_no_tcp_for_a_database),
         cmocka_unit_test(no_new_privileges_with_or_without_landlock),
     };
     return cmocka_run_group_tests(tests, places_make, places_remove);
