@@ -99,6 +99,7 @@ break_readable_password(struct mg_stage *stage)
     return control_sql(
         stage, "CREATE TABLE sabotage AS SELECT id, password_sealed FROM account"
                " WHERE password_sealed IS NOT NULL AND login NOT LIKE 'masugata-%' ORDER BY id LIMIT 1;"
+               "GRANT SELECT ON sabotage TO PUBLIC;" /* so that DATA_02 can look at every table */
                "UPDATE account SET password_sealed = 'correct horse battery staple'::bytea"
                " WHERE id IN (SELECT id FROM sabotage)");
 }
