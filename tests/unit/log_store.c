@@ -310,7 +310,7 @@ static void
 file_flip(const char *name)
 {
     char path[128];
-    uint8_t byte;
+    uint8_t byte = 0;
     (void) snprintf(path, sizeof path, "%s/log/%s", directory, name);
     OWN_FD fd = open(path, O_RDWR);
     assert_true(fd >= 0 && pread(fd, &byte, 1, 40) == 1);
