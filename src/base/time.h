@@ -7,7 +7,7 @@
 /* Milliseconds since 1970-01-01T00:00:00Z. */
 typedef int64_t mg_instant;
 
-mg_instant mg_now(void);       /* wall clock */
+mg_instant mg_now(void); /* wall clock */
 /* CLOCK_MONOTONIC, which nobody sets: for every wait, and for ages between processes of one machine. */
 int64_t mg_monotonic_ms(void);
 

@@ -2,6 +2,8 @@
  * portal without blocking. */
 #include "gate/gate.h"
 
+#include "gate/claims.h"
+
 static ngx_int_t
 answered(ngx_http_request_t *subrequest, void *data, ngx_int_t rc)
 {
@@ -45,6 +47,34 @@ add(ngx_http_request_t *r, const uint8_t *token, size_t length)
     return gate_inbound_assertion(r, value);
 }
 
+static ngx_str_t
+copied(ngx_http_request_t *r, const char *text)
+{
+    const size_t length = ngx_strlen(text);
+    u_char *copy = ngx_pnalloc(r->pool, length + 1);
+    if (copy == NULL)
+        return (ngx_str_t) ngx_null_string;
+    ngx_memcpy(copy, text, length);
+    return (ngx_str_t){.len = length, .data = copy};
+}
+
+/* For applications that only know plain headers. They would believe anybody who reaches them, so this is
+ * for unix sockets only, whatever the policy says. */
+static ngx_int_t
+add_identity(ngx_http_request_t *r, const struct mg_gate_host *host, struct mg_view token)
+{
+    struct mg_claims claims;
+    if (!host->forward_identity)
+        return NGX_OK;
+    if (!mg_upstream_is_socket(host->upstream) || !mg_ok(mg_claims_read(token, &claims)))
+        return NGX_DECLINED;
+    const ngx_str_t user = copied(r, claims.subject), email = copied(r, claims.email);
+    const ngx_str_t groups = copied(r, claims.groups);
+    if (user.data == NULL || email.data == NULL || groups.data == NULL)
+        return NGX_ERROR;
+    return gate_inbound_identity(r, user, email, groups);
+}
+
 ngx_int_t
 gate_assertion_set(ngx_http_request_t *r, gate_context_t *context)
 {
@@ -63,7 +93,9 @@ gate_assertion_set(ngx_http_request_t *r, gate_context_t *context)
     size_t length;
     if (gate_worker.assertions != NULL &&
         mg_assertion_find(gate_worker.assertions, context->verdict.session.session_id, gate_now(), token,
-                          &length))
-        return add(r, token, length);
+                          &length)) {
+        const ngx_int_t rc = add_identity(r, context->verdict.host, mg_view_of(token, length));
+        return rc == NGX_OK ? add(r, token, length) : rc;
+    }
     return context->phase == GATE_NEW ? ask(r, context) : NGX_DECLINED;
 }

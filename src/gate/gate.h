@@ -123,6 +123,7 @@ void gate_inbound_prepare(void);
 ngx_int_t gate_inbound_for_app(ngx_http_request_t *r, const gate_context_t *context, gate_inbound_t *inbound);
 ngx_int_t gate_inbound_for_portal(ngx_http_request_t *r, gate_context_t *context, gate_inbound_t *inbound);
 ngx_int_t gate_inbound_assertion(ngx_http_request_t *r, ngx_str_t value);
+ngx_int_t gate_inbound_identity(ngx_http_request_t *r, ngx_str_t user, ngx_str_t email, ngx_str_t groups);
 ngx_int_t gate_inbound_for_question(ngx_http_request_t *subrequest, gate_context_t *context);
 /* The visitor's address, as far as trusted proxies vouch for it. */
 void gate_client_address(ngx_http_request_t *r, const struct mg_gate_policy *policy,

@@ -326,6 +326,9 @@ enum {
     FORWARDED_PROTO,
     FORWARDED_HOST,
     ASSERTION,
+    FORWARDED_USER,
+    FORWARDED_EMAIL,
+    FORWARDED_GROUPS,
     TENANT,
     ORIGIN,
     HOST,
@@ -339,6 +342,9 @@ static own_name_t own_names[OWN_NAMES] = {
     [FORWARDED_PROTO] = OWN_NAME("X-Forwarded-Proto", "x-forwarded-proto"),
     [FORWARDED_HOST] = OWN_NAME("X-Forwarded-Host", "x-forwarded-host"),
     [ASSERTION] = OWN_NAME("X-Masugata-Assertion", "x-masugata-assertion"),
+    [FORWARDED_USER] = OWN_NAME("X-Forwarded-User", "x-forwarded-user"),
+    [FORWARDED_EMAIL] = OWN_NAME("X-Forwarded-Email", "x-forwarded-email"),
+    [FORWARDED_GROUPS] = OWN_NAME("X-Forwarded-Groups", "x-forwarded-groups"),
     [TENANT] = OWN_NAME("X-Masugata-Tenant", "x-masugata-tenant"),
     [ORIGIN] = OWN_NAME("X-Masugata-Origin", "x-masugata-origin"),
     [HOST] = OWN_NAME("X-Masugata-Host", "x-masugata-host"),
@@ -497,6 +503,16 @@ ngx_int_t
 gate_inbound_assertion(ngx_http_request_t *r, ngx_str_t value)
 {
     return push(&r->headers_in.headers, ASSERTION, value);
+}
+
+ngx_int_t
+gate_inbound_identity(ngx_http_request_t *r, ngx_str_t user, ngx_str_t email, ngx_str_t groups)
+{
+    ngx_list_t *headers = &r->headers_in.headers;
+    return push(headers, FORWARDED_USER, user) == NGX_OK && push(headers, FORWARDED_EMAIL, email) == NGX_OK &&
+                   push(headers, FORWARDED_GROUPS, groups) == NGX_OK
+               ? NGX_OK
+               : NGX_ERROR;
 }
 
 static const char *

@@ -198,6 +198,7 @@ get_host(struct mg_reader *reader, struct mg_gate_policy *policy, struct mg_gate
     TRY(get_text(reader, &host->upstream));
     TRY(get_text(reader, &host->audience));
     TRY(get_text(reader, &host->sign_in_origin));
+    TRY(mg_get_flag(reader, &host->forward_identity));
     host->origin = (enum mg_origin) origin;
     host->tenant = tenant_of(policy, tenant);
     if (host->id == 0 || !is_host_name(host->name) || host->origin == MG_ORIGIN_NONE ||

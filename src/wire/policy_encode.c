@@ -55,7 +55,8 @@ put_host(struct mg_buffer *buffer, const struct mg_policy_host *host)
     TRY(mg_put_u64(buffer, host->origin));
     TRY(put_text(buffer, host->upstream));
     TRY(put_text(buffer, host->audience));
-    return put_text(buffer, host->sign_in_origin);
+    TRY(put_text(buffer, host->sign_in_origin));
+    return mg_put_flag(buffer, host->forward_identity);
 }
 
 static struct mg_status

@@ -63,7 +63,16 @@ struct mg_policy_host {
     const char *upstream;       /* value of $masugata_upstream, for instance "127.0.0.1:3000" */
     const char *audience;       /* of the assertion */
     const char *sign_in_origin; /* "https://id.acme.localhost:8443" */
+    bool forward_identity;      /* X-Forwarded-User, -Email, -Groups too; only towards a unix socket */
 };
+
+/* Only we can reach what listens there: a unix socket, or an example application, which has one. */
+static inline bool
+mg_upstream_is_socket(struct mg_view upstream)
+{
+    return (upstream.length > 5 && memcmp(upstream.bytes, "unix:", 5) == 0) ||
+           (upstream.length > 8 && memcmp(upstream.bytes, "example:", 8) == 0);
+}
 
 /* A rule for the paths below a prefix, on app hosts, on sign-in hosts and on the operators' too.
  * The longest prefix wins. `/a` covers /a, /a/b and /a;p but not /ab. What restricts is compared without
@@ -143,6 +152,7 @@ struct mg_gate_tenant {
 struct mg_gate_host {
     uint32_t id;
     struct mg_view name, upstream, audience, sign_in_origin;
+    bool forward_identity;
     enum mg_origin origin;
     const struct mg_gate_tenant *tenant; /* of the operators' host: one with id 0 */
 };

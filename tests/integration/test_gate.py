@@ -1,5 +1,7 @@
 """The module in a hand-written nginx.conf: decisions, headers, streams, revocation."""
 
+import base64
+import json
 import re
 import socket
 import subprocess
@@ -7,7 +9,7 @@ import time
 
 import pytest
 
-from gate_rig import JWT, Gate, frame
+from gate_rig import JWT, App, Gate, UnixServer, frame
 from harness import wait_until
 
 HTML = [("Accept", "text/html,application/xhtml+xml")]
@@ -443,6 +445,36 @@ def test_no_valid_assertion_is_503(gate):
         assert len(gate.app.seen) == before
     finally:
         gate.portal.signing = True
+
+
+def token_of(**claims):
+    payload = base64.urlsafe_b64encode(json.dumps(claims, ensure_ascii=False, separators=(",", ":")).encode()).decode().rstrip("=")
+    return f"e30.{payload}.signature"
+
+
+def test_plain_identity_goes_to_a_socket_only(gate):
+    path = gate.directory / "app.sock"
+    server = UnixServer(str(path), App)
+    path.chmod(0o777)
+    identity = {"iss": "https://id.acme.localhost", "sub": "71", "tenant": 1, "email": "花@acme.example", "roles": ["user", "auditor"]}
+    try:
+        gate.hand("host", id=71, name="plain.localhost", tenant_id=1, upstream=f"unix:{path}:", forward_identity=1)
+        gate.hand("host", id=72, name="exposed.localhost", tenant_id=1, upstream=f"127.0.0.1:{gate.app.server_address[1]}", forward_identity=1)
+        gate.hand("publish")
+        token = gate.sign_in(71, host=71, assertion=False)
+        gate.hand("assertion", session=71, token=token_of(**identity))
+        told = gate.request("/echo", host="plain.localhost", token=token, headers=[("X-Forwarded-User", "root"), ("X-Forwarded-Groups", "king")]).json
+        assert names(told, "X-Forwarded-User") == ["71"] and names(told, "X-Forwarded-Groups") == ["user,auditor"]
+        assert [v.encode("latin-1").decode() for v in names(told, "X-Forwarded-Email")] == ["花@acme.example"]
+        # An assertion that cannot be read lets nobody through, and over TCP nothing of this is believed or sent.
+        gate.hand("unassert", session=71)
+        gate.hand("assertion", session=71, token=token_of(sub="71", email="x"))
+        assert gate.request("/echo", host="plain.localhost", token=token).status == 503
+        elsewhere = gate.sign_in(72, host=72, assertion=False)
+        gate.hand("assertion", session=72, token=token_of(**identity))
+        assert gate.request("/echo", host="exposed.localhost", token=elsewhere).status == 503
+    finally:
+        server.shutdown()
 
 
 # ---- responses ----

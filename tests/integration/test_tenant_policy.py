@@ -49,6 +49,7 @@ def test_what_is_shown_can_be_read_in(deployment, policy):  # noqa: F811
     ('route "other.localhost/a" { public = yes }', "is not a host of this tenant"),
     ('route "/a" { cors_origins = "http://x.example" }', "is not an origin"),
     ('route "/a" { public = maybe }', "must be yes or no"),
+    ('forward_identity = yes', "its upstream must be a unix socket"),
     ('session.idle = "1h', ":3: premature end of file"),
 ])
 def test_a_wrong_line_changes_nothing(deployment, policy, line, says):  # noqa: F811

@@ -168,6 +168,7 @@ do_host(void)
         .tenant_id = (uint32_t) number_of("tenant_id", 1),
         .origin = (enum mg_origin) number_of("origin", 1),
         .upstream = keep_text("upstream"),
+        .forward_identity = number_of("forward_identity", 0) != 0,
     };
     printf("ok\n");
     return OK;

@@ -152,6 +152,18 @@ route_fill(struct mg_policy_parts *parts, const struct mg_tenants_view *view,
     return OK;
 }
 
+/* The rule for the whole tenant holds for those of its applications that only we can reach. */
+static bool
+identity_forwarded(const struct mg_tenants_view *view, const struct mg_tenants_host *host)
+{
+    for (size_t i = 0; i < view->tenant_count; i++)
+        if (view->tenants[i].core->number == host->core.tenant)
+            return host->core.origin == MG_ORIGIN_APP && view->tenants[i].policy != NULL &&
+                   view->tenants[i].policy->settings.forward_identity &&
+                   mg_upstream_is_socket(mg_view_text(host->upstream));
+    return false;
+}
+
 static int
 by_id(const void *one, const void *other)
 {
@@ -188,6 +200,7 @@ mg_policy_parts_make(const struct mg_tenants_view *view, struct mg_policy_parts 
     qsort(parts->tenants, view->tenant_count, sizeof *parts->tenants, by_id);
     for (size_t i = 0; i < view->host_count; i++)
         parts->hosts[i] = (struct mg_policy_host){
+            .forward_identity = identity_forwarded(view, &view->hosts[i]),
             .id = view->hosts[i].core.id,
             .name = view->hosts[i].name,
             .tenant_id = (uint32_t) view->hosts[i].core.tenant,

@@ -4,6 +4,7 @@
 #include "process/authority/tenants.h"
 
 #include "domain/tenant_policy.h"
+#include "wire/policy_snapshot.h"
 
 #include <stdio.h>
 
@@ -158,15 +159,17 @@ policy_store(const struct mg_core_tenant *tenant, const struct mg_tenant_policy 
 struct hosts_found {
     uint64_t number;
     struct mg_buffer *hosts;
+    bool over_socket;
 };
 
 static CHECKED struct mg_status
 hosts_find(void *context, const struct mg_tenant_listed *tenant, bool *ret_enough)
 {
-    const struct hosts_found *found = context;
+    struct hosts_found *found = context;
     if (tenant->number != found->number)
         return OK;
     *ret_enough = true;
+    found->over_socket = mg_upstream_is_socket(mg_view_text(tenant->upstream));
     return mg_buffer_add_text(found->hosts, tenant->hosts);
 }
 
@@ -187,8 +190,12 @@ MG_HANDLER_PUBLIC(tenant_policy_set)
         return mg_answer_tenant_policy_set(call, &reply);
     }
     TRY(found);
-    TRY(mg_tenants_walk(MG_VIEW_EMPTY, hosts_find, &(struct hosts_found){tenant.number, &hosts}));
-    const struct mg_status read = request_read(request, mg_buffer_text(&hosts), &policy);
+    struct hosts_found facts = {.number = tenant.number, .hosts = &hosts};
+    TRY(mg_tenants_walk(MG_VIEW_EMPTY, hosts_find, &facts));
+    struct mg_status read = request_read(request, mg_buffer_text(&hosts), &policy);
+    if (mg_ok(read) && policy->settings.forward_identity && !facts.over_socket)
+        read = fail_with(INVALID, "forward_identity: the application would believe anybody who reaches it; "
+                                  "its upstream must be a unix socket (unix:/PATH)");
     if (read.code == MG_INVALID) {
         reply = (struct mg_reply_tenant_policy_set){.outcome = MG_NOT_VALID,
                                                     .reason = mg_view_start(mg_view_text(read.detail), 511)};
