@@ -29,7 +29,7 @@ OUTCOMES = ["NONE"] + re.findall(r"^OUTCOME\((\w+)", (ROOT / "catalogue/outcomes
 POSTGRES = pathlib.Path(subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=True).stdout.strip())
 
 SIGN_IN_ORIGIN, APP_ORIGIN = 2, 1
-SCOPE_ONE, SCOPE_OTHERS, SCOPE_OWN, SCOPE_USER, SCOPE_TENANT = 1, 2, 3, 4, 5
+SCOPE_ONE, SCOPE_OTHERS, SCOPE_OWN, SCOPE_USER, SCOPE_TENANT, SCOPE_FAMILY = 1, 2, 3, 4, 5, 6
 
 
 class Peer:

@@ -374,7 +374,8 @@ end_recorded(struct mg_database *database, const struct mg_core_actor *actor, ui
 }
 
 /* Whose family it is, for the record. NOT_KNOWN if there is none that matches: nothing is ended then, and
- * nobody is told otherwise. */
+ * nobody is told otherwise. One without a row was recorded when that went; only the table may not have
+ * followed. */
 static CHECKED struct mg_status
 family_end_recorded(struct mg_database *database, const struct mg_core_actor *actor,
                     const struct mg_family_match *match, enum mg_outcome *ret_outcome, uint64_t *ret_ended)
@@ -384,9 +385,13 @@ family_end_recorded(struct mg_database *database, const struct mg_core_actor *ac
                  "SELECT f.tenant, acc.login FROM session_family f JOIN account acc ON acc.id = f.account"
                  " WHERE f.id = $1 AND ($2 = 0 OR f.account = $2)",
                  MG_I64(match->family), MG_I64(match->account)));
-    *ret_outcome = mg_rows_count(rows) == 1 ? MG_GRANTED : MG_NOT_KNOWN;
-    if (*ret_outcome != MG_GRANTED)
+    if (mg_rows_count(rows) != 1) {
+        const struct mg_session_match left = {.user_id = match->account, .family_id = match->family};
+        TRY(mg_session_remove(mg_core_sessions(), &left, ret_ended));
+        *ret_outcome = *ret_ended != 0 ? MG_GRANTED : MG_NOT_KNOWN;
         return OK;
+    }
+    *ret_outcome = MG_GRANTED;
     TRY(end_recorded(database, actor, (uint64_t) mg_rows_i64(rows, 0, 0), mg_rows_text(rows, 0, 1), match,
                      ret_ended));
     if (*ret_ended == 0) /* it ended by itself meanwhile */
