@@ -198,7 +198,7 @@ MG_HANDLER_PUBLIC(tenant_policy_set)
                                   "its upstream must be a unix socket (unix:/PATH)");
     if (read.code == MG_INVALID) {
         reply = (struct mg_reply_tenant_policy_set){.outcome = MG_NOT_VALID,
-                                                    .reason = mg_view_start(mg_view_text(read.detail), 511)};
+                                                    .reason = mg_view_start(mg_view_text(read.detail), 500)};
         return mg_answer_tenant_policy_set(call, &reply);
     }
     TRY(read);
