@@ -3,6 +3,7 @@
  *   manual command WORD LANG HELP      masugata-WORD(1) from the text of `masugata WORD --help`
  *   manual configuration LANG          masugata.conf(5) from catalogue/options.def
  *   manual tenant-policy LANG          masugata-tenant-policy(5) from catalogue/tenant_options.def
+ *   manual gate LANG                   masugata-gate(5) from catalogue/directives.def
  *   manual sample LANG                 the example configuration
  * The page goes to standard output. Run by the build. */
 #include "base/io.h"
@@ -325,6 +326,98 @@ page_tenant_policy(void)
     (void) puts(".BR masugata\\-tenant (1),\n.BR masugata.conf (5)");
 }
 
+static const struct {
+    const char *name, *value, *contexts, *preset, *en, *ja;
+} directives[] = {
+#define DIRECTIVE(name, value, contexts, preset, english, japanese_text) \
+    {name, value, contexts, preset, english, japanese_text},
+#include "../catalogue/directives.def"
+};
+
+static const struct {
+    const char *name, *en, *ja;
+} gate_variables[] = {
+#define GATE_VARIABLE(name, english, japanese_text) {name, english, japanese_text},
+#include "../catalogue/directives.def"
+};
+
+static void
+put_directives(void)
+{
+    for (size_t i = 0; i < MG_COUNT(directives); i++) {
+        (void) printf(".TP\n.BI \"%s \" \"%s\"\n", directives[i].name, directives[i].value);
+        put_line(say(directives[i].en, directives[i].ja));
+        (void) puts(".br");
+        (void) printf("%s", say("Context: ", "コンテキスト: "));
+        put_text(directives[i].contexts);
+        if (directives[i].preset[0] == '\0')
+            put_line(say(". Must be given.", "。必須です。"));
+        else {
+            (void) fputs(say(". Preset: ", "。既定値: "), stdout);
+            put_text(directives[i].preset);
+            put_line(say(".", "。"));
+        }
+    }
+}
+
+static void
+page_gate(void)
+{
+    title("masugata-gate", 5, say("the gate's nginx module", "ゲートの nginx モジュール"));
+    heading("DESCRIPTION", "説明");
+    put_line(say(
+        "ngx_http_masugata_module.so decides about every request of a server block before any location is "
+        "chosen: host, network, path, site, session and the policy's rules for the path. It needs the files "
+        "that masugata keeps in RUN/gate and a portal to send people to. masugata up writes a hardened "
+        "nginx.conf with it; this page is for those who keep their own. Nothing but proxy_pass is needed for "
+        "the decision: headers from outside that look like ours are removed, the identity and the response "
+        "headers are added by the module itself.",
+        "ngx_http_masugata_module.so は、server ブロックのすべての要求を location の選択より前に判定します。"
+        "ホスト、ネットワーク、パス、要求元のサイト、セッション、パスごとの規則を順に確かめます。masugata が "
+        "RUN/gate に置くファイルと、利用者を案内するポータルが必要です。masugata up は堅牢化した nginx.conf を"
+        "書き出します。このページは nginx.conf を自分で管理する人のためのものです。判定に必要なのは proxy_pass "
+        "だけです。外から来た紛らわしいヘッダーは取り除かれ、利用者の識別情報と応答ヘッダーはモジュールが付けます。"));
+    heading("DIRECTIVES", "ディレクティブ");
+    put_line(
+        say("None of them can stand in a location block; everything else follows nginx's usual rules of "
+            "inheritance.",
+            "いずれも location ブロックには書けません。それ以外の継承は nginx の通常の規則に従います。"));
+    put_directives();
+    heading("VARIABLES", "変数");
+    for (size_t i = 0; i < MG_COUNT(gate_variables); i++) {
+        (void) printf(".TP\n.B \"$%s\"\n", gate_variables[i].name);
+        put_line(say(gate_variables[i].en, gate_variables[i].ja));
+    }
+    heading("EXAMPLE", "例");
+    (void) puts(".nf");
+    put_line("load_module /usr/lib/nginx/modules/ngx_http_masugata_module.so;");
+    put_line("http {");
+    put_line("    masugata_directory /run/masugata/ID/gate;");
+    put_line("    upstream masugata_portal { server unix:/run/masugata/ID/portal/http.sock; keepalive 16; }");
+    put_line("    upstream app { server 127.0.0.1:3000; keepalive 32; }");
+    put_line("    server {");
+    put_line("        listen 443 ssl http2;");
+    put_line("        server_name acme.example id.acme.example;");
+    put_line("        masugata on;");
+    put_line("        location ^~ /.masugata/ { proxy_pass http://masugata_portal; }");
+    put_line("        location ^~ /.well-known/masugata/ { proxy_pass http://masugata_portal; }");
+    put_line("        location / { proxy_http_version 1.1; proxy_pass http://app; }");
+    put_line("    }");
+    put_line("}");
+    (void) puts(".fi");
+    heading("CAUTIONS", "注意");
+    put_line(say(
+        "return, rewrite and satisfy cannot open what the gate closes: it decides first. An application that "
+        "answers with X-Accel-Redirect can reach other locations of its server block; add "
+        "proxy_ignore_headers X-Accel-Redirect where that is not wanted.",
+        "return、rewrite、satisfy でゲートの拒否を覆すことはできません。判定が先だからです。X-Accel-Redirect を"
+        "返すアプリケーションは同じ server ブロックの別の location に届きます。望まない場合は "
+        "proxy_ignore_headers X-Accel-Redirect を加えてください。"));
+    heading("SEE ALSO", "関連項目");
+    (void) puts(
+        ".BR masugata (1),\n.BR masugata.conf (5),\n.BR masugata\\-tenant\\-policy (5),\n.BR nginx (8)");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -338,13 +431,15 @@ main(int argc, char **argv)
         page_configuration();
     else if (argc == 3 && strcmp(argv[1], "tenant-policy") == 0)
         page_tenant_policy();
+    else if (argc == 3 && strcmp(argv[1], "gate") == 0)
+        page_gate();
     else if (argc == 5 && strcmp(argv[1], "command") == 0 && mg_ok(mg_file_read(argv[4], &help)))
         page_command(argv[2], mg_buffer_text(&help));
     else if (argc == 3 && strcmp(argv[1], "sample") == 0 && mg_ok(mg_configuration_sample(&sample)))
         (void) fputs(mg_buffer_text(&sample), stdout);
     else {
         (void) fputs(
-            "usage: manual masugata|configuration|tenant-policy|sample LANG, manual command WORD LANG HELP\n",
+            "usage: manual masugata|configuration|tenant-policy|gate|sample LANG, manual command WORD LANG HELP\n",
             stderr);
         return 2;
     }
