@@ -10,6 +10,8 @@ import tempfile
 
 import pytest
 
+from harness import can_change_mounts
+
 BUILD = pathlib.Path(os.environ.get("MASUGATA_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
 UNIT = BUILD / "packaging/masugata.service"
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
@@ -28,6 +30,19 @@ def test_the_unit_says_why_something_stays_open():
     assert "@state@" not in text and "@bindir@" not in text
     assert re.search(r"^# Left open, and why", text, re.M)
     assert "NoNewPrivileges=yes" in text and "ProtectSystem=strict" in text
+
+
+@needs_systemd
+def test_the_example_of_a_mount_is_one(tmp_path):
+    """systemd accepts it, and the kernel makes huge pages of what it asks for, where it has them."""
+    unit = pathlib.Path(__file__).resolve().parents[2] / "packaging/systemd/run-masugata.mount"
+    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True)
+    assert "run-masugata.mount" not in done.stderr, done.stderr
+    options = re.search(r"^Options=(.*)$", unit.read_text(), re.M)[1]
+    assert "nosuid" in options and "nodev" in options
+    if can_change_mounts():
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "masugata-test", tmp_path], check=True)
+        subprocess.run(["umount", tmp_path], check=True)
 
 
 def test_the_example_configuration_holds_only_presets():
