@@ -169,6 +169,22 @@ user_json(struct mg_buffer *json, size_t at, const char *password)
     return mg_buffer_add_byte(json, '}');
 }
 
+struct mg_status
+mg_cli_demo_customers(const struct mg_cli *cli, struct mg_admin *admin, size_t count)
+{
+    mg_must(count <= MG_COUNT(demo_tenants));
+    for (size_t i = 0; i < count; i++)
+        TRY(tenant_add(cli, admin, i));
+    TRY(tenants_wait(cli, admin));
+    for (size_t i = 0; i < MG_COUNT(demo_users); i++)
+        for (size_t t = 0; t < count; t++) {
+            OWN_KEY(password, PASSWORD_CHARACTERS + 1);
+            if (strcmp(demo_users[i].tenant, demo_tenants[t].name) == 0)
+                TRY(user_add(admin, i, (char *) password));
+        }
+    return OK;
+}
+
 static void
 addresses_print(const struct mg_cli *cli, const struct mg_options *options)
 {

@@ -13,4 +13,9 @@ CHECKED struct mg_status mg_cli_demo_make(const struct mg_cli *cli);
 CHECKED struct mg_status mg_cli_demo_fill(const struct mg_cli *cli, const struct mg_options *options,
                                           struct mg_buffer *json);
 
+/* Adds the first `count` sample tenants and their users, and prints nothing: nobody gets to know the
+ * passwords. Returns when their databases serve. */
+CHECKED struct mg_status mg_cli_demo_customers(const struct mg_cli *cli, struct mg_admin *admin,
+                                               size_t count);
+
 #endif

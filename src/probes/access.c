@@ -33,8 +33,14 @@ path_is_guarded(struct mg_observer *observer, const char *host, const char *path
     OWN_FETCHED(answer);
     const struct mg_fetch request = {.host = host, .path = path, .headers = headers};
     TRY(observer->ops->fetch(observer, &request, &answer));
+    /* Nobody gets in where nothing is served, but that shows nothing about the gate either. */
+    if (mg_answer_is_away(&answer))
+        return fail_with(UNAVAILABLE, "%s answers %u", host, answer.status);
     /* An ambiguous path is 400; what is not there for anybody is 404 from us, before the app. */
     *ret_guarded = mg_answer_keeps_out(&answer) || answer.status == 400;
+    /* The gate sends a person to sign in; an application that says 401 itself has been reached. */
+    if (strstr(headers, "navigate") != NULL && answer.status == 401)
+        *ret_guarded = false;
     return OK;
 }
 
@@ -168,7 +174,7 @@ password_is_in_no_log(struct mg_observer *observer, const struct mg_observed_ten
     uint64_t files = 0, hits = 0;
     TRY(observer->ops->canary(observer, tenant->number, MG_CANARY_SIGN_IN, &account));
     TRY(observer->ops->logs_search(observer, account.password, &files, &hits));
-    TRY(observer->ops->audit_read(observer, account.password, 0, 1, &lines));
+    TRY(observer->ops->audit_read(observer, account.password, account.asked_at, 1, &lines));
     if (hits > 0 || lines.length > 0)
         mg_finding_break(finding, tenant->name, "a password stands in a log",
                          "ログにパスワードが残っています");

@@ -100,7 +100,14 @@ mg_probe_MONITORING_07(struct mg_observer *observer, struct mg_finding *finding)
     MG_CLEANUP(seen_drop) struct seen seen = {.rows = calloc(PROCESSES_MOST, sizeof *seen.rows)};
     if (seen.rows == NULL)
         return fail(OUT_OF_MEMORY);
-    TRY(look(observer, &seen));
+    const struct mg_status looked = look(observer, &seen);
+    if (looked.code == MG_TIMEOUT || looked.code == MG_UNAVAILABLE) {
+        /* Whoever is to start the others again does not answer: as long as that lasts, nobody would. */
+        mg_finding_break(finding, "", "the warden or the launcher does not answer",
+                         "プロセスを再起動する側が応答しません");
+        return OK;
+    }
+    TRY(looked);
     all_run(&seen, finding);
     return canary_comes_back(observer, &seen, finding);
 }

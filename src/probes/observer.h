@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/time.h"
+#include "domain/drill.h"
 #include "wire/session_table.h"
 
 struct mg_options;
@@ -60,6 +61,7 @@ struct mg_observed_process {
 enum mg_canary { MG_CANARY_SIGN_IN, MG_CANARY_LOCK };
 struct mg_canary_account {
     char login[255], password[65];
+    mg_instant asked_at; /* the password is younger than this */
 };
 
 /* How the stored password hashes of all users look. */
@@ -126,6 +128,7 @@ struct mg_observer_ops {
      * entries stands. NOT_FOUND before the first. */
     struct mg_status (*remember)(struct mg_observer *observer, struct mg_view note);
     struct mg_status (*recall)(struct mg_observer *observer, struct mg_buffer *note);
+    /* Without the drill's: those are away at times because we want it. The same goes for `processes`. */
     struct mg_status (*instances)(struct mg_observer *observer, struct mg_observed_instance *rows,
                                   size_t most, size_t *ret_count);
     /* One question to an instance in SQL, as its probe role, which sees roles and settings and no
@@ -140,6 +143,11 @@ struct mg_observer_ops {
     /* The proof that an entry is in the newest tree, as the audit process gives it: not verified yet. */
     struct mg_status (*audit_prove)(struct mg_observer *observer, uint64_t index,
                                     struct mg_observed_proof *ret_proof);
+    /* Ends the application or the database of the drill's tenant; it is back after most_ms at the latest, or
+     * a moment after drill_start. *ret_other_runs: the other part is running. */
+    struct mg_status (*drill_stop)(struct mg_observer *observer, enum mg_drill_part part, int most_ms,
+                                   bool *ret_other_runs);
+    struct mg_status (*drill_start)(struct mg_observer *observer, enum mg_drill_part part);
 };
 
 struct mg_observer {
@@ -152,6 +160,7 @@ struct mg_observer {
     size_t host_count;
     const struct mg_observed_tenant *tenants;
     size_t tenant_count;
+    uint64_t drill_tenant; /* domain/drill.h; not among the tenants */
 };
 
 #endif

@@ -189,6 +189,12 @@ mg_answer_keeps_out(const struct mg_fetched *answer)
            memmem(location.bytes, location.length, "/sign-in", 8) != NULL;
 }
 
+bool
+mg_answer_is_away(const struct mg_fetched *answer)
+{
+    return answer->status == 502 || answer->status == 503 || answer->status == 504;
+}
+
 /* ---- the form ---- */
 
 /* The value of the input of that name, with its character references undone. */
@@ -265,6 +271,8 @@ mg_visitor_sign_in(struct mg_visitor *visitor, const char *app_host, const struc
     char origin[320], host[256];
     OWN_BUFFER(body, 16384);
     TRY(mg_visitor_go(visitor, app_host, "/", answer));
+    if (mg_answer_is_away(answer))
+        return fail_with(UNAVAILABLE, "%s answers %u", visitor->host, answer->status);
     TRY(form_fill(mg_buffer_text(&answer->body), account, &body));
     TRY(own_origin(visitor, visitor->observer->https_port, origin));
     (void) snprintf(host, sizeof host, "%s", visitor->host);

@@ -44,6 +44,9 @@ const char *mg_visitor_cookie(const struct mg_visitor *visitor, const char *host
 /* True if the answer sends away to sign in, or refuses: 401, 403, 421 or a redirect to sign-in. */
 bool mg_answer_keeps_out(const struct mg_fetched *answer);
 
+/* 502, 503, 504: what should answer does not at the moment. */
+bool mg_answer_is_away(const struct mg_fetched *answer);
+
 /* "127.x.y.z", another one each time: so that wrong passwords tried on purpose count against nobody. */
 void mg_loopback_source(char text[16]);
 

@@ -1,55 +1,20 @@
 /* Breaks of sign-in, console, sessions and of what a request may say about its tenant. */
 #include "cli/sabotage/sabotage.h"
 
-#include <openssl/evp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
 enum { RESTART_US = 2500000 };
 
-#define NGINX_BREAK(name, ...)                             \
-    struct mg_status break_##name(struct mg_stage *stage)  \
-    {                                                      \
-        return mg_stage_nginx(stage, __VA_ARGS__);         \
-    }                                                      \
-    struct mg_status repair_##name(struct mg_stage *stage) \
-    {                                                      \
-        return mg_stage_nginx_restore(stage);              \
-    }
-
-/* In one edit: `map` goes into the http block, and the first `from` after `server` becomes `to`. */
+/* `map` goes into the http block, and the first `from` after `server` becomes `to`. */
 static CHECKED struct mg_status
 server_edit(struct mg_stage *stage, const char *map, const char *server, const char *from, const char *to)
 {
-    char path[MG_PATH];
-    TRY(mg_stage_path(stage, "nginx/nginx.conf", path));
-    TRY(mg_stage_keep(stage, path));
-    const char *text = mg_buffer_text(&stage->saved);
-    const char *at_server = strstr(text, server);
-    const char *at = at_server == NULL ? NULL : strstr(at_server, from);
-    const char *at_map = strstr(text, "    ssl_protocols ");
-    if (at == NULL || at_map == NULL || at_map > at)
-        return fail_with(NOT_FOUND, "%s in nginx.conf", server);
-    OWN_BUFFER(changed, 32 << 20);
-    TRY(mg_buffer_add(&changed, mg_view_of(text, (size_t) (at_map - text))));
-    TRY(mg_buffer_add_text(&changed, map));
-    TRY(mg_buffer_add(&changed, mg_view_of(at_map, (size_t) (at - at_map))));
-    TRY(mg_buffer_add_text(&changed, to));
-    TRY(mg_buffer_add_text(&changed, at + strlen(from)));
-    TRY(mg_file_replace_owned(path, mg_buffer_view(&changed), stage->saved_stat.st_mode & 07777,
-                              stage->saved_stat.st_uid, stage->saved_stat.st_gid));
-    TRY(mg_stage_signal(stage, "nginx", SIGHUP));
-    (void) usleep(300000);
-    return OK;
-}
-
-/* SQL in the control database, there and back. */
-static CHECKED struct mg_status
-control_sql(struct mg_stage *stage, const char *sql)
-{
-    OWN_BUFFER(output, 65536);
-    return mg_stage_sql(stage, "control", "masugata", sql, &output);
+    char lines[4096];
+    (void) snprintf(lines, sizeof lines, "%s    ssl_protocols ", map);
+    const struct mg_stage_change changes[] = {{server, from, to}, {NULL, "    ssl_protocols ", lines}};
+    return mg_stage_nginx_change(stage, changes, MG_COUNT(changes));
 }
 
 /* The first lines of the first application's server; every edit below begins there. */
@@ -70,7 +35,7 @@ authority_restart(struct mg_stage *stage)
 struct mg_status
 break_planted_session(struct mg_stage *stage)
 {
-    TRY(control_sql(
+    TRY(mg_stage_control_sql(
         stage,
         "INSERT INTO session_family (id, tenant, account, authenticated_at, last_seen_at, expires_at, idle_ms)"
         " SELECT 4242, a.tenant, a.id, now(), now(), now() + interval '11 hours', 1800000"
@@ -85,31 +50,34 @@ break_planted_session(struct mg_stage *stage)
 struct mg_status
 repair_planted_session(struct mg_stage *stage)
 {
-    TRY(control_sql(stage, "DELETE FROM session_family WHERE id = 4242"));
+    TRY(mg_stage_control_sql(stage, "DELETE FROM session_family WHERE id = 4242"));
     return authority_restart(stage);
 }
 
-NGINX_BREAK(gate_off, APP_SERVER, "        masugata off;\n        error_page 497")
+#define OPEN_PAGE "        location = /admin {\n            return 200 \"for everybody\\n\";\n        }\n"
+NGINX_BREAK(page_beside_gate, APP_SERVER, OPEN_PAGE APP_SERVER)
 
 /* ---- IDENTITY_02 ---- */
 
 struct mg_status
 break_readable_password(struct mg_stage *stage)
 {
-    return control_sql(
-        stage, "CREATE TABLE sabotage AS SELECT id, password_sealed FROM account"
+    return mg_stage_control_sql(
+        stage, "CREATE SCHEMA sabotage;" /* not public, whose tables DATA_02 reads */
+               "CREATE TABLE sabotage.kept AS SELECT id, password_sealed FROM account"
                " WHERE password_sealed IS NOT NULL AND login NOT LIKE 'masugata-%' ORDER BY id LIMIT 1;"
                "GRANT SELECT ON sabotage TO PUBLIC;" /* so that DATA_02 can look at every table */
                "UPDATE account SET password_sealed = 'correct horse battery staple'::bytea"
-               " WHERE id IN (SELECT id FROM sabotage)");
+               " WHERE id IN (SELECT id FROM sabotage.kept)");
 }
 
 struct mg_status
 repair_readable_password(struct mg_stage *stage)
 {
-    return control_sql(
-        stage, "UPDATE account a SET password_sealed = s.password_sealed FROM sabotage s WHERE a.id = s.id;"
-               "DROP TABLE sabotage");
+    return mg_stage_control_sql(
+        stage,
+        "UPDATE account a SET password_sealed = s.password_sealed FROM sabotage.kept s WHERE a.id = s.id;"
+        "DROP SCHEMA sabotage CASCADE");
 }
 
 /* A second log with the bodies, for the first sign-in host; nginx has a body only where it buffers it, as
@@ -137,44 +105,9 @@ repair_password_logged(struct mg_stage *stage)
 
 /* ---- IDENTITY_06 ---- */
 
-/* The policy that the gate reads (wire/policy_layout.h): 127.0.0.1/32 becomes 127.0.0.0/8 wherever it
- * stands, under a digest that fits. */
-struct mg_status
-break_policy_widened(struct mg_stage *stage)
-{
-    enum { HEAD = 32, DIGEST = 32, NETWORK = 24 };
-    static const uint8_t narrow[NETWORK] = {[8] = 1, [11] = 127, [12] = 0xff, [13] = 0xff, [16] = 128};
-    static const uint8_t wide[NETWORK] = {[11] = 127, [12] = 0xff, [13] = 0xff, [16] = 104};
-    char path[MG_PATH];
-    TRY(mg_stage_run_path(stage, "gate/policy", path));
-    TRY(mg_stage_keep(stage, path));
-    OWN_BUFFER(changed, 64 << 20);
-    OWN_BUFFER(hashed, 64 << 20);
-    TRY(mg_buffer_add(&changed, mg_buffer_view(&stage->saved)));
-    if (changed.length < HEAD + DIGEST)
-        return fail_with(MALFORMED, "%s", path);
-    size_t found = 0;
-    for (size_t i = HEAD + DIGEST; i + NETWORK <= changed.length; i++)
-        if (memcmp(changed.bytes + i, narrow, NETWORK) == 0) {
-            memcpy(changed.bytes + i, wide, NETWORK);
-            found++;
-        }
-    if (found == 0)
-        return fail_with(NOT_FOUND, "127.0.0.1/32 in %s", path);
-    TRY(mg_buffer_add(&hashed, mg_view_of(changed.bytes, HEAD)));
-    TRY(mg_buffer_add(&hashed, mg_view_of(changed.bytes + HEAD + DIGEST, changed.length - HEAD - DIGEST)));
-    if (EVP_Digest(hashed.bytes, hashed.length, changed.bytes + HEAD, NULL, EVP_sha256(), NULL) != 1)
-        return fail(CRYPTO);
-    TRY(mg_file_replace_owned(path, mg_buffer_view(&changed), stage->saved_stat.st_mode & 07777,
-                              stage->saved_stat.st_uid, stage->saved_stat.st_gid));
-    return mg_stage_signal(stage, "nginx", SIGHUP); /* new workers read the file anew */
-}
-
-struct mg_status
-repair_policy_widened(struct mg_stage *stage)
-{
-    return mg_stage_nginx_restore(stage);
-}
+/* A visitor names the address it wants to come from, as behind a proxy that is not there. */
+NGINX_BREAK(address_believed, "    masugata_directory",
+            "    set_real_ip_from 0.0.0.0/0;\n    real_ip_header X-Real-IP;\n    masugata_directory")
 
 struct mg_status
 break_console_beside_gate(struct mg_stage *stage)
@@ -196,34 +129,36 @@ repair_console_beside_gate(struct mg_stage *stage)
 struct mg_status
 break_attempts_forgotten(struct mg_stage *stage)
 {
-    return control_sql(stage, "CREATE FUNCTION sabotage() RETURNS trigger LANGUAGE plpgsql AS"
-                              " $$BEGIN NEW.recent = '{}'; NEW.in_a_row = 0; RETURN NEW; END$$;"
-                              "CREATE TRIGGER sabotage BEFORE INSERT OR UPDATE ON attempt"
-                              " FOR EACH ROW EXECUTE FUNCTION sabotage()");
+    return mg_stage_control_sql(stage, "CREATE FUNCTION sabotage() RETURNS trigger LANGUAGE plpgsql AS"
+                                       " $$BEGIN NEW.recent = '{}'; NEW.in_a_row = 0; RETURN NEW; END$$;"
+                                       "CREATE TRIGGER sabotage BEFORE INSERT OR UPDATE ON attempt"
+                                       " FOR EACH ROW EXECUTE FUNCTION sabotage()");
 }
 
 struct mg_status
 repair_attempts_forgotten(struct mg_stage *stage)
 {
-    return control_sql(stage, "DROP TRIGGER sabotage ON attempt; DROP FUNCTION sabotage()");
+    return mg_stage_control_sql(stage, "DROP TRIGGER sabotage ON attempt; DROP FUNCTION sabotage()");
 }
 
 struct mg_status
 break_attempts_not_looked_at(struct mg_stage *stage)
 {
-    return control_sql(
-        stage, "CREATE TABLE sabotage AS SELECT pg_get_functiondef('attempt_look'::regproc) AS definition;"
-               "CREATE OR REPLACE FUNCTION attempt_look(a_tenant bigint, a_kind smallint, a_key bytea,"
-               " a_now bigint, a_window bigint, OUT recent bigint[], OUT in_a_row int)"
-               " LANGUAGE sql AS $$SELECT '{}'::bigint[], 0$$");
+    return mg_stage_control_sql(
+        stage,
+        "CREATE SCHEMA sabotage;"
+        "CREATE TABLE sabotage.kept AS SELECT pg_get_functiondef('attempt_look'::regproc) AS definition;"
+        "CREATE OR REPLACE FUNCTION attempt_look(a_tenant bigint, a_kind smallint, a_key bytea,"
+        " a_now bigint, a_window bigint, OUT recent bigint[], OUT in_a_row int)"
+        " LANGUAGE sql AS $$SELECT '{}'::bigint[], 0$$");
 }
 
 struct mg_status
 repair_attempts_not_looked_at(struct mg_stage *stage)
 {
-    return control_sql(stage,
-                       "DO $$DECLARE d text; BEGIN SELECT definition INTO d FROM sabotage; EXECUTE d; END$$;"
-                       "DROP TABLE sabotage");
+    return mg_stage_control_sql(
+        stage, "DO $$DECLARE d text; BEGIN SELECT definition INTO d FROM sabotage.kept; EXECUTE d; END$$;"
+               "DROP SCHEMA sabotage CASCADE");
 }
 
 /* ---- SESSION_01, SESSION_02: cookies that somebody adds ---- */

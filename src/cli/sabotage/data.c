@@ -18,13 +18,6 @@ tenant_sql(struct mg_stage *stage, const char *database, const char *sql)
     return mg_stage_sql(stage, name, database, sql, &output);
 }
 
-static CHECKED struct mg_status
-control_sql(struct mg_stage *stage, const char *sql)
-{
-    OWN_BUFFER(output, ANSWER_MOST);
-    return mg_stage_sql(stage, "control", "masugata", sql, &output);
-}
-
 /* ---- TENANCY_01 ---- */
 
 static CHECKED struct mg_status
@@ -220,7 +213,7 @@ struct mg_status
 break_hash_in_clear(struct mg_stage *stage)
 {
     /* As if somebody had kept a copy of a hash beside the sealed one. */
-    return control_sql(
+    return mg_stage_control_sql(
         stage, "CREATE TABLE old_account (password text);"
                "INSERT INTO old_account VALUES ('$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g');"
                "GRANT SELECT ON old_account TO masugata_prober");
@@ -229,7 +222,7 @@ break_hash_in_clear(struct mg_stage *stage)
 struct mg_status
 repair_hash_in_clear(struct mg_stage *stage)
 {
-    return control_sql(stage, "DROP TABLE old_account");
+    return mg_stage_control_sql(stage, "DROP TABLE old_account");
 }
 
 struct mg_status

@@ -14,57 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MODULE_MOST = 32 << 20, SETTLE_US = 400000, RESTART_MS = 15000 };
-
-struct change {
-    const char *from, *to;
-};
-
-/* ---- several changes of nginx.conf at once ---- */
-
-static CHECKED struct mg_status
-change_first(const struct mg_buffer *text, const struct change *change, struct mg_buffer *changed)
-{
-    const char *start = mg_buffer_text(text);
-    const char *at = strstr(start, change->from);
-    if (at == NULL)
-        return fail_with(NOT_FOUND, "\"%.80s\" in nginx.conf", change->from);
-    TRY(mg_buffer_add(changed, mg_view_of(start, (size_t) (at - start))));
-    TRY(mg_buffer_add_text(changed, change->to));
-    return mg_buffer_add_text(changed, at + strlen(change->from));
-}
-
-/* Keeps the file as it was first, so that one restore undoes all. */
-static CHECKED struct mg_status
-nginx_change(struct mg_stage *stage, const struct change *changes, size_t count)
-{
-    char path[MG_PATH];
-    TRY(mg_stage_path(stage, "nginx/nginx.conf", path));
-    TRY(mg_stage_keep(stage, path));
-    OWN_BUFFER(text, MODULE_MOST);
-    TRY(mg_buffer_add(&text, mg_buffer_view(&stage->saved)));
-    for (size_t i = 0; i < count; i++) {
-        OWN_BUFFER(changed, MODULE_MOST);
-        TRY(change_first(&text, &changes[i], &changed));
-        mg_buffer_clear(&text);
-        TRY(mg_buffer_add(&text, mg_buffer_view(&changed)));
-    }
-    TRY(mg_file_replace_owned(path, mg_buffer_view(&text), stage->saved_stat.st_mode & 07777,
-                              stage->saved_stat.st_uid, stage->saved_stat.st_gid));
-    TRY(mg_stage_signal(stage, "nginx", SIGHUP));
-    (void) usleep(SETTLE_US);
-    return OK;
-}
-
-#define NGINX_BREAK(name, ...)                             \
-    struct mg_status break_##name(struct mg_stage *stage)  \
-    {                                                      \
-        return mg_stage_nginx(stage, __VA_ARGS__);         \
-    }                                                      \
-    struct mg_status repair_##name(struct mg_stage *stage) \
-    {                                                      \
-        return mg_stage_nginx_restore(stage);              \
-    }
+enum { MODULE_MOST = 32 << 20, POLL_US = 50000, RESTART_MS = 40000 };
 
 /* ---- EDGE_01, 03, 04, 06: versions, suites, groups ---- */
 
@@ -140,8 +90,9 @@ rsa_transport(struct mg_stage *stage, const char *suites)
         pair, sizeof pair,
         "        ssl_certificate \"%s\";\n        ssl_certificate_key \"%s\";\n        ssl_certificate \"",
         certificate, key);
-    const struct change changes[] = {{"ssl_ciphers ", suites}, {"        ssl_certificate \"", pair}};
-    return nginx_change(stage, changes, MG_COUNT(changes));
+    const struct mg_stage_change changes[] = {{NULL, "ssl_ciphers ", suites},
+                                              {NULL, "        ssl_certificate \"", pair}};
+    return mg_stage_nginx_change(stage, changes, MG_COUNT(changes));
 }
 
 static CHECKED struct mg_status
@@ -216,25 +167,12 @@ repair_plain_elsewhere(struct mg_stage *stage)
     return mg_stage_nginx_restore(stage);
 }
 
-static CHECKED struct mg_status
-free_port(uint16_t *ret_port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    socklen_t size = sizeof address;
-    OWN_FD fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *) &address, size) != 0 ||
-        getsockname(fd, (struct sockaddr *) &address, &size) != 0)
-        return fail_errno("find a free port");
-    *ret_port = ntohs(address.sin_port);
-    return OK;
-}
-
 struct mg_status
 break_second_port(struct mg_stage *stage)
 {
     char to[256];
     uint16_t port = 0;
-    TRY(free_port(&port));
+    TRY(mg_stage_free_port(&port));
     (void) snprintf(
         to, sizeof to,
         "    server {\n        listen 0.0.0.0:%u;\n        return 200 open;\n    }\n    server {\n",
@@ -253,7 +191,7 @@ break_second_tls_port(struct mg_stage *stage)
 {
     char to[256];
     uint16_t port = 0;
-    TRY(free_port(&port));
+    TRY(mg_stage_free_port(&port));
     (void) snprintf(to, sizeof to, " ssl http2 default_server;\n        listen 0.0.0.0:%u ssl default_server",
                     (unsigned) port);
     return mg_stage_nginx(stage, " ssl http2 default_server", to);
@@ -302,6 +240,15 @@ bytes_replace(struct mg_buffer *bytes, const char *from, const char *to)
     return found > 0 ? OK : fail_with(NOT_FOUND, "\"%s\" in the module", from);
 }
 
+static bool
+port_answers(int64_t port)
+{
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t) port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    OWN_FD fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return fd >= 0 && connect(fd, (const struct sockaddr *) &address, sizeof address) == 0;
+}
+
 /* A reload would keep the old module's symbols in force (nginx loads modules RTLD_GLOBAL): nginx is
  * ended, and the launcher starts it again from the file as it stands. */
 static CHECKED struct mg_status
@@ -311,8 +258,9 @@ nginx_restart(struct mg_stage *stage)
     TRY(mg_stage_pid(stage, "nginx", &before));
     if (kill(before, SIGTERM) != 0)
         return fail_errno("end nginx");
-    for (int64_t end = mg_monotonic_ms() + RESTART_MS; mg_monotonic_ms() < end; (void) usleep(SETTLE_US))
-        if (mg_ok(mg_stage_pid(stage, "nginx", &after)) && after != before && kill(after, 0) == 0)
+    for (int64_t end = mg_monotonic_ms() + RESTART_MS; mg_monotonic_ms() < end; (void) usleep(POLL_US))
+        if (mg_ok(mg_stage_pid(stage, "nginx", &after)) && after != before && kill(after, 0) == 0 &&
+            port_answers(stage->options->gate_https_port))
             return OK;
     return fail_with(TIMEOUT, "nginx is not started again");
 }
@@ -321,14 +269,15 @@ nginx_restart(struct mg_stage *stage)
 static CHECKED struct mg_status
 module_change(struct mg_stage *stage, const char *from, const char *to)
 {
-    char module[MG_PATH], copy[MG_PATH];
+    char module[MG_PATH], copy[MG_PATH], conf[MG_PATH];
     OWN_BUFFER(bytes, MODULE_MOST);
     TRY(module_path(stage, module));
     TRY(mg_stage_path(stage, "nginx/sabotage.so", copy));
     TRY(mg_file_read(module, &bytes));
     TRY(bytes_replace(&bytes, from, to));
     TRY(mg_file_replace(copy, mg_buffer_view(&bytes), 0755));
-    TRY(mg_stage_nginx(stage, module, copy));
+    TRY(mg_stage_path(stage, "nginx/nginx.conf", conf));
+    TRY(mg_stage_edit(stage, conf, module, copy));
     return nginx_restart(stage);
 }
 
@@ -337,7 +286,7 @@ module_back(struct mg_stage *stage)
 {
     char copy[MG_PATH];
     TRY(mg_stage_path(stage, "nginx/sabotage.so", copy));
-    TRY(mg_stage_nginx_restore(stage));
+    TRY(mg_stage_restore(stage));
     TRY(nginx_restart(stage));
     return unlink(copy) == 0 ? OK : fail_errno("remove %s", copy);
 }

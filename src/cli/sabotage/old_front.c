@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SETTLE_US = 500000, IDLE_MS = 30000, HELLO_LEAST = 46, FILE_MOST = 32 << 20, BIND_TRIES = 40 };
+enum { SETTLE_US = 50000, IDLE_MS = 30000, HELLO_LEAST = 46, FILE_MOST = 32 << 20, BIND_TRIES = 400 };
 
 /* TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA: strong, forward secret; only the version is wrong. */
 static const uint8_t suite[2] = {0xc0, 0x14};
@@ -135,22 +135,8 @@ nginx_move(struct mg_stage *stage, uint16_t from, uint16_t to)
         TRY(mg_buffer_add_text(&text, moved));
     }
     TRY(mg_buffer_add_text(&text, at));
-    TRY(mg_file_replace_owned(path, mg_buffer_view(&text), stage->saved_stat.st_mode & 07777,
-                              stage->saved_stat.st_uid, stage->saved_stat.st_gid));
+    TRY(mg_stage_replace(stage, mg_buffer_view(&text)));
     return mg_stage_signal(stage, "nginx", SIGHUP);
-}
-
-static CHECKED struct mg_status
-free_port(uint16_t *ret_port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    OWN_FD fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *) &address, size) != 0 ||
-        getsockname(fd, (struct sockaddr *) &address, &size) != 0)
-        return fail_errno("find a free port");
-    *ret_port = ntohs(address.sin_port);
-    return OK;
 }
 
 struct mg_status
@@ -159,7 +145,7 @@ break_ssl3_front(struct mg_stage *stage)
     const uint16_t https = (uint16_t) stage->options->gate_https_port;
     uint16_t moved = 0;
     OWN_FD listener = -1;
-    TRY(free_port(&moved));
+    TRY(mg_stage_free_port(&moved));
     TRY(nginx_move(stage, https, moved));
     TRY(listen_on(https, &listener));
     const pid_t front = fork();

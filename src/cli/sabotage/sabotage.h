@@ -28,6 +28,17 @@ struct mg_stage {
     pid_t stopped;
 };
 
+/* A break that is one change of nginx.conf. */
+#define NGINX_BREAK(name, ...)                             \
+    struct mg_status break_##name(struct mg_stage *stage)  \
+    {                                                      \
+        return mg_stage_nginx(stage, __VA_ARGS__);         \
+    }                                                      \
+    struct mg_status repair_##name(struct mg_stage *stage) \
+    {                                                      \
+        return mg_stage_nginx_restore(stage);              \
+    }
+
 /* stage.c */
 CHECKED struct mg_status mg_stage_make(const struct mg_cli *cli, struct mg_stage *stage);
 /* Stops the deployment and removes the directory that mg_stage_make created. */
@@ -43,6 +54,8 @@ CHECKED struct mg_status mg_stage_edit(struct mg_stage *stage, const char *path,
                                        const char *to);
 /* Puts the last edited (or removed, or re-moded) file back as it was. */
 CHECKED struct mg_status mg_stage_restore(struct mg_stage *stage);
+/* Puts other bytes in the place of the file that is kept, with its owner and mode. */
+CHECKED struct mg_status mg_stage_replace(struct mg_stage *stage, struct mg_view bytes);
 /* Keeps a copy of the file, to be restored later. */
 CHECKED struct mg_status mg_stage_keep(struct mg_stage *stage, const char *path);
 /* The path below DIR, or below the runtime directory. */
@@ -50,7 +63,18 @@ CHECKED struct mg_status mg_stage_path(const struct mg_stage *stage, const char 
 CHECKED struct mg_status mg_stage_run_path(const struct mg_stage *stage, const char *name,
                                            char path[MG_PATH]);
 
-/* nginx.conf: edit and reload; the old workers are given a moment to go. */
+/* A port of this machine that nobody listens on. */
+CHECKED struct mg_status mg_stage_free_port(uint16_t *ret_port);
+
+/* One change of a text: the first `from` after `after` (NULL: from the start) becomes `to`. */
+struct mg_stage_change {
+    const char *after, *from, *to;
+};
+/* nginx.conf: edit and reload; returns when workers with the new configuration run. TIMEOUT if nginx
+ * does not take it. mg_stage_nginx_restore undoes all the changes of one call. */
+CHECKED struct mg_status mg_stage_nginx_change(struct mg_stage *stage, const struct mg_stage_change *changes,
+                                               size_t count);
+CHECKED struct mg_status mg_stage_nginx_reload(struct mg_stage *stage);
 CHECKED struct mg_status mg_stage_nginx(struct mg_stage *stage, const char *from, const char *to);
 CHECKED struct mg_status mg_stage_nginx_restore(struct mg_stage *stage);
 
@@ -65,6 +89,8 @@ CHECKED struct mg_status mg_stage_resume(struct mg_stage *stage);
  * that moment, because nobody outside knows the password. */
 CHECKED struct mg_status mg_stage_sql(struct mg_stage *stage, const char *instance, const char *database,
                                       const char *sql, struct mg_buffer *output);
+/* The same in the control database, without an answer. */
+CHECKED struct mg_status mg_stage_control_sql(struct mg_stage *stage, const char *sql);
 /* Reads an instance's configuration again after an edit of its files. */
 CHECKED struct mg_status mg_stage_instance_reload(struct mg_stage *stage, const char *instance);
 

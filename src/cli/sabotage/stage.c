@@ -1,37 +1,24 @@
 /* The deployment that is broken: made for this, in a directory made for this, and removed after. */
 #include "base/secret.h"
+#include "cli/demo.h"
 #include "cli/sabotage/sabotage.h"
 #include "ports/configuration.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum { START_MS = 120000, COMMAND_MS = 60000 };
 
-static CHECKED struct mg_status
-free_port(uint16_t *ret_port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    OWN_FD fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *) &address, size) != 0 ||
-        getsockname(fd, (struct sockaddr *) &address, &size) != 0)
-        return fail_errno("find a free port");
-    *ret_port = ntohs(address.sin_port);
-    return OK;
-}
-
 /* Options that name this machine's ports, places, outside servers or certificates are the stage's
- * own; every other option is policy and is copied from the deployment that was named. */
+ * own; every other option is policy and is copied from the deployment that was named. So is the TLS
+ * profile: with one that allows AES-128, EDGE_01 says broken, as it should, and could not be seen to fail. */
 static bool
 is_policy(const char *keyword)
 {
-    static const char *const own[] = {
-        "gate.address", "gate.https_port", "gate.http_port", "runtime.directory", "tls.certificate",
-        "tls.key",      "keys.root",       "mail.url",       "database.url",      "gate.sessions"};
+    static const char *const own[] = {"gate.address",      "gate.https_port", "gate.http_port",
+                                      "runtime.directory", "tls.certificate", "tls.key",
+                                      "keys.root",         "mail.url",        "database.url",
+                                      "gate.sessions",     "tls.profile",     "tls.legacy"};
     for (size_t i = 0; i < MG_COUNT(own); i++)
         if (strcmp(keyword, own[i]) == 0)
             return false;
@@ -42,16 +29,15 @@ static CHECKED struct mg_status
 configuration(const struct mg_options *policy, struct mg_buffer *text)
 {
     uint16_t https, http, smtp;
-    TRY(free_port(&https));
-    TRY(free_port(&http));
-    TRY(free_port(&smtp));
+    TRY(mg_stage_free_port(&https));
+    TRY(mg_stage_free_port(&http));
+    TRY(mg_stage_free_port(&smtp));
     TRY(mg_buffer_format(
         text,
         "# A synthetic deployment of `masugata prove --sabotage`; it is removed afterwards.\n"
-        "gate.https_port = %u\ngate.http_port = %u\nmail.url = \"smtp://127.0.0.1:%u\"\n",
+        "gate.https_port = %u\ngate.http_port = %u\nmail.url = \"smtp://127.0.0.1:%u\"\n"
+        "tls.profile = \"aes256\"\n",
         (unsigned) https, (unsigned) http, (unsigned) smtp));
-    if (policy == NULL) /* nobody's policy: the demo's */
-        TRY(mg_buffer_add_text(text, "tls.profile = \"aes256\"\n"));
     for (size_t i = 0; policy != NULL && i < mg_option_count; i++) {
         const struct mg_option_row *row = &mg_option_rows[i];
         OWN_BUFFER(value, 4096);
@@ -119,9 +105,10 @@ stage_start(struct mg_stage *stage)
     TRY(policy_of(stage->cli, &policy));
     TRY(configuration(policy, &text));
     TRY(mg_cli_directory_make(stage->directory, mg_buffer_view(&text)));
-    const char *const up[] = {"up", "--demo", "--detach", NULL};
-    TRY(mg_stage_command(stage, up, &output)); /* passwords it prints stay in this buffer and are wiped */
+    const char *const up[] = {"up", "--detach", NULL};
+    TRY(mg_stage_command(stage, up, &output));
     TRY(mg_admin_open(&stage->own, &stage->admin));
+    TRY(mg_cli_demo_customers(&stage->own, stage->admin, MG_COUNT(stage->tenants)));
     struct mg_deployment deployment;
     TRY(mg_cli_deployment(&stage->own, &stage->options, &deployment));
     return tenants_find(stage);

@@ -1,12 +1,15 @@
 #include "cli/sabotage/sabotage.h"
 
-#include <fcntl.h>
-#include <pwd.h>
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-enum { FILE_MOST = 64 << 20, RELOAD_SETTLE_US = 300000, PSQL_MS = 20000 };
+enum { FILE_MOST = 64 << 20, RELOAD_MS = 10000, POLL_US = 20000, SETTLE_US = 100000, PSQL_MS = 20000 };
 
 struct mg_status
 mg_stage_path(const struct mg_stage *stage, const char *name, char path[MG_PATH])
@@ -36,8 +39,8 @@ mg_stage_keep(struct mg_stage *stage, const char *path)
     return OK;
 }
 
-static CHECKED struct mg_status
-write_kept(struct mg_stage *stage, struct mg_view bytes)
+struct mg_status
+mg_stage_replace(struct mg_stage *stage, struct mg_view bytes)
 {
     return mg_file_replace_owned(stage->saved_path, bytes, stage->saved_stat.st_mode & 07777,
                                  stage->saved_stat.st_uid, stage->saved_stat.st_gid);
@@ -55,7 +58,7 @@ mg_stage_edit(struct mg_stage *stage, const char *path, const char *from, const 
     TRY(mg_buffer_add(&changed, mg_view_of(text, (size_t) (at - text))));
     TRY(mg_buffer_add_text(&changed, to));
     TRY(mg_buffer_add_text(&changed, at + strlen(from)));
-    return write_kept(stage, mg_buffer_view(&changed));
+    return mg_stage_replace(stage, mg_buffer_view(&changed));
 }
 
 struct mg_status
@@ -63,7 +66,7 @@ mg_stage_restore(struct mg_stage *stage)
 {
     if (stage->saved_path[0] == '\0')
         return OK;
-    TRY(write_kept(stage, mg_buffer_view(&stage->saved)));
+    TRY(mg_stage_replace(stage, mg_buffer_view(&stage->saved)));
     stage->saved_path[0] = '\0';
     return OK;
 }
@@ -136,28 +139,120 @@ mg_stage_resume(struct mg_stage *stage)
 
 /* ---- nginx ---- */
 
-static CHECKED struct mg_status
-nginx_reload(struct mg_stage *stage)
+/* proc(5): "pid (name) state parent ...", and the 22nd field is when it started. */
+static bool
+parent_and_start(const char *pid, uint64_t *ret_parent, uint64_t *ret_start)
 {
-    TRY(mg_stage_signal(stage, "nginx", SIGHUP));
-    (void) usleep(RELOAD_SETTLE_US);
-    return OK;
+    enum { STATE = 3, PARENT = 4, START = 22 };
+    char path[300], *rest = NULL;
+    OWN_BUFFER(text, 4096);
+    (void) snprintf(path, sizeof path, "/proc/%s/stat", pid);
+    if (!mg_ok(mg_file_read(path, &text)) || text.length == 0)
+        return false; /* it has ended meanwhile */
+    char *word = strrchr((char *) text.bytes, ')');
+    bool read = word != NULL;
+    word = word == NULL ? NULL : strtok_r(word + 1, " ", &rest);
+    for (int field = STATE; word != NULL && field <= START; field++, word = strtok_r(NULL, " ", &rest))
+        if (field == PARENT || field == START)
+            read = read && mg_ok(mg_parse_u64(mg_view_text(word), UINT64_MAX,
+                                              field == PARENT ? ret_parent : ret_start));
+    return read;
+}
+
+/* The youngest child of a process; 0 if it has none. */
+static uint64_t
+youngest_child(pid_t parent)
+{
+    DIR *directory = opendir("/proc");
+    uint64_t best = 0, child = 0;
+    for (const struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
+        uint64_t pid = 0, its_parent = 0, started = 0;
+        if (!mg_ok(mg_parse_u64(mg_view_text(entry->d_name), INT32_MAX, &pid)) ||
+            !parent_and_start(entry->d_name, &its_parent, &started) || its_parent != (uint64_t) parent)
+            continue;
+        if (started > best || (started == best && pid > child)) {
+            best = started;
+            child = pid;
+        }
+    }
+    if (directory != NULL)
+        (void) closedir(directory);
+    return child;
+}
+
+/* Old workers stop listening as soon as new ones run. */
+struct mg_status
+mg_stage_nginx_reload(struct mg_stage *stage)
+{
+    pid_t master = 0;
+    TRY(mg_stage_pid(stage, "nginx", &master));
+    const uint64_t before = youngest_child(master);
+    if (kill(master, SIGHUP) != 0)
+        return fail_errno("reload nginx");
+    for (const int64_t end = mg_monotonic_ms() + RELOAD_MS; mg_monotonic_ms() < end; (void) usleep(POLL_US))
+        if (youngest_child(master) != before) {
+            (void) usleep(SETTLE_US);
+            return OK;
+        }
+    return fail_with(TIMEOUT, "nginx does not take its configuration");
+}
+
+static CHECKED struct mg_status
+change_first(const struct mg_buffer *text, const struct mg_stage_change *change, struct mg_buffer *changed)
+{
+    const char *start = mg_buffer_text(text);
+    const char *from = change->after == NULL ? start : strstr(start, change->after);
+    const char *at = from == NULL ? NULL : strstr(from, change->from);
+    if (at == NULL)
+        return fail_with(NOT_FOUND, "\"%.80s\" in nginx.conf", from == NULL ? change->after : change->from);
+    TRY(mg_buffer_add(changed, mg_view_of(start, (size_t) (at - start))));
+    TRY(mg_buffer_add_text(changed, change->to));
+    return mg_buffer_add_text(changed, at + strlen(change->from));
+}
+
+/* Keeps the file as it was first, so that one restore undoes all. */
+struct mg_status
+mg_stage_nginx_change(struct mg_stage *stage, const struct mg_stage_change *changes, size_t count)
+{
+    char path[MG_PATH];
+    OWN_BUFFER(text, FILE_MOST);
+    TRY(mg_stage_path(stage, "nginx/nginx.conf", path));
+    TRY(mg_stage_keep(stage, path));
+    TRY(mg_buffer_add(&text, mg_buffer_view(&stage->saved)));
+    for (size_t i = 0; i < count; i++) {
+        OWN_BUFFER(changed, FILE_MOST);
+        TRY(change_first(&text, &changes[i], &changed));
+        mg_buffer_clear(&text);
+        TRY(mg_buffer_add(&text, mg_buffer_view(&changed)));
+    }
+    TRY(mg_stage_replace(stage, mg_buffer_view(&text)));
+    return mg_stage_nginx_reload(stage);
 }
 
 struct mg_status
 mg_stage_nginx(struct mg_stage *stage, const char *from, const char *to)
 {
-    char path[MG_PATH];
-    TRY(mg_stage_path(stage, "nginx/nginx.conf", path));
-    TRY(mg_stage_edit(stage, path, from, to));
-    return nginx_reload(stage);
+    return mg_stage_nginx_change(stage, &(struct mg_stage_change){NULL, from, to}, 1);
 }
 
 struct mg_status
 mg_stage_nginx_restore(struct mg_stage *stage)
 {
     TRY(mg_stage_restore(stage));
-    return nginx_reload(stage);
+    return mg_stage_nginx_reload(stage);
+}
+
+struct mg_status
+mg_stage_free_port(uint16_t *ret_port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t size = sizeof address;
+    OWN_FD fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *) &address, size) != 0 ||
+        getsockname(fd, (struct sockaddr *) &address, &size) != 0)
+        return fail_errno("find a free port");
+    *ret_port = ntohs(address.sin_port);
+    return OK;
 }
 
 /* ---- PostgreSQL ---- */
@@ -186,7 +281,7 @@ mg_stage_instance_reload(struct mg_stage *stage, const char *instance)
     TRY(instance_pid(stage, instance, &pid));
     if (kill(pid, SIGHUP) != 0)
         return fail_errno("reload %s", instance);
-    (void) usleep(RELOAD_SETTLE_US);
+    (void) usleep(SETTLE_US);
     return OK;
 }
 
@@ -227,4 +322,11 @@ mg_stage_sql(struct mg_stage *stage, const char *instance, const char *database,
     TRY(status);
     TRY(closed);
     return mg_stage_instance_reload(stage, instance);
+}
+
+struct mg_status
+mg_stage_control_sql(struct mg_stage *stage, const char *sql)
+{
+    OWN_BUFFER(output, 65536);
+    return mg_stage_sql(stage, "control", "masugata", sql, &output);
 }

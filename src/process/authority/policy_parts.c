@@ -50,6 +50,21 @@ mg_policy_parts_networks(struct mg_policy_parts *parts, const char *list,
     return OK;
 }
 
+/* The drill's tenant is met by our own prober alone: from this machine's addresses that nginx listens on. */
+static CHECKED struct mg_status
+drill_networks(struct mg_policy_parts *parts, struct mg_policy_tenant *row)
+{
+    OWN_BUFFER(list, 4096);
+    struct mg_view word;
+    TRY(mg_buffer_add_text(&list, "127.0.0.0/8 ::1"));
+    for (const char *cursor = mg_environment()->options->gate_address; mg_option_word(&cursor, &word);)
+        if (!mg_view_is(word, "0.0.0.0") && !mg_view_is(word, "::"))
+            TRY(mg_buffer_format(&list, " %.*s", (int) word.length, (const char *) word.bytes));
+    TRY(mg_policy_parts_networks(parts, mg_buffer_text(&list), &row->use));
+    row->sign_in = row->use;
+    return OK;
+}
+
 static enum mg_csp_mode
 csp_mode_of(const char *word)
 {
@@ -91,7 +106,7 @@ tenant_fill(struct mg_policy_parts *parts, const struct mg_tenants_tenant *tenan
     row->headers[MG_HEADER_REFERRER_POLICY] = unless_empty(settings->referrer_policy);
     row->headers[MG_HEADER_PERMISSIONS_POLICY] = unless_empty(settings->permissions_policy);
     row->script_cookies = settings->script_cookies;
-    return OK;
+    return tenant->drill ? drill_networks(parts, row) : OK;
 }
 
 static uint32_t

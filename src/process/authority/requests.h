@@ -17,6 +17,7 @@
     X(tenant_policy_set)         \
     X(tenant_rotate)             \
     X(tenant_health)             \
+    X(drill_tenant)              \
     X(site)                      \
     X(key_set)                   \
     X(assertion_refresh)         \

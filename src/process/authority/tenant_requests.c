@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/secret.h"
+#include "domain/drill.h"
 #include "domain/host_name.h"
 #include "process/authority/identity.h"
 #include "process/authority/tenants.h"
@@ -55,7 +56,8 @@ static CHECKED struct mg_status
 tenant_row_add(void *context, const struct mg_tenant_listed *tenant, bool *ret_enough)
 {
     struct page *page = context;
-    if (page->only.length != 0 && !mg_view_is(page->only, tenant->name))
+    if (tenant->drill || /* no customer */
+        (page->only.length != 0 && !mg_view_is(page->only, tenant->name)))
         return OK;
     if (page->rows == PAGE_ROWS) {
         page->more = *ret_enough = true;
@@ -170,6 +172,8 @@ upstream_is_valid(struct mg_view upstream, bool examples)
     uint64_t port = 0;
     if (upstream.length == 0 || upstream.length > 255)
         return false;
+    if (mg_view_is(upstream, MG_DRILL_UPSTREAM)) /* it would be stopped by every drill */
+        return false;
     for (size_t i = 0; i < upstream.length; i++)
         if (isalnum(upstream.bytes[i]) == 0 && strchr(".:/[]_-", upstream.bytes[i]) == NULL)
             return false;
@@ -226,6 +230,7 @@ host_split(struct mg_view *word, struct mg_view *ret_upstream)
 static CHECKED struct mg_status
 request_judge(const struct mg_request_tenant_add *request, bool examples, struct mg_buffer *reason)
 {
+    static const char reserved[] = "masugata-";
     OWN_TEXT hosts = NULL;
     struct mg_view host;
     size_t count = 0;
@@ -233,6 +238,9 @@ request_judge(const struct mg_request_tenant_add *request, bool examples, struct
     if (!name_is_valid(request->name))
         return mg_buffer_add_text(reason,
                                   "name: a-z, 0-9 and '-', beginning with a letter, at most 63 characters");
+    if (request->name.length >= sizeof reserved - 1 &&
+        memcmp(request->name.bytes, reserved, sizeof reserved - 1) == 0)
+        return mg_buffer_add_text(reason, "name: those that begin with masugata- are ours");
     if (!is_one_line(request->label))
         return mg_buffer_add_text(reason, "label: the customer's name, one line");
     if (!mg_host_name_is_valid(request->sign_in_host))
@@ -346,6 +354,58 @@ MG_HANDLER_PUBLIC(tenant_add)
         mg_log_status(MG_WARNING, "a new tenant", known);
     reply.outcome = MG_GRANTED;
     return mg_answer_tenant_add(call, &reply);
+}
+
+/* ---- the drill's tenant ---- */
+
+static CHECKED struct mg_status
+drill_find(void *context, const struct mg_tenant_listed *tenant, bool *ret_enough)
+{
+    uint64_t *number = context;
+    if (tenant->drill)
+        *number = tenant->number;
+    *ret_enough = tenant->drill;
+    return OK;
+}
+
+/* EXISTS if another thread was faster. */
+static CHECKED struct mg_status
+drill_insert(uint64_t *ret_number)
+{
+    OWN(database) database = NULL;
+    OWN(transaction) transaction = NULL;
+    OWN(rows) rows = NULL;
+    TRY(mg_core_database(&database));
+    TRY(mg_transaction_begin(database, &transaction));
+    TRY(mg_query(database, &rows,
+                 "INSERT INTO tenant (number, name, label, sign_in_host, upstream, created_at, drill)"
+                 " OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4, $5, $6, true) RETURNING number",
+                 MG_I64(MG_DRILL_NUMBER), MG_STRING(MG_DRILL_TENANT), MG_STRING("Masugata drill / 訓練用"),
+                 MG_STRING(MG_DRILL_SIGN_IN_HOST), MG_STRING(MG_DRILL_UPSTREAM), MG_INSTANT(mg_now())));
+    *ret_number = (uint64_t) mg_rows_i64(rows, 0, 0);
+    TRY(host_insert(database, mg_view_text(MG_DRILL_SIGN_IN_HOST), *ret_number, MG_ORIGIN_SIGN_IN));
+    TRY(host_insert(database, mg_view_text(MG_DRILL_HOST), *ret_number, MG_ORIGIN_APP));
+    TRY(mg_core_record(&(struct mg_core_record){.event = MG_EVENT_tenant_create,
+                                                .tenant = *ret_number,
+                                                .target = mg_view_text(MG_DRILL_TENANT),
+                                                .reason = mg_view_text("for drills")}));
+    return mg_transaction_commit(&transaction);
+}
+
+MG_HANDLER_PUBLIC(drill_tenant)
+{
+    (void) request;
+    uint64_t number = 0;
+    TRY(mg_tenants_walk(MG_VIEW_EMPTY, drill_find, &number));
+    if (number == 0) {
+        const struct mg_status status = drill_insert(&number);
+        if (status.code == MG_EXISTS)
+            return fail(BUSY);
+        TRY(status);
+        TRY(keys_make(number));
+        TRY(mg_tenants_changed());
+    }
+    return mg_answer_drill_tenant(call, &(struct mg_reply_drill_tenant){.tenant = number});
 }
 
 /* ---- suspending ---- */

@@ -13,7 +13,7 @@ struct tenant {
     struct mg_core_tenant core;
     char *upstream, *hosts;
     struct mg_tenant_policy *policy; /* NULL: what is stored is not valid */
-    bool ready, suspended;
+    bool ready, suspended, drill;
     bool upstream_well, database_well; /* as the watch last said */
     mg_instant created_at;
 };
@@ -119,6 +119,7 @@ tenant_read(const struct mg_rows *rows, size_t row, struct tenant *tenant)
     tenant->core.limits = deployment_limits();
     tenant->created_at = mg_rows_instant(rows, row, 7);
     TRY(mg_view_to_text(mg_rows_text(rows, row, 8), &tenant->hosts));
+    tenant->drill = mg_rows_flag(rows, row, 9);
     origin_text(tenant->core.sign_in_origin, sizeof tenant->core.sign_in_origin, tenant->core.sign_in_host);
     const struct tenant *before = tenant_find(tenant->core.number);
     tenant->upstream_well = before == NULL || before->upstream_well;
@@ -208,7 +209,7 @@ load(void)
                  "SELECT t.number, t.name, t.label, t.sign_in_host, t.upstream, t.ready_at, t.suspended_at,"
                  " t.created_at,"
                  " coalesce((SELECT string_agg(h.host, ' ' ORDER BY h.id) FROM tenant_host h"
-                 "           WHERE h.tenant = t.number AND h.origin = 1), '')"
+                 "           WHERE h.tenant = t.number AND h.origin = 1), ''), t.drill"
                  " FROM tenant t ORDER BY t.name"));
     TRY(mg_query(database, &host_rows,
                  "SELECT host, id, tenant, origin, upstream FROM tenant_host ORDER BY host"));
@@ -331,6 +332,7 @@ listed_of(const struct tenant *tenant)
         .upstream = tenant->upstream,
         .ready = tenant->ready,
         .suspended = tenant->suspended,
+        .drill = tenant->drill,
         .created_at = tenant->created_at,
     };
 }
@@ -385,6 +387,7 @@ mg_tenants_read(mg_tenants_reader read, void *context)
             .upstream = tenants[i].upstream,
             .ready = tenants[i].ready,
             .suspended = tenants[i].suspended,
+            .drill = tenants[i].drill,
             .well = tenants[i].upstream_well && tenants[i].database_well,
             .policy = tenants[i].policy,
         };
@@ -410,18 +413,19 @@ mg_tenants_read(mg_tenants_reader read, void *context)
     return status;
 }
 
+/* Control: AVAILABILITY_06, AVAILABILITY_07 */
 struct mg_status
 mg_tenants_health(uint64_t number, bool upstream, bool database, struct mg_view reason)
 {
-    bool changed = false, well = false;
+    const bool well = upstream && database;
+    bool changed = false;
     char name[64] = "";
     (void) pthread_rwlock_wrlock(&lock);
     struct tenant *tenant = tenant_find(number);
     if (tenant != NULL) {
-        changed = (tenant->upstream_well && tenant->database_well) != (upstream && database);
+        changed = (tenant->upstream_well && tenant->database_well) != well;
         tenant->upstream_well = upstream;
         tenant->database_well = database;
-        well = upstream && database;
         (void) snprintf(name, sizeof name, "%s", tenant->core.name);
     }
     (void) pthread_rwlock_unlock(&lock);

@@ -24,7 +24,7 @@ CHECKED struct mg_status mg_tenants_health(uint64_t number, bool upstream, bool 
 struct mg_tenant_listed {
     uint64_t number;
     const char *name, *label, *hosts, *sign_in_host, *upstream;
-    bool ready, suspended;
+    bool ready, suspended, drill;
     mg_instant created_at;
 };
 typedef struct mg_status (*mg_tenant_visit)(void *context, const struct mg_tenant_listed *tenant,

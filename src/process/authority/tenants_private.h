@@ -9,7 +9,7 @@
 struct mg_tenants_tenant {
     const struct mg_core_tenant *core;
     const char *upstream;
-    bool ready, suspended, well;
+    bool ready, suspended, well, drill;
     const struct mg_tenant_policy *policy; /* NULL: what is stored is not valid, and nobody may enter */
 };
 struct mg_tenants_host {

@@ -2,6 +2,7 @@
  * database's credentials and sockets, DIR/apps/TENANT as its home. */
 #include "base/io.h"
 #include "base/log.h"
+#include "domain/drill.h"
 #include "process/launcher/confine.h"
 #include "process/launcher/launcher.h"
 
@@ -28,6 +29,7 @@ static const struct application_row {
     {"notes",
      {"%p/masugata-notes", "--socket", "%s", "--credentials", "%c", "--issuer", "%i", "--audience", "%a",
       "--authority", "%t", NULL}},
+    {MG_DRILL_APPLICATION, {"%p/masugata-drill", "--socket", "%s", "--credentials", "%c", NULL}},
     /* Debian's, unmodified; the gate in front does the sign-in and refuses changes
      * from other sites, so its own are off (for the latter its scripts would have to read a cookie). It is
      * reached through the socket alone, and its kernels talk over sockets on tmpfs (short paths wherever the
@@ -229,6 +231,13 @@ application_is_it(struct mg_view request, pid_t pid)
     const struct application_row *row = row_find(application.name);
     return row != NULL && mg_ok(arguments_expand(&application, row, &texts, list)) &&
            mg_process_runs(pid, application_uid(application.tenant), mg_buffer_view(&texts));
+}
+
+bool
+application_is(struct mg_view request, const char *name)
+{
+    struct application application;
+    return mg_ok(application_decode(request, &application)) && strcmp(application.name, name) == 0;
 }
 
 static struct mg_status

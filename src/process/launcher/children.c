@@ -337,6 +337,57 @@ child_stop(const struct child_kind *kind, const char *name)
 }
 
 struct mg_status
+child_interrupt(const struct child_kind *kind, const char *name, int64_t hold_ms)
+{
+    struct mg_status status = fail_with(NOT_FOUND, "%s %s does not run", kind->label, name);
+    (void) pthread_mutex_lock(&all.lock);
+    struct child *child = all.ending ? NULL : child_find(kind, name);
+    if (child != NULL) {
+        child_seize(child);
+        if (child->mark.pid != 0 && mg_process_alive(&child->mark)) {
+            (void) pthread_mutex_unlock(&all.lock);
+            status = kind->stop(mg_buffer_view(&child->request), &child->mark);
+            (void) pthread_mutex_lock(&all.lock);
+        }
+        if (mg_ok(status)) {
+            (void) waitpid(child->mark.pid, NULL, WNOHANG);
+            mg_fd_drop(&child->pid_fd);
+            child->mark = (struct mg_process_mark){.pid = 0};
+            child->restarts++;
+            child->due_ms = mg_monotonic_ms() + hold_ms;
+        }
+        child_release(child);
+    }
+    (void) pthread_mutex_unlock(&all.lock);
+    wake();
+    return status;
+}
+
+void
+child_hurry(const struct child_kind *kind, const char *name)
+{
+    (void) pthread_mutex_lock(&all.lock);
+    struct child *child = child_find(kind, name);
+    if (child != NULL && child->mark.pid == 0)
+        child->due_ms = 0;
+    (void) pthread_mutex_unlock(&all.lock);
+    wake();
+}
+
+struct mg_status
+child_find_request(const struct child_kind *kind, bool (*is_it)(struct mg_view request),
+                   char name[CHILD_NAME / 2])
+{
+    struct mg_status status = fail_with(NOT_FOUND, "such a %s", kind->label);
+    (void) pthread_mutex_lock(&all.lock);
+    for (const struct child *child = all.first; child != NULL && !mg_ok(status); child = child->next)
+        if (child->kind == kind && !child->busy && is_it(mg_buffer_view(&child->request)))
+            status = mg_view_copy(mg_view_text(child->name), name, CHILD_NAME / 2);
+    (void) pthread_mutex_unlock(&all.lock);
+    return status;
+}
+
+struct mg_status
 child_mark(const struct child_kind *kind, const char *name, struct mg_process_mark *ret_mark)
 {
     struct mg_status status = fail_with(NOT_FOUND, "%s %s does not run", kind->label, name);

@@ -38,6 +38,13 @@ CHECKED struct mg_status child_run(const struct child_kind *kind, const char *na
                                    struct mg_process_mark *ret_mark);
 /* It shall not run any more; OK if there is none. */
 CHECKED struct mg_status child_stop(const struct child_kind *kind, const char *name);
+/* It ends, and is started again after hold_ms, or at once when child_hurry asks; that death was meant and
+ * does not count as flapping. NOT_FOUND if it does not run. */
+CHECKED struct mg_status child_interrupt(const struct child_kind *kind, const char *name, int64_t hold_ms);
+void child_hurry(const struct child_kind *kind, const char *name);
+/* The name of the child whose request `is_it` takes; NOT_FOUND. */
+CHECKED struct mg_status child_find_request(const struct child_kind *kind,
+                                            bool (*is_it)(struct mg_view request), char name[CHILD_NAME / 2]);
 /* The running process, NOT_FOUND if it does not run. */
 CHECKED struct mg_status child_mark(const struct child_kind *kind, const char *name,
                                     struct mg_process_mark *ret_mark);

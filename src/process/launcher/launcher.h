@@ -36,6 +36,8 @@ extern const struct child_kind postgres_kind, nginx_kind, application_kind;
         "/dev/urandom", CONFINE_READ                                                                 \
     }
 
+/* True if the remembered request of an application names this one. */
+bool application_is(struct mg_view request, const char *name);
 /* RUN/app/TENANT and what is in it, made if missing. */
 CHECKED struct mg_status application_directories(uint64_t tenant);
 /* "example:NAME" is an application that we start. */

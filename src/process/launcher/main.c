@@ -7,6 +7,8 @@ MG_HANDLER_DECLARE(instance_start)
 MG_HANDLER_DECLARE(instance_stop)
 MG_HANDLER_DECLARE(credentials_publish)
 MG_HANDLER_DECLARE(nginx_apply)
+MG_HANDLER_DECLARE(drill_stop)
+MG_HANDLER_DECLARE(drill_start)
 
 MG_HANDLER(children_list)
 {
@@ -39,7 +41,8 @@ main(int argc, char **argv)
 {
     static const struct mg_handler_row handlers[] = {
         MG_HANDLE_PUBLIC(instance_start),      MG_HANDLE_PUBLIC(instance_stop), MG_HANDLE(children_list),
-        MG_HANDLE_PUBLIC(credentials_publish), MG_HANDLE_PUBLIC(nginx_apply),
+        MG_HANDLE_PUBLIC(credentials_publish), MG_HANDLE_PUBLIC(nginx_apply),   MG_HANDLE_PUBLIC(drill_stop),
+        MG_HANDLE_PUBLIC(drill_start),
     };
     const struct mg_process_description description = {
         .process = MG_LAUNCHER,

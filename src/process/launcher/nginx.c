@@ -1,6 +1,7 @@
 /* nginx: its certificates, its configuration, its process. */
 #include "base/io.h"
 #include "base/log.h"
+#include "domain/drill.h"
 #include "ports/certificate.h"
 #include "ports/nginx_configuration.h"
 #include "process/launcher/confine.h"
@@ -221,8 +222,9 @@ struct origin {
 struct origins {
     struct origin *rows;   /* owned */
     const char **hosts;    /* owned; of the rows, in their order */
+    const char **named;    /* owned; those a certificate must name */
     struct mg_site *sites; /* owned */
-    size_t count, site_count;
+    size_t count, named_count, site_count;
 };
 
 static void
@@ -230,6 +232,7 @@ origins_drop(struct origins *origins)
 {
     free(origins->rows);
     free(origins->hosts);
+    free(origins->named);
     free(origins->sites);
 }
 
@@ -244,8 +247,9 @@ origins_read(struct mg_list list, struct origins *origins)
 {
     origins->rows = calloc(SITES_MOST, sizeof *origins->rows);
     origins->hosts = calloc(SITES_MOST, sizeof *origins->hosts);
+    origins->named = calloc(SITES_MOST, sizeof *origins->named);
     origins->sites = calloc(SITES_MOST, sizeof *origins->sites);
-    if (origins->rows == NULL || origins->hosts == NULL || origins->sites == NULL)
+    if (origins->rows == NULL || origins->hosts == NULL || origins->named == NULL || origins->sites == NULL)
         return fail(OUT_OF_MEMORY);
     for (;;) {
         struct mg_record_site site;
@@ -282,6 +286,13 @@ names_host(struct mg_view chain, const char *host)
     return mg_ok(mg_certificate_check(chain, MG_VIEW_EMPTY, &host, 1, mg_now(), &facts));
 }
 
+/* Nobody can have a certificate for the drill's hosts; only our own prober goes there. */
+static bool
+is_for_drills(const struct origin *origin)
+{
+    return strcmp(origin->upstream, MG_DRILL_UPSTREAM) == 0;
+}
+
 /* Leaves out the origins that our certificate does not name: a host that cannot be served is its tenant's
  * trouble, and must not keep all others from being served. The operators' own must be named: a certificate
  * without it is the wrong one, and whoever installs it says so. */
@@ -299,7 +310,7 @@ origins_cover(struct origins *origins)
     }
     for (size_t i = 0; i < origins->count; i++) {
         const char *host = origins->rows[i].host;
-        if (origins->rows[i].kind == MG_SITE_OPERATOR ||
+        if (origins->rows[i].kind == MG_SITE_OPERATOR || is_for_drills(&origins->rows[i]) ||
             (own ? mg_demo_host_is_local(host) : names_host(mg_buffer_view(&chain), host))) {
             if (kept != i)
                 origins->rows[kept] = origins->rows[i];
@@ -310,8 +321,12 @@ origins_cover(struct origins *origins)
                        : "tls.certificate does not name it");
     }
     origins->count = kept;
-    for (size_t i = 0; i < kept; i++)
+    origins->named_count = 0;
+    for (size_t i = 0; i < kept; i++) {
         origins->hosts[i] = origins->rows[i].host;
+        if (!is_for_drills(&origins->rows[i]))
+            origins->named[origins->named_count++] = origins->rows[i].host;
+    }
     return OK;
 }
 
@@ -496,7 +511,7 @@ apply(struct mg_list sites, bool *ret_changed)
     TRY(origins_cover(&origins));
     if (origins.count == 0)
         return fail_with(INVALID, "no origin at all");
-    TRY(certificate_ensure(origins.hosts, origins.count, &pair, &certificate_changed));
+    TRY(certificate_ensure(origins.named, origins.named_count, &pair, &certificate_changed));
     TRY(sites_fill(&origins, &pair));
     TRY(configuration_install(&origins, &configuration_changed));
     TRY(nginx_run(certificate_changed || configuration_changed));

@@ -97,7 +97,7 @@ postgres_start(struct mg_view request, int pid_fd, struct mg_process_mark *ret_m
         return OK;
     OWN_FD log = -1;
     OWN_FD rules = -1;
-    TRY(log_open(instance->log, instance->uid, instance->gid, &log));
+    TRY(log_open(instance->log, instance->uid, places.root ? places.prober_gid : instance->gid, &log));
     const struct confine_path paths[] = {
         CONFINE_SYSTEM,
         {instance->directory, CONFINE_READ},

@@ -25,7 +25,6 @@ struct mg_status
 mg_prober_instances(struct mg_observer *observer, struct mg_observed_instance *rows, size_t most,
                     size_t *ret_count)
 {
-    (void) observer;
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_instances_list reply;
     uint64_t from = 0;
@@ -41,6 +40,8 @@ mg_prober_instances(struct mg_observer *observer, struct mg_observed_instance *r
         }
         if (!more)
             break;
+        if (state.tenant != 0 && state.tenant == observer->drill_tenant)
+            continue;
         if (count == most)
             return fail_with(TOO_LARGE, "more than %zu instances", most);
         struct mg_observed_instance *row = &rows[count++];

@@ -140,6 +140,16 @@ settle(struct mg_facts *f)
 }
 
 struct mg_status
+mg_drill_look(uint64_t *ret_tenant)
+{
+    OWN_BUFFER(storage, 4096);
+    struct mg_reply_drill_tenant reply;
+    TRY(mg_call_drill_tenant(&(struct mg_request_drill_tenant){0}, &reply, &storage, CALL_MS));
+    *ret_tenant = reply.tenant;
+    return OK;
+}
+
+struct mg_status
 mg_facts_load(const struct mg_environment *environment, struct mg_facts **ret_facts)
 {
     MG_CLEANUP(mg_facts_drop) struct mg_facts *f = calloc(1, sizeof *f);
@@ -156,8 +166,9 @@ mg_facts_load(const struct mg_environment *environment, struct mg_facts **ret_fa
     };
     TRY(add_host(f, mg_view_text(environment->options->console_host), MG_ORIGIN_OPERATOR, 0));
     TRY(load_tenants(f));
+    TRY(mg_drill_look(&f->observer.drill_tenant));
     settle(f);
-    f->accounts.room = 2 * f->observer.tenant_count;
+    f->accounts.room = 2 * f->observer.tenant_count + 1; /* and the drill's */
     f->accounts.rows = calloc(f->accounts.room + 1, sizeof *f->accounts.rows);
     if (f->accounts.rows == NULL)
         return fail(OUT_OF_MEMORY);

@@ -47,7 +47,7 @@ found_ours(struct found *found)
 
 /* nginx, the PostgreSQL instances, the sample applications. */
 static CHECKED struct mg_status
-found_children(struct found *found)
+found_children(const struct mg_observer *observer, struct found *found)
 {
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_children_list reply;
@@ -57,6 +57,8 @@ found_children(struct found *found)
         TRY(mg_list_next_child_state(&reply.children, &row, &more));
         if (!more)
             return OK;
+        if (mg_drill_is_child(observer, row.name))
+            continue;
         TRY(found_add(found, row.name, row.state, row.pid, row.restarts, row.started_at));
     }
 }
@@ -64,10 +66,9 @@ found_children(struct found *found)
 static struct mg_status
 processes(struct mg_observer *observer, struct mg_observed_process *rows, size_t most, size_t *ret_count)
 {
-    (void) observer;
     struct found found = {.rows = rows, .most = most};
     TRY(found_ours(&found));
-    TRY(found_children(&found));
+    TRY(found_children(observer, &found));
     *ret_count = found.count;
     return OK;
 }
@@ -92,9 +93,11 @@ canary_ask(uint64_t tenant, enum mg_canary which, struct mg_canary_account *ret_
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_canary_account reply;
     const struct mg_request_canary_account request = {.tenant = tenant, .which = (uint64_t) which};
+    const mg_instant asked_at = mg_now();
     TRY(mg_call_canary_account(&request, &reply, &storage, CALL_MS));
     if (reply.outcome != MG_GRANTED)
         return fail_with(REFUSED, "no canary account: %s", mg_outcome_name(reply.outcome));
+    ret_account->asked_at = asked_at;
     TRY(mg_view_copy(reply.login, ret_account->login, sizeof ret_account->login));
     return mg_view_copy(reply.password, ret_account->password, sizeof ret_account->password);
 }
@@ -250,23 +253,39 @@ directory_drop(DIR **directory)
         (void) closedir(*directory);
 }
 
+enum { LOG_DEPTH = 2 }; /* log/ and the directories in it */
+
+static CHECKED struct mg_status
+directory_search(const char *path, const char *text, unsigned depth, uint64_t *files, uint64_t *hits)
+{
+    MG_CLEANUP(directory_drop) DIR *directory = opendir(path);
+    if (directory == NULL)
+        return fail_errno("logs in %s", path);
+    for (const struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        bool contains = false;
+        char inner[MG_PATH];
+        if (entry->d_type == DT_DIR && entry->d_name[0] != '.') {
+            if (depth == 1)
+                return fail_with(TOO_LARGE, "directories in %s", path);
+            TRY(mg_path_join(inner, path, entry->d_name));
+            TRY(directory_search(inner, text, depth - 1, files, hits));
+        }
+        if (entry->d_type != DT_REG)
+            continue;
+        TRY(log_contains(dirfd(directory), entry->d_name, text, &contains));
+        (*files)++;
+        *hits += contains;
+    }
+    return OK;
+}
+
 static struct mg_status
 logs_search(struct mg_observer *observer, const char *text, uint64_t *ret_files, uint64_t *ret_hits)
 {
     char path[MG_PATH];
-    TRY(mg_path_join(path, observer->directory, "log"));
-    MG_CLEANUP(directory_drop) DIR *directory = opendir(path);
-    if (directory == NULL)
-        return fail_errno("logs in %s", path);
     uint64_t files = 0, hits = 0;
-    for (const struct dirent *entry; (entry = readdir(directory)) != NULL;) {
-        bool contains = false;
-        if (entry->d_type != DT_REG)
-            continue;
-        TRY(log_contains(dirfd(directory), entry->d_name, text, &contains));
-        files++;
-        hits += contains;
-    }
+    TRY(mg_path_join(path, observer->directory, "log"));
+    TRY(directory_search(path, text, LOG_DEPTH, &files, &hits));
     *ret_files = files;
     *ret_hits = hits;
     return OK;
@@ -308,4 +327,6 @@ const struct mg_observer_ops mg_prober_ops = {
     .database_enter = mg_prober_database_enter,
     .remember = remember,
     .recall = recall,
+    .drill_stop = mg_prober_drill_stop,
+    .drill_start = mg_prober_drill_start,
 };

@@ -15,6 +15,8 @@
 struct mg_facts;
 CHECKED struct mg_status mg_facts_load(const struct mg_environment *environment, struct mg_facts **ret_facts);
 void mg_facts_drop(struct mg_facts **facts);
+/* The drill's tenant, made if it is missing. */
+CHECKED struct mg_status mg_drill_look(uint64_t *ret_tenant);
 /* Borrows the facts; safe to share between threads. */
 struct mg_observer *mg_facts_observer(struct mg_facts *facts);
 
@@ -40,6 +42,13 @@ CHECKED struct mg_status mg_prober_database_enter(struct mg_observer *observer,
                                                   const struct mg_observed_instance *target,
                                                   const char *source, const char *user,
                                                   enum mg_entry *ret_entry);
+
+/* ---- drill.c: stopping and starting the drill's tenant ---- */
+struct mg_status mg_prober_drill_stop(struct mg_observer *observer, enum mg_drill_part part, int most_ms,
+                                      bool *ret_other_runs);
+struct mg_status mg_prober_drill_start(struct mg_observer *observer, enum mg_drill_part part);
+/* A child of the launcher that belongs to the drill's tenant. */
+bool mg_drill_is_child(const struct mg_observer *observer, struct mg_view name);
 
 /* ---- ledger.c: the latest finding of each control ---- */
 /* Reads DIR/proof; a file that cannot be read counts as never looked at. */

@@ -15,6 +15,7 @@ enum {
     TARGETS_MOST = 2000,
     LOOKERS = 8,      /* so that a few that hang do not hold up the others */
     LOOK_MS = 1000,   /* pause between two looks at one tenant */
+    TROUBLE = 4,      /* that much shorter after a failure */
     SPEAK_EVERY = 10, /* looks that also ask for a page; the others only connect */
     LIST_MS = 2000,   /* pause between two lists of tenants */
     HTTP_MS = 2500,
@@ -253,12 +254,15 @@ target_due(void)
     return due;
 }
 
-/* More tenants are looked at less often: a look costs about 2 ms, all together a tenth of a core. */
+/* More tenants are looked at less often: a look costs about 2 ms, all together a tenth of a core. One in
+ * trouble is looked at sooner, so that its page comes, and goes, without delay. */
 static int64_t
-pause_ms(void)
+pause_ms(const struct target *target)
 {
     const int64_t fair_ms = (int64_t) targets.count * 20;
-    return fair_ms > LOOK_MS ? fair_ms : LOOK_MS;
+    const int64_t usual_ms = fair_ms > LOOK_MS ? fair_ms : LOOK_MS;
+    const bool trouble = target->part[UPSTREAM].failures != 0 || target->part[DATABASE].failures != 0;
+    return trouble ? usual_ms / TROUBLE : usual_ms;
 }
 
 static void *
@@ -278,7 +282,7 @@ looker(void *unused)
         target_tell(target);
         (void) pthread_mutex_lock(&targets.lock);
         target->looking = false;
-        target->due_ms = mg_monotonic_ms() + pause_ms();
+        target->due_ms = mg_monotonic_ms() + pause_ms(target);
         (void) pthread_mutex_unlock(&targets.lock);
     }
     return unused;

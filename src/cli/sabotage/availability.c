@@ -1,0 +1,84 @@
+/* Breaks of what visitors see while an application or its database is away. */
+#include "cli/sabotage/sabotage.h"
+#include "domain/drill.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+/* ---- AVAILABILITY_06 ---- */
+
+#define DRILL_SERVER "server_name " MG_DRILL_HOST ";\n        ssl_certificate"
+
+static CHECKED struct mg_status
+drill_location(struct mg_stage *stage, const char *to)
+{
+    return mg_stage_nginx_change(stage, &(struct mg_stage_change){DRILL_SERVER, "        location / {\n", to},
+                                 1);
+}
+
+struct mg_status
+break_bare_error(struct mg_stage *stage)
+{
+    return drill_location(stage, "        error_page 502 504 =500 @sabotage;\n"
+                                 "        location @sabotage {\n"
+                                 "            return 500 \"cannot connect to the application\\n\";\n"
+                                 "        }\n"
+                                 "        location / {\n");
+}
+
+struct mg_status
+repair_bare_error(struct mg_stage *stage)
+{
+    return mg_stage_nginx_restore(stage);
+}
+
+struct mg_status
+break_watch_stopped(struct mg_stage *stage)
+{
+    return mg_stage_stop(stage, "watch");
+}
+
+struct mg_status
+repair_watch_stopped(struct mg_stage *stage)
+{
+    return mg_stage_resume(stage);
+}
+
+/* ---- AVAILABILITY_07 ---- */
+
+/* Whoever is signed in gets the first page as if from a cache, whatever the database does. */
+struct mg_status
+break_page_from_before(struct mg_stage *stage)
+{
+    return drill_location(stage, "        location / {\n"
+                                 "            set $sabotage \"$uri $http_cookie\";\n"
+                                 "            if ($sabotage ~ \"^/ .*__Host-masugata=\") {\n"
+                                 "                return 200 \"as it was before\\n\";\n"
+                                 "            }\n");
+}
+
+struct mg_status
+repair_page_from_before(struct mg_stage *stage)
+{
+    return mg_stage_nginx_restore(stage);
+}
+
+static CHECKED struct mg_status
+policy_directory_mode(struct mg_stage *stage, mode_t mode)
+{
+    char path[MG_PATH];
+    TRY(mg_stage_run_path(stage, "gate", path));
+    return chmod(path, mode) == 0 ? OK : fail_errno("chmod %s", path);
+}
+
+struct mg_status
+break_policy_frozen(struct mg_stage *stage)
+{
+    return policy_directory_mode(stage, 02550);
+}
+
+struct mg_status
+repair_policy_frozen(struct mg_stage *stage)
+{
+    return policy_directory_mode(stage, 02750);
+}
