@@ -208,6 +208,13 @@ def test_the_console_shows_and_changes_the_tenant_that_was_named(deployment, app
     assert browser.get(at_console(deployment, "/console/tenant?name=nobody")).status == 404
 
 
+def test_a_tenant_added_at_the_console_without_a_sign_in_host_gets_the_usual_one(deployment):
+    browser = signed_in(deployment, "ops", PASSWORD, at_console(deployment, "/console/tenants/new"))
+    browser.submit({"name": "yota", "tenant_label": "Yota", "hosts": "yota.example www.yota.example", "sign_in_host": "",
+                    "upstream": "127.0.0.1:9"}, action="/console/tenants/new")
+    assert browser.page.status == 200 and "id.yota.example" in browser.page.text, browser.page.text
+
+
 def test_an_operator_ends_one_session_of_somebody_else(deployment):
     add_user(deployment, "emi@acme.example")
     guest, other = signed_in(deployment, "emi@acme.example"), signed_in(deployment, "emi@acme.example")

@@ -111,6 +111,20 @@ keep_fields(struct visit *visit, const char *const *names, size_t count)
         mg_scope_set(visit->page, names[i], mg_form_value(&visit->form, names[i]));
 }
 
+/* The host of a new tenant's sign-in page: as entered, or id. before the first of its hosts. */
+static struct mg_view
+sign_in_host_meant(struct visit *visit)
+{
+    const struct mg_view entered = mg_form_value(&visit->form, "sign_in_host"),
+                         hosts = mg_form_value(&visit->form, "hosts");
+    size_t first = 0;
+    while (first < hosts.length && hosts.bytes[first] != ' ')
+        first++;
+    return entered.length != 0 || first == 0
+               ? entered
+               : mg_view_text(arena_format(visit, "id.%.*s", (int) first, (const char *) hosts.bytes));
+}
+
 struct mg_status
 page_console_tenant_add(struct visit *visit)
 {
@@ -120,7 +134,7 @@ page_console_tenant_add(struct visit *visit)
         .name = mg_form_value(&visit->form, "name"),
         .label = mg_form_value(&visit->form, "tenant_label"),
         .hosts = mg_form_value(&visit->form, "hosts"),
-        .sign_in_host = mg_form_value(&visit->form, "sign_in_host"),
+        .sign_in_host = sign_in_host_meant(visit),
         .upstream = mg_form_value(&visit->form, "upstream"),
     };
     struct mg_reply_tenant_add reply;
