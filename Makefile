@@ -20,7 +20,8 @@ tools:
 
 # Two tenants with real applications behind the gate, until Ctrl-C. With root rights (sudo) every
 # process has its own uid; without, `build/masugata up --demo` runs with one.
-demo: all
+demo: setup
+	@ninja -C $(BUILD) programs
 	@$(SUDO) $(BUILD)/masugata up --demo --dir $(STATE)
 
 # Unit, fuzz-corpus, integration, control and browser tests; prints one line of counts.
