@@ -10,7 +10,7 @@ all: setup
 setup: $(BUILD)/build.ninja
 
 $(BUILD)/build.ninja: packages.txt
-	@packaging/install-packages --without "Tests,Checks,Measurements,Peers"
+	@packaging/install-packages --without "Tests,Checks,Package,Measurements,Peers"
 	@[ -f $@ ] || meson setup $(BUILD)
 	@touch $@
 
