@@ -224,6 +224,24 @@ mg_certificate_check(struct mg_view chain_pem, struct mg_view key_pem, const cha
 }
 
 struct mg_status
+mg_certificate_summary(struct mg_view chain_pem, char text[MG_CERTIFICATE_SUMMARY])
+{
+    OWN_X509_CHAIN chain = NULL;
+    struct mg_certificate_facts facts;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned length = 0;
+    char until[MG_INSTANT_TEXT], hex[2 * EVP_MAX_MD_SIZE + 1];
+    TRY(chain_read(chain_pem, &chain));
+    facts_fill(chain, &facts);
+    if (X509_digest(sk_X509_value(chain, 0), EVP_sha256(), digest, &length) != 1)
+        return fail_openssl("certificate digest");
+    mg_hex(mg_view_of(digest, length), hex);
+    mg_instant_text(facts.not_after, until);
+    (void) snprintf(text, MG_CERTIFICATE_SUMMARY, "%s until %s sha256:%s", facts.subject, until, hex);
+    return OK;
+}
+
+struct mg_status
 mg_certificate_install(struct mg_view chain_pem, struct mg_view key_pem, const char *const *hosts,
                        size_t host_count, mg_instant now, const char *chain_path, const char *key_path,
                        uid_t uid)

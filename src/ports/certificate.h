@@ -47,6 +47,10 @@ CHECKED struct mg_status mg_certificate_install(struct mg_view chain_pem, struct
                                                 const char *const *hosts, size_t host_count, mg_instant now,
                                                 const char *chain_path, const char *key_path, uid_t uid);
 
+/* The leaf of a chain in a line, for a record: its subject, when it ends, SHA-256 of its DER form. */
+#define MG_CERTIFICATE_SUMMARY 512
+CHECKED struct mg_status mg_certificate_summary(struct mg_view chain_pem, char text[MG_CERTIFICATE_SUMMARY]);
+
 /* A P-256 authority that may name only localhost and what ends in .localhost, for TLS servers only
  * (name constraints and extended key usage are critical in effect: even its key, stolen, cannot
  * impersonate a real site to a browser that trusts it). `ret_key` is PKCS#8 DER. */

@@ -32,6 +32,7 @@ enum {
 #undef PROCESS
 #undef WIRE
     WARDEN = 1 << MG_WARDEN,
+    NOBODY = 0,
 };
 enum { ORDINARY = false, PRIVILEGED = true };
 

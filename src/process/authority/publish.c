@@ -15,15 +15,20 @@
 
 /* ---- policy ---- */
 
+/* What was published, for the record. */
+struct published {
+    uint64_t generation;
+    size_t tenants, hosts, routes;
+};
+
 static CHECKED struct mg_status
 policy_write(void *context, const struct mg_tenants_view *view)
 {
+    struct published *published = context;
     const struct mg_environment *environment = mg_environment();
     MG_CLEANUP(mg_policy_parts_drop) struct mg_policy_parts parts = {0};
     struct mg_policy policy = {.outage_ms = environment->options->gate_outage};
     char directory[600];
-    uint64_t generation = 0;
-    (void) context;
     TRY(mg_policy_parts_make(view, &parts));
     TRY(mg_policy_parts_networks(&parts, environment->options->console_allow, &policy.operators));
     TRY(mg_policy_parts_networks(&parts, environment->options->gate_trusted_proxies,
@@ -36,7 +41,32 @@ policy_write(void *context, const struct mg_tenants_view *view)
     policy.routes = parts.routes;
     policy.route_count = parts.route_count;
     (void) snprintf(directory, sizeof directory, "%s/gate", environment->runtime_directory);
-    return mg_policy_publish(directory, (gid_t) -1, mg_core_sessions(), &policy, &generation);
+    *published = (struct published){
+        .tenants = policy.tenant_count, .hosts = policy.host_count, .routes = policy.route_count};
+    return mg_policy_publish(directory, (gid_t) -1, mg_core_sessions(), &policy, &published->generation);
+}
+
+/* What made it necessary was recorded before it was done; this says when the gate had it. So it is no
+ * reason to take the policy back, nor to leave the gate without one at start, when it cannot be recorded. */
+static void
+published_record(const struct published *published)
+{
+    char numbers[4][24];
+    const uint64_t values[] = {published->generation, published->tenants, published->hosts,
+                               published->routes};
+    struct mg_core_detail details[] = {
+        {.key = "generation"}, {.key = "tenants"}, {.key = "hosts"}, {.key = "rules"}};
+    for (size_t i = 0; i < MG_COUNT(values); i++) {
+        (void) snprintf(numbers[i], sizeof numbers[i], "%llu", (unsigned long long) values[i]);
+        details[i].value = mg_view_text(numbers[i]);
+    }
+    const struct mg_status status =
+        mg_core_record(&(struct mg_core_record){.event = MG_EVENT_policy_publish,
+                                                .target = mg_view_text("gate"),
+                                                .details = details,
+                                                .detail_count = MG_COUNT(details)});
+    if (!mg_ok(status))
+        mg_log_status(MG_ERROR, "record that the policy was published", status);
 }
 
 struct mg_status
@@ -44,8 +74,11 @@ mg_tenants_publish(void)
 {
     static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
     (void) pthread_mutex_lock(&one_at_a_time);
-    const struct mg_status status = mg_tenants_read(policy_write, NULL);
+    struct published published = {0};
+    const struct mg_status status = mg_tenants_read(policy_write, &published);
     (void) pthread_mutex_unlock(&one_at_a_time);
+    if (mg_ok(status))
+        published_record(&published);
     return status;
 }
 
@@ -127,6 +160,39 @@ sites_part(struct mg_list *rest, struct mg_view *ret_part)
     return OK;
 }
 
+/* The certificate that nginx serves now, if the log's last word on it is another. The log is the memory:
+ * nothing else has to be kept. */
+static CHECKED struct mg_status
+certificate_record(struct mg_view certificate)
+{
+    static char known[512];
+    char before[512] = "";
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_audit_read reply;
+    struct mg_record_audit_entry entry;
+    bool found = false;
+    if (certificate.length == 0 || mg_view_is(certificate, known))
+        return OK;
+    if (known[0] == '\0') {
+        TRY(mg_call_audit_read(
+            &(struct mg_request_audit_read){.event = MG_EVENT_certificate_change, .limit = 1}, &reply,
+            &storage, 10000));
+        TRY(mg_list_next_audit_entry(&reply.entries, &entry, &found));
+        OWN_BUFFER(quoted, 1024);
+        TRY(mg_buffer_add_json_string(&quoted, certificate));
+        if (found && memmem(entry.event.bytes, entry.event.length, quoted.bytes, quoted.length) != NULL)
+            return mg_view_copy(certificate, known, sizeof known);
+    } else
+        TRY(mg_view_copy(mg_view_text(known), before, sizeof before));
+    const struct mg_core_detail details[] = {{.key = "now", .value = certificate},
+                                             {.key = "before", .value = mg_view_text(before)}};
+    TRY(mg_core_record(&(struct mg_core_record){.event = MG_EVENT_certificate_change,
+                                                .target = mg_view_text("gate"),
+                                                .details = details,
+                                                .detail_count = before[0] == '\0' ? 1 : 2}));
+    return mg_view_copy(certificate, known, sizeof known);
+}
+
 /* Sends nginx's origins when they differ from the last ones that were accepted. */
 static CHECKED struct mg_status
 nginx_follow(void)
@@ -146,6 +212,7 @@ nginx_follow(void)
         TRY(sites_part(&rest, &request.sites.bytes));
         request.last = rest.bytes.length == 0;
         TRY(mg_call_nginx_apply(&request, &reply, &storage, 60000));
+        TRY(certificate_record(reply.certificate));
     }
     memcpy(applied, digest, sizeof digest);
     return OK;

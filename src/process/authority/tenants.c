@@ -14,7 +14,8 @@ struct tenant {
     char *upstream, *hosts;
     struct mg_tenant_policy *policy; /* NULL: what is stored is not valid */
     bool ready, suspended, drill;
-    bool upstream_well, database_well; /* as the watch last said */
+    bool upstream_well, database_well;         /* as the watch last said */
+    bool upstream_recorded, database_recorded; /* as the audit log has it */
     mg_instant created_at;
 };
 
@@ -124,6 +125,8 @@ tenant_read(const struct mg_rows *rows, size_t row, struct tenant *tenant)
     const struct tenant *before = tenant_find(tenant->core.number);
     tenant->upstream_well = before == NULL || before->upstream_well;
     tenant->database_well = before == NULL || before->database_well;
+    tenant->upstream_recorded = before == NULL || before->upstream_recorded;
+    tenant->database_recorded = before == NULL || before->database_recorded;
     return OK;
 }
 
@@ -413,24 +416,34 @@ mg_tenants_read(mg_tenants_reader read, void *context)
     return status;
 }
 
-/* Control: AVAILABILITY_06, AVAILABILITY_07 */
-struct mg_status
-mg_tenants_health(uint64_t number, bool upstream, bool database, struct mg_view reason)
+/* A part came or went. The maintenance page does not wait for the record; when it fails the watch says the
+ * same again. */
+static CHECKED struct mg_status
+health_record(uint64_t number, const char *name, bool upstream, bool database, struct mg_view reason)
 {
-    const bool well = upstream && database;
-    bool changed = false;
-    char name[64] = "";
+    const struct mg_core_detail details[] = {
+        {.key = "application", .value = mg_view_text(upstream ? "answers" : "is away")},
+        {.key = "database", .value = mg_view_text(database ? "answers" : "is away")},
+    };
+    TRY(mg_core_record(&(struct mg_core_record){.event = MG_EVENT_health_change,
+                                                .tenant = number,
+                                                .target = mg_view_text(name),
+                                                .reason = reason,
+                                                .details = details,
+                                                .detail_count = MG_COUNT(details)}));
     (void) pthread_rwlock_wrlock(&lock);
     struct tenant *tenant = tenant_find(number);
     if (tenant != NULL) {
-        changed = (tenant->upstream_well && tenant->database_well) != well;
-        tenant->upstream_well = upstream;
-        tenant->database_well = database;
-        (void) snprintf(name, sizeof name, "%s", tenant->core.name);
+        tenant->upstream_recorded = upstream;
+        tenant->database_recorded = database;
     }
     (void) pthread_rwlock_unlock(&lock);
-    if (!changed)
-        return OK;
+    return OK;
+}
+
+static CHECKED struct mg_status
+maintenance_switch(uint64_t number, const char *name, bool well, struct mg_view reason)
+{
     mg_log(MG_WARNING, "tenant %s: maintenance page %s: %.*s", name, well ? "off" : "on", (int) reason.length,
            (const char *) reason.bytes);
     const struct mg_status published = mg_tenants_publish();
@@ -442,4 +455,25 @@ mg_tenants_health(uint64_t number, bool upstream, bool database, struct mg_view 
                                  .tenant = number,
                                  .target = mg_view_text(name),
                                  .reason = reason});
+}
+
+/* Control: AVAILABILITY_06, AVAILABILITY_07 */
+struct mg_status
+mg_tenants_health(uint64_t number, bool upstream, bool database, struct mg_view reason)
+{
+    bool switches = false, unrecorded = false;
+    char name[64] = "";
+    (void) pthread_rwlock_wrlock(&lock);
+    struct tenant *tenant = tenant_find(number);
+    if (tenant != NULL) {
+        switches = (tenant->upstream_well && tenant->database_well) != (upstream && database);
+        unrecorded = tenant->upstream_recorded != upstream || tenant->database_recorded != database;
+        tenant->upstream_well = upstream;
+        tenant->database_well = database;
+        (void) snprintf(name, sizeof name, "%s", tenant->core.name);
+    }
+    (void) pthread_rwlock_unlock(&lock);
+    if (switches)
+        TRY(maintenance_switch(number, name, upstream && database, reason));
+    return unrecorded ? health_record(number, name, upstream, database, reason) : OK;
 }

@@ -502,8 +502,9 @@ nginx_run(bool changed)
 static pthread_mutex_t apply_lock = PTHREAD_MUTEX_INITIALIZER; /* one list at a time */
 
 static struct mg_status
-apply(struct mg_list sites, bool *ret_changed)
+apply(struct mg_list sites, bool *ret_changed, char certificate[MG_CERTIFICATE_SUMMARY])
 {
+    OWN_BUFFER(chain, MG_CERTIFICATE_CHAIN_MOST);
     MG_CLEANUP(origins_drop) struct origins origins = {.count = 0};
     struct pair pair;
     bool certificate_changed = false, configuration_changed = false;
@@ -512,6 +513,8 @@ apply(struct mg_list sites, bool *ret_changed)
     if (origins.count == 0)
         return fail_with(INVALID, "no origin at all");
     TRY(certificate_ensure(origins.named, origins.named_count, &pair, &certificate_changed));
+    TRY(mg_file_read(pair.certificate, &chain));
+    TRY(mg_certificate_summary(mg_buffer_view(&chain), certificate));
     TRY(sites_fill(&origins, &pair));
     TRY(configuration_install(&origins, &configuration_changed));
     TRY(nginx_run(certificate_changed || configuration_changed));
@@ -521,21 +524,25 @@ apply(struct mg_list sites, bool *ret_changed)
 
 /* With the lock held. The list comes in parts; a first one forgets what came before. */
 static struct mg_status
-part_take(const struct mg_request_nginx_apply *request, bool *ret_changed)
+part_take(const struct mg_request_nginx_apply *request, bool *ret_changed,
+          char certificate[MG_CERTIFICATE_SUMMARY])
 {
     static struct mg_buffer parts = MG_BUFFER(SITES_BYTES_MOST);
     if (request->first)
         mg_buffer_clear(&parts);
     TRY(mg_buffer_add(&parts, request->sites.bytes));
-    return request->last ? apply((struct mg_list){.bytes = mg_buffer_view(&parts)}, ret_changed) : OK;
+    return request->last ? apply((struct mg_list){.bytes = mg_buffer_view(&parts)}, ret_changed, certificate)
+                         : OK;
 }
 
 MG_HANDLER_PUBLIC(nginx_apply)
 {
     bool changed = false;
     (void) pthread_mutex_lock(&apply_lock);
-    const struct mg_status status = part_take(request, &changed);
+    char certificate[MG_CERTIFICATE_SUMMARY] = "";
+    const struct mg_status status = part_take(request, &changed, certificate);
     (void) pthread_mutex_unlock(&apply_lock);
     TRY(status);
-    return mg_answer_nginx_apply(call, &(struct mg_reply_nginx_apply){.changed = changed});
+    return mg_answer_nginx_apply(
+        call, &(struct mg_reply_nginx_apply){.changed = changed, .certificate = mg_view_text(certificate)});
 }

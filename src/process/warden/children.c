@@ -205,25 +205,39 @@ peers_attach(struct child *child)
 
 /* What happened to processes, for the audit log; kept while audit itself is away. The oldest is
  * dropped when there is no room, and the service log has every line anyway. */
-#define RECORDS_MOST 64
+#define RECORDS_MOST 128
 static struct record {
     enum mg_event event;
-    enum mg_process process;
-    char reason[128];
+    char operator_id[24], target[128], reason[128], before[1024], now[1024];
 } records[RECORDS_MOST];
 static size_t record_count;
+
+static CHECKED struct mg_status
+detail_add(struct mg_buffer *details, const char *key, const char *value)
+{
+    return mg_list_add_audit_detail(
+        details, &(struct mg_record_audit_detail){.key = mg_view_text(key), .value = mg_view_text(value)});
+}
 
 static CHECKED struct mg_status
 record_send(const struct record *record)
 {
     OWN_BUFFER(packet, 8192);
+    OWN_BUFFER(details, 4096);
+    const bool operator= record->operator_id[0] != '\0';
+    if (record->before[0] != '\0' || record->now[0] != '\0') {
+        TRY(detail_add(&details, "before", record->before));
+        TRY(detail_add(&details, "now", record->now));
+    }
     const struct mg_request_audit_append request = {
         .event = (uint64_t) record->event,
-        .actor_kind = MG_ACTOR_PROCESS,
-        .actor_id = mg_view_text("warden"),
-        .target = mg_view_text(mg_process_name(record->process)),
+        .actor_kind = operator? MG_ACTOR_OPERATOR : MG_ACTOR_PROCESS,
+        .actor_id = mg_view_text(operator? record->operator_id : "warden"),
+        .actor_name = mg_view_text(operator? "command line" : ""),
+        .target = mg_view_text(record->target),
         .outcome = MG_AUDIT_SUCCESS,
         .reason = mg_view_text(record->reason),
+        .details = {.bytes = mg_buffer_view(&details)},
     };
     TRY(mg_packet_begin(&packet, MG_REQUEST_audit_append, 3));
     TRY(mg_encode_request_audit_append(&request, &packet));
@@ -240,17 +254,46 @@ records_flush(void)
     record_count -= sent;
 }
 
+/* Cut to whole characters. */
 static void
-record_add(enum mg_event event, enum mg_process process, const char *reason)
+text_keep(struct mg_view text, char *kept, size_t size)
+{
+    size_t length = text.length < size ? text.length : size - 1;
+    while (length < text.length && length > 0 && (text.bytes[length] & 0xC0) == 0x80)
+        length--;
+    if (length != 0)
+        memcpy(kept, text.bytes, length);
+    kept[length] = '\0';
+}
+
+void
+children_record(const struct warden_record *record)
 {
     if (record_count == RECORDS_MOST) {
         memmove(records, records + 1, (RECORDS_MOST - 1) * sizeof records[0]);
         record_count--;
     }
-    records[record_count] = (struct record){.event = event, .process = process};
-    (void) snprintf(records[record_count].reason, sizeof records[0].reason, "%s", reason);
-    record_count++;
+    struct record *kept = &records[record_count++];
+    kept->event = record->event;
+    text_keep(mg_view_text(record->operator_id), kept->operator_id, sizeof kept->operator_id);
+    text_keep(mg_view_text(record->target), kept->target, sizeof kept->target);
+    text_keep(mg_view_text(record->reason), kept->reason, sizeof kept->reason);
+    text_keep(record->before, kept->before, sizeof kept->before);
+    text_keep(record->now, kept->now, sizeof kept->now);
     records_flush();
+}
+
+bool
+children_records_wait(void)
+{
+    return record_count != 0;
+}
+
+static void
+record_add(enum mg_event event, enum mg_process process, const char *reason)
+{
+    children_record(
+        &(struct warden_record){.event = event, .target = mg_process_name(process), .reason = reason});
 }
 
 /* ---- start ---- */

@@ -3,6 +3,7 @@
 #include "ports/packet.h"
 #include "process/warden/warden.h"
 
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -52,8 +53,9 @@ status_answer(const struct warden *warden, int fd, uint64_t call_id)
 }
 
 static CHECKED struct mg_status
-request_serve(struct warden *warden, int fd)
+request_serve(struct warden *warden, int fd, uid_t uid)
 {
+    char operator_id[24];
     static uint8_t storage[4096];
     struct mg_packet packet;
     const struct timeval patience = {.tv_usec = 200000}; /* a silent caller must not hold the warden */
@@ -65,6 +67,9 @@ request_serve(struct warden *warden, int fd)
         return status_answer(warden, fd, packet.call_id);
     if (packet.kind != MG_REQUEST_warden_stop)
         return fail_with(MALFORMED, "not for the warden");
+    (void) snprintf(operator_id, sizeof operator_id, "uid:%u", (unsigned) uid);
+    children_record(&(struct warden_record){
+        .event = MG_EVENT_command, .operator_id = operator_id, .target = "down", .reason = ""});
     warden->stop_asked = true;
     OWN_BUFFER(answer, 256);
     TRY(mg_packet_begin(&answer, MG_REPLY_warden_stop, packet.call_id));
@@ -82,7 +87,7 @@ control_event(struct warden *warden, const void *token)
     if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &caller, &length) != 0 ||
         (caller.uid != 0 && caller.uid != geteuid()))
         return true;
-    const struct mg_status status = request_serve(warden, fd);
+    const struct mg_status status = request_serve(warden, fd, caller.uid);
     if (!mg_ok(status))
         mg_log_status(MG_WARNING, "control socket", status);
     return true;

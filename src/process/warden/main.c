@@ -95,6 +95,7 @@ loop_run(struct warden *warden)
 {
     while (!warden->stop_asked) {
         const int wait_ms = children_tick(warden);
+        known_settle(warden);
         struct epoll_event events[16];
         const int count = epoll_wait(warden->epoll_fd, events, (int) MG_COUNT(events), wait_ms);
         for (int i = 0; i < count; i++) {
@@ -125,6 +126,7 @@ run(const char *state)
     TRY(loop_prepare(&warden));
     TRY(control_open(&warden));
     TRY(children_start(&warden));
+    known_compare(&warden);
     loop_run(&warden);
     mg_log(MG_INFO, "stopping");
     children_stop(&warden);

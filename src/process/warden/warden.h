@@ -4,6 +4,7 @@
 #define MG_PROCESS_WARDEN_H
 
 #include "ports/configuration.h"
+#include "wire/events.h"
 
 #include <sys/types.h>
 
@@ -40,6 +41,22 @@ int children_tick(struct warden *warden);
 /* Stops in order, each group at most its time. */
 void children_stop(struct warden *warden);
 CHECKED struct mg_status children_describe(struct mg_buffer *list);
+
+/* For the audit log; kept while audit is away. Texts are copied, and cut to what an event holds. */
+struct warden_record {
+    enum mg_event event;
+    const char *operator_id; /* "uid:0"; NULL: the warden itself */
+    const char *target, *reason;
+    struct mg_view before, now; /* details, where there are any */
+};
+void children_record(const struct warden_record *record);
+/* True while audit has not taken all of them. */
+bool children_records_wait(void);
+
+/* known.c: records the options that changed since the last start, and keeps the new ones once they are
+ * recorded. */
+void known_compare(const struct warden *warden);
+void known_settle(const struct warden *warden);
 
 /* control.c: RUN/warden.sock for `masugata status` and `down` */
 CHECKED struct mg_status control_open(struct warden *warden);

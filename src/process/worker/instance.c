@@ -23,6 +23,13 @@ static const struct {
 struct mg_status
 worker_record(enum mg_event event, uint64_t tenant, const char *target, const char *reason)
 {
+    return worker_record_details(event, tenant, target, reason, MG_VIEW_EMPTY);
+}
+
+struct mg_status
+worker_record_details(enum mg_event event, uint64_t tenant, const char *target, const char *reason,
+                      struct mg_view details)
+{
     const struct mg_request_audit_append request = {
         .event = event,
         .tenant = tenant,
@@ -31,6 +38,7 @@ worker_record(enum mg_event event, uint64_t tenant, const char *target, const ch
         .target = mg_view_text(target),
         .outcome = MG_AUDIT_SUCCESS,
         .reason = mg_view_text(reason),
+        .details = {.bytes = details},
     };
     struct mg_reply_audit_append reply;
     OWN_BUFFER(storage, 4096);

@@ -25,6 +25,7 @@ mail_job(mg_instant now)
 static const struct worker_job jobs[] = {
     {"credentials", credentials_job},
     {"mail", mail_job},
+    {"seen", seen_job},
 };
 
 static void *

@@ -73,6 +73,8 @@ CHECKED struct mg_status instance_open(const struct record *record, const char *
 /* Durable in the audit log when it returns OK. */
 CHECKED struct mg_status worker_record(enum mg_event event, uint64_t tenant, const char *target,
                                        const char *reason);
+CHECKED struct mg_status worker_record_details(enum mg_event event, uint64_t tenant, const char *target,
+                                               const char *reason, struct mg_view details);
 /* A password of this instance, by column ("superuser", "pending"). */
 CHECKED struct mg_status password_seal(const struct record *record, const char *column, const char *password,
                                        struct mg_buffer *sealed);
@@ -95,6 +97,10 @@ CHECKED struct mg_status role_close(struct mg_database *database, const char *ro
 /* Gives the app a new role and password. With the lock held. */
 CHECKED struct mg_status credentials_rotate(struct record *record, const char *why);
 int64_t credentials_job(mg_instant now);
+
+/* ---- seen.c ---- */
+/* Records the starts and stops of PostgreSQL instances, and when nginx or an application is started again. */
+int64_t seen_job(mg_instant now);
 
 /* ---- control.c ---- */
 /* Our own control instance, or the server of database.url: running and migrated. */
