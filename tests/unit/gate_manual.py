@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""gate_manual.py BUILD: every directive and variable of the nginx module is in catalogue/directives.def, in docs/gate.md
-and in both pages of masugata-gate(5), with the same preset, and nothing else is."""
+"""gate_manual.py BUILD: every directive and variable of the nginx module is in catalogue/directives.def, in docs/gate.md and
+docs/gate.ja.md, and in both pages of masugata-gate(5), with the same preset, and nothing else is."""
 
 import pathlib
 import re
@@ -21,11 +21,12 @@ def main():
     assert sorted(row[0] for row in rows) == sorted(module), "catalogue/directives.def and src/gate/module.c"
     assert re.findall(r'^GATE_VARIABLE\("(\w+)"', text("catalogue/directives.def"), re.M) == variables, "variables"
 
-    document = text("docs/gate.md")
-    told = {name: (value.replace("\\|", "|"), contexts, preset)
-            for name, value, contexts, preset in re.findall(r"^\| `(masugata\w*) ([^`]+)` \| ([^|]+) \| ([^|]+) \|", document, re.M)}
-    assert told == {name: (value, contexts, f"`{preset}`" if preset else "none, required") for name, value, contexts, preset in rows}, told
-    assert re.findall(r"^\| `\$(\w+)`", document, re.M) == variables, "docs/gate.md: variables"
+    for place, none in (("docs/gate.md", "none, required"), ("docs/gate.ja.md", "なし (必須)")):
+        document = text(place)
+        told = {name: (value.replace("\\|", "|"), contexts, preset)
+                for name, value, contexts, preset in re.findall(r"^\| `(masugata\w*) ([^`]+)` \| ([^|]+) \| ([^|]+) \|", document, re.M)}
+        assert told == {name: (value, contexts, f"`{preset}`" if preset else none) for name, value, contexts, preset in rows}, told
+        assert re.findall(r"^\| `\$(\w+)`", document, re.M) == variables, f"{place}: variables"
 
     for language in ("en", "ja"):
         page = (BUILD / "man" / language / "masugata-gate.5").read_text()
