@@ -325,6 +325,8 @@ pass(ngx_http_request_t *r, gate_context_t *context, gate_inbound_t *inbound)
         return gate_inbound_for_portal(r, context, inbound) == NGX_OK ? NGX_DECLINED
                                                                       : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+    if (context->verdict.has_session && gate_worker.assertions != NULL)
+        mg_assertion_prefetch(gate_worker.assertions, context->verdict.session.session_id);
     if (gate_inbound_for_app(r, context, inbound) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     return identify(r, context);

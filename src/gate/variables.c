@@ -7,12 +7,29 @@ enum { UPSTREAM, CLIENT, HOST, TENANT, SESSION, REQUEST, REFUSAL_NAME };
 
 #define REQUEST_ID 16
 
+/* Random bytes for the ids of many requests at once: asking for sixteen costs as much as for thousands.
+ * Filled in the worker, never before the fork, so that no two workers share any. */
+static bool
+random_bytes(u_char bytes[REQUEST_ID])
+{
+    static u_char store[256 * REQUEST_ID];
+    static size_t left;
+    if (left == 0) {
+        if (RAND_bytes(store, sizeof store) != 1)
+            return false;
+        left = sizeof store;
+    }
+    left -= REQUEST_ID;
+    ngx_memcpy(bytes, store + left, REQUEST_ID);
+    return true;
+}
+
 ngx_str_t
 gate_request_id(ngx_http_request_t *r, gate_context_t *context)
 {
     if (context->request_id.len == 0) {
         u_char bytes[REQUEST_ID], *text = ngx_pnalloc(r->main->pool, 2 * REQUEST_ID + 1);
-        if (text != NULL && RAND_bytes(bytes, REQUEST_ID) == 1) {
+        if (text != NULL && random_bytes(bytes)) {
             ngx_hex_dump(text, bytes, REQUEST_ID);
             context->request_id = (ngx_str_t){.len = 2 * REQUEST_ID, .data = text};
         }

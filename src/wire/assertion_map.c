@@ -406,6 +406,9 @@ static bool
 copy_token(const struct map_entry *entry, uint64_t session_id, uint32_t now_s, uint8_t *text,
            size_t *ret_length)
 {
+    /* The rows and the first token, all at once. */
+    for (size_t at = 0; at < 10; at++)
+        __builtin_prefetch((const uint8_t *) entry + at * 64);
     for (int spin = 0; spin < SPINS_MOST; spin++) {
         const uint64_t guard = atomic_load_explicit(&entry->guard, memory_order_acquire);
         if ((guard & 1) != 0) {
@@ -425,6 +428,13 @@ copy_token(const struct map_entry *entry, uint64_t session_id, uint32_t now_s, u
         return found;
     }
     return false;
+}
+
+void
+mg_assertion_prefetch(const struct mg_assertion_reader *reader, uint64_t session_id)
+{
+    if (reader->map.header != NULL)
+        __builtin_prefetch(&reader->map.index[bucket_of(&reader->map, session_id)]);
 }
 
 bool

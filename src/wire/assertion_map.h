@@ -46,6 +46,9 @@ void mg_assertion_reader_drop(struct mg_assertion_reader **reader);
 /* Follows a replaced map; one system call. */
 CHECKED struct mg_status mg_assertion_reader_follow(struct mg_assertion_reader *reader);
 
+/* Asks memory for what a search for that session reads first; does nothing visible. */
+void mg_assertion_prefetch(const struct mg_assertion_reader *reader, uint64_t session_id);
+
 /* Copies the valid token that ends last; false if there is none. `text` has room for
  * MG_ASSERTION_BYTES. A token that ends within two seconds does not count. */
 bool mg_assertion_find(struct mg_assertion_reader *reader, uint64_t session_id, mg_instant now,
