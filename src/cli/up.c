@@ -19,8 +19,9 @@
 #include <unistd.h>
 
 #define READY_MS 90000
-#define LOOK_MS 500       /* between two looks at the logs while it does not answer */
-#define RESTARTS_MOST 100 /* of a warden that is killed; each at least a second apart */
+#define LOOK_MS 500                 /* between two looks at the logs while it does not answer */
+#define RESTARTS_MOST 100           /* of a warden that is killed; each at least a second apart */
+#define RESTARTS_FORGOTTEN_MS 60000 /* one that lived this long begins a new count */
 
 static volatile sig_atomic_t stop_asked;
 
@@ -172,6 +173,7 @@ supervise(const char *program, const char *state, const char *demo_mail_url, int
     if (demo_mail_url != NULL)
         mail_sink_spawn(program, state, demo_mail_url, log_fd);
     for (int restarts = 0;; restarts++) {
+        const int64_t started_ms = mg_monotonic_ms();
         const pid_t pid = warden_spawn(program, state, log_fd);
         int status = 0;
         while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) /* the mailbox is not waited for */
@@ -181,6 +183,8 @@ supervise(const char *program, const char *state, const char *demo_mail_url, int
             _exit(3);
         if (WIFEXITED(status))
             _exit(WEXITSTATUS(status));
+        if (mg_monotonic_ms() - started_ms > RESTARTS_FORGOTTEN_MS)
+            restarts = 0;
         if (stop_asked || restarts >= RESTARTS_MOST)
             _exit(3);
         mg_log(MG_WARNING, "the warden was ended by signal %d; starting it again", WTERMSIG(status));
