@@ -111,11 +111,11 @@ exit_codes(void)
     static const struct {
         const char *code, *en, *ja;
     } codes[] = {
-        {"0", "Done; for prove: everything built holds.", "完了。prove では実装済みの統制がすべて成立。"},
+        {"0", "Done; for prove: everything built holds.", "完了。prove では実装済みの統制がすべて適合。"},
         {"1", "Refused, not found, or not proven.", "拒否、該当なし、または証明できず。"},
         {"2", "The command line, a value or the configuration is wrong; nothing was changed.",
-         "コマンド行、値、または設定が誤り。何も変更していない。"},
-        {"3", "A failure of the system; trying again may help.", "システムの失敗。再実行で直ることがある。"},
+         "コマンドライン、値、または設定が誤り。何も変更していない。"},
+        {"3", "A failure of the system; trying again may help.", "システムの障害。再実行で直ることがある。"},
     };
     for (size_t i = 0; i < MG_COUNT(codes); i++) {
         tagged(codes[i].code);
@@ -137,7 +137,7 @@ page_masugata(void)
             "that shows tampering, and a probe for each control that says whether it holds.",
             "Masugata は Web "
             "アプリケーションの前に立ち、サインイン、セッション、テナントの分離、鍵、改ざんが分かる監査ログを"
-            "受け持ち、統制ごとのプローブが成立しているかどうかを示します。"));
+            "受け持ち、統制ごとのプローブで適合しているかどうかを示します。"));
     heading("COMMANDS", "コマンド");
     for (size_t i = 0; i < MG_COUNT(commands); i++) {
         char name[64];
@@ -164,7 +164,7 @@ page_masugata(void)
     } files[] = {
         {"DIR/masugata.conf", "Options, see masugata.conf(5).", "オプション。masugata.conf(5) を参照。"},
         {"DIR/keystore/", "The root key and wrapped keys; never in a backup.",
-         "ルート鍵と包まれた鍵。バックアップに含めない。"},
+         "ルート鍵と、それに包まれた鍵。バックアップに含めない。"},
         {"DIR/audit/log, DIR/audit/log.vkey", "The audit log and the public key to check it with.",
          "監査ログと、その検証用の公開鍵。"},
         {"DIR/log/", "One service log for each process.", "プロセスごとの動作ログ。"},
@@ -274,7 +274,7 @@ page_configuration(void)
                  "is named with its "
                  "number and what is allowed, and nothing starts or changes.",
                  "DIR/masugata.conf には 1 行に 1 つ「キーワード = "
-                 "値」を書きます。空白を含む値は二重引用符で囲み、# 以降は注釈です。"
+                 "値」を書きます。空白を含む値は二重引用符で囲み、# 以降はコメントです。"
                  "書かれていないオプションは既定値になります。誤った行は行番号と許可される値を示し、何も起動"
                  "・変更しません。"));
     heading("OPTIONS", "オプション");
@@ -300,7 +300,7 @@ page_tenant_policy(void)
             "after, and holds for the next request.",
             "masugata tenant policy NAME はこの形式で表示し、--file FILE を付けるとテナントの設定全体を"
             "置き換えます。1 行に 1 つ「キーワード = 値」を書き、空白を含む値は二重引用符で囲み、# 以降は"
-            "注釈です。書かれていないものは既定値に戻ります。誤った行は行番号と許可される値を示し、"
+            "コメントです。書かれていないものは既定値に戻ります。誤った行は行番号と許可される値を示し、"
             "何も変更しません。変更は前後の値とともに記録され、次の要求から有効です。"));
     heading("KEYWORDS", "キーワード");
     for (size_t i = 0; i < mg_tenant_option_count; i++)

@@ -13,19 +13,19 @@ static const struct {
      "条件に合う記録を新しい順に表示します。時刻は RFC 3339 か、15m や 7d のような経過時間で指定します。"},
     {"tail", mg_audit_tail, "masugata audit tail [--follow] [--tenant NAME] [--limit N]",
      "Shows the newest entries; with --follow goes on as they come.",
-     "最新の記録を表示します。--follow で追い続けます。"},
+     "最新の記録を表示します。--follow を付けると、続く記録も届き次第表示します。"},
     {"verify", mg_audit_verify,
      "masugata audit verify [--log DIR --key FILE] [--checkpoint FILE] [--witness FILE] [--remember FILE]",
      "Checks every entry, tile and signature of a log or a copy of one, without the running system, and\n"
      "names what is wrong. --checkpoint is one kept from earlier or from a witness (whose vkey --witness\n"
      "names): with it a roll-back is noticed. --remember writes the checkpoint for the next time.",
-     "ログ(または複製)の記録・タイル・署名をすべて検査し、異常を具体的に示します。稼働中のシステムは不要です。\n"
-     "--checkpoint には以前の控えか立会人 (--witness に vkey) のものを指定すると、巻き戻しを検出できます。\n"
+     "ログ (または複製) の記録・タイル・署名をすべて検査し、異常を具体的に示します。稼働中のシステムは不要です。\n"
+     "--checkpoint に以前の控えか立会人のもの (--witness にその vkey) を指定すると、巻き戻しを検出できます。\n"
      "--remember は次回のためにチェックポイントを保存します。"},
     {"witness", mg_audit_witness, "masugata audit witness --log DIR --key FILE --state DIR",
      "One look of a witness of your own at a log or a copy of one: cosigns its checkpoint into the state\n"
      "directory if it continues the one cosigned last. Run it from a timer, on another machine.",
-     "独立した立会人として、ログ(または複製)を一度照合します。前回の副署名に続くものであれば、状態ディレクトリに\n"
+     "独立した立会人として、ログ (または複製) を一度照合します。前回の副署名に続くものであれば、状態ディレクトリに\n"
      "副署名を保存します。別のマシンのタイマーから実行してください。"},
     {"proof", mg_audit_proof, "masugata audit proof NUMBER [--output DIR]",
      "Gives the inclusion proof of one entry (c2sp.org/tlog-proof); --output also writes the entry's bytes\n"

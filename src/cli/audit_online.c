@@ -78,7 +78,7 @@ row_add(struct mg_cli_table *table, const struct mg_record_audit_entry *entry)
 
 static const char *const titles_en[] = {"ENTRY", "TIME",    "EVENT",  "OUTCOME",
                                         "ACTOR", "ADDRESS", "TENANT", "TARGET"};
-static const char *const titles_ja[] = {"番号",   "時刻",     "事象",     "結果",
+static const char *const titles_ja[] = {"番号",   "時刻",     "イベント", "結果",
                                         "実行者", "アドレス", "テナント", "対象"};
 
 /* Shows what a request finds, page by page, until `limit` entries; leaves where it stopped in

@@ -121,7 +121,7 @@ rollback_print(const struct mg_cli *cli, const struct mg_log_report *report)
         (void) printf(mg_cli_say(cli,
                                  "no roll-back: the log continues the remembered checkpoint of %" PRIu64
                                  " entries\n",
-                                 "巻き戻しなし: 控えのチェックポイント(%" PRIu64 " 件)に続くログです\n"),
+                                 "巻き戻しなし: 控えのチェックポイント (%" PRIu64 " 件) に続くログです\n"),
                       report->remembered);
     if (report->witnessed_s != 0) {
         char text[MG_INSTANT_TEXT];

@@ -20,7 +20,7 @@ static const char usage[] = "usage: masugata control list [--json | --format mar
                             "  list   every control: what it says, who answers for it, whether it is built\n"
                             "         一覧: 統制の内容、責任者、実装状況\n"
                             "  show   one of them in full\n"
-                            "         一件の詳細\n"
+                            "         1 件の詳細\n"
                             "Exit: 0 done, 1 no such control, 2 usage.\n";
 
 bool

@@ -193,7 +193,7 @@ addresses_print(const struct mg_cli *cli, const struct mg_options *options)
     for (size_t i = 0; i < MG_COUNT(demo_tenants); i++)
         (void) printf("  https://%s:%lld/  %s\n", demo_tenants[i].host, port, demo_tenants[i].label);
     (void) printf("  https://%s:%lld/  %s\n", options->console_host, port,
-                  mg_cli_say(cli, "operators' console", "運用者用コンソール"));
+                  mg_cli_say(cli, "operators' console", "運用コンソール"));
     (void) printf("  https://acme.localhost:%lld/.well-known/masugata/trust  %s\n", port,
                   mg_cli_say(cli, "public trust page", "公開トラストページ"));
     (void) printf(
@@ -202,7 +202,7 @@ addresses_print(const struct mg_cli *cli, const struct mg_options *options)
             cli,
             "The certificates are signed by the demo's own authority. To trust it, import this file into\n"
             "the browser, or give it to curl with --cacert:",
-            "証明書はデモ専用の認証局が署名しています。信頼するには次のファイルをブラウザに読み込むか、\n"
+            "証明書はデモ専用の認証局が署名しています。信頼するには次のファイルをブラウザーに読み込むか、\n"
             "curl に --cacert で渡してください:"),
         cli->directory);
     (void) printf("%s\n  %s/demo/mail/\n", mg_cli_say(cli, "Mails that were sent:", "送信されたメール:"),

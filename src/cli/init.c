@@ -88,7 +88,7 @@ mg_cli_init(int argc, char **argv)
             &cli, "masugata init [--dir DIR]",
             "Makes a state directory with a commented masugata.conf. As root it also makes the system\n"
             "users masugata-*, one for each process, so that each may touch only its own files.",
-            "注釈付きの masugata.conf を含む状態ディレクトリを作ります。root で実行すると、プロセスごとの\n"
+            "コメント付きの masugata.conf を含む状態ディレクトリを作ります。root で実行すると、プロセスごとの\n"
             "システムユーザー masugata-* も作り、各プロセスが自分のファイルだけに触れるようにします。");
     if (mg_ok(status))
         status = init(&cli);

@@ -206,8 +206,8 @@ mg_cli_prove(int argc, char **argv)
             "Exit code 0 only when every control that is built holds; 1 otherwise.\n"
             "  --sabotage  in a fresh deployment of its own, break each control in two ways and\n"
             "              watch the probes notice; the deployment of --dir is not touched",
-            "稼働中の環境の統制を今すぐ検査し、成立状況を表示します。\n"
-            "実装済みの統制がすべて成立すれば 0、そうでなければ 1 で終了します。\n"
+            "稼働中の環境の統制を今すぐ検査し、適合状況を表示します。\n"
+            "実装済みの統制がすべて適合していれば 0、そうでなければ 1 で終了します。\n"
             "  --sabotage  専用の新しい環境で各統制を二通りに壊し、プローブが検知することを\n"
             "              確かめます。--dir の環境には触れません");
     if (mg_ok(status))

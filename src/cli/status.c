@@ -66,7 +66,7 @@ show(const struct mg_cli *cli, bool *ret_all_running)
             cli,
             "Every process has the same uid: the isolation controls are broken. Run as root for one "
             "uid each.",
-            "全プロセスが同一 uid のため、分離の統制は「不成立」です。root で実行すると uid が分かれます。"));
+            "全プロセスが同一 uid のため、分離の統制は「不適合」です。root で実行すると、プロセスごとに uid が分かれます。"));
     return OK;
 }
 

@@ -176,7 +176,7 @@ static void
 rules_print(const struct mg_cli *cli, const struct request *request, const struct mg_tls_facts *facts)
 {
     static const char *const words_ja[] = {"不明", "適合", "不適合", "対象外"};
-    (void) printf("\n%s (%s)\n", mg_cli_say(cli, "IPA TLS guideline", "IPA TLS暗号設定ガイドライン"),
+    (void) printf("\n%s (%s)\n", mg_cli_say(cli, "IPA TLS guideline", "IPA TLS 暗号設定ガイドライン"),
                   request->profile_name);
     for (int i = 0; i < MG_TLS_RULE_COUNT; i++) {
         const struct mg_tls_rule_row *row = mg_tls_rule_row((enum mg_tls_rule) i);
@@ -250,7 +250,7 @@ mg_cli_tls(int argc, char **argv)
             "--ca trusts a further authority; --profile (recommended, high, legacy) chooses IPA's level.\n"
             "Not tested: ROBOT and padding oracles of servers that offer such suites.\n"
             "Exit 0 for A or better apart from trust, 1 for less.",
-            "TLS サーバを検査(版、暗号スイート、証明書、既知の弱点)し、SSL Labs の評価基準と IPA の TLS 暗号設定\n"
+            "TLS サーバーを検査 (版、暗号スイート、証明書、既知の弱点) し、SSL Labs の評価基準と IPA の TLS 暗号設定\n"
             "ガイドラインで評価します。--address は接続先、--ca は追加で信頼する CA、--profile は設定基準\n"
             "(recommended, high, legacy) を指定します。ROBOT とパディングオラクルは検査しません。\n"
             "信頼性を除き A 以上なら 0、それ未満なら 1 で終わります。");

@@ -230,9 +230,10 @@ user_password_reset(const struct mg_cli *cli, struct mg_admin *admin)
                                                    .login = mg_view_text(cli->argv[2])};
     TRY(mg_admin_user_invite(admin, &request, &reply, &storage));
     if (reply.outcome == MG_NOT_VALID)
-        return fail_with(REFUSED, "%s",
-                         mg_cli_say(cli, "no e-mail address, or disabled; see --link",
-                                    "メールアドレスがないか、無効な利用者です。--link を参照"));
+        return fail_with(
+            REFUSED, "%s",
+            mg_cli_say(cli, "no e-mail address, or disabled; see --link",
+                       "メールアドレスがないか、無効化された利用者です。--link を参照してください"));
     TRY(mg_cli_outcome(cli, reply.outcome, mg_view_text(cli->argv[2])));
     mg_cli_done(cli, "The mail is on its way.", "メールを送信します。", NULL, 0);
     return OK;
@@ -296,17 +297,18 @@ mg_cli_user(int argc, char **argv)
                   "                  hashes are argon2id, bcrypt, yescrypt or sha512crypt, and are replaced "
                   "by\n"
                   "                  argon2id when the user signs in",
-            .ja = "--tenant がなければ運用者を対象とします。--password-stdin がなければ、新しい利用者には\n"
-                  "パスワードを設定するためのリンクをメールで送ります (15 文字以上、よくあるものは不可)。\n"
-                  "--roles がなければ、テナントの利用者は user、運用者は operator になります。\n"
-                  "  lock            パスワードでのサインインを止める。セッションは続く\n"
-                  "  unlock          その解除と、誤りによるロックの解除\n"
-                  "  disable         サインインをすべて止める。コマンド終了時に全セッションが終了している\n"
-                  "  password-reset  新しいパスワードを設定するリンクを送る。--link なら画面に表示\n"
-                  "  import          1 行目が列名の CSV: "
-                  "login,name,email,roles,language,password_hash。ハッシュは\n"
-                  "                  argon2id・bcrypt・yescrypt・sha512crypt。サインイン時に argon2id "
-                  "へ置き換える",
+            .ja =
+                "--tenant がなければ運用者を対象とします。--password-stdin がなければ、新しい利用者には\n"
+                "パスワードを設定するためのリンクをメールで送ります (15 文字以上。よく使われるものは不可)。\n"
+                "--roles がなければ、テナントの利用者は user、運用者は operator になります。\n"
+                "  lock            パスワードでのサインインを止める。セッションは続く\n"
+                "  unlock          その解除と、誤りによるロックの解除\n"
+                "  disable         サインインをすべて止め、コマンドが終わるまでに全セッションを終了する\n"
+                "  password-reset  新しいパスワードを設定するリンクを送る。--link なら画面に表示\n"
+                "  import          1 行目が列名の CSV: "
+                "login,name,email,roles,language,password_hash。ハッシュは\n"
+                "                  argon2id・bcrypt・yescrypt・sha512crypt。サインイン時に argon2id "
+                "へ置き換える",
         },
         argc, argv);
 }

@@ -293,14 +293,14 @@ mg_probe_IDENTITY_06(struct mg_observer *observer, struct mg_finding *finding)
             TRY(console_status(observer, paths[i], outside, disguises[j], &status));
             if (status != 403 && status != 404 && status != 421)
                 mg_finding_break(finding, paths[i], "the console answered an address that is not listed",
-                                 "登録されていないアドレスに管理画面が応答しました");
+                                 "登録されていないアドレスに運用コンソールが応答しました");
             mg_finding_cover(finding);
         }
     if (source_find(&set, true, inside)) {
         TRY(console_status(observer, "/sign-in", inside, NULL, &status));
         if (status != 200)
             mg_finding_break(finding, "", "the console does not answer a listed address",
-                             "登録済みアドレスに管理画面が応答しません");
+                             "登録済みアドレスに運用コンソールが応答しません");
         mg_finding_cover(finding);
     } else {
         finding->total--; /* this machine is not among those that may */
