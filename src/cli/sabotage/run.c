@@ -134,7 +134,8 @@ run_row(struct mg_stage *stage, const struct mg_sabotage_row *row, struct outcom
                   mg_words_in(row->what, cli->japanese));
     if (!mg_ok(status))
         (void) printf("    %s: %s %s\n", mg_cli_say(cli, "could not be tried", "試せません"),
-                      mg_error_row(status.code)->en, status.detail);
+                      mg_cli_say(cli, mg_error_row(status.code)->en, mg_error_row(status.code)->ja),
+                      status.detail);
     else if (!red)
         say_differences(cli, row, outcome);
     TRY(row->repair(stage));
