@@ -49,6 +49,8 @@ socket_connect(const char *run, const char *name, int *fd)
     if (connect(made, (const struct sockaddr *) &address, sizeof address) != 0) {
         if (errno == ENOENT || errno == ECONNREFUSED)
             return fail_with(NOT_RUNNING, "nobody listens on %s", path);
+        if (errno == EACCES)
+            return fail_with(REFUSED, "this user is not an operator here (%s)", path);
         return fail_errno("connect to %s", path);
     }
     *fd = made;

@@ -96,6 +96,30 @@ def test_application_owns_its_tables_and_nothing_else(deployment):
         assert code != 0, refused
 
 
+def reach(path, uid, groups=(), text=b""):
+    """What another uid gets from a unix socket: the beginning of the answer, or the error's name."""
+    program = ("import socket, sys\n"
+               "s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET if sys.argv[2] == 'seq' else socket.SOCK_STREAM)\n"
+               "try:\n  s.connect(sys.argv[1]); s.sendall(sys.argv[3].encode()); print(s.recv(12).decode())\n"
+               "except OSError as e:\n  print(type(e).__name__)")
+    kind = "stream" if text else "seq"
+    command = ["setpriv", f"--reuid={uid}", f"--regid={uid}", f"--groups={','.join(groups)}" if groups else "--clear-groups",
+               "/usr/bin/python3", "-c", program, str(path), kind, text.decode()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30).stdout.strip()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="one uid for everything")
+def test_only_who_is_meant_reaches_a_socket(deployment):
+    run = deployment.run_directory
+    for name in ("admin/admin.sock", "proof/prove.sock", "warden.sock", "portal/http.sock"):
+        assert reach(run / name, "nobody") == "PermissionError", name
+    # The watch's group lets it reach applications, and the portal's socket with them; it is not nginx.
+    question = b"GET /sign-in HTTP/1.1\r\nHost: x\r\nX-Masugata-Tenant: 0\r\nX-Masugata-Origin: operator\r\n\r\n"
+    assert reach(run / "portal/http.sock", "masugata-watch", ["masugata-gate"], question) == "HTTP/1.1 403"
+    assert reach(run / "portal/http.sock", "masugata-gate", ["masugata-gate"], question).startswith("HTTP/1.1 ")
+    assert reach(run / "portal/http.sock", "masugata-gate", ["masugata-gate"], question) != "HTTP/1.1 403"
+
+
 def test_instances_listen_on_no_network(deployment):
     assert ask(deployment, 1, "SHOW listen_addresses") == ""
     assert ask(deployment, 1, "SHOW data_checksums") == "on"

@@ -155,3 +155,16 @@ def test_a_runtime_directory_that_somebody_else_made_is_refused(place):
         assert done.returncode != 0 and f"{mine} (uid 65534" in done.stderr, done.stderr
     finally:
         subprocess.run(["rm", "-rf", str(mine)], check=True)
+
+
+def test_half_a_list_of_origins_is_not_applied(place):
+    """A launcher that was killed between two parts: its successor has not seen the first."""
+    (place / "launcher").mkdir()
+    with open(place / "log", "wb") as log:
+        process = Process(BUILD, "launcher", place, place, {"log.level": "info"}, log)
+        authority = process.attach("authority")
+        site = {"kind": 3, "tenant": 0, "host": "console.localhost", "upstream": ""}
+        with pytest.raises(Failed) as failed:
+            authority.ask("nginx_apply", {"at": 100, "last": True, "sites": [site]})
+        assert failed.value.code == "REFUSED"
+        process.stop(kill=True)

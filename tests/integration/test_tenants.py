@@ -37,7 +37,7 @@ def system():
 
         def apply(fields):
             with lock:
-                if fields["first"]:
+                if fields["at"] == 0:
                     made.applied = []
                 made.applied += fields["sites"]
                 if fields["last"]:

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #define FOLLOW_RETRY_MS 1000
+#define APPLY_EVERY_MS (15 * 60 * 1000)
+#define APPLY_RETRY_MS (2 * 60 * 1000)
 #define SITES_MOST (8U << 20)
 #define SITES_PART_MOST 122880
 
@@ -193,28 +195,34 @@ certificate_record(struct mg_view certificate)
     return mg_view_copy(certificate, known, sizeof known);
 }
 
-/* Sends nginx's origins when they differ from the last ones that were accepted. */
+/* Sends nginx's origins when they differ from the last ones that were accepted, and now and then all the
+ * same: a certificate that somebody has renewed is found that way. */
 static CHECKED struct mg_status
 nginx_follow(void)
 {
     static uint8_t applied[SHA256_DIGEST_LENGTH];
+    static int64_t again_ms; /* monotonic */
     uint8_t digest[SHA256_DIGEST_LENGTH];
     OWN_BUFFER(list, SITES_MOST);
     TRY(mg_tenants_read(sites_add, &list));
     (void) SHA256(list.bytes, list.length, digest);
-    if (memcmp(digest, applied, sizeof digest) == 0)
-        return OK;
+    if (memcmp(digest, applied, sizeof digest) == 0) {
+        if (mg_monotonic_ms() < again_ms)
+            return OK;
+        again_ms = mg_monotonic_ms() + APPLY_RETRY_MS; /* if it does not work now */
+    }
     struct mg_list rest = {.bytes = mg_buffer_view(&list)};
-    for (bool first = true; first || rest.bytes.length != 0; first = false) {
+    for (bool last = false; !last;) {
         OWN_BUFFER(storage, 4096);
         struct mg_reply_nginx_apply reply;
-        struct mg_request_nginx_apply request = {.first = first};
+        struct mg_request_nginx_apply request = {.at = list.length - rest.bytes.length};
         TRY(sites_part(&rest, &request.sites.bytes));
-        request.last = rest.bytes.length == 0;
+        request.last = last = rest.bytes.length == 0;
         TRY(mg_call_nginx_apply(&request, &reply, &storage, 60000));
         TRY(certificate_record(reply.certificate));
     }
     memcpy(applied, digest, sizeof digest);
+    again_ms = mg_monotonic_ms() + APPLY_EVERY_MS;
     return OK;
 }
 

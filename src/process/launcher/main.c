@@ -48,7 +48,7 @@ main(int argc, char **argv)
         .process = MG_LAUNCHER,
         .handlers = handlers,
         .handler_count = MG_COUNT(handlers),
-        .threads = 4, /* initdb and the first start of several tenants at once */
+        .threads = 8, /* the start of several databases at once, and nginx does not wait for them */
         .start = start,
         .tick = logs_tick,
         .stop = stop,

@@ -148,9 +148,17 @@ struct pair {
     const char *stapling_trust; /* NULL: the certificate names no OCSP responder */
 };
 
-/* The operator's key, from its file or, once that is gone, from the sealed copy. */
+static bool
+file_holds(const char *path, struct mg_view bytes)
+{
+    OWN_BUFFER(found, MG_CERTIFICATE_CHAIN_MOST);
+    return mg_ok(mg_file_read(path, &found)) && mg_view_equal(mg_buffer_view(&found), bytes);
+}
+
+/* The operator's key, from its file or, once that is gone, from the sealed copy. One that is installed
+ * already was sealed then. */
 static struct mg_status
-operator_key(const struct mg_options *options, struct mg_secret **ret_key)
+operator_key(const struct mg_options *options, const char *installed, struct mg_secret **ret_key)
 {
     char path[MG_PATH], row[] = "site";
     OWN_BUFFER(bytes, MG_CERTIFICATE_KEY_MOST);
@@ -158,8 +166,10 @@ operator_key(const struct mg_options *options, struct mg_secret **ret_key)
     TRY(mg_path_join(path, mg_environment()->directory, "tls/site.key.sealed"));
     const struct mg_status found = mg_file_read(options->tls_key, &bytes);
     if (mg_ok(found)) {
-        TRY(sealer_seal(row, mg_buffer_view(&bytes), &sealed));
-        TRY(mg_file_replace(path, mg_buffer_view(&sealed), 0600));
+        if (access(path, F_OK) != 0 || !file_holds(installed, mg_buffer_view(&bytes))) {
+            TRY(sealer_seal(row, mg_buffer_view(&bytes), &sealed));
+            TRY(mg_file_replace(path, mg_buffer_view(&sealed), 0600));
+        }
         return mg_secret_copy(mg_buffer_view(&bytes), ret_key);
     }
     if (found.code != MG_NOT_FOUND || !mg_ok(mg_file_read(path, &sealed)))
@@ -168,15 +178,20 @@ operator_key(const struct mg_options *options, struct mg_secret **ret_key)
 }
 
 static struct mg_status
-operator_pair(const struct mg_options *options, const char *const *hosts, size_t count, struct pair *pair)
+operator_pair(const struct mg_options *options, const char *const *hosts, size_t count, struct pair *pair,
+              bool *ret_changed)
 {
     OWN_BUFFER(chain, MG_CERTIFICATE_CHAIN_MOST);
     OWN(secret) key = NULL;
     struct mg_certificate_facts facts;
     TRY(mg_file_read(options->tls_certificate, &chain));
-    TRY(operator_key(options, &key));
+    TRY(operator_key(options, pair->private_key, &key));
     TRY(mg_certificate_check(mg_buffer_view(&chain), mg_secret_view(key), hosts, count, mg_now(), &facts));
     pair->stapling_trust = facts.has_ocsp ? "/etc/ssl/certs/ca-certificates.crt" : NULL;
+    *ret_changed = !file_holds(pair->certificate, mg_buffer_view(&chain)) ||
+                   !file_holds(pair->private_key, mg_secret_view(key));
+    if (!*ret_changed)
+        return OK;
     return mg_certificate_install(mg_buffer_view(&chain), mg_secret_view(key), hosts, count, mg_now(),
                                   pair->certificate, pair->private_key, (uid_t) -1);
 }
@@ -193,10 +208,8 @@ certificate_ensure(const char *const *hosts, size_t count, struct pair *pair, bo
     TRY(mg_path_join(keys, environment->runtime_directory, "tls"));
     TRY(mg_path_join(pair->certificate, tls, own ? "demo.pem" : "site.pem"));
     TRY(mg_path_join(pair->private_key, keys, own ? "demo.key" : "site.key"));
-    if (!own) {
-        *ret_changed = true;
-        return operator_pair(options, hosts, count, pair);
-    }
+    if (!own)
+        return operator_pair(options, hosts, count, pair, ret_changed);
     char row[] = "demo-authority";
     const struct mg_sealer sealer = {.context = row, .seal = sealer_seal, .unseal = sealer_unseal};
     const struct mg_demo_tls demo = {
@@ -522,14 +535,17 @@ apply(struct mg_list sites, bool *ret_changed, char certificate[MG_CERTIFICATE_S
     return OK;
 }
 
-/* With the lock held. The list comes in parts; a first one forgets what came before. */
+/* With the lock held. The list comes in parts; a first one forgets what came before, and one whose beginning
+ * went to a launcher that was killed is refused: half a list would end the service of the other half. */
 static struct mg_status
 part_take(const struct mg_request_nginx_apply *request, bool *ret_changed,
           char certificate[MG_CERTIFICATE_SUMMARY])
 {
     static struct mg_buffer parts = MG_BUFFER(SITES_BYTES_MOST);
-    if (request->first)
+    if (request->at == 0)
         mg_buffer_clear(&parts);
+    if (request->at != parts.length)
+        return fail_with(REFUSED, "a part of the list of origins without those before it");
     TRY(mg_buffer_add(&parts, request->sites.bytes));
     return request->last ? apply((struct mg_list){.bytes = mg_buffer_view(&parts)}, ret_changed, certificate)
                          : OK;

@@ -482,8 +482,8 @@ mg_listen_admin(const char *path, uid_t owner)
     if (fd < 0)
         return fail_errno("socket");
     (void) unlink(path);
-    /* Who may act is decided by SO_PEERCRED, not by the mode; the directory keeps strangers out too. */
-    if (bind(fd, (const struct sockaddr *) &address, sizeof address) != 0 || chmod(path, 0666) != 0 ||
+    /* Who may act is decided by SO_PEERCRED; the mode keeps strangers from filling the log with attempts. */
+    if (bind(fd, (const struct sockaddr *) &address, sizeof address) != 0 || chmod(path, 0600) != 0 ||
         listen(fd, 16) != 0) {
         const struct mg_status status = fail_errno("listen on %s", path);
         (void) close(fd);

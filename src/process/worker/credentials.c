@@ -131,20 +131,19 @@ tenant_tend(struct record *record)
     return OK;
 }
 
-/* One that fails is tried again; the others do not wait for it. */
+/* One that fails is tried again; the others do not wait for it. One that somebody works on is left to him. */
 static struct mg_status
 record_tend(struct record *record, void *context)
 {
-    int64_t *wait_ms = context;
-    if (record->tenant == 0)
+    (void) context;
+    if (record->tenant == 0 || pthread_mutex_trylock(&record->lock) != 0)
         return OK;
-    (void) pthread_mutex_lock(&record->lock);
-    const struct mg_status status = tenant_tend(record);
+    const struct mg_status status = mg_monotonic_ms() >= record->retry_ms ? tenant_tend(record) : OK;
     if (!mg_ok(status)) {
         mg_log_status(MG_ERROR, record->name, status);
         if (record->state != RECORD_SERVING)
             record_publish(record, RECORD_FAILED);
-        *wait_ms = RETRY_MS;
+        record->retry_ms = mg_monotonic_ms() + RETRY_MS;
     }
     (void) pthread_mutex_unlock(&record->lock);
     return OK;
@@ -153,10 +152,8 @@ record_tend(struct record *record, void *context)
 int64_t
 credentials_job(mg_instant now)
 {
-    int64_t wait_ms = JOB_MS;
     (void) now;
-    const struct mg_status status = records_visit(record_tend, &wait_ms);
-    return mg_ok(status) ? wait_ms : RETRY_MS;
+    return mg_ok(records_visit(record_tend, NULL)) ? JOB_MS : RETRY_MS;
 }
 
 /* ---- what is asked -------------------------------------------------------------------------------- */

@@ -38,6 +38,7 @@ struct record {
     struct mg_buffer pending_password;
     mg_instant pending_at;
     mg_instant rotated_at, retire_at; /* retire_at: when the other role ends; 0 it has */
+    int64_t retry_ms;                 /* monotonic; after a failure it is left alone until then */
     char socket[512], app_socket[512];
     uint64_t app_uid;
     /* Copied for others under the table's lock. */
