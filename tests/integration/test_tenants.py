@@ -33,6 +33,7 @@ class Hands(Peer):
 @pytest.fixture(scope="module")
 def system():
     with IdentitySystem() as made:
+        made.done("tenant_list")  # it has started with the peers it was given
         made.applied, made.lists, lock = [], [], threading.Lock()
 
         def apply(fields):
