@@ -85,6 +85,19 @@ line_is_of(const char *line, const struct mg_error_row *row, char detail[512])
     return true;
 }
 
+/* "worker: start: ..." and what nginx is to serve: without these there is nothing to serve at all. One
+ * tenant's trouble is not the whole's. */
+static bool
+is_about_start(const char *text)
+{
+    static const char *const subjects[] = {"start: ", "nginx's origins: "};
+    const char *after = strstr(text, ": ");
+    for (size_t i = 0; after != NULL && i < MG_COUNT(subjects); i++)
+        if (strncmp(after + 2, subjects[i], strlen(subjects[i])) == 0)
+            return true;
+    return false;
+}
+
 struct seen {
     unsigned times;
     char detail[512];
@@ -96,7 +109,7 @@ line_take(const char *line, struct seen seen[MG_COUNT(lasting)], char last[512])
     if (strlen(line) < STAMP || strncmp(line + STAMP, "error", 5) != 0)
         return;
     (void) snprintf(last, 512, "%s", line + STAMP + sizeof "error  ");
-    for (size_t i = 0; i < MG_COUNT(lasting); i++)
+    for (size_t i = 0; is_about_start(last) && i < MG_COUNT(lasting); i++)
         if (line_is_of(line, mg_error_row(lasting[i]), seen[i].detail))
             seen[i].times++;
 }
