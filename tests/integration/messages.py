@@ -7,6 +7,7 @@
 Standard library only. `Process` starts one masugata-<name> alone, with the test as its warden and peers."""
 
 import array
+import os
 import pathlib
 import re
 import socket
@@ -160,7 +161,9 @@ class Process:
         environment = {"TZ": "UTC", "LC_ALL": "C.UTF-8"}
         if clock_s:
             shift = pathlib.Path(directory) / "clock-shift"
-            shift.write_bytes(struct.pack("<q", clock_s))
+            # Its readers map it: it is never cut short under them.
+            with open(os.open(shift, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as file:
+                file.write(struct.pack("<q", clock_s))
             environment |= {"LD_PRELOAD": str(pathlib.Path(build) / "tests/support/clock-shift.so"),
                             "MASUGATA_CLOCK_SHIFT": str(shift)}
         # Descriptor 3 is the channel.

@@ -41,9 +41,9 @@ def test_instances_policy_and_certificate_are_recorded(deployment):
 
 
 def test_an_application_that_does_not_answer_is_a_change_of_health(deployment):
-    health = wait_until(lambda: [row for row in entries(deployment, "health_change") if row["unmapped"]["details"].get("application") == "is away"], 30,
-                        what="health_change")
-    assert health[0]["metadata"]["tenant_uid"] == "1" and "acme" in text_of(health[0])
+    health = wait_until(lambda: [row for row in entries(deployment, "health_change") if row["unmapped"]["details"].get("application") == "is away"
+                                 and "acme" in text_of(row)], 30, what="health_change")
+    assert health[0]["metadata"]["tenant_uid"] == "1"
 
 
 def test_an_instance_that_dies_is_recorded_twice_over(deployment):
