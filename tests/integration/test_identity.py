@@ -493,3 +493,21 @@ def test_without_the_audit_log_nobody_signs_in(system):
     system.wire("keys", "audit")
     system.wire("audit", "authority")
     signed_in(system, login)
+
+
+def test_a_guess_that_was_answered_is_counted_after_a_crash_of_the_database():
+    """Whoever could crash the database would guess without end. The WAL writer is put to sleep, so that only what was
+    waited for is on the disk; an immediate stop throws the rest away, as a crash does."""
+    with IdentitySystem() as system:
+        system.acme = system.tenant_add("acme")
+        login = somebody(system)
+        system.database.query("ALTER SYSTEM SET wal_writer_delay = '10s'")
+        system.database.query("SELECT pg_reload_conf()")
+        time.sleep(0.5)
+        for number in range(3):
+            assert system.sign_in(system.acme, login, f"guess {number}", address())["outcome"] == "WRONG_CREDENTIALS"
+        system.database.stop()
+        data = system.directory / "pg/data"
+        system.database.run("pg_ctl", "-D", str(data), "-o", f"-k {data.parent} -c listen_addresses=", "-l", str(data.parent / "log"),
+                            "-w", "start")
+        assert system.database.query("SELECT max(in_a_row) FROM attempt WHERE kind = 1") == "3"

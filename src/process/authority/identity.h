@@ -107,6 +107,9 @@ CHECKED struct mg_status mg_attempt_begin_address(struct mg_database *database, 
  * nothing was guessed. */
 CHECKED struct mg_status mg_attempt_forget(struct mg_database *database, const struct mg_attempt *attempt,
                                            bool succeeded);
+/* Before a wrong guess is answered: what was counted outlives a crash of the database, or whoever can bring
+ * one about would guess without end. */
+CHECKED struct mg_status mg_attempt_keep(struct mg_database *database);
 /* An operator's unlock, a reset password. */
 CHECKED struct mg_status mg_attempt_clear(struct mg_database *database, uint64_t tenant,
                                           struct mg_view folded);

@@ -97,6 +97,7 @@ change_prove(struct change *it, struct mg_database **database, struct mg_reply_p
         reply->outcome = MG_GRANTED;
         return mg_attempt_forget(*database, &it->attempt, true);
     }
+    TRY(mg_attempt_keep(*database));
     const struct mg_core_actor actor = mg_actor_account(&it->live.account);
     reply->outcome = MG_WRONG_CREDENTIALS;
     return mg_identity_note(&(struct mg_audit_note){.event = MG_EVENT_password_change,

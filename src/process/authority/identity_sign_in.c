@@ -68,8 +68,9 @@ answer_wrong(struct mg_call *call)
 
 /* Records a refusal after the hash and has it answered when its time tells nothing. */
 static CHECKED struct mg_status
-refuse(struct sign_in *it, const char *reason, bool *ret_answered)
+refuse(struct sign_in *it, struct mg_database *database, const char *reason, bool *ret_answered)
 {
+    TRY(mg_attempt_keep(database));
     TRY(note(it, MG_EVENT_sign_in, MG_AUDIT_FAILURE, reason, 0));
     if (it->attempt.locks)
         TRY(note(it, MG_EVENT_account_lock, MG_AUDIT_SUCCESS, "failures", 0));
@@ -126,7 +127,7 @@ grant(struct sign_in *it, struct mg_database *database, bool *ret_answered)
                                          .family = family.family};
     TRY(mg_family_start(database, &family, &record, &started));
     if (!started) /* disabled, locked or given another password while the hash was computed */
-        return refuse(it, "CHANGED_MEANWHILE", ret_answered);
+        return refuse(it, database, "CHANGED_MEANWHILE", ret_answered);
     const bool with_code = it->request->host.length != 0;
     const struct mg_reply_sign_in reply = {
         .outcome = MG_GRANTED,
@@ -181,14 +182,14 @@ decide(struct sign_in *it, struct mg_database **database, bool *ret_answered)
 {
     mg_database_drop(database); /* others may use the connection while the hash is computed */
     TRY(mg_password_check(it->known ? &it->account : NULL, it->request->password, "sign-in", &it->check));
+    TRY(mg_core_database(database));
     if (!it->check.match || it->account.disabled || it->account.locked)
-        return refuse(it,
+        return refuse(it, *database,
                       !it->known             ? "UNKNOWN"
                       : it->account.disabled ? "DISABLED"
                       : it->account.locked   ? "LOCKED_BY_OPERATOR"
                                              : "WRONG_PASSWORD",
                       ret_answered);
-    TRY(mg_core_database(database));
     if (it->account.must_change) {
         TRY(mg_attempt_forget(*database, &it->attempt, true));
         return demand_change(it, *database, ret_answered);
