@@ -72,13 +72,17 @@ mg_cli_outcome(const struct mg_cli *cli, uint64_t outcome, struct mg_view reason
 }
 
 const char *
-mg_cli_state_name(uint64_t state)
+mg_cli_state_name(const struct mg_cli *cli, uint64_t state)
 {
-    static const char *const names[] = {
-        [MG_LISTED_NONE] = "unknown",  [MG_LISTED_ACTIVE] = "active",   [MG_LISTED_SUSPENDED] = "suspended",
-        [MG_LISTED_LOCKED] = "locked", [MG_LISTED_INVITED] = "invited", [MG_LISTED_PREPARING] = "preparing",
+    static const struct {
+        const char *en, *ja;
+    } names[] = {
+        [MG_LISTED_NONE] = {"unknown", "不明"},        [MG_LISTED_ACTIVE] = {"active", "有効"},
+        [MG_LISTED_SUSPENDED] = {"suspended", "停止"}, [MG_LISTED_LOCKED] = {"locked", "ロック中"},
+        [MG_LISTED_INVITED] = {"invited", "招待中"},   [MG_LISTED_PREPARING] = {"preparing", "準備中"},
     };
-    return names[state < MG_COUNT(names) ? state : MG_LISTED_NONE];
+    const size_t at = state < MG_COUNT(names) ? state : MG_LISTED_NONE;
+    return cli->json ? names[at].en : mg_cli_say(cli, names[at].en, names[at].ja);
 }
 
 void

@@ -25,8 +25,9 @@ int mg_cli_verb_run(const struct mg_cli_verbs *verbs, int argc, char **argv);
 /* OK for GRANTED; otherwise the error of that kind, with the outcome's text and the reason. */
 CHECKED struct mg_status mg_cli_outcome(const struct mg_cli *cli, uint64_t outcome, struct mg_view reason);
 
-/* "active", "suspended", "locked", "invited", "preparing": the same word in JSON and in tables. */
-const char *mg_cli_state_name(uint64_t state);
+/* "active", "suspended", "locked", "invited", "preparing": in JSON always so, in tables in the reader's
+ * language. */
+const char *mg_cli_state_name(const struct mg_cli *cli, uint64_t state);
 
 /* Says what was done: the text, or {"done":true,NAME:number} with --json. */
 void mg_cli_done(const struct mg_cli *cli, const char *english, const char *japanese, const char *name,

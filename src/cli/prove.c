@@ -3,6 +3,7 @@
 
 #include "cli/control.h"
 #include "cli/sabotage/sabotage.h"
+#include "domain/verdict.h"
 
 #include <stdlib.h>
 
@@ -143,7 +144,8 @@ show_table(const struct mg_cli *cli, const struct asked *asked, const struct mg_
             continue;
         TRY(mg_cli_table_cell(table, mg_view_text(row->id)));
         TRY(mg_cli_table_cell(table, mg_view_text(row->claims)));
-        TRY(mg_cli_table_cell(table, mg_view_text(proofs[i].verdict)));
+        const enum mg_verdict verdict = mg_verdict_of_name(mg_view_text(proofs[i].verdict));
+        TRY(mg_cli_table_cell(table, mg_view_text(mg_words_in(mg_verdict_words(verdict), cli->japanese))));
         TRY(mg_cli_table_cell(table,
                               mg_view_text(cli->japanese ? proofs[i].reason_ja : proofs[i].reason_en)));
     }

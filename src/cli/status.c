@@ -4,6 +4,19 @@
 #include <inttypes.h>
 #include <unistd.h>
 
+/* The warden's words, as the reader's language has them. */
+static struct mg_view
+state_word(const struct mg_cli *cli, struct mg_view state)
+{
+    static const char *const words[][2] = {{"running", "稼働中"},     {"starting", "起動中"},
+                                           {"waiting", "再起動待ち"}, {"flapping", "起動失敗を反復"},
+                                           {"ended", "終了"},         {"absent", "なし"}};
+    for (size_t i = 0; cli->japanese && i < MG_COUNT(words); i++)
+        if (mg_view_is(state, words[i][0]))
+            return mg_view_text(words[i][1]);
+    return state;
+}
+
 static CHECKED struct mg_status
 row_print(const struct mg_cli *cli, const struct mg_record_process_state *row, struct mg_cli_table *table,
           struct mg_buffer *json)
@@ -23,7 +36,7 @@ row_print(const struct mg_cli *cli, const struct mg_record_process_state *row, s
             (int) row->state.length, (const char *) row->state.bytes, pid, restarts, since,
             row->seccomp ? "true" : "false", row->landlock);
     TRY(mg_cli_table_cell(table, row->name));
-    TRY(mg_cli_table_cell(table, row->state));
+    TRY(mg_cli_table_cell(table, state_word(cli, row->state)));
     TRY(mg_cli_table_cell(table, mg_view_text(pid)));
     TRY(mg_cli_table_cell(table, mg_view_text(restarts)));
     TRY(mg_cli_table_cell(table, mg_view_text(since)));

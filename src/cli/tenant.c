@@ -13,7 +13,7 @@ tenant_row_print(struct mg_cli_list *list, const struct mg_record_tenant_row *ro
 {
     TRY(mg_cli_list_cell(list, row->name));
     TRY(mg_cli_list_cell(list, row->label));
-    TRY(mg_cli_list_cell(list, mg_view_text(mg_cli_state_name(row->state))));
+    TRY(mg_cli_list_cell(list, mg_view_text(mg_cli_state_name(list->cli, row->state))));
     TRY(mg_cli_list_cell(list, row->hosts));
     TRY(mg_cli_list_cell(list, row->sign_in_host));
     TRY(mg_cli_list_cell(list, row->upstream));

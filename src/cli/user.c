@@ -16,7 +16,7 @@ row_print(struct mg_cli_list *list, const struct mg_record_user_row *row)
     TRY(mg_cli_list_cell(list, row->name));
     TRY(mg_cli_list_cell(list, row->email));
     TRY(mg_cli_list_cell(list, row->roles));
-    TRY(mg_cli_list_cell(list, mg_view_text(mg_cli_state_name(row->state))));
+    TRY(mg_cli_list_cell(list, mg_view_text(mg_cli_state_name(list->cli, row->state))));
     TRY(mg_cli_list_instant(list, row->locked_until));
     TRY(mg_cli_list_number(list, row->sessions));
     TRY(mg_cli_list_instant(list, row->last_sign_in_at));

@@ -17,7 +17,7 @@ static const struct kind {
      N_("Reset your password for {label}"),
      "/reset/new",
      true,
-     {N_("Hello {name},"), N_("a new password was asked for your account. Open this link to choose one:"),
+     {N_("Hello {name},"), N_("a new password was requested for your account. Open this link to choose one:"),
       "{link}", N_("The link works once, until {ends}."),
       N_("The request came from the address {address} at {asked}."),
       N_("If it was not you, you need not do anything: your password stays as it is."),
