@@ -121,13 +121,16 @@ program_find(char path[MG_PATH])
 
 /* ---- the supervisor ---- */
 
+/* In the foreground the warden goes with us (the terminal or the service manager ended us). Detached it
+ * stays: nobody would start us again, and what serves must not end because its helper did. */
 static pid_t
-warden_spawn(const char *program, const char *state, int log_fd)
+warden_spawn(const char *program, const char *state, int log_fd, bool detached)
 {
     const pid_t pid = fork();
     if (pid != 0)
         return pid;
-    (void) prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (!detached)
+        (void) prctl(PR_SET_PDEATHSIG, SIGTERM);
     (void) dup2(log_fd, 1);
     (void) dup2(log_fd, 2);
     (void) execl(program, "masugata-warden", "--dir", state, (char *) NULL);
@@ -174,7 +177,7 @@ supervise(const char *program, const char *state, const char *demo_mail_url, int
         mail_sink_spawn(program, state, demo_mail_url, log_fd);
     for (int restarts = 0;; restarts++) {
         const int64_t started_ms = mg_monotonic_ms();
-        const pid_t pid = warden_spawn(program, state, log_fd);
+        const pid_t pid = warden_spawn(program, state, log_fd, detached);
         int status = 0;
         while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) /* the mailbox is not waited for */
             if (stop_asked)

@@ -302,3 +302,18 @@ def test_an_orderly_stop_leaves_no_key_on_tmpfs_and_loses_no_session(deployment,
     assert not run_directory.exists()
     deployment.up()
     wait_until(lambda: signed_in.send(home(deployment)).status == 200, 20, what="the session of before the stop")
+
+
+def test_what_serves_outlives_the_supervisor(deployment, signed_in):
+    """`masugata up --detach` leaves a process that only starts the warden again: killed, it takes nothing with it."""
+    warden = pids_of(deployment, "warden")[0]
+    with open(f"/proc/{warden}/stat") as stat:
+        supervisor = int(stat.read().rsplit(")", 1)[1].split()[1])
+    assert supervisor > 1
+    os.kill(supervisor, signal.SIGKILL)
+    time.sleep(1)
+    assert pids_of(deployment, "warden") == [warden]
+    assert deployment.masugata("status", check=False).returncode == 0
+    assert signed_in.send(home(deployment)).status == 200
+    deployment.stop()  # and it can still be stopped
+    assert not deployment.run_directory.exists()
