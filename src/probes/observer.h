@@ -9,6 +9,8 @@
 #include "domain/drill.h"
 #include "wire/session_table.h"
 
+#include <pthread.h>
+
 struct mg_options;
 struct mg_client_hello;
 struct mg_server_answer;
@@ -150,6 +152,14 @@ struct mg_observer_ops {
     struct mg_status (*drill_start)(struct mg_observer *observer, enum mg_drill_part part);
 };
 
+/* What several probes of one round look at, seen once (responses.c). Owned by whoever made the observer. */
+struct mg_responses;
+void mg_responses_drop(struct mg_responses **responses);
+struct mg_observer_shared {
+    pthread_mutex_t lock;
+    struct mg_responses *responses; /* NULL: not looked at yet */
+};
+
 struct mg_observer {
     const struct mg_observer_ops *ops;
     void *context;
@@ -160,7 +170,8 @@ struct mg_observer {
     size_t host_count;
     const struct mg_observed_tenant *tenants;
     size_t tenant_count;
-    uint64_t drill_tenant; /* domain/drill.h; not among the tenants */
+    uint64_t drill_tenant;             /* domain/drill.h; not among the tenants */
+    struct mg_observer_shared *shared; /* of this round; NULL: every probe looks for itself */
 };
 
 #endif

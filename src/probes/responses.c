@@ -5,6 +5,7 @@
 #include "probes/visitor.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* Requests that together bring out the kinds of answer: pages, redirects, refusals, errors of nginx. */
 static const struct {
@@ -25,12 +26,16 @@ static const struct {
 typedef void response_check(const struct mg_fetched *answer, const struct mg_headers_seen *seen,
                             const char *where, struct mg_finding *finding);
 
+/* Who gets to see each response. */
+struct taker {
+    struct mg_status (*take)(struct taker *taker, const struct mg_fetched *answer, const char *where);
+};
+
 static CHECKED struct mg_status
-host_check(struct mg_observer *observer, const char *host, response_check *check, struct mg_finding *finding)
+host_look(struct mg_observer *observer, const char *host, struct taker *taker)
 {
     for (size_t i = 0; i < MG_COUNT(requests); i++) {
         OWN_FETCHED(answer);
-        struct mg_headers_seen seen;
         char where[320];
         const struct mg_fetch fetch = {.method = requests[i].method,
                                        .host = host,
@@ -39,20 +44,17 @@ host_check(struct mg_observer *observer, const char *host, response_check *check
                                        .body = MG_VIEW_EMPTY};
         TRY(observer->ops->fetch(observer, &fetch, &answer));
         (void) snprintf(where, sizeof where, "%s%s (%u)", host, requests[i].path, answer.status);
-        mg_headers_read(mg_buffer_view(&answer.headers), &seen);
-        check(&answer, &seen, where, finding);
+        TRY(taker->take(taker, &answer, where));
     }
     return OK;
 }
 
 /* The app's own page, which only somebody inside gets to see. */
 static CHECKED struct mg_status
-inside_check(struct mg_observer *observer, const struct mg_observed_tenant *tenant, response_check *check,
-             struct mg_finding *finding)
+inside_look(struct mg_observer *observer, const struct mg_observed_tenant *tenant, struct taker *taker)
 {
     bool inside = false;
     struct mg_canary_account account;
-    struct mg_headers_seen seen;
     char where[320];
     OWN_FETCHED(answer);
     OWN_VISITOR(visitor, observer);
@@ -61,23 +63,124 @@ inside_check(struct mg_observer *observer, const struct mg_observed_tenant *tena
     if (!inside)
         return fail_with(UNAVAILABLE, "the way into %s ended with %u", tenant->app_host, answer.status);
     (void) snprintf(where, sizeof where, "%s (signed in)", tenant->app_host);
-    mg_headers_read(mg_buffer_view(&answer.headers), &seen);
-    check(&answer, &seen, where, finding);
+    return taker->take(taker, &answer, where);
+}
+
+static CHECKED struct mg_status
+look(struct mg_observer *observer, struct taker *taker)
+{
+    for (size_t i = 0; i < observer->host_count; i++)
+        TRY(host_look(observer, observer->hosts[i].name, taker));
+    for (size_t i = 0; i < observer->tenant_count; i++)
+        if (observer->tenants[i].active && observer->tenants[i].app_host != NULL)
+            TRY(inside_look(observer, &observer->tenants[i], taker));
     return OK;
+}
+
+/* ---- judging ---- */
+
+struct judge {
+    struct taker taker;
+    response_check *check;
+    struct mg_finding *finding;
+};
+
+static CHECKED struct mg_status
+judge_take(struct taker *taker, const struct mg_fetched *answer, const char *where)
+{
+    struct judge *judge = (struct judge *) taker;
+    struct mg_headers_seen seen;
+    mg_headers_read(mg_buffer_view(&answer->headers), &seen);
+    judge->check(answer, &seen, where, judge->finding);
+    return OK;
+}
+
+/* ---- seen once a round ---- */
+
+/* Past this many hosts every probe looks for itself, so that no round keeps too much. */
+enum { HOSTS_KEPT_MOST = 256 };
+
+struct response {
+    char where[320];
+    struct mg_fetched answer; /* without its body */
+};
+
+struct mg_responses {
+    struct taker taker;
+    struct response *rows;
+    size_t count, room;
+    enum mg_code code; /* why there are no more; what was seen before counts all the same */
+    char detail[256];
+};
+
+void
+mg_responses_drop(struct mg_responses **responses)
+{
+    struct mg_responses *r = TAKE(*responses);
+    for (size_t i = 0; r != NULL && i < r->count; i++)
+        mg_fetched_drop(&r->rows[i].answer);
+    if (r != NULL)
+        free(r->rows);
+    free(r);
+}
+
+static CHECKED struct mg_status
+keep_take(struct taker *taker, const struct mg_fetched *answer, const char *where)
+{
+    struct mg_responses *kept = (struct mg_responses *) taker;
+    if (kept->count == kept->room)
+        return fail(TOO_LARGE);
+    struct response *row = &kept->rows[kept->count];
+    *row = (struct response){.answer = MG_FETCHED};
+    row->answer.status = answer->status;
+    (void) snprintf(row->where, sizeof row->where, "%s", where);
+    kept->count++;
+    return mg_buffer_add(&row->answer.headers, mg_buffer_view(&answer->headers));
+}
+
+/* With the lock held. */
+static CHECKED struct mg_status
+responses_keep(struct mg_observer *observer)
+{
+    if (observer->shared->responses != NULL)
+        return OK;
+    OWN(responses) kept = calloc(1, sizeof *kept);
+    if (kept == NULL)
+        return fail(OUT_OF_MEMORY);
+    kept->taker.take = keep_take;
+    kept->room = MG_COUNT(requests) * observer->host_count + observer->tenant_count;
+    kept->rows = calloc(kept->room + 1, sizeof *kept->rows);
+    if (kept->rows == NULL)
+        return fail(OUT_OF_MEMORY);
+    const struct mg_status status = look(observer, &kept->taker);
+    kept->code = status.code;
+    (void) snprintf(kept->detail, sizeof kept->detail, "%s", status.detail);
+    observer->shared->responses = TAKE(kept);
+    return OK;
+}
+
+static CHECKED struct mg_status
+look_at_kept(struct mg_observer *observer, struct taker *taker)
+{
+    (void) pthread_mutex_lock(&observer->shared->lock);
+    struct mg_status status = responses_keep(observer);
+    (void) pthread_mutex_unlock(&observer->shared->lock);
+    TRY(status);
+    const struct mg_responses *kept = observer->shared->responses; /* does not change any more */
+    for (size_t i = 0; i < kept->count; i++)
+        TRY(taker->take(taker, &kept->rows[i].answer, kept->rows[i].where));
+    return kept->code == MG_OK ? OK : mg_fail_with(kept->code, MG_HERE, "%s", kept->detail);
 }
 
 static CHECKED struct mg_status
 every_response(struct mg_observer *observer, response_check *check, struct mg_finding *finding)
 {
+    struct judge judge = {.taker = {.take = judge_take}, .check = check, .finding = finding};
+    const bool keep = observer->shared != NULL && observer->host_count <= HOSTS_KEPT_MOST;
     finding->source = "front door";
     mg_finding_expect(finding, observer->host_count, "hosts", "ホスト");
-    for (size_t i = 0; i < observer->host_count; i++) {
-        TRY(host_check(observer, observer->hosts[i].name, check, finding));
-        mg_finding_cover(finding);
-    }
-    for (size_t i = 0; i < observer->tenant_count; i++)
-        if (observer->tenants[i].active && observer->tenants[i].app_host != NULL)
-            TRY(inside_check(observer, &observer->tenants[i], check, finding));
+    TRY(keep ? look_at_kept(observer, &judge.taker) : look(observer, &judge.taker));
+    finding->covered += observer->host_count;
     mg_finding_note(finding, "%zu kinds of request to each host, one page of each app from inside",
                     MG_COUNT(requests));
     return OK;

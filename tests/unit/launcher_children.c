@@ -226,6 +226,46 @@ comes_back(void)
     assert_int_equal(row.pid, second.pid);
 }
 
+static bool
+sleeps_longer(struct mg_view request)
+{
+    return mg_view_is(request, SLEEP_LONGER);
+}
+
+/* A drill: it ends, stays away as long as it is held, and comes back by itself or when it is asked for. */
+static void
+is_interrupted(void)
+{
+    struct mg_process_mark mark;
+    struct mg_record_child_state row;
+    char name[CHILD_NAME / 2];
+    assert_code(child_interrupt(&steady, "a", 100), NOT_FOUND);
+    assert_code(child_find_request(&steady, sleeps_longer, name), NOT_FOUND);
+    (void) ran(&steady, "b", SLEEP);
+    const struct mg_process_mark first = ran(&steady, "a", SLEEP_LONGER);
+    assert_ok(child_find_request(&steady, sleeps_longer, name));
+    assert_string_equal(name, "a");
+    const int64_t held_ms = mg_monotonic_ms();
+    assert_ok(child_interrupt(&steady, name, 600));
+    assert_false(mg_process_alive(&first));
+    assert_code(child_mark(&steady, "a", &mark), NOT_FOUND);
+    assert_code(child_interrupt(&steady, "a", 100), NOT_FOUND);
+    listed("steady a", &row);
+    assert_true(mg_view_is(row.state, "waiting"));
+    const struct mg_process_mark second = come_back(&steady, "a", &first);
+    assert_true(mg_monotonic_ms() - held_ms >= 600);
+    assert_ok(child_interrupt(&steady, "a", 60000));
+    child_hurry(&steady, "a");
+    (void) come_back(&steady, "a", &second);
+    assert_true(mg_monotonic_ms() - held_ms < 10000);
+    /* That it ended often was meant: nothing makes it wait the next time it really does. */
+    for (int i = 0; i < 10; i++) {
+        const struct mg_process_mark before = come_back(&steady, "a", NULL);
+        assert_ok(child_interrupt(&steady, "a", 0));
+        (void) come_back(&steady, "a", &before);
+    }
+}
+
 static void
 waits_longer_each_time(void)
 {
@@ -306,6 +346,7 @@ names_are_bounded(void)
     }
 ALONE(runs_once)
 ALONE(comes_back)
+ALONE(is_interrupted)
 ALONE(waits_longer_each_time)
 ALONE(a_start_that_fails_is_tried_again)
 ALONE(is_stopped)
@@ -419,6 +460,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_runs_once),
         cmocka_unit_test(test_comes_back),
+        cmocka_unit_test(test_is_interrupted),
         cmocka_unit_test(test_waits_longer_each_time),
         cmocka_unit_test(test_a_start_that_fails_is_tried_again),
         cmocka_unit_test(test_is_stopped),

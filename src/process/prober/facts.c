@@ -14,6 +14,7 @@ struct mg_facts {
     struct mg_observed_tenant *tenants;
     struct mg_observed_host *hosts;
     struct mg_round_accounts accounts;
+    struct mg_observer_shared shared;
     size_t tenant_room, host_room;
 };
 
@@ -33,6 +34,8 @@ mg_facts_drop(struct mg_facts **facts)
         mg_wipe(f->accounts.rows, f->accounts.room * sizeof *f->accounts.rows);
     free(f->accounts.rows);
     (void) pthread_mutex_destroy(&f->accounts.lock);
+    mg_responses_drop(&f->shared.responses);
+    (void) pthread_mutex_destroy(&f->shared.lock);
     free(f->tenants);
     free(f->hosts);
     free(f);
@@ -156,8 +159,10 @@ mg_facts_load(const struct mg_environment *environment, struct mg_facts **ret_fa
     if (f == NULL)
         return fail(OUT_OF_MEMORY);
     (void) pthread_mutex_init(&f->accounts.lock, NULL);
+    (void) pthread_mutex_init(&f->shared.lock, NULL);
     f->observer = (struct mg_observer){
         .context = &f->accounts,
+        .shared = &f->shared,
         .ops = &mg_prober_ops,
         .directory = environment->directory,
         .runtime_directory = environment->runtime_directory,
