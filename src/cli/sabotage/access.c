@@ -1,6 +1,7 @@
 /* Breaks of sign-in, console, sessions and of what a request may say about its tenant. */
 #include "cli/sabotage/sabotage.h"
 
+#include <openssl/evp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -54,8 +55,25 @@ repair_planted_session(struct mg_stage *stage)
     return authority_restart(stage);
 }
 
-#define OPEN_PAGE "        location = /admin {\n            return 200 \"for everybody\\n\";\n        }\n"
-NGINX_BREAK(page_beside_gate, APP_SERVER, OPEN_PAGE APP_SERVER)
+/* A rule of the customer's own policy, written by somebody who reaches the control database. */
+struct mg_status
+break_path_opened(struct mg_stage *stage)
+{
+    char sql[256];
+    (void) snprintf(sql, sizeof sql,
+                    "INSERT INTO tenant_setting (tenant, route, keyword, value)"
+                    " VALUES (%ju, '/admin', 'public', 'yes')",
+                    (uintmax_t) stage->tenants[0]);
+    TRY(mg_stage_control_sql(stage, sql));
+    return authority_restart(stage);
+}
+
+struct mg_status
+repair_path_opened(struct mg_stage *stage)
+{
+    TRY(mg_stage_control_sql(stage, "DELETE FROM tenant_setting WHERE route = '/admin'"));
+    return authority_restart(stage);
+}
 
 /* ---- IDENTITY_02 ---- */
 
@@ -66,7 +84,6 @@ break_readable_password(struct mg_stage *stage)
         stage, "CREATE SCHEMA sabotage;" /* not public, whose tables DATA_02 reads */
                "CREATE TABLE sabotage.kept AS SELECT id, password_sealed FROM account"
                " WHERE password_sealed IS NOT NULL AND login NOT LIKE 'masugata-%' ORDER BY id LIMIT 1;"
-               "GRANT SELECT ON sabotage TO PUBLIC;" /* so that DATA_02 can look at every table */
                "UPDATE account SET password_sealed = 'correct horse battery staple'::bytea"
                " WHERE id IN (SELECT id FROM sabotage.kept)");
 }
@@ -105,9 +122,46 @@ repair_password_logged(struct mg_stage *stage)
 
 /* ---- IDENTITY_06 ---- */
 
-/* A visitor names the address it wants to come from, as behind a proxy that is not there. */
-NGINX_BREAK(address_believed, "    masugata_directory",
-            "    set_real_ip_from 0.0.0.0/0;\n    real_ip_header X-Real-IP;\n    masugata_directory")
+/* The policy that the gate reads (wire/policy_layout.h): 127.0.0.1/32 becomes 127.0.0.0/8 wherever it
+ * stands, under a digest that fits. The authority would put it right with the next change, so its directory
+ * is closed to it as well. */
+struct mg_status
+break_policy_widened(struct mg_stage *stage)
+{
+    enum { HEAD = 32, DIGEST = 32, NETWORK = 24 };
+    static const uint8_t narrow[NETWORK] = {[8] = 1, [11] = 127, [12] = 0xff, [13] = 0xff, [16] = 128};
+    static const uint8_t wide[NETWORK] = {[11] = 127, [12] = 0xff, [13] = 0xff, [16] = 104};
+    char path[MG_PATH];
+    TRY(mg_stage_run_path(stage, "gate/policy", path));
+    TRY(mg_stage_keep(stage, path));
+    OWN_BUFFER(changed, 64 << 20);
+    OWN_BUFFER(hashed, 64 << 20);
+    TRY(mg_buffer_add(&changed, mg_buffer_view(&stage->saved)));
+    if (changed.length < HEAD + DIGEST)
+        return fail_with(MALFORMED, "%s", path);
+    size_t found = 0;
+    for (size_t i = HEAD + DIGEST; i + NETWORK <= changed.length; i++)
+        if (memcmp(changed.bytes + i, narrow, NETWORK) == 0) {
+            memcpy(changed.bytes + i, wide, NETWORK);
+            found++;
+        }
+    if (found == 0)
+        return fail_with(NOT_FOUND, "127.0.0.1/32 in %s", path);
+    TRY(mg_buffer_add(&hashed, mg_view_of(changed.bytes, HEAD)));
+    TRY(mg_buffer_add(&hashed, mg_view_of(changed.bytes + HEAD + DIGEST, changed.length - HEAD - DIGEST)));
+    if (EVP_Digest(hashed.bytes, hashed.length, changed.bytes + HEAD, NULL, EVP_sha256(), NULL) != 1)
+        return fail(CRYPTO);
+    TRY(mg_stage_replace(stage, mg_buffer_view(&changed)));
+    TRY(mg_stage_policy_directory(stage, false));
+    return mg_stage_nginx_reload(stage); /* new workers read the file anew */
+}
+
+struct mg_status
+repair_policy_widened(struct mg_stage *stage)
+{
+    TRY(mg_stage_policy_directory(stage, true));
+    return mg_stage_nginx_restore(stage);
+}
 
 struct mg_status
 break_console_beside_gate(struct mg_stage *stage)

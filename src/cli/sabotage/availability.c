@@ -46,39 +46,22 @@ repair_watch_stopped(struct mg_stage *stage)
 
 /* ---- AVAILABILITY_07 ---- */
 
-/* Whoever is signed in gets the first page as if from a cache, whatever the database does. */
 struct mg_status
-break_page_from_before(struct mg_stage *stage)
-{
-    return drill_location(stage, "        location / {\n"
-                                 "            set $sabotage \"$uri $http_cookie\";\n"
-                                 "            if ($sabotage ~ \"^/ .*__Host-masugata=\") {\n"
-                                 "                return 200 \"as it was before\\n\";\n"
-                                 "            }\n");
-}
-
-struct mg_status
-repair_page_from_before(struct mg_stage *stage)
-{
-    return mg_stage_nginx_restore(stage);
-}
-
-static CHECKED struct mg_status
-policy_directory_mode(struct mg_stage *stage, mode_t mode)
+mg_stage_policy_directory(struct mg_stage *stage, bool writable)
 {
     char path[MG_PATH];
     TRY(mg_stage_run_path(stage, "gate", path));
-    return chmod(path, mode) == 0 ? OK : fail_errno("chmod %s", path);
+    return chmod(path, writable ? 02750 : 02550) == 0 ? OK : fail_errno("chmod %s", path);
 }
 
 struct mg_status
 break_policy_frozen(struct mg_stage *stage)
 {
-    return policy_directory_mode(stage, 02550);
+    return mg_stage_policy_directory(stage, false);
 }
 
 struct mg_status
 repair_policy_frozen(struct mg_stage *stage)
 {
-    return policy_directory_mode(stage, 02750);
+    return mg_stage_policy_directory(stage, true);
 }

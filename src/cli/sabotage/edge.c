@@ -306,5 +306,6 @@ MODULE_BREAK(csp_wide, "script-src 'self'; style-src", "script-src *     ; style
 MODULE_BREAK(xss_gone, "X-XSS-Protection", "X-XSS-Protectiom")
 NGINX_BREAK(xss_twice, "    masugata_directory",
             "    add_header X-XSS-Protection 1 always;\n    masugata_directory")
+MODULE_BREAK(no_retry_after, "Retry-After", "Retry-Aftez")
 MODULE_BREAK(referrer_gone, "Referrer-Policy", "Referrer-Policz")
 MODULE_BREAK(referrer_unsafe, "strict-origin-when-cross-origin", "unsafe-url                     ")

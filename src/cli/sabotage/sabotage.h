@@ -78,6 +78,9 @@ CHECKED struct mg_status mg_stage_nginx_reload(struct mg_stage *stage);
 CHECKED struct mg_status mg_stage_nginx(struct mg_stage *stage, const char *from, const char *to);
 CHECKED struct mg_status mg_stage_nginx_restore(struct mg_stage *stage);
 
+/* Whether the authority may replace the policy that the gate reads. */
+CHECKED struct mg_status mg_stage_policy_directory(struct mg_stage *stage, bool writable);
+
 /* The pid of one of our processes ("authority"), or of a child of the launcher ("nginx"). */
 CHECKED struct mg_status mg_stage_pid(struct mg_stage *stage, const char *name, pid_t *ret_pid);
 CHECKED struct mg_status mg_stage_signal(struct mg_stage *stage, const char *name, int number);
