@@ -37,7 +37,8 @@ struct reading {
     uint64_t index;
     unsigned width, count; /* expected and found entries */
     bool skipped, damaged, has_tile;
-    bool sound; /* complete and equal to its tile: root is theirs */
+    bool overlong; /* bytes behind the last entry that no hash covers */
+    bool sound;    /* complete and equal to its tile: root is theirs */
     struct mg_hash root;
     struct mg_status status;
     struct mg_hash leaves[MG_TILE_WIDTH], tile[MG_TILE_WIDTH];
@@ -230,10 +231,11 @@ difference_name(struct verifier *verifier, uint64_t index, const struct mg_hash 
     }
 }
 
-/* Hashes the bundle's leaves; returns how many there are. */
+/* Hashes the bundle's leaves; returns how many there are, and of how many bytes. */
 static unsigned
-leaves_hash(struct mg_view bundle, struct mg_hash *leaves, unsigned width, bool *damaged)
+leaves_hash(struct mg_view bundle, struct mg_hash *leaves, unsigned width, bool *damaged, size_t *ret_used)
 {
+    const size_t length = bundle.length;
     struct mg_view leaf;
     unsigned count = 0;
     *damaged = false;
@@ -247,6 +249,7 @@ leaves_hash(struct mg_view bundle, struct mg_hash *leaves, unsigned width, bool 
             break;
         mg_merkle_leaf(leaf, &leaves[count]);
     }
+    *ret_used = length - bundle.length;
     return count;
 }
 
@@ -264,9 +267,11 @@ tile_hashes(struct verifier *verifier, unsigned level, uint64_t index, unsigned 
     return false;
 }
 
+/* Where a partial bundle has given way to the full one, that is read, and holds more. */
 static CHECKED struct mg_status
-bundle_read(const char *directory, uint64_t index, unsigned width, struct mg_buffer *bundle)
+bundle_read(const char *directory, uint64_t index, unsigned width, struct mg_buffer *bundle, bool *ret_more)
 {
+    *ret_more = false;
     struct mg_tile tile = {.entries = true, .index = index, .width = width};
     char name[MG_TILE_PATH], path[MG_PATH];
     mg_buffer_clear(bundle);
@@ -278,6 +283,7 @@ bundle_read(const char *directory, uint64_t index, unsigned width, struct mg_buf
         mg_tile_path(&tile, name);
         TRY(mg_path_join(path, directory, name));
         status = mg_file_read(path, bundle);
+        *ret_more = true;
     }
     return status.code == MG_NOT_FOUND ? OK : status;
 }
@@ -289,10 +295,14 @@ reading_fill(const char *directory, struct reading *reading, struct mg_buffer *b
     const struct mg_tile tile = {.index = reading->index, .width = reading->width};
     if (reading->skipped)
         return;
-    reading->status = bundle_read(directory, reading->index, reading->width, bundle);
+    bool holds_more = false;
+    reading->status = bundle_read(directory, reading->index, reading->width, bundle, &holds_more);
     if (!mg_ok(reading->status))
         return;
-    reading->count = leaves_hash(mg_buffer_view(bundle), reading->leaves, reading->width, &reading->damaged);
+    size_t used = 0;
+    reading->count =
+        leaves_hash(mg_buffer_view(bundle), reading->leaves, reading->width, &reading->damaged, &used);
+    reading->overlong = !holds_more && reading->count == reading->width && used < bundle->length;
     mg_buffer_clear(hashes);
     reading->has_tile = mg_ok(mg_log_tile_read(directory, &tile, hashes));
     if (reading->has_tile)
@@ -358,6 +368,9 @@ bundle_verify(struct verifier *verifier, struct reading *reading)
         return OK;
     }
     verifier->report->checked += count;
+    if (reading->overlong)
+        found(verifier, MG_LOG_entry_changed, first + width - 1,
+              "bytes behind entry %llu that belong to none", (unsigned long long) (first + width - 1));
     if (reading->sound)
         return OK;
     if (!reading->has_tile)
@@ -473,7 +486,7 @@ entries_verify(struct verifier *verifier)
             reading->index = index + i;
             reading->width = index + i + 1 == count ? last_width : MG_TILE_WIDTH;
             reading->skipped = bundle_skipped(verifier, reading->index, reading->width);
-            reading->sound = reading->damaged = reading->has_tile = false;
+            reading->sound = reading->damaged = reading->has_tile = reading->overlong = false;
             reading->status = OK;
         }
         round_read(verifier);

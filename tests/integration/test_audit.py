@@ -267,6 +267,12 @@ def flip_length(log):
     return "entry_changed", None
 
 
+def append_to_a_bundle(log):
+    path = log / "tile/entries/001"
+    path.write_bytes(path.read_bytes() + b"\0\3abc")
+    return "entry_changed", 511
+
+
 def flip_in_the_last_bundle(log):
     flip(partial(log, "entries", "002"), 700)
     return "entry_changed", None
@@ -373,7 +379,7 @@ def test_a_sound_log_is_sound_and_says_what_it_cannot_exclude(sound_log, copy):
 
 
 @pytest.mark.parametrize("tamper", [
-    flip_entry, flip_length, flip_in_the_last_bundle, swap_entries, swap_bundles, cut_the_end, remove_a_bundle, flip_tile,
+    flip_entry, flip_length, append_to_a_bundle, flip_in_the_last_bundle, swap_entries, swap_bundles, cut_the_end, remove_a_bundle, flip_tile,
     flip_upper_tile, remove_tile, change_root, change_size, remove_signature, remove_checkpoint])
 def test_tampering_is_named(sound_log, copy, tamper):
     finding, index = tamper(copy)

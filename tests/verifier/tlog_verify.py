@@ -239,12 +239,14 @@ class Log:
         for candidate in (width, 256):
             path = os.path.join(self.directory, tile_path(level, index, candidate))
             if os.path.exists(path):
+                self.holds_more = candidate != width  # the full tile, where the partial one is gone
                 with open(path, "rb") as file:
                     return file.read()
         raise Problem("%s: %s" % ("truncated" if level == "entries" else "tile_missing", tile_path(level, index, width)))
 
     def leaves(self, index, width):
         raw, at = self.read("entries", index, width), 0
+        holds_more = self.holds_more
         for position in range(width):
             entry = index * 256 + position
             if at == len(raw):
@@ -254,11 +256,15 @@ class Log:
                 raise Problem("entry_changed: entry %d has a damaged length" % entry)
             yield raw[at + 2 : at + 2 + length]
             at += 2 + length
+        if at < len(raw) and not holds_more:
+            raise Problem("entry_changed: bytes behind entry %d that belong to none" % (index * 256 + width - 1))
 
     def tile(self, level, index, width):
         raw = self.read(level, index, width)
         if len(raw) < 32 * width:
             raise Problem("tile_missing: %s is too short" % tile_path(level, index, width))
+        if len(raw) > 32 * width and not self.holds_more:
+            raise Problem("tile_changed: %s is too long" % tile_path(level, index, width))
         return [raw[32 * i : 32 * i + 32] for i in range(width)]
 
 
