@@ -135,7 +135,7 @@ listed(const char *name, struct mg_record_child_state *ret_row)
     static struct mg_buffer list = MG_BUFFER(65536);
     bool more = false;
     mg_buffer_clear(&list);
-    assert_ok(children_list(&list));
+    assert_ok(children_list(0, &list));
     struct mg_list rows = {.bytes = mg_buffer_view(&list)};
     do {
         assert_ok(mg_list_next_child_state(&rows, ret_row, &more));
@@ -429,7 +429,7 @@ knows_nobody(void)
 {
     OWN_BUFFER(list, 65536);
     (void) usleep(100000);
-    assert_ok(children_list(&list));
+    assert_ok(children_list(0, &list));
     assert_int_equal(list.length, 0);
 }
 
@@ -451,6 +451,57 @@ test_other_files_are_left_alone(void **state)
     clean();
 }
 
+enum { MANY = 1200 };
+
+static void
+lists_them_all(void)
+{
+    static bool seen[MANY];
+    uint64_t from = 0;
+    for (uint64_t before = UINT64_MAX; from != before;) {
+        OWN_BUFFER(list, 122880);
+        before = from;
+        assert_ok(children_list(from, &list));
+        struct mg_list rows = {.bytes = mg_buffer_view(&list)};
+        for (bool more = true;; from++) {
+            struct mg_record_child_state row;
+            uint64_t number = 0;
+            assert_ok(mg_list_next_child_state(&rows, &row, &more));
+            if (!more)
+                break;
+            assert_ok(mg_parse_u64(mg_view_of(row.name.bytes + strlen("steady "),
+                                              row.name.length - strlen("steady ")),
+                                   MANY - 1, &number));
+            assert_false(seen[number]);
+            seen[number] = true;
+        }
+    }
+    assert_int_equal(from, MANY);
+    OWN_BUFFER(none, 64);
+    assert_ok(children_list(UINT64_MAX, &none));
+    assert_int_equal(none.length, 0);
+}
+
+static void
+test_a_thousand_are_listed_in_parts(void **state)
+{
+    char name[64], path[MG_PATH];
+    (void) state;
+    assert_int_equal(mkdir(record_directory, 0700), 0);
+    for (int i = 0; i < MANY; i++) {
+        (void) snprintf(name, sizeof name, "steady.%d.request", i);
+        assert_ok(mg_path_join(path, record_directory, name));
+        FILE *file = fopen(path, "we");
+        assert_non_null(file);
+        (void) fputs(SLEEP, file);
+        (void) fclose(file);
+    }
+    refusals_left = UINT32_MAX; /* none of them need run */
+    as_launcher(lists_them_all);
+    refusals_left = 0;
+    clean();
+}
+
 int
 main(void)
 {
@@ -469,6 +520,7 @@ main(void)
         cmocka_unit_test(test_the_next_launcher_takes_over),
         cmocka_unit_test(test_a_stranger_is_not_taken_for_it),
         cmocka_unit_test(test_other_files_are_left_alone),
+        cmocka_unit_test(test_a_thousand_are_listed_in_parts),
     };
     const int failures = cmocka_run_group_tests(tests, NULL, NULL);
     (void) rmdir(runtime);

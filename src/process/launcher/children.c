@@ -18,6 +18,7 @@
 
 enum {
     CHILDREN_MOST = 2000,
+    LIST_ROWS = 512, /* of one answer */
     REQUEST_MOST = 131072,
     DEATHS_REMEMBERED = 8,
     FLAP_WINDOW_MS = 60000, /* that many deaths within this are flapping */
@@ -239,8 +240,10 @@ child_add(const struct child_kind *kind, const char *name, struct child **ret_ch
         free(child);
         return status;
     }
-    child->next = all.first;
-    all.first = child;
+    struct child **last = &all.first;
+    while (*last != NULL)
+        last = &(*last)->next;
+    *last = child;
     all.count++;
     *ret_child = child;
     return OK;
@@ -444,11 +447,16 @@ children_stop_all(void)
 }
 
 struct mg_status
-children_list(struct mg_buffer *list)
+children_list(uint64_t from, struct mg_buffer *list)
 {
     struct mg_status status = OK;
+    uint64_t at = 0;
     (void) pthread_mutex_lock(&all.lock);
     for (const struct child *child = all.first; child != NULL && mg_ok(status); child = child->next) {
+        if (at++ < from)
+            continue;
+        if (at > from + LIST_ROWS)
+            break;
         char name[CHILD_NAME + 32];
         (void) snprintf(name, sizeof name, "%s %s", child->kind->label, child->name);
         const struct mg_record_child_state record = {

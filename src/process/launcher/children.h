@@ -52,7 +52,7 @@ CHECKED struct mg_status child_mark(const struct child_kind *kind, const char *n
 /* In an orderly end: everything, applications and nginx before databases. */
 void children_stop_all(void);
 
-CHECKED struct mg_status children_list(struct mg_buffer *list);
+CHECKED struct mg_status children_list(uint64_t from, struct mg_buffer *list);
 
 /* For `prepare` of a program: writes our pid into the descriptor and confines us. */
 struct child_preparation {

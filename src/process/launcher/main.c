@@ -12,9 +12,8 @@ MG_HANDLER_DECLARE(drill_start)
 
 MG_HANDLER(children_list)
 {
-    (void) request;
     OWN_BUFFER(list, 122880);
-    TRY(children_list(&list));
+    TRY(children_list(request->from, &list));
     return mg_answer_children_list(call,
                                    &(struct mg_reply_children_list){.children.bytes = mg_buffer_view(&list)});
 }

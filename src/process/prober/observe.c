@@ -49,18 +49,22 @@ found_ours(struct found *found)
 static CHECKED struct mg_status
 found_children(const struct mg_observer *observer, struct found *found)
 {
-    OWN_BUFFER(storage, MG_PACKET_MOST);
-    struct mg_reply_children_list reply;
-    TRY(mg_call_children_list(&(struct mg_request_children_list){0}, &reply, &storage, CALL_MS));
-    for (bool more = true;;) {
-        struct mg_record_child_state row;
-        TRY(mg_list_next_child_state(&reply.children, &row, &more));
-        if (!more)
-            return OK;
-        if (mg_drill_is_child(observer, row.name))
-            continue;
-        TRY(found_add(found, row.name, row.state, row.pid, row.restarts, row.started_at));
+    for (uint64_t from = 0, before = UINT64_MAX; from != before;) {
+        OWN_BUFFER(storage, MG_PACKET_MOST);
+        struct mg_reply_children_list reply;
+        TRY(mg_call_children_list(&(struct mg_request_children_list){.from = from}, &reply, &storage,
+                                  CALL_MS));
+        before = from;
+        for (bool more = true;; from++) {
+            struct mg_record_child_state row;
+            TRY(mg_list_next_child_state(&reply.children, &row, &more));
+            if (!more)
+                break;
+            if (!mg_drill_is_child(observer, row.name))
+                TRY(found_add(found, row.name, row.state, row.pid, row.restarts, row.started_at));
+        }
     }
+    return OK;
 }
 
 static struct mg_status

@@ -124,17 +124,21 @@ child_look(const struct mg_record_child_state *state)
 static CHECKED struct mg_status
 children_look(void)
 {
-    OWN_BUFFER(storage, MG_PACKET_MOST);
-    struct mg_reply_children_list reply;
-    TRY(mg_call_children_list(&(struct mg_request_children_list){0}, &reply, &storage, CALL_MS));
     for (size_t i = 0; i < own.count; i++)
         own.list[i]->listed = false;
-    for (bool more = true;;) {
-        struct mg_record_child_state state;
-        TRY(mg_list_next_child_state(&reply.children, &state, &more));
-        if (!more)
-            break;
-        TRY(child_look(&state));
+    for (uint64_t from = 0, before = UINT64_MAX; from != before;) {
+        OWN_BUFFER(storage, MG_PACKET_MOST);
+        struct mg_reply_children_list reply;
+        TRY(mg_call_children_list(&(struct mg_request_children_list){.from = from}, &reply, &storage,
+                                  CALL_MS));
+        before = from;
+        for (bool more = true;; from++) {
+            struct mg_record_child_state state;
+            TRY(mg_list_next_child_state(&reply.children, &state, &more));
+            if (!more)
+                break;
+            TRY(child_look(&state));
+        }
     }
     for (size_t i = 0; i < own.count; i++)
         if (!own.list[i]->listed && own.list[i]->pid != 0) {
