@@ -223,6 +223,7 @@ class Rig:
         words = dict(w.split("=") for w in out.split() if w.startswith(("requests=", "errors=")))
         assert int(words["errors"]) == 0, out
         log = self.directory / re.sub(r"\W+", "-", name) / "log" / "nginx-access.log"
+        assert scheme == "plain" or '"tls":"TLSv1.3"' in log.read_text()
         refused = [line for line in log.read_text().splitlines() if '"status":200' not in line and '"status":499' not in line]
         assert not refused, refused[:3]  # 499: wrk hung up when its second was over
         os.truncate(log, 0)
