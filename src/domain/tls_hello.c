@@ -262,6 +262,13 @@ static const uint8_t retry_random[32] = {0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x6
                                          0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb,
                                          0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c};
 
+/* SSL 3 to TLS 1.3, which are all that we offer; anything else is not an answer to us. */
+static bool
+is_version(uint16_t version)
+{
+    return version >> 8 == 0x03;
+}
+
 static bool
 server_hello_read(struct cursor body, struct mg_server_answer *answer)
 {
@@ -276,7 +283,7 @@ server_hello_read(struct cursor body, struct mg_server_answer *answer)
     answer->suite = (uint16_t) suite;
     answer->compression = (uint8_t) compression;
     if (left(&body) == 0)
-        return true;
+        return is_version(answer->version);
     if (!get_vector(&body, 2, &extensions) || left(&body) != 0)
         return false;
     while (left(&extensions) > 0) {
@@ -286,7 +293,7 @@ server_hello_read(struct cursor body, struct mg_server_answer *answer)
             !extension_read(type, content, answer))
             return false;
     }
-    return true;
+    return is_version(answer->version);
 }
 
 static unsigned
