@@ -156,20 +156,17 @@ gate_keeps_apart(const struct subject *subject)
 {
     const struct mg_observer *observer = subject->observer;
     const struct mg_observed_tenant *other = NULL;
-    struct mg_canary_account account;
-    bool inside = false;
     for (size_t i = 0; i < observer->tenant_count && other == NULL; i++)
         if (observer->tenants[i].active && observer->tenants[i].number != subject->tenant->number)
             other = &observer->tenants[i];
     if (other == NULL)
         return OK;
-    TRY(observer->ops->canary(subject->observer, subject->tenant->number, MG_CANARY_SIGN_IN, &account));
     OWN_FETCHED(answer);
     OWN_FETCHED(elsewhere);
     OWN_VISITOR(visitor, subject->observer);
-    TRY(mg_visitor_sign_in(&visitor, subject->tenant->app_host, &account, &answer, &inside));
+    TRY(mg_visitor_enter(&visitor, subject->tenant, &answer));
     const char *cookie = mg_visitor_cookie(&visitor, subject->tenant->app_host, "__Host-masugata");
-    if (!inside || cookie == NULL)
+    if (cookie == NULL)
         return fail_with(REFUSED, "no session on %s", subject->tenant->app_host);
     char header[1200];
     (void) snprintf(header, sizeof header, "Cookie: __Host-masugata=%s\r\nAccept: application/json\r\n",

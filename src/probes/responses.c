@@ -53,15 +53,10 @@ host_look(struct mg_observer *observer, const char *host, struct taker *taker)
 static CHECKED struct mg_status
 inside_look(struct mg_observer *observer, const struct mg_observed_tenant *tenant, struct taker *taker)
 {
-    bool inside = false;
-    struct mg_canary_account account;
     char where[320];
     OWN_FETCHED(answer);
     OWN_VISITOR(visitor, observer);
-    TRY(observer->ops->canary(observer, tenant->number, MG_CANARY_SIGN_IN, &account));
-    TRY(mg_visitor_sign_in(&visitor, tenant->app_host, &account, &answer, &inside));
-    if (!inside)
-        return fail_with(UNAVAILABLE, "the way into %s ended with %u", tenant->app_host, answer.status);
+    TRY(mg_visitor_enter(&visitor, tenant, &answer));
     (void) snprintf(where, sizeof where, "%s (signed in)", tenant->app_host);
     return taker->take(taker, &answer, where);
 }

@@ -230,14 +230,9 @@ tenant_visit(struct mg_observer *observer, const struct mg_observed_tenant *tena
 {
     static const char *const pages[] = {"/", "/notes", "/.masugata/language?to=ja&return=/",
                                         "/does-not-exist"};
-    struct mg_canary_account account;
-    bool inside = false;
     OWN_FETCHED(answer);
     OWN_VISITOR(visitor, observer);
-    TRY(observer->ops->canary(observer, tenant->number, MG_CANARY_SIGN_IN, &account));
-    TRY(mg_visitor_sign_in(&visitor, tenant->app_host, &account, &answer, &inside));
-    if (!inside)
-        return fail_with(REFUSED, "no session on %s", tenant->app_host);
+    TRY(mg_visitor_enter(&visitor, tenant, &answer));
     for (size_t i = 0; i < MG_COUNT(pages); i++)
         TRY(mg_visitor_get(&visitor, tenant->app_host, pages[i], &answer));
     TRY(mg_visitor_get(&visitor, tenant->sign_in_host, "/account", &answer));
@@ -330,8 +325,6 @@ static CHECKED struct mg_status
 forgery_is_idle(struct mg_observer *observer, const struct mg_observed_tenant *own,
                 const struct mg_observed_tenant *victim, struct mg_finding *finding)
 {
-    struct mg_canary_account account;
-    bool inside = false;
     char path[128];
     OWN_FETCHED(honest);
     OWN_FETCHED(forged);
@@ -339,10 +332,7 @@ forgery_is_idle(struct mg_observer *observer, const struct mg_observed_tenant *o
     OWN_BUFFER(honest_text, 1u << 20);
     OWN_BUFFER(forged_text, 1u << 20);
     OWN_VISITOR(visitor, observer);
-    TRY(observer->ops->canary(observer, own->number, MG_CANARY_SIGN_IN, &account));
-    TRY(mg_visitor_sign_in(&visitor, own->app_host, &account, &honest, &inside));
-    if (!inside)
-        return fail_with(REFUSED, "no session on %s", own->app_host);
+    TRY(mg_visitor_enter(&visitor, own, &honest));
     (void) snprintf(path, sizeof path, "/?tenant=%ju&tenant_id=%ju", (uintmax_t) own->number,
                     (uintmax_t) own->number);
     TRY(mg_visitor_get(&visitor, own->app_host, path, &honest));
@@ -370,15 +360,12 @@ static CHECKED struct mg_status
 session_does_not_travel(struct mg_observer *observer, const struct mg_observed_tenant *own,
                         const struct mg_observed_tenant *victim, struct mg_finding *finding)
 {
-    struct mg_canary_account account;
-    bool inside = false;
     OWN_FETCHED(answer);
     OWN_BUFFER(headers, 2048);
     OWN_VISITOR(visitor, observer);
-    TRY(observer->ops->canary(observer, own->number, MG_CANARY_SIGN_IN, &account));
-    TRY(mg_visitor_sign_in(&visitor, own->app_host, &account, &answer, &inside));
+    TRY(mg_visitor_enter(&visitor, own, &answer));
     const char *token = mg_visitor_cookie(&visitor, own->app_host, "__Host-masugata");
-    if (!inside || token == NULL)
+    if (token == NULL)
         return fail_with(REFUSED, "no session on %s", own->app_host);
     TRY(mg_buffer_format(
         &headers, "Accept: application/json\r\nCookie: __Host-masugata=%s\r\nX-Masugata-Tenant: %ju\r\n",

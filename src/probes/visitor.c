@@ -282,3 +282,16 @@ mg_visitor_sign_in(struct mg_visitor *visitor, const char *app_host, const struc
                   mg_visitor_cookie(visitor, app_host, "__Host-masugata") != NULL;
     return OK;
 }
+
+struct mg_status
+mg_visitor_enter(struct mg_visitor *visitor, const struct mg_observed_tenant *tenant,
+                 struct mg_fetched *answer)
+{
+    struct mg_canary_account account;
+    bool inside = false;
+    struct mg_observer *observer = visitor->observer;
+    TRY(observer->ops->canary(observer, tenant->number, MG_CANARY_SIGN_IN, &account));
+    TRY(mg_visitor_sign_in(visitor, tenant->app_host, &account, answer, &inside));
+    mg_wipe(&account, sizeof account);
+    return inside ? OK : fail_with(REFUSED, "no session on %s (status %u)", tenant->app_host, answer->status);
+}

@@ -39,6 +39,10 @@ CHECKED struct mg_status mg_visitor_go(struct mg_visitor *visitor, const char *h
 CHECKED struct mg_status mg_visitor_sign_in(struct mg_visitor *visitor, const char *app_host,
                                             const struct mg_canary_account *account,
                                             struct mg_fetched *answer, bool *ret_inside);
+/* The probes' account of the tenant goes into its app; REFUSED if that does not open. `answer` is the page.
+ */
+CHECKED struct mg_status mg_visitor_enter(struct mg_visitor *visitor, const struct mg_observed_tenant *tenant,
+                                          struct mg_fetched *answer);
 /* NULL if the visitor has none of that name for the host. */
 const char *mg_visitor_cookie(const struct mg_visitor *visitor, const char *host, const char *name);
 /* True if the answer sends away to sign in, or refuses: 401, 403, 421 or a redirect to sign-in. */

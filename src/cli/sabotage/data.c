@@ -10,12 +10,12 @@
 enum { ANSWER_MOST = 65536 };
 
 static CHECKED struct mg_status
-tenant_sql(struct mg_stage *stage, const char *database, const char *sql)
+tenant_sql(struct mg_stage *stage, const char *sql)
 {
     char name[64];
     OWN_BUFFER(output, ANSWER_MOST);
     (void) snprintf(name, sizeof name, "tenant-%ju", (uintmax_t) stage->tenants[0]);
-    return mg_stage_sql(stage, name, database, sql, &output);
+    return mg_stage_sql(stage, name, "postgres", sql, &output);
 }
 
 /* ---- TENANCY_01 ---- */
@@ -79,91 +79,61 @@ repair_neighbour_trusted(struct mg_stage *stage)
 
 /* ---- TENANCY_03 ---- */
 
-struct mg_status
-break_connect_public(struct mg_stage *stage)
-{
-    return tenant_sql(stage, "postgres", "GRANT CONNECT ON DATABASE app TO PUBLIC");
-}
+/* One statement in a customer's instance, and the one that takes it back. */
+#define SQL_BREAK(name, sql, back)                         \
+    struct mg_status break_##name(struct mg_stage *stage)  \
+    {                                                      \
+        return tenant_sql(stage, sql);                     \
+    }                                                      \
+    struct mg_status repair_##name(struct mg_stage *stage) \
+    {                                                      \
+        return tenant_sql(stage, back);                    \
+    }
 
-struct mg_status
-repair_connect_public(struct mg_stage *stage)
-{
-    return tenant_sql(stage, "postgres", "REVOKE CONNECT ON DATABASE app FROM PUBLIC");
-}
-
-struct mg_status
-break_connect_other(struct mg_stage *stage)
-{
-    return tenant_sql(stage, "postgres",
-                      "CREATE ROLE other_customer NOLOGIN; GRANT CONNECT ON DATABASE app TO other_customer");
-}
-
-struct mg_status
-repair_connect_other(struct mg_stage *stage)
-{
-    return tenant_sql(stage, "postgres",
-                      "REVOKE CONNECT ON DATABASE app FROM other_customer; DROP ROLE other_customer");
-}
+SQL_BREAK(connect_public, "GRANT CONNECT ON DATABASE app TO PUBLIC",
+          "REVOKE CONNECT ON DATABASE app FROM PUBLIC")
+SQL_BREAK(connect_other,
+          "CREATE ROLE other_customer NOLOGIN; GRANT CONNECT ON DATABASE app TO other_customer",
+          "REVOKE CONNECT ON DATABASE app FROM other_customer; DROP ROLE other_customer")
 
 /* ---- TENANCY_04 ---- */
 
-struct mg_status
-break_second_database(struct mg_stage *stage)
-{
-    return tenant_sql(stage, "postgres", "CREATE DATABASE other_customer");
-}
-
-struct mg_status
-repair_second_database(struct mg_stage *stage)
-{
-    return tenant_sql(stage, "postgres", "DROP DATABASE other_customer");
-}
+SQL_BREAK(second_database, "CREATE DATABASE other_customer", "DROP DATABASE other_customer")
 
 struct mg_status
 break_placed_elsewhere(struct mg_stage *stage)
 {
     /* Two statements: a tablespace may not be made inside a transaction, which psql -c makes of several. */
-    TRY(tenant_sql(stage, "postgres", "ALTER ROLE masugata_super SET allow_in_place_tablespaces = on"));
-    return tenant_sql(stage, "postgres", "CREATE TABLESPACE elsewhere LOCATION ''");
+    TRY(tenant_sql(stage, "ALTER ROLE masugata_super SET allow_in_place_tablespaces = on"));
+    return tenant_sql(stage, "CREATE TABLESPACE elsewhere LOCATION ''");
 }
 
 struct mg_status
 repair_placed_elsewhere(struct mg_stage *stage)
 {
-    TRY(tenant_sql(stage, "postgres", "DROP TABLESPACE elsewhere"));
-    return tenant_sql(stage, "postgres", "ALTER ROLE masugata_super RESET allow_in_place_tablespaces");
+    TRY(tenant_sql(stage, "DROP TABLESPACE elsewhere"));
+    return tenant_sql(stage, "ALTER ROLE masugata_super RESET allow_in_place_tablespaces");
 }
 
 /* ---- PRIVILEGED_16 ---- */
 
-struct mg_status
-break_shared_login(struct mg_stage *stage)
-{
-    return tenant_sql(stage, "postgres", "CREATE ROLE everybody LOGIN PASSWORD 'everybody'");
-}
-
-struct mg_status
-repair_shared_login(struct mg_stage *stage)
-{
-    return tenant_sql(stage, "postgres", "DROP ROLE everybody");
-}
+SQL_BREAK(shared_login, "CREATE ROLE everybody LOGIN PASSWORD 'everybody'", "DROP ROLE everybody")
 
 struct mg_status
 break_password_endless(struct mg_stage *stage)
 {
     return tenant_sql(
-        stage, "postgres",
-        "SELECT rolname, rolvaliduntil INTO TABLE masugata_saved FROM pg_roles"
-        " WHERE rolcanlogin AND rolname IN ('app_a', 'app_b');"
-        "DO $$ DECLARE r record; BEGIN FOR r IN SELECT rolname FROM masugata_saved LOOP"
-        " EXECUTE format('ALTER ROLE %I VALID UNTIL ''infinity''', r.rolname); END LOOP; END $$");
+        stage, "SELECT rolname, rolvaliduntil INTO TABLE masugata_saved FROM pg_roles"
+               " WHERE rolcanlogin AND rolname IN ('app_a', 'app_b');"
+               "DO $$ DECLARE r record; BEGIN FOR r IN SELECT rolname FROM masugata_saved LOOP"
+               " EXECUTE format('ALTER ROLE %I VALID UNTIL ''infinity''', r.rolname); END LOOP; END $$");
 }
 
 struct mg_status
 repair_password_endless(struct mg_stage *stage)
 {
     return tenant_sql(
-        stage, "postgres",
+        stage,
         "DO $$ DECLARE r record; BEGIN FOR r IN SELECT * FROM masugata_saved LOOP"
         " EXECUTE format('ALTER ROLE %I VALID UNTIL %L', r.rolname, r.rolvaliduntil); END LOOP; END $$;"
         "DROP TABLE masugata_saved");
