@@ -4,7 +4,7 @@
 #include <jansson.h>
 #include <pthread.h>
 
-enum { KEYS_MOST = 16, KID_MOST = 64, SET_BYTES_MOST = 65536, FETCH_MS = 5000 };
+enum { KEYS_MOST = 64, KID_MOST = 64, SET_BYTES_MOST = 65536, FETCH_MS = 5000 };
 
 /* A key we do not know makes us look again, but a stranger's invented kid must not make us a client
  * that hammers the issuer. A set is believed this long at most: withdrawn keys end. */

@@ -320,6 +320,15 @@ still_announced(const struct mg_key_record *record, const struct mg_key_record *
            record->state != MG_KEY_READING || record->changed_at > pattern->changed_at;
 }
 
+static size_t
+alike(const struct mg_keyring *keyring, uint64_t tenant, enum mg_key_purpose purpose)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < keyring->count; i++)
+        count += keyring->keys[i].tenant == tenant && keyring->keys[i].purpose == purpose;
+    return count;
+}
+
 struct mg_status
 mg_keyring_rotate(struct mg_keyring *keyring, uint64_t tenant, enum mg_key_purpose purpose, mg_instant now,
                   enum mg_key_state *ret_state)
@@ -343,6 +352,9 @@ mg_keyring_rotate(struct mg_keyring *keyring, uint64_t tenant, enum mg_key_purpo
             .tenant = tenant, .purpose = purpose, .changed_at = now - MG_KEY_ANNOUNCED_MS};
         (void) sift(keyring, still_announced, &past);
     }
+    if (published && alike(keyring, tenant, purpose) >= MG_KEY_ANNOUNCED_MOST)
+        return fail_with(BUSY, "%d keys of this purpose are announced; rotate less often",
+                         MG_KEY_ANNOUNCED_MOST);
     *ret_state = published ? MG_KEY_NEXT : MG_KEY_WRITING;
     return OK;
 }

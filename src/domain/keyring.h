@@ -49,6 +49,8 @@ enum mg_key_state {
 #define MG_KEYRING_MOST 262144
 /* How long an old assertion key stays announced. */
 #define MG_KEY_ANNOUNCED_MS (7LL * 24 * 3600 * 1000)
+/* How many assertion keys there may be at once, the next one among them: all are in one answer. */
+#define MG_KEY_ANNOUNCED_MOST 32
 
 struct mg_key_record {
     uint64_t id; /* unique for ever in this keystore */
@@ -95,8 +97,8 @@ CHECKED struct mg_status mg_keyring_add(struct mg_keyring *keyring, uint64_t ten
                                         mg_instant now, struct mg_key_record **ret_record);
 
 /* The states of a rotation: writing becomes reading, next becomes writing; old announced keys past
- * their time go. REFUSED for purposes that are never rotated. What has to be added afterwards:
- * `ret_state` of the one new key. */
+ * their time go. REFUSED for purposes that are never rotated, BUSY if too many are announced. What has to
+ * be added afterwards: `ret_state` of the one new key. */
 CHECKED struct mg_status mg_keyring_rotate(struct mg_keyring *keyring, uint64_t tenant,
                                            enum mg_key_purpose purpose, mg_instant now,
                                            enum mg_key_state *ret_state);

@@ -13,12 +13,13 @@ import pytest
 
 from harness import BUILD, Deployment, wait_until
 
-OVERLAP_S, ROTATION_S = 5, 10
+OVERLAP_S, ROTATION_S, KEY_ROTATION_S = 5, 10, 25
 
 
 @pytest.fixture(scope="module")
 def deployment():
-    with Deployment({"credentials.rotation": f"{ROTATION_S}s", "credentials.overlap": f"{OVERLAP_S}s"}) as deployment:
+    with Deployment({"credentials.rotation": f"{ROTATION_S}s", "credentials.overlap": f"{OVERLAP_S}s",
+                     "keys.rotation": f"{KEY_ROTATION_S}s"}) as deployment:
         deployment.tenant_add("acme", "example:notes")
         deployment.tenant_add("hinode", "example:notes")
         yield deployment
@@ -191,6 +192,15 @@ def test_killed_worker_and_watch_change_nothing(deployment):
         wait_until(lambda: deployment.status()[name]["pid"] not in (0, pid), 10, what=name)
     user = credentials(deployment, 1)["user"]
     wait_until(lambda: credentials(deployment, 1)["user"] != user, ROTATION_S + 20, what="rotation after the kill")
+
+
+def test_assertions_get_another_signing_key_by_themselves(deployment):
+    def rotations():
+        lines = deployment.masugata("audit", "search", "--event", "key_rotate", "--json").stdout.splitlines()
+        return len([line for line in lines if json.loads(line).get("entity", {}).get("name") == "assertion"])
+
+    before = rotations()
+    wait_until(lambda: rotations() > before, KEY_ROTATION_S + 20, every=1, what="rotation")
 
 
 def test_a_password_is_replaced_by_hand(deployment):

@@ -236,6 +236,16 @@ def test_assertions_verify_against_the_key_set_across_rotations(keys):
     assert check(assertions(keys)[0]["token"], public_keys(keys))[0] == second
 
 
+def test_so_many_rotations_that_keys_would_not_start_again_are_refused(keys):
+    published = public_keys(keys)
+    for _ in range(32 - len(published)):
+        keys.ask("key_rotate", {"tenant": 0, "purpose": "assertion"})
+    keys.refused("BUSY", "key_rotate", {"tenant": 0, "purpose": "assertion"})
+    assert len(public_keys(keys)) == 32
+    keys.restart()
+    check(assertions(keys)[0]["token"], public_keys(keys))
+
+
 def test_assertions_for_other_times_and_places_are_not_signed(keys):
     now = int(time.time())
     bad = [{"issuer": "http://id.acme.localhost"}, {"audience": ""}, {"subject": ""}, {"windows": []},

@@ -274,6 +274,9 @@ rounds(void *unused)
         status = assertions_refresh(mg_now());
         if (!mg_ok(status))
             mg_log_status(MG_WARNING, "assertions ahead", status);
+        status = mg_assertion_key_tend(mg_now());
+        if (!mg_ok(status))
+            mg_log_status(MG_WARNING, "assertion key", status);
         (void) sleep(ROUND_SECONDS);
     }
     return unused;

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 enum {
-    ANNOUNCED_MOST = 64,
     CLAIMS_MOST = 8192,
     TOKEN_MOST = 4096,
     TOKENS_MOST = 130000,
@@ -20,7 +19,7 @@ struct announced {
 };
 
 static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
-static struct announced announced[ANNOUNCED_MOST];
+static struct announced announced[MG_KEY_ANNOUNCED_MOST];
 static size_t announced_count;
 
 static void
@@ -63,14 +62,14 @@ mg_keys_assertion_load(void)
 {
     OWN(keyring) keyring = NULL;
     TRY(mg_keystore_snapshot(mg_keys_store, &keyring));
-    struct announced fresh[ANNOUNCED_MOST] = {0};
+    struct announced fresh[MG_KEY_ANNOUNCED_MOST] = {0};
     size_t count = 0;
     struct mg_status status = OK;
     for (size_t i = 0; i < keyring->count && mg_ok(status); i++) {
         if (keyring->keys[i].purpose != MG_KEY_ASSERTION)
             continue;
-        if (count == ANNOUNCED_MOST)
-            status = fail_with(BUSY, "%d assertion keys are announced; rotate less often", ANNOUNCED_MOST);
+        if (count == MG_KEY_ANNOUNCED_MOST)
+            status = fail_with(INTEGRITY, "more than %d assertion keys", MG_KEY_ANNOUNCED_MOST);
         else
             status = announced_read(&keyring->keys[i], &fresh[count]);
         count += mg_ok(status) ? 1 : 0;
