@@ -103,6 +103,8 @@ pending_add(struct pending_list *list, const struct mg_tile *tile, struct mg_vie
 static void
 pending_forget(struct pending_list *list, size_t count)
 {
+    if (count == 0)
+        return;
     for (size_t i = 0; i < count; i++)
         mg_buffer_drop(&list->tiles[i].bytes);
     list->count -= count;

@@ -76,7 +76,7 @@ batches_try(struct mg_view input)
         if (how % 4 == 0) { /* just bytes */
             memcpy(area + at, part.bytes, part.length);
             at += part.length;
-            sound = false;
+            sound = sound && part.length == 0;
             continue;
         }
         struct mg_tree after = tree;
