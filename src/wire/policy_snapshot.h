@@ -176,7 +176,7 @@ CHECKED struct mg_status mg_gate_policy_open(const char *directory, uint64_t lea
                                              struct mg_gate_policy **ret_policy);
 /* The same from bytes. */
 CHECKED struct mg_status mg_gate_policy_decode(struct mg_view file, struct mg_gate_policy **ret_policy);
-void mg_gate_policy_drop(struct mg_gate_policy **policy);
+void mg_gate_policy_drop(struct mg_gate_policy **pointer);
 
 /* `name` is lower case without port; NULL if there is no such host. */
 const struct mg_gate_host *mg_gate_host_find(const struct mg_gate_policy *policy, struct mg_view name);

@@ -403,7 +403,7 @@ run_line(void)
 int
 main(void)
 {
-    char line[8192];
+    static char line[8192]; /* the words point into it */
     while (fgets(line, sizeof line, stdin) != NULL) {
         word_count = 0;
         char *rest = line, *word;
