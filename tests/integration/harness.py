@@ -130,6 +130,16 @@ class Deployment:
         self.masugata("tenant", "add", name, "--label", label or name.title(), "--host", " ".join(hosts),
                       "--sign-in-host", f"id.{name}.localhost", "--upstream", upstream)
         wait_until(lambda: self.tenant(name)["state"] == "active", 60, what=f"tenant {name}")
+        # nginx's workers of before the reload know the host a moment later.
+        wait_until(lambda: self.knows(hosts[0]), 20, what=f"{hosts[0]} at nginx")
+
+    def knows(self, host):
+        """True when a handshake under this name succeeds, whoever signed the certificate."""
+        try:
+            with ssl._create_unverified_context().wrap_socket(socket.create_connection(("127.0.0.1", self.https_port), 5), server_hostname=host):
+                return True
+        except OSError:
+            return False
 
     def tenant(self, name):
         return next(row for row in self.json("tenant", "list")["tenants"] if row["name"] == name)

@@ -255,6 +255,7 @@ def test_a_certificate_by_acme(authority, app, tmp_path):
             (tmp_path / "issuer.pem").write_text(issuer)
             made.authority = type("Pebble", (), {"certificate": tmp_path / "issuer.pem"})
             deployment.up()
+            wait_until(lambda: deployment.knows(HOSTS[0]), 10)
             names_served = {value for _, value in served(deployment, made.authority)["subjectAltName"]}
             assert names_served == set(HOSTS)
             assert signs_in(deployment)
