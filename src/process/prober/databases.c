@@ -34,7 +34,8 @@ mg_prober_instances(struct mg_observer *observer, struct mg_observed_instance *r
         struct mg_record_instance_state state;
         TRY(mg_list_next_instance_state(&reply.instances, &state, &more));
         if (!more && reply.more && reply.next > from) {
-            const struct mg_request_instances_list next = {.from = from = reply.next};
+            from = reply.next;
+            const struct mg_request_instances_list next = {.from = from};
             TRY(mg_call_instances_list(&next, &reply, &storage, CALL_MS));
             continue;
         }

@@ -175,6 +175,8 @@ reply_check(enum mg_process receiver, const char *name, struct mg_status decoded
 {
     if (mg_ok(decoded))
         return OK;
+    if (receiver >= MG_PROCESS_COUNT)
+        return decoded; /* of a message to any process, which no row's call has */
     (void) pthread_mutex_lock(&mg_runtime.lock);
     struct connection *connection = mg_runtime.peers[receiver];
     if (connection != NULL)
@@ -204,7 +206,7 @@ call_peer(enum mg_process receiver, struct mg_buffer *packet, enum mg_kind expec
     TRY(status);
     if (pending.kind != MG_REPLY_failed)
         return OK;
-    struct mg_reply_failed failed;
+    struct mg_reply_failed failed = {0};
     TRY(reply_check(receiver, "failed", mg_decode_reply_failed(mg_buffer_view(storage), &failed)));
     const enum mg_code code =
         failed.code > MG_OK && failed.code < MG_CODE_COUNT ? (enum mg_code) failed.code : MG_SYSTEM;
