@@ -469,9 +469,9 @@ lists_them_all(void)
             assert_ok(mg_list_next_child_state(&rows, &row, &more));
             if (!more)
                 break;
-            assert_ok(mg_parse_u64(mg_view_of(row.name.bytes + strlen("steady "),
-                                              row.name.length - strlen("steady ")),
-                                   MANY - 1, &number));
+            assert_ok(mg_parse_u64(
+                mg_view_of(row.name.bytes + strlen("steady "), row.name.length - strlen("steady ")), MANY - 1,
+                &number));
             assert_false(seen[number]);
             seen[number] = true;
         }
