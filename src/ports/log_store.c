@@ -704,7 +704,11 @@ journal_replay(struct mg_log_store *store)
     for (unsigned n = 0; n < count; n++) {
         OWN_BUFFER(bytes, SIZE_MAX / 2);
         struct mg_log_state state = {.bundle = MG_BUFFER(MG_BUNDLE_MOST)};
-        TRY(mg_journal_load(store->journal, n, &state, &bytes));
+        const struct mg_status loaded = mg_journal_load(store->journal, n, &state, &bytes);
+        if (!mg_ok(loaded)) {
+            mg_buffer_drop(&state.bundle);
+            return loaded;
+        }
         const uint64_t expected = n == 0 ? state.tree.size : store->state.tree.size;
         /* All tiles below the older segment's base were synced before the one it replaced was. */
         if (n == 0)
