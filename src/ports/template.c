@@ -384,7 +384,7 @@ scope_text(const struct mg_scope *scope, struct mg_view name)
     return entry == NULL ? MG_VIEW_EMPTY : entry->text;
 }
 
-/* Gives the text between placeholders to `literal` and the values to `value`. */
+/* Writes the message with its placeholders filled in, everything escaped for `place`. */
 static CHECKED struct mg_status
 message_walk(struct mg_view message, const struct mg_scope *scope, enum mg_html_place place,
              struct mg_buffer *buffer)
