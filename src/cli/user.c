@@ -240,6 +240,21 @@ user_password_reset(const struct mg_cli *cli, struct mg_admin *admin)
 }
 
 static CHECKED struct mg_status
+user_second_factor_reset(const struct mg_cli *cli, struct mg_admin *admin)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_factors_reset reply;
+    const struct mg_request_factors_reset request = {.tenant = mg_view_text(tenant),
+                                                     .login = mg_view_text(cli->argv[2])};
+    TRY(mg_admin_factors_reset(admin, &request, &reply, &storage));
+    TRY(mg_cli_outcome(cli, reply.outcome, mg_view_text(cli->argv[2])));
+    mg_cli_done(cli, "Second factors and recovery codes are gone; all sessions have ended.",
+                "第 2 要素と回復コードを削除しました。セッションはすべて終了しました。", "removed",
+                reply.removed);
+    return OK;
+}
+
+static CHECKED struct mg_status
 user_import(const struct mg_cli *cli, struct mg_admin *admin)
 {
     return mg_cli_user_import(cli, admin, tenant, cli->argv[2]);
@@ -258,6 +273,7 @@ mg_cli_user(int argc, char **argv)
         {"enable", user_enable, 1, 1},
         {"import", user_import, 1, 1},
         {"password-reset", user_password_reset, 1, 1},
+        {"second-factor-reset", user_second_factor_reset, 1, 1},
     };
     static const struct mg_cli_option options[] = {
         {"--tenant", &tenant, NULL},
@@ -283,20 +299,24 @@ mg_cli_user(int argc, char **argv)
                      "       masugata user list [--tenant NAME] [--search TEXT] [--after LOGIN]\n"
                      "       masugata user show|lock|unlock|disable|enable LOGIN [--tenant NAME]\n"
                      "       masugata user password-reset LOGIN [--tenant NAME] [--link]\n"
+                     "       masugata user second-factor-reset LOGIN [--tenant NAME]\n"
                      "       masugata user import FILE.csv --tenant NAME",
-            .en = "Without --tenant the users are the operators. Without --password-stdin a new user gets a "
-                  "mail\n"
-                  "with a link to choose a password (at least 15 characters, none of the common ones).\n"
-                  "Without --roles a tenant's user is `user`, an operator `operator`.\n"
-                  "  lock            no sign-in by password; sessions go on\n"
-                  "  unlock          lifts that, and a lock after wrong passwords\n"
-                  "  disable         no sign-in at all; every session has ended when the command returns\n"
-                  "  password-reset  sends a link to choose a new password; --link prints it instead\n"
-                  "  import          CSV with a first line of names: "
-                  "login,name,email,roles,language,password_hash;\n"
-                  "                  hashes are argon2id, bcrypt, yescrypt or sha512crypt, and are replaced "
-                  "by\n"
-                  "                  argon2id when the user signs in",
+            .en =
+                "Without --tenant the users are the operators. Without --password-stdin a new user gets a "
+                "mail\n"
+                "with a link to choose a password (at least 15 characters, none of the common ones).\n"
+                "Without --roles a tenant's user is `user`, an operator `operator`.\n"
+                "  lock            no sign-in by password; sessions go on\n"
+                "  unlock          lifts that, and a lock after wrong passwords\n"
+                "  disable         no sign-in at all; every session has ended when the command returns\n"
+                "  password-reset  sends a link to choose a new password; --link prints it instead\n"
+                "  second-factor-reset  takes away second factors and recovery codes and ends the sessions;\n"
+                "                  the user is told by mail and sets up a new one where it is demanded\n"
+                "  import          CSV with a first line of names: "
+                "login,name,email,roles,language,password_hash;\n"
+                "                  hashes are argon2id, bcrypt, yescrypt or sha512crypt, and are replaced "
+                "by\n"
+                "                  argon2id when the user signs in",
             .ja =
                 "--tenant がなければ運用者を対象とします。--password-stdin がなければ、新しい利用者には\n"
                 "パスワードを設定するためのリンクをメールで送ります (15 文字以上。よく使われるものは不可)。\n"
@@ -305,6 +325,8 @@ mg_cli_user(int argc, char **argv)
                 "  unlock          その解除と、誤りによるロックの解除\n"
                 "  disable         サインインをすべて止め、コマンドが終わるまでに全セッションを終了する\n"
                 "  password-reset  新しいパスワードを設定するリンクを送る。--link なら画面に表示\n"
+                "  second-factor-reset  第 2 要素と回復コードを削除し、セッションを終了する。本人にメールで\n"
+                "                  知らせ、必須の場合は次のサインインで登録し直す\n"
                 "  import          1 行目が列名の CSV: "
                 "login,name,email,roles,language,password_hash。ハッシュは\n"
                 "                  argon2id・bcrypt・yescrypt・sha512crypt。サインイン時に argon2id "

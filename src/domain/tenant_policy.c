@@ -313,12 +313,13 @@ route_judge(const struct mg_tenant_route *route, const char *hosts)
         return fail_with(INVALID, "route \"%s\": %.*s is not a host of this tenant's application (%s)",
                          route->path, (int) host.length, (const char *) host.bytes, hosts);
     const bool open = settings->public || settings->bearer || settings->webhook;
-    const bool personal = settings->roles[0] != '\0' || settings->fresh != 0;
+    const bool personal = settings->roles[0] != '\0' || settings->fresh != 0 || settings->second_factor != 0;
     if (open && personal)
-        return fail_with(INVALID,
-                         "route \"%s\": roles and fresh need a session; public, bearer and webhook let "
-                         "requests pass without one",
-                         route->path);
+        return fail_with(
+            INVALID,
+            "route \"%s\": roles, fresh and second_factor need a session; public, bearer and webhook "
+            "let requests pass without one",
+            route->path);
     return OK;
 }
 

@@ -188,13 +188,15 @@ send_to_sign_in(ngx_http_request_t *r, const gate_context_t *context)
     static const ngx_str_t start = ngx_string("/");
     const ngx_str_t wanted = r->unparsed_uri.len <= RETURN_MOST ? r->unparsed_uri : start;
     const size_t escapes = (size_t) ngx_escape_uri(NULL, wanted.data, wanted.len, NGX_ESCAPE_URI_COMPONENT);
-    u_char *text = ngx_pnalloc(r->pool, sizeof "/.masugata/start?fresh=&return=" + NGX_INT32_LEN +
+    u_char *text = ngx_pnalloc(r->pool, sizeof "/.masugata/start?second=&return=" + NGX_INT32_LEN +
                                             wanted.len + 2 * escapes);
     if (text == NULL)
         return NGX_ERROR;
     u_char *end = ngx_cpymem(text, "/.masugata/start?", sizeof "/.masugata/start?" - 1);
     if (context->verdict.refusal == MG_REFUSAL_STALE_SIGN_IN)
         end = ngx_sprintf(end, "fresh=%uD&", context->verdict.route->fresh_s);
+    if (context->verdict.refusal == MG_REFUSAL_STEP_UP)
+        end = ngx_sprintf(end, "second=%uD&", context->verdict.route->second_factor_s);
     end = ngx_cpymem(end, "return=", 7);
     end = (u_char *) ngx_escape_uri(end, wanted.data, wanted.len, NGX_ESCAPE_URI_COMPONENT);
     /* Not headers_out.location: nginx would make it absolute with a port that may not be the

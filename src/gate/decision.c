@@ -240,6 +240,15 @@ find_session(const struct mg_gate_policy *policy, struct mg_session_reader *sess
     return worst;
 }
 
+/* Control: IDENTITY_04 */
+static bool
+second_factor_given(const struct mg_gate_route *route, const struct mg_session_cold *cold, mg_instant now)
+{
+    return route->second_factor_s == 0 ||
+           (cold->second_factor_at != 0 &&
+            now - cold->second_factor_at <= (int64_t) route->second_factor_s * 1000);
+}
+
 static enum mg_refusal
 judge_rights(struct mg_session_reader *sessions, const struct mg_gate_request *request,
              const struct mg_gate_verdict *verdict)
@@ -249,13 +258,14 @@ judge_rights(struct mg_session_reader *sessions, const struct mg_gate_request *r
         return MG_REFUSAL_NONE;
     if (route->roles != 0 && (route->roles & verdict->session.roles) == 0)
         return MG_REFUSAL_ROLE;
-    if (route->fresh_s == 0)
+    if (route->fresh_s == 0 && route->second_factor_s == 0)
         return MG_REFUSAL_NONE;
     struct mg_session_cold cold;
     if (!mg_session_cold_read(sessions, &verdict->session, &cold))
         return MG_REFUSAL_UNAVAILABLE;
-    return request->now - cold.authenticated_at > (int64_t) route->fresh_s * 1000 ? MG_REFUSAL_STALE_SIGN_IN
-                                                                                  : MG_REFUSAL_NONE;
+    if (route->fresh_s != 0 && request->now - cold.authenticated_at > (int64_t) route->fresh_s * 1000)
+        return MG_REFUSAL_STALE_SIGN_IN;
+    return second_factor_given(route, &cold, request->now) ? MG_REFUSAL_NONE : MG_REFUSAL_STEP_UP;
 }
 
 /* A webhook's request may come from anywhere, but then it comes as nobody: a page of another site must not

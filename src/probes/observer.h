@@ -60,9 +60,11 @@ struct mg_observed_process {
 };
 
 /* The person the probes sign in as: an account of the tenant that owns nothing. */
-enum mg_canary { MG_CANARY_SIGN_IN, MG_CANARY_LOCK };
+/* SECOND has a second factor in any case; among the operators (tenant 0) it can never finish signing in. */
+enum mg_canary { MG_CANARY_SIGN_IN, MG_CANARY_LOCK, MG_CANARY_SECOND };
 struct mg_canary_account {
     char login[255], password[65];
+    char recovery[16];   /* a code that nobody has used yet, for where a second factor is asked; or empty */
     mg_instant asked_at; /* the password is younger than this */
 };
 
@@ -110,7 +112,8 @@ struct mg_observer_ops {
                                   size_t most, size_t *ret_count);
     /* Ends the canary process as if it had crashed; OK when it is gone. */
     struct mg_status (*crash_canary)(struct mg_observer *observer);
-    /* A fresh password for the tenant's canary account, made if it does not exist. */
+    /* A fresh password for the tenant's canary account, made if it does not exist; another recovery code
+     * each time. */
     struct mg_status (*canary)(struct mg_observer *observer, uint64_t tenant, enum mg_canary which,
                                struct mg_canary_account *ret_account);
     struct mg_status (*stored_passwords)(struct mg_observer *observer,

@@ -242,9 +242,9 @@ add_field(struct mg_buffer *body, const char *name, const char *value)
 }
 
 static CHECKED struct mg_status
-form_fill(const char *html, const struct mg_canary_account *account, struct mg_buffer *body)
+form_fill(const char *html, const struct mg_canary_account *account, const char *code, struct mg_buffer *body)
 {
-    static const char *const hidden[] = {"token", "host", "binding", "return"};
+    static const char *const hidden[] = {"token", "host", "binding", "second", "return"};
     char value[2048];
     for (size_t i = 0; i < MG_COUNT(hidden); i++) {
         if (input_value(html, hidden[i], value, sizeof value))
@@ -252,6 +252,8 @@ form_fill(const char *html, const struct mg_canary_account *account, struct mg_b
         else if (i == 0)
             return fail_with(NOT_FOUND, "a sign-in form");
     }
+    if (code != NULL)
+        return add_field(body, "code", code);
     TRY(add_field(body, "login", account->login));
     return add_field(body, "password", account->password);
 }
@@ -264,22 +266,58 @@ own_origin(const struct mg_visitor *visitor, int64_t port, char origin[320])
     return length > 0 && length < 320 ? OK : fail(TOO_LARGE);
 }
 
+/* Sends the form of the page at hand: name and password, or with a code that of the second step. */
+static CHECKED struct mg_status
+form_send(struct mg_visitor *visitor, const char *path, const struct mg_canary_account *account,
+          const char *code, struct mg_fetched *answer)
+{
+    char origin[320], host[256];
+    OWN_BUFFER(body, 16384);
+    TRY(form_fill(mg_buffer_text(&answer->body), account, code, &body));
+    TRY(own_origin(visitor, visitor->observer->https_port, origin));
+    (void) snprintf(host, sizeof host, "%s", visitor->host);
+    TRY(request(visitor, "POST", host, path, mg_buffer_view(&body), origin, answer));
+    return follow(visitor, answer);
+}
+
+bool
+mg_visitor_at_second_step(const struct mg_visitor *visitor)
+{
+    static const char page[] = "/sign-in/second";
+    return strncmp(visitor->path, page, sizeof page - 1) == 0;
+}
+
+struct mg_status
+mg_visitor_password(struct mg_visitor *visitor, const char *host, const struct mg_canary_account *account,
+                    struct mg_fetched *answer)
+{
+    TRY(mg_visitor_go(visitor, host, "/", answer));
+    if (mg_answer_is_away(answer))
+        return fail_with(UNAVAILABLE, "%s answers %u", visitor->host, answer->status);
+    return form_send(visitor, "/sign-in", account, NULL, answer);
+}
+
+struct mg_status
+mg_visitor_code(struct mg_visitor *visitor, const char *code, struct mg_fetched *answer)
+{
+    return form_send(visitor, "/sign-in/second", NULL, code, answer);
+}
+
+bool
+mg_visitor_is_inside(const struct mg_visitor *visitor, const char *app_host, const struct mg_fetched *answer)
+{
+    return strcmp(visitor->host, app_host) == 0 && !mg_answer_keeps_out(answer) &&
+           mg_visitor_cookie(visitor, app_host, "__Host-masugata") != NULL;
+}
+
 struct mg_status
 mg_visitor_sign_in(struct mg_visitor *visitor, const char *app_host, const struct mg_canary_account *account,
                    struct mg_fetched *answer, bool *ret_inside)
 {
-    char origin[320], host[256];
-    OWN_BUFFER(body, 16384);
-    TRY(mg_visitor_go(visitor, app_host, "/", answer));
-    if (mg_answer_is_away(answer))
-        return fail_with(UNAVAILABLE, "%s answers %u", visitor->host, answer->status);
-    TRY(form_fill(mg_buffer_text(&answer->body), account, &body));
-    TRY(own_origin(visitor, visitor->observer->https_port, origin));
-    (void) snprintf(host, sizeof host, "%s", visitor->host);
-    TRY(request(visitor, "POST", host, "/sign-in", mg_buffer_view(&body), origin, answer));
-    TRY(follow(visitor, answer));
-    *ret_inside = strcmp(visitor->host, app_host) == 0 && !mg_answer_keeps_out(answer) &&
-                  mg_visitor_cookie(visitor, app_host, "__Host-masugata") != NULL;
+    TRY(mg_visitor_password(visitor, app_host, account, answer));
+    if (mg_visitor_at_second_step(visitor) && account->recovery[0] != '\0')
+        TRY(mg_visitor_code(visitor, account->recovery, answer));
+    *ret_inside = mg_visitor_is_inside(visitor, app_host, answer);
     return OK;
 }
 

@@ -34,6 +34,17 @@ CHECKED struct mg_status mg_visitor_get(struct mg_visitor *visitor, const char *
 /* The same, following redirects to https (at most 8) to the page where they end. */
 CHECKED struct mg_status mg_visitor_go(struct mg_visitor *visitor, const char *host, const char *path,
                                        struct mg_fetched *ret_answer);
+/* The steps of a sign-in, for probes that look at each: goes to the host and sends name and password to the
+ * form it is sent to; sends a code to the second step, where the visitor stands then. */
+CHECKED struct mg_status mg_visitor_password(struct mg_visitor *visitor, const char *host,
+                                             const struct mg_canary_account *account,
+                                             struct mg_fetched *answer);
+bool mg_visitor_at_second_step(const struct mg_visitor *visitor);
+CHECKED struct mg_status mg_visitor_code(struct mg_visitor *visitor, const char *code,
+                                         struct mg_fetched *answer);
+/* True if the answer is the app's, with a session there. */
+bool mg_visitor_is_inside(const struct mg_visitor *visitor, const char *app_host,
+                          const struct mg_fetched *answer);
 /* Goes to the app, signs in on the form it is sent to, and follows the way back. *ret_inside tells
  * whether the visit ended inside the app with a session there. `answer` is the last page. */
 CHECKED struct mg_status mg_visitor_sign_in(struct mg_visitor *visitor, const char *app_host,

@@ -296,6 +296,7 @@ get_route(struct mg_reader *reader, struct mg_gate_route *route)
     TRY(get_networks(reader, &route->networks));
     TRY(mg_get_flag(reader, &route->administrators_only_networks));
     TRY(get_u32(reader, UINT32_MAX, &route->fresh_s));
+    TRY(get_u32(reader, UINT32_MAX, &route->second_factor_s));
     TRY(mg_get_flag(reader, &route->bearer));
     TRY(mg_get_flag(reader, &route->webhook));
     TRY(get_text(reader, &route->cors_origins));
@@ -334,8 +335,8 @@ compare_routes(const void *left, const void *right)
 static bool
 restricts(const struct mg_gate_route *route)
 {
-    return route->roles != 0 || route->fresh_s != 0 || route->administrators_only_networks ||
-           route->networks.restricted;
+    return route->roles != 0 || route->fresh_s != 0 || route->second_factor_s != 0 ||
+           route->administrators_only_networks || route->networks.restricted;
 }
 
 /* What a rule that also opens something restricts, for the spellings of its prefix that it does not cover

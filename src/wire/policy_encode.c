@@ -70,6 +70,7 @@ put_route(struct mg_buffer *buffer, const struct mg_policy_route *route)
     TRY(put_networks(buffer, &route->networks));
     TRY(mg_put_flag(buffer, route->administrators_only_networks));
     TRY(mg_put_u64(buffer, route->fresh_s));
+    TRY(mg_put_u64(buffer, route->second_factor_s));
     TRY(mg_put_flag(buffer, route->bearer));
     TRY(mg_put_flag(buffer, route->webhook));
     return put_text(buffer, route->cors_origins);

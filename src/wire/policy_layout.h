@@ -7,7 +7,7 @@
 #include "wire/policy_snapshot.h"
 
 #define POLICY_MAGIC 0x3130594C4F50474DULL /* "MGPOLY01" */
-#define POLICY_VERSION 2U
+#define POLICY_VERSION 3U
 #define POLICY_HEAD 32U
 #define POLICY_DIGEST 32U
 #define POLICY_TEXT_MOST 8192U

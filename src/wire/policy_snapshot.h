@@ -88,6 +88,7 @@ struct mg_policy_route {
     struct mg_policy_networks networks;
     bool administrators_only_networks; /* the tenant's list for administrators holds here too */
     uint32_t fresh_s;                  /* the sign-in is at most this old; 0: any age */
+    uint32_t second_factor_s;          /* a second factor was given at most this long ago; 0: none needed */
     bool bearer;                       /* Authorization: Bearer goes to the app without a session */
     bool webhook;             /* unsafe methods from anywhere, no session (the app checks a signature) */
     const char *cors_origins; /* origins, separated by spaces, that may call it; "" or NULL: none */
@@ -125,7 +126,7 @@ struct mg_gate_route_head {
 
 struct mg_gate_route {
     struct mg_view prefix;
-    uint32_t host_id, roles, fresh_s;
+    uint32_t host_id, roles, fresh_s, second_factor_s;
     bool public, bearer, webhook, administrators_only_networks;
     bool any_case;
     struct mg_network_set networks;

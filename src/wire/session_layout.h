@@ -8,7 +8,7 @@
 
 #define SESSION_MAGIC 0x313053534553474DULL /* "MGSESS01", little-endian */
 #define SEEN_MAGIC 0x31304E454553474DULL    /* "MGSEEN01" */
-#define SESSION_VERSION 2U
+#define SESSION_VERSION 3U
 #define SESSION_HEADER 4096U
 #define SEEN_HEADER 64U
 #define SESSION_CAPACITY_LEAST 64U
@@ -49,7 +49,13 @@ struct session_hot_slot {
 };
 _Static_assert(sizeof(struct session_hot_slot) == 64, "a hot slot is a cache line");
 
-enum { COLD_USER, COLD_FAMILY, COLD_TIMES /* authenticated_s | seen_s << 32 */, COLD_WORDS };
+enum {
+    COLD_USER,
+    COLD_FAMILY,
+    COLD_TIMES /* authenticated_s | seen_s << 32 */,
+    COLD_SECOND /* second_factor_s */,
+    COLD_WORDS
+};
 struct session_cold_slot {
     _Atomic uint64_t words[COLD_WORDS];
 };

@@ -347,11 +347,14 @@ mg_session_cold_read(const struct mg_session_reader *reader, const struct mg_ses
     const uint64_t user = atomic_load_explicit(&slot->words[COLD_USER], memory_order_relaxed);
     const uint64_t family = atomic_load_explicit(&slot->words[COLD_FAMILY], memory_order_relaxed);
     const uint64_t times = atomic_load_explicit(&slot->words[COLD_TIMES], memory_order_relaxed);
+    const uint64_t second = atomic_load_explicit(&slot->words[COLD_SECOND], memory_order_relaxed);
     atomic_thread_fence(memory_order_acquire);
     if (!mg_session_still(reader, hot))
         return false;
-    *ret_cold = (struct mg_session_cold){
-        .user_id = user, .family_id = family, .authenticated_at = (mg_instant) (uint32_t) times * 1000};
+    *ret_cold = (struct mg_session_cold){.user_id = user,
+                                         .family_id = family,
+                                         .authenticated_at = (mg_instant) (uint32_t) times * 1000,
+                                         .second_factor_at = (mg_instant) (uint32_t) second * 1000};
     return true;
 }
 

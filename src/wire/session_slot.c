@@ -135,6 +135,7 @@ pack(const struct mg_session *session, uint64_t hot[HOT_WORDS], uint64_t cold[CO
     cold[COLD_FAMILY] = session->family_id;
     cold[COLD_TIMES] =
         (uint64_t) session_seconds(session->last_seen_at) << 32 | session_seconds(session->authenticated_at);
+    cold[COLD_SECOND] = session_seconds(session->second_factor_at);
 }
 
 struct mg_status
@@ -177,6 +178,7 @@ session_slot_read(const struct session_generation *generation, uint64_t slot, st
         .flags = (uint8_t) (times >> 34 & MG_SESSION_FLAGS_MOST),
         .origin = (enum mg_origin)(times >> 32 & 3),
         .authenticated_at = (mg_instant) (uint32_t) moments * 1000,
+        .second_factor_at = (mg_instant) (uint32_t) cold_word(generation, slot, COLD_SECOND) * 1000,
         .expires_at = (mg_instant) (uint32_t) times * 1000,
         .idle_ms = (int64_t) (times >> 40) * 1000,
         .last_seen_at = (mg_instant) (moments >> 32) * 1000,

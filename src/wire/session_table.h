@@ -2,7 +2,7 @@
  * decides about a request without a system call, a lock or another process.
  *
  * Files in the gate's directory (RUN/gate, on tmpfs, mode 0750 authority:gate):
- *   sessions         header, hot slots (64 B), cold records (24 B); owned by the writer, 0640
+ *   sessions         header, hot slots (64 B), cold records (32 B); owned by the writer, 0640
  *   seen.GENERATION  one mark (8 B) a slot, stored by the workers; 0660
  *   sessions.previous  only while a generation is being replaced
  *
@@ -43,6 +43,7 @@ struct mg_session {
     uint8_t flags;      /* at most MG_SESSION_FLAGS_MOST */
     enum mg_origin origin;
     mg_instant authenticated_at; /* for rules that ask for a fresh sign-in */
+    mg_instant second_factor_at; /* the last one given; 0: none */
     mg_instant expires_at;       /* absolute end; kept in whole seconds, rounded down */
     int64_t idle_ms;             /* kept in whole seconds, at least 1, at most 194 days */
     mg_instant last_seen_at;     /* where idleness counts from until a worker marks the slot */
@@ -150,6 +151,7 @@ struct mg_session_hot {
 struct mg_session_cold {
     uint64_t user_id, family_id;
     mg_instant authenticated_at;
+    mg_instant second_factor_at; /* 0: none was given */
 };
 
 CHECKED struct mg_status mg_session_reader_open(const char *directory, struct mg_session_reader **ret_reader);

@@ -2,7 +2,10 @@
 redirects. Only what the pages promise to work with: no JavaScript."""
 
 import html.parser
+import re
 import urllib.parse
+
+import factors
 
 
 class _Forms(html.parser.HTMLParser):
@@ -78,4 +81,20 @@ class Browser:
     def sign_in(self, url, login, password):
         """Opens url, which leads to the sign-in page, and signs in; returns the page reached."""
         self.get(url)
-        return self.submit({"login": login, "password": password}, action="/sign-in")
+        self.submit({"login": login, "password": password}, action="/sign-in")
+        return self.second_step(login)
+
+    def second_step(self, login):
+        """Sets up a second factor or gives it, where the page asks for that; remembered by the deployment."""
+        apps = self.deployment.__dict__.setdefault("second_factors", {})
+        path = urllib.parse.urlsplit(self.url).path
+        mine = (urllib.parse.urlsplit(self.url).hostname, login)
+        if path == "/sign-in/enrol":
+            apps[mine] = factors.App(re.search(r'class="key">([A-Z2-7 ]+)<', self.page.text).group(1))
+            self.submit({"code": apps[mine].code()}, action="/sign-in/enrol")
+            apps[mine].recovery = re.findall(r"<li><code>([a-z2-9-]{14})</code></li>", self.page.text)
+            on = re.search(r'class="button primary" href="([^"]+)"', self.page.text).group(1)
+            return self.get(urllib.parse.urljoin(self.url, on.replace("&amp;", "&")))
+        if path == "/sign-in/second" and mine in apps:
+            return self.submit({"code": apps[mine].code()}, action="/sign-in/second")
+        return self.page

@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 
+import factors
 from messages import PROCESSES, Channel, Failed, Process
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -245,11 +246,34 @@ class IdentitySystem:
         answer["outcome"] = OUTCOMES[answer["outcome"]]
         return answer
 
-    def ask(self, name, **values):
+    def ask(self, name, /, **values):
         answer = self.portal.ask(name, values)
         if "outcome" in answer:
             answer["outcome"] = OUTCOMES[answer["outcome"]]
         return answer
+
+    def set_up(self, tenant, answer, login="", **fields):
+        """Sets up a second factor with the ticket that sign_in gave; returns the app and the answer."""
+        assert answer["outcome"] == "SECOND_FACTOR_SET_UP", answer
+        begun = self.ask("factor_begin", tenant=tenant, ticket=answer["ticket"], address="192.0.2.1")
+        app = factors.App(begun["secret"].decode())
+        confirmed = self.ask("factor_confirm", tenant=tenant, ticket=answer["ticket"], code=app.code().encode(), name="app",
+                             address="192.0.2.1", user_agent="tests", **fields)
+        app.recovery = confirmed["recovery"].decode().split()
+        return app, confirmed
+
+    def sign_in_operator(self, login, password):
+        """The session token of an operator; the second factor is set up the first time."""
+        apps = self.__dict__.setdefault("apps", {})
+        answer = self.sign_in(0, login, password)
+        if login not in apps:
+            apps[login], confirmed = self.set_up(0, answer)
+            return confirmed["token"]
+        assert answer["outcome"] == "SECOND_FACTOR", answer
+        given = self.ask("second_give", tenant=0, ticket=answer["ticket"], code=apps[login].code().encode(), address="192.0.2.1",
+                         user_agent="tests")
+        assert given["outcome"] == "GRANTED", given
+        return given["token"]
 
     def check(self, tenant, token, host):
         return self.ask("session_check", tenant=tenant, session=sha256(token), host=host)["valid"]

@@ -45,7 +45,7 @@ def test_what_is_shown_can_be_read_in(deployment, policy):  # noqa: F811
     ('route "/a/../b" { public = yes }', "without empty or dot segments"),
     ('route "a" { public = yes }', 'route "a"'),
     ('route "/a" { }', 'route "/a" is empty'),
-    ('route "/a" { public = yes roles = user }', "roles and fresh need a session"),
+    ('route "/a" { public = yes roles = user }', "roles, fresh and second_factor need a session"),
     ('route "other.localhost/a" { public = yes }', "is not a host of this tenant"),
     ('route "/a" { cors_origins = "http://x.example" }', "is not an origin"),
     ('route "/a" { public = maybe }', "must be yes or no"),

@@ -53,9 +53,7 @@ def system():
 
 
 def operator(system):
-    answer = system.sign_in(0, "root", PASSWORD)
-    assert answer["outcome"] == "GRANTED", answer
-    return sha256(answer["token"])
+    return sha256(system.sign_in_operator("root", PASSWORD))
 
 
 def names(system):

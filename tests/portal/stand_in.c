@@ -4,7 +4,8 @@
  *   portal-stand-in DIRECTORY HTTPS_PORT     serves DIRECTORY/http.sock until standard input ends
  *
  * Tenant 1 is "acme" with acme.localhost and notes.localhost behind id.acme.localhost; tenant 2 is
- * suspended; tenant 0 are the operators. Sign-in names: hana, locked, new (must change), ops. */
+ * suspended; tenant 0 are the operators. Sign-in names: hana, locked, new (must change), ops; second (gives a
+ * second factor: the code is 123456) and enrol (sets one up). */
 #include "base/log.h"
 #include "base/secret.h"
 #include "process/portal/portal.h"
@@ -32,6 +33,9 @@ static struct code {
 } codes[SLOTS];
 static uint8_t ticket[32];
 static bool ticket_live;
+static uint8_t second_ticket[32];
+static bool second_enrols;
+static int64_t recovery_left = 10;
 static char password[1025] = PASSWORD;
 static char changed_tenant_state, user_disabled;
 
@@ -157,7 +161,8 @@ CALL(sign_in)
 {
     const bool operator= request->tenant == 0 && mg_view_is(request->login, "ops");
     const bool user =
-        request->tenant == 1 && (mg_view_is(request->login, "hana") || mg_view_is(request->login, "new"));
+        request->tenant == 1 && (mg_view_is(request->login, "hana") || mg_view_is(request->login, "new") ||
+                                 mg_view_is(request->login, "second") || mg_view_is(request->login, "enrol"));
     reply->outcome = MG_WRONG_CREDENTIALS;
     if (mg_view_is(request->login, "down"))
         return fail(UNAVAILABLE);
@@ -173,6 +178,12 @@ CALL(sign_in)
         ticket_live = true;
         reply->outcome = MG_PASSWORD_MUST_CHANGE;
         return keep(storage, ticket, 32, &reply->ticket);
+    }
+    second_enrols = mg_view_is(request->login, "enrol");
+    if (second_enrols || mg_view_is(request->login, "second")) {
+        mg_random(second_ticket, sizeof second_ticket);
+        reply->outcome = second_enrols ? MG_SECOND_FACTOR_SET_UP : MG_SECOND_FACTOR;
+        return keep(storage, second_ticket, 32, &reply->ticket);
     }
     const struct session *previous = session_find(request->tenant, request->previous);
     if (previous != NULL)
@@ -190,6 +201,107 @@ CALL(sign_in)
     return request->host.length == 0
                ? OK
                : code_new(request->tenant, request->host, request->binding, session, storage, &reply->code);
+}
+
+#define RECOVERY                                                                                                \
+    "abcd-efgh-jklm abcd-efgh-jkln abcd-efgh-jklp abcd-efgh-jklq abcd-efgh-jklr abcd-efgh-jkls abcd-efgh-jklt " \
+    "abcd-efgh-jklu abcd-efgh-jklv abcd-efgh-jklw"
+
+static bool
+second_is(struct mg_view given)
+{
+    return given.length == 32 && mg_view_equal(given, mg_view_of(second_ticket, 32));
+}
+
+static struct mg_status
+second_session(uint64_t tenant, struct mg_buffer *storage, struct mg_view *ret_token)
+{
+    uint8_t token[32];
+    memset(second_ticket, 0, sizeof second_ticket);
+    struct session *session = session_new(tenant, mg_view_text("id.acme.localhost"), "second", token);
+    copy(session->address, sizeof session->address, mg_view_text("203.0.113.9"));
+    return keep(storage, token, 32, ret_token);
+}
+
+CALL(second_look)
+{
+    reply->outcome = second_is(request->ticket) ? MG_GRANTED : MG_TICKET_SPENT;
+    reply->set_up = second_enrols;
+    reply->totp = true;
+    reply->recovery_left = (uint64_t) recovery_left;
+    reply->login = mg_view_text(second_enrols ? "enrol" : "second");
+    return OK;
+}
+
+CALL(second_give)
+{
+    reply->outcome = !second_is(request->ticket)            ? MG_TICKET_SPENT
+                     : mg_view_is(request->code, "999999")  ? MG_LOCKED
+                     : !mg_view_is(request->code, "123456") ? MG_WRONG_CODE
+                                                            : MG_GRANTED;
+    reply->wait_s = reply->outcome == MG_LOCKED ? 600 : 0;
+    return reply->outcome == MG_GRANTED ? second_session(request->tenant, storage, &reply->token) : OK;
+}
+
+CALL(factor_begin)
+{
+    reply->outcome = request->ticket.length == 0 || second_is(request->ticket) ? MG_GRANTED : MG_TICKET_SPENT;
+    reply->factor = 5;
+    reply->secret = mg_view_text("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ");
+    reply->uri = mg_view_text("otpauth://totp/%E6%A0%AA%E5%BC%8F%E4%BC%9A%E7%A4%BE:enrol?secret="
+                              "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=%E6%A0%AA%E5%BC%8F%E4%BC%9A%E7%A4%BE");
+    reply->login = mg_view_text("enrol");
+    return OK;
+}
+
+CALL(factor_confirm)
+{
+    reply->outcome = mg_view_is(request->code, "123456") ? MG_GRANTED : MG_WRONG_CODE;
+    reply->recovery = mg_view_text(RECOVERY);
+    if (reply->outcome != MG_GRANTED || request->ticket.length == 0)
+        return OK;
+    return second_session(request->tenant, storage, &reply->token);
+}
+
+CALL(factor_list)
+{
+    storage->maximum = MG_PACKET_MOST;
+    reply->outcome = MG_GRANTED;
+    reply->proven = true;
+    reply->recovery_left = 2;
+    TRY(mg_list_add_factor_row(storage,
+                               &(struct mg_record_factor_row){.factor = 5,
+                                                              .kind = mg_view_text("totp"),
+                                                              .name = mg_view_text("青い電話"),
+                                                              .created_at = mg_now() - 90 * 86400000LL,
+                                                              .last_used_at = mg_now() - 3600000}));
+    reply->factors.bytes = mg_buffer_view(storage);
+    return OK;
+}
+
+CALL(factor_remove)
+{
+    reply->outcome = request->factor == 5 ? MG_GRANTED : MG_NOT_KNOWN;
+    return OK;
+}
+
+CALL(recovery_renew)
+{
+    reply->outcome = MG_GRANTED;
+    reply->recovery = mg_view_text(RECOVERY);
+    return OK;
+}
+
+CALL(step_up)
+{
+    reply->outcome = mg_view_is(request->password, password) ? MG_GRANTED : MG_WRONG_CREDENTIALS;
+    return OK;
+}
+
+CALL(factors_reset)
+{
+    reply->outcome = MG_GRANTED;
+    return OK;
 }
 
 CALL(code_issue)

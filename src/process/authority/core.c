@@ -201,7 +201,7 @@ sessions_reload(void)
     TRY(mg_query(
         database, &rows,
         "SELECT s.id, s.token_hash, f.account, f.id, f.tenant, s.origin, f.authenticated_at, f.expires_at,"
-        " f.idle_ms, s.last_seen_at, a.roles, s.host"
+        " f.idle_ms, s.last_seen_at, a.roles, s.host, f.second_factor_at"
         " FROM session s JOIN session_family f ON f.id = s.family JOIN account a ON a.id = f.account"
         " LEFT JOIN tenant t ON t.number = f.tenant"
         " WHERE f.expires_at > $1 AND a.disabled_at IS NULL AND t.suspended_at IS NULL",
@@ -218,6 +218,7 @@ sessions_reload(void)
             .host_id = host.id,
             .origin = (enum mg_origin) mg_rows_i64(rows, i, 5),
             .authenticated_at = mg_rows_instant(rows, i, 6),
+            .second_factor_at = mg_rows_instant(rows, i, 12),
             .expires_at = mg_rows_instant(rows, i, 7),
             .idle_ms = mg_rows_i64(rows, i, 8),
             .last_seen_at = mg_rows_instant(rows, i, 9),

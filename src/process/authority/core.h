@@ -5,6 +5,7 @@
 #define MG_AUTHORITY_CORE_H
 
 #include "domain/outcome.h"
+#include "domain/second_factor.h"
 #include "domain/session_policy.h"
 #include "ports/database.h"
 #include "process/runtime/runtime.h"
@@ -25,6 +26,8 @@ struct mg_core_tenant {
     char name[64], label[129], sign_in_host[256], sign_in_origin[301];
     bool open;                       /* neither suspended nor still being prepared */
     struct mg_session_limits limits; /* the deployment's, made stricter by the tenant's */
+    enum mg_second_factor_mode second_factor;
+    uint32_t second_factor_roles; /* bits; must give one whatever second_factor says */
 };
 CHECKED struct mg_status mg_core_tenant(uint64_t number, struct mg_core_tenant *ret_tenant);
 /* NOT_FOUND if there is none of this name; "" is the operators' own. */

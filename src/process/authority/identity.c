@@ -133,12 +133,15 @@ expire(mg_instant now)
         MG_INSTANT(now));
 }
 
-/* Counters that no longer count. A counter of failures in a row is kept for a week without an attempt. */
+/* Counters that no longer count, and second factors that nobody finished setting up. A counter of failures in
+ * a row is kept for a week without an attempt. */
 static CHECKED struct mg_status
 clean(mg_instant now)
 {
     OWN(database) database = NULL;
     TRY(mg_core_database(&database));
+    TRY(mg_query(database, NULL, "DELETE FROM factor WHERE confirmed_at IS NULL AND created_at < $1",
+                 MG_INSTANT(now - CLEAN_EVERY_MS)));
     return mg_query(database, NULL,
                     "DELETE FROM attempt WHERE touched_at < $1 OR (kind <> 1 AND touched_at < $2)",
                     MG_I64(now - 7 * INT64_C(86400000)), MG_I64(now - INT64_C(86400000)));

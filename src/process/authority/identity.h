@@ -34,11 +34,13 @@ struct mg_account {
     struct mg_view password_sealed;                     /* empty: none yet */
     mg_instant changed_at;                              /* of the password; 0: never */
     bool must_change, disabled, locked;
+    bool has_second_factor;
 };
 #define MG_ACCOUNT_COLUMNS                                                                               \
     "acc.id, acc.tenant, acc.login, acc.name, acc.email, acc.roles, acc.language, acc.password_sealed, " \
-    "acc.password_changed_at, acc.must_change, acc.disabled_at IS NOT NULL, acc.locked_at IS NOT NULL"
-#define MG_ACCOUNT_COLUMN_COUNT 12
+    "acc.password_changed_at, acc.must_change, acc.disabled_at IS NOT NULL, acc.locked_at IS NOT NULL, " \
+    "EXISTS (SELECT FROM factor fac WHERE fac.account = acc.id AND fac.confirmed_at IS NOT NULL)"
+#define MG_ACCOUNT_COLUMN_COUNT 13
 /* Reads those columns from `first` on; false if they are NULL (an outer join found nobody). */
 bool mg_account_read(const struct mg_rows *rows, size_t row, int first, struct mg_account *account);
 /* NOT_FOUND if there is none. The account borrows *ret_rows. */
@@ -110,7 +112,12 @@ CHECKED struct mg_status mg_attempt_forget(struct mg_database *database, const s
 /* Before a wrong guess is answered: what was counted outlives a crash of the database, or whoever can bring
  * one about would guess without end. */
 CHECKED struct mg_status mg_attempt_keep(struct mg_database *database);
-/* An operator's unlock, a reset password. */
+/* Counts a guess at a second factor: on a counter of the account's own, so that wrong passwords, which
+ * anybody can type, do not keep its owner from the second step. */
+CHECKED struct mg_status mg_attempt_begin_second(struct mg_database *database, uint64_t tenant,
+                                                 struct mg_view folded, struct mg_view address,
+                                                 mg_instant now, struct mg_attempt *attempt);
+/* An operator's unlock, a reset password. Both counters. */
 CHECKED struct mg_status mg_attempt_clear(struct mg_database *database, uint64_t tenant,
                                           struct mg_view folded);
 /* Until when the account's counter locks it; 0 if it does not, INT64_MAX for no end. */
@@ -146,7 +153,9 @@ struct mg_new_family {
     struct mg_view address, user_agent;
     struct mg_view previous;           /* hash of the session the browser came with, or empty */
     struct mg_view code_host, binding; /* or empty */
-    const struct mg_attempt *attempt;  /* that the password was right in: forgotten with the start */
+    const struct mg_attempt *attempt;  /* that the password or code was right in: forgotten with the start */
+    const char *second_factor;         /* the kind that was given; NULL: none */
+    bool federated;                    /* an identity provider vouches: its second factor is its own matter */
     mg_instant now;
     uint64_t family, session; /* random, set by mg_family_prepare */
     uint8_t token[MG_TOKEN_BYTES], token_hash[32], code[MG_TOKEN_BYTES], code_hash[32];
@@ -173,7 +182,8 @@ struct mg_live_session {
     uint64_t session, family;
     struct mg_account account;
     mg_instant authenticated_at, expires_at;
-    struct mg_view host; /* where the session lives; borrows the rows like the account */
+    mg_instant second_factor_at; /* 0: none was given */
+    struct mg_view host;         /* where the session lives; borrows the rows like the account */
 };
 CHECKED struct mg_status mg_session_find(struct mg_database *database, uint64_t tenant, struct mg_view hash,
                                          struct mg_view host, mg_instant now, struct mg_rows **ret_rows,
@@ -190,11 +200,15 @@ struct mg_session_join {
     const struct mg_account *account;
     const uint8_t *token_hash; /* 32 bytes */
     struct mg_view host;
-    mg_instant authenticated_at, expires_at, now;
+    mg_instant authenticated_at, second_factor_at, expires_at, now;
     int64_t idle_ms;
 };
 CHECKED struct mg_status mg_session_start_in(struct mg_database *database, const struct mg_session_join *join,
                                              bool *ret_joined);
+/* It was proven anew who it is: by a second factor (its kind) or, NULL, by the password. In the database and
+ * in the table, for all sessions of the family. *ret_alive is false when it has ended. */
+CHECKED struct mg_status mg_family_prove(struct mg_database *database, const struct mg_live_session *live,
+                                         const char *second_factor, mg_instant now, bool *ret_alive);
 /* Remembers that it was used. */
 CHECKED struct mg_status mg_session_touch(struct mg_database *database, uint64_t session, uint64_t family,
                                           mg_instant now);
@@ -208,6 +222,62 @@ void mg_effects_unlock(const bool *held);
     MG_CLEANUP(mg_effects_unlock) const bool mg_effects_held = true; \
     (void) mg_effects_held;                                          \
     mg_effects_lock(is_exclusive)
+
+/* ---- second factors (identity_factor.c; who must: domain/second_factor.h) ---- */
+
+struct mg_second_factor_facts mg_second_factor_facts_of(const struct mg_core_tenant *tenant,
+                                                        const struct mg_account *account);
+/* What came of a code: how it was right, or NULL. A right one is spent for good when this returns. */
+struct mg_second_try {
+    const char *kind; /* "totp", "recovery"; NULL: wrong */
+    uint64_t recovery_left;
+};
+CHECKED struct mg_status mg_second_factor_try(struct mg_database *database, const struct mg_account *account,
+                                              struct mg_view typed, mg_instant now,
+                                              struct mg_second_try *ret_try);
+CHECKED struct mg_status mg_recovery_left(struct mg_database *database, uint64_t account, uint64_t *ret_left);
+/* New codes in place of the old ones, as text with spaces between; only their keyed hashes are stored. */
+CHECKED struct mg_status mg_recovery_make(struct mg_database *database, const struct mg_account *account,
+                                          size_t count, struct mg_buffer *text);
+/* A mail of that kind to the account's owner, if there is an address. */
+CHECKED struct mg_status mg_factor_mail(struct mg_database *database, const struct mg_account *account,
+                                        const char *kind, struct mg_view address, mg_instant now);
+/* A factor whose secret nobody knows: for the probes' accounts. */
+CHECKED struct mg_status mg_factor_make_unknown(struct mg_database *database,
+                                                const struct mg_account *account, mg_instant now);
+/* Takes everything away: factors, recovery codes, tickets, and the sessions that they opened. */
+CHECKED struct mg_status mg_factors_clear(struct mg_database *database, const struct mg_account *account,
+                                          uint64_t *ret_removed);
+/* Ends the sessions of people of the tenant who must give a second factor and have not, after its policy
+ * changed. */
+CHECKED struct mg_status mg_second_factor_enforce(const struct mg_core_tenant *tenant);
+
+/* ---- the second step (identity_second.c) ---- */
+
+/* A ticket for the second step instead of a session: kind "second" or "enrol". */
+CHECKED struct mg_status mg_second_ticket_make(struct mg_database *database, const struct mg_account *account,
+                                               const char *kind, mg_instant now,
+                                               uint8_t ticket[MG_TOKEN_BYTES]);
+/* The account of a live ticket of that kind (NULL: of either); *ret_kind is set to it. */
+CHECKED struct mg_status mg_second_ticket_find(struct mg_database *database, uint64_t tenant,
+                                               struct mg_view ticket, const char *kind, mg_instant now,
+                                               struct mg_rows **ret_rows, struct mg_account *ret_account,
+                                               bool *ret_found, bool *ret_enrol);
+/* What the last step of a sign-in has in hand, and the session that it gives. */
+struct mg_last_step {
+    const struct mg_core_tenant *tenant;
+    const struct mg_account *account;
+    const struct mg_attempt *attempt;
+    struct mg_view ticket, address, user_agent, host, binding, previous;
+    const char *kind; /* of the second factor */
+    mg_instant now;
+};
+/* Spends the ticket (true for one of any number at the same time), then starts the family. GRANTED, or
+ * TICKET_SPENT. The secrets are family->token and, with a host, family->code. */
+CHECKED struct mg_status mg_last_step_take(struct mg_database *database, const struct mg_last_step *step,
+                                           struct mg_new_family *family, enum mg_outcome *ret_outcome);
+/* A host the person wants to go on to must be an app of this very tenant. */
+bool mg_app_host_is_ours(uint64_t tenant, struct mg_view host, struct mg_view binding);
 
 /* ---- work that takes a hash (identity_work.c) ----
  * Threads of their own, so that hashes cannot keep session checks waiting. The task owns a kept call

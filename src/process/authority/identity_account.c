@@ -18,6 +18,7 @@ mg_account_read(const struct mg_rows *rows, size_t row, int first, struct mg_acc
         .must_change = mg_rows_flag(rows, row, first + 9),
         .disabled = mg_rows_flag(rows, row, first + 10),
         .locked = mg_rows_flag(rows, row, first + 11),
+        .has_second_factor = mg_rows_flag(rows, row, first + 12),
     };
     return true;
 }

@@ -35,14 +35,18 @@ mg_attempt_drop(struct mg_attempt *attempt)
     mg_buffer_drop(&attempt->address_key);
 }
 
+/* Purposes of the keys: guesses at passwords and at second factors are counted apart. */
+#define PASSWORD "attempt"
+#define SECOND_FACTOR "attempt-second"
+
 /* What was typed may be a password by mistake: only its hash under a key of the keys process is kept. */
 static CHECKED struct mg_status
-account_key(uint64_t tenant, struct mg_view folded, uint8_t key[32])
+account_key(uint64_t tenant, const char *purpose, struct mg_view folded, uint8_t key[32])
 {
     OWN_BUFFER(storage, 512);
     struct mg_reply_keyed_hash reply;
     const struct mg_request_keyed_hash request = {
-        .tenant = tenant, .purpose = mg_view_text("attempt"), .bytes = folded};
+        .tenant = tenant, .purpose = mg_view_text(purpose), .bytes = folded};
     TRY(mg_call_keyed_hash(&request, &reply, &storage, MG_IDENTITY_CALL_MS));
     if (reply.hash.length != 32)
         return fail_with(MALFORMED, "a keyed hash of %zu bytes", reply.hash.length);
@@ -81,7 +85,7 @@ mg_attempt_begin(struct mg_database *database, uint64_t tenant, struct mg_view f
     const struct mg_lockout_limits most = limits();
     *attempt = (struct mg_attempt){
         .tenant = tenant, .address_kind = MG_ATTEMPT_ADDRESS, .address_key = MG_BUFFER(128)};
-    TRY(account_key(tenant, folded, attempt->account_key));
+    TRY(account_key(tenant, PASSWORD, folded, attempt->account_key));
     TRY(mg_lockout_address_key(address, &attempt->address_key));
     OWN(rows) rows = NULL;
     TRY(mg_query_often(
@@ -97,6 +101,27 @@ mg_attempt_begin(struct mg_database *database, uint64_t tenant, struct mg_view f
     *ret_known = mg_account_read(rows, 0, FIRST_ACCOUNT_COLUMN, ret_account);
     *ret_rows = TAKE(rows);
     return OK;
+}
+
+/* Control: IDENTITY_04 */
+struct mg_status
+mg_attempt_begin_second(struct mg_database *database, uint64_t tenant, struct mg_view folded,
+                        struct mg_view address, mg_instant now, struct mg_attempt *attempt)
+{
+    const struct mg_lockout_limits most = limits();
+    *attempt = (struct mg_attempt){
+        .tenant = tenant, .address_kind = MG_ATTEMPT_ADDRESS, .address_key = MG_BUFFER(128)};
+    TRY(account_key(tenant, SECOND_FACTOR, folded, attempt->account_key));
+    TRY(mg_lockout_address_key(address, &attempt->address_key));
+    OWN(rows) rows = NULL;
+    TRY(mg_query(database, &rows,
+                 "SELECT " ATTEMPT_COLUMNS
+                 " FROM attempt_begin($1, $2, $3::smallint, $4, $5, $6::int, $7, $8::int, $9::int, $10) a",
+                 MG_I64(tenant), MG_BYTES(mg_view_of(attempt->account_key, 32)),
+                 MG_I64(attempt->address_kind), MG_BYTES(mg_buffer_view(&attempt->address_key)), MG_I64(now),
+                 MG_I64(most.account_most), MG_I64(most.account_window_ms), MG_I64(most.in_a_row_most),
+                 MG_I64(most.address_most), MG_I64(most.address_window_ms)));
+    return judge(rows, now, attempt);
 }
 
 struct mg_status
@@ -137,10 +162,12 @@ mg_attempt_keep(struct mg_database *database)
 struct mg_status
 mg_attempt_clear(struct mg_database *database, uint64_t tenant, struct mg_view folded)
 {
-    uint8_t key[32];
-    TRY(account_key(tenant, folded, key));
-    return mg_query(database, NULL, "DELETE FROM attempt WHERE tenant = $1 AND kind = 1 AND key = $2",
-                    MG_I64(tenant), MG_BYTES(mg_view_of(key, sizeof key)));
+    uint8_t key[32], second[32];
+    TRY(account_key(tenant, PASSWORD, folded, key));
+    TRY(account_key(tenant, SECOND_FACTOR, folded, second));
+    return mg_query(database, NULL, "DELETE FROM attempt WHERE tenant = $1 AND kind = 1 AND key IN ($2, $3)",
+                    MG_I64(tenant), MG_BYTES(mg_view_of(key, sizeof key)),
+                    MG_BYTES(mg_view_of(second, sizeof second)));
 }
 
 struct mg_status
@@ -149,7 +176,7 @@ mg_attempt_locked_until(struct mg_database *database, uint64_t tenant, struct mg
 {
     const struct mg_lockout_limits most = limits();
     uint8_t key[32];
-    TRY(account_key(tenant, folded, key));
+    TRY(account_key(tenant, PASSWORD, folded, key));
     OWN(rows) rows = NULL;
     TRY(mg_query(
         database, &rows,

@@ -14,7 +14,9 @@ static const struct {
 } canaries[] = {
     {"masugata-probe", "Masugata probe / 検査用"},
     {"masugata-probe-lock", "Masugata probe (lock) / 検査用 (ロック)"},
+    {"masugata-probe-second", "Masugata probe (second factor) / 検査用 (第 2 要素)"},
 };
+enum { SECOND = 2, RECOVERY_CODES = 60 }; /* more than the probes of one round sign in */
 
 bool
 mg_canary_is_login(struct mg_view folded)
@@ -66,6 +68,21 @@ account_renew(struct mg_database *database, const struct mg_account *account, st
     return mg_families_end(database, &(struct mg_family_match){.account = account->id}, &ended);
 }
 
+/* A second factor whose secret nobody knows, where it is demanded or tried; in a tenant with recovery codes,
+ * so that the probes get in. Among the operators without: whoever has that password still never gets in. */
+static CHECKED struct mg_status
+factors_renew(struct mg_database *database, const struct mg_core_tenant *tenant,
+              const struct mg_account *account, size_t which, mg_instant now, struct mg_buffer *recovery)
+{
+    uint64_t removed = 0;
+    const struct mg_second_factor_facts facts = mg_second_factor_facts_of(tenant, account);
+    TRY(mg_factors_clear(database, account, &removed));
+    if (which != SECOND && !mg_second_factor_must_have(&facts))
+        return OK;
+    TRY(mg_factor_make_unknown(database, account, now));
+    return tenant->number == 0 ? OK : mg_recovery_make(database, account, RECOVERY_CODES, recovery);
+}
+
 MG_HANDLER_PUBLIC(canary_account)
 {
     struct mg_core_tenant tenant;
@@ -74,8 +91,9 @@ MG_HANDLER_PUBLIC(canary_account)
     OWN(rows) rows = NULL;
     OWN_KEY(bytes, 32);
     OWN_BUFFER(password, 64);
+    OWN_BUFFER(recovery, 1024);
     const mg_instant now = mg_now();
-    if (request->which >= MG_COUNT(canaries) || request->tenant == 0)
+    if (request->which >= MG_COUNT(canaries) || (request->tenant == 0 && request->which != SECOND))
         return fail(INVALID);
     TRY(mg_core_tenant(request->tenant, &tenant));
     if (!tenant.open)
@@ -84,10 +102,13 @@ MG_HANDLER_PUBLIC(canary_account)
     TRY(mg_base64url(mg_view_of(bytes, sizeof bytes), &password));
     TRY(mg_core_database(&database));
     TRY(account_ensure(database, tenant.number, (size_t) request->which, now, &rows, &account));
+    TRY(factors_renew(database, &tenant, &account, (size_t) request->which, now, &recovery));
     TRY(account_renew(database, &account, mg_buffer_view(&password), now));
-    return mg_answer_canary_account(
-        call, &(struct mg_reply_canary_account){
-                  .outcome = MG_GRANTED, .login = account.login, .password = mg_buffer_view(&password)});
+    return mg_answer_canary_account(call,
+                                    &(struct mg_reply_canary_account){.outcome = MG_GRANTED,
+                                                                      .login = account.login,
+                                                                      .password = mg_buffer_view(&password),
+                                                                      .recovery = mg_buffer_view(&recovery)});
 }
 
 /* ---- how the stored passwords look ---- */

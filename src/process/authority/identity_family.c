@@ -68,7 +68,7 @@ struct exchange {
     const struct mg_request_code_exchange *request;
     struct mg_account account;
     uint64_t family;
-    mg_instant authenticated_at, expires_at;
+    mg_instant authenticated_at, second_factor_at, expires_at;
     int64_t idle_ms;
 };
 
@@ -86,7 +86,8 @@ code_take(struct mg_database *database, struct exchange *it, mg_instant now, str
         AUTHENTICATED,
         EXPIRES,
         IDLE,
-        SEEN
+        SEEN,
+        SECOND
     };
     uint8_t hash[32], binding[32];
     *ret_good = false;
@@ -99,13 +100,14 @@ code_take(struct mg_database *database, struct exchange *it, mg_instant now, str
         database, &rows,
         "WITH c AS (DELETE FROM entry_code WHERE code_hash = $1 RETURNING *) SELECT " MG_ACCOUNT_COLUMNS
         ", c.family, c.tenant, c.host, c.binding, c.expires_at, f.authenticated_at, f.expires_at, f.idle_ms,"
-        " f.last_seen_at FROM c JOIN session_family f ON f.id = c.family JOIN account acc ON acc.id = f.account",
+        " f.last_seen_at, f.second_factor_at FROM c JOIN session_family f ON f.id = c.family JOIN account acc ON acc.id = f.account",
         MG_BYTES(mg_view_of(hash, sizeof hash))));
     if (mg_rows_count(rows) == 0 || !mg_account_read(rows, 0, 0, &it->account))
         return OK;
     it->family = (uint64_t) mg_rows_i64(rows, 0, FAMILY);
     it->authenticated_at = mg_rows_instant(rows, 0, AUTHENTICATED);
     it->expires_at = mg_rows_instant(rows, 0, EXPIRES);
+    it->second_factor_at = mg_rows_instant(rows, 0, SECOND);
     it->idle_ms = mg_rows_i64(rows, 0, IDLE);
     const struct mg_code_facts facts = {
         .expires_at = mg_rows_instant(rows, 0, CODE_EXPIRES),
@@ -155,6 +157,7 @@ MG_HANDLER_PUBLIC(code_exchange)
                                          .token_hash = hash,
                                          .host = request->host,
                                          .authenticated_at = it.authenticated_at,
+                                         .second_factor_at = it.second_factor_at,
                                          .expires_at = it.expires_at,
                                          .idle_ms = it.idle_ms,
                                          .now = now};
@@ -191,6 +194,8 @@ MG_HANDLER_PUBLIC(session_check)
                                              .roles = live.account.roles,
                                              .authenticated_at = live.authenticated_at,
                                              .expires_at = live.expires_at,
+                                             .second_factor_at = live.second_factor_at,
+                                             .has_second_factor = live.account.has_second_factor,
                                          });
 }
 

@@ -277,7 +277,8 @@ ticket_find(struct mg_database *database, uint64_t tenant, struct mg_view ticket
     TRY(mg_query(
         database, &rows,
         "SELECT " MG_ACCOUNT_COLUMNS " FROM ticket t JOIN account acc ON acc.id = t.account"
-        " WHERE t.ticket_hash = $1 AND t.tenant = $2 AND t.expires_at > $3 AND acc.disabled_at IS NULL",
+        " WHERE t.ticket_hash = $1 AND t.tenant = $2 AND t.expires_at > $3 AND acc.disabled_at IS NULL"
+        " AND t.kind IN ('reset', 'invite', 'change')", /* not those of a second step */
         MG_BYTES(mg_view_of(hash, sizeof hash)), MG_I64(tenant), MG_INSTANT(now)));
     *ret_found = mg_rows_count(rows) == 1 && mg_account_read(rows, 0, 0, ret_account);
     *ret_rows = TAKE(rows);
@@ -458,7 +459,7 @@ MG_HANDLER_PUBLIC(mail_next)
         .address = mg_rows_text(rows, 0, MAIL_ADDRESS),
         .asked_at = mg_rows_instant(rows, 0, MAIL_ASKED),
     };
-    if (!mg_view_is(reply.kind, "password_changed")) {
+    if (mg_view_is(reply.kind, "reset") || mg_view_is(reply.kind, "invite")) {
         const bool invite = mg_view_is(reply.kind, "invite");
         reply.ticket_ends_at = now + (invite ? MG_TICKET_INVITE_MS : MG_TICKET_RESET_MS);
         TRY(ticket_make(database, &account, invite ? "invite" : "reset", reply.ticket_ends_at, ticket));

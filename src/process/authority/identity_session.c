@@ -38,8 +38,8 @@ mg_family_prepare(struct mg_new_family *family)
 
 static CHECKED struct mg_status
 table_put(uint64_t session, uint64_t family, const struct mg_account *account, const uint8_t token_hash[32],
-          struct mg_view host_name, mg_instant authenticated_at, mg_instant expires_at, int64_t idle_ms,
-          mg_instant last_seen_at)
+          struct mg_view host_name, mg_instant authenticated_at, mg_instant second_factor_at,
+          mg_instant expires_at, int64_t idle_ms, mg_instant last_seen_at)
 {
     struct mg_core_host host;
     TRY(mg_core_host(host_name, &host));
@@ -54,6 +54,7 @@ table_put(uint64_t session, uint64_t family, const struct mg_account *account, c
         .roles = mg_core_role_bits(account->tenant, account->roles),
         .origin = host.origin,
         .authenticated_at = authenticated_at,
+        .second_factor_at = second_factor_at,
         .expires_at = expires_at,
         .idle_ms = idle_ms,
         .last_seen_at = last_seen_at,
@@ -114,7 +115,7 @@ family_insert(struct mg_database *database, const struct mg_new_family *family, 
     TRY(mg_query_often(
         database, &rows,
         "SELECT family_begin($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::smallint, $14,"
-        " $15::int, $16, $17, $18, $19, $20, $21::smallint, $22, $23)",
+        " $15::int, $16, $17, $18, $19, $20, $21::smallint, $22, $23, $24, $25)",
         MG_I64(family->family), MG_I64(family->session), MG_I64(tenant->number), MG_I64(account->id),
         MG_INSTANT(account->changed_at), MG_INSTANT(family->now), MG_INSTANT(expires_at),
         MG_I64(tenant->limits.idle_ms), MG_TEXT(family->address), MG_TEXT(family->user_agent),
@@ -124,7 +125,9 @@ family_insert(struct mg_database *database, const struct mg_new_family *family, 
         MG_BYTES(with_code ? mg_view_of(family->code_hash, 32) : MG_VIEW_EMPTY), MG_TEXT(family->code_host),
         MG_BYTES(family->binding), MG_INSTANT(family->now + MG_CODE_LIFE_MS),
         MG_BYTES(mg_view_of(family->attempt->account_key, 32)), MG_I64(family->attempt->address_kind),
-        MG_BYTES(mg_buffer_view(&family->attempt->address_key)), MG_I64(family->attempt->stamp)));
+        MG_BYTES(mg_buffer_view(&family->attempt->address_key)), MG_I64(family->attempt->stamp),
+        family->second_factor != NULL ? MG_INSTANT(family->now) : MG_NULL,
+        MG_STRING(family->second_factor != NULL ? family->second_factor : "")));
     *ret_started = !mg_rows_null(rows, 0, 0);
     *ret_rows = TAKE(rows);
     return OK;
@@ -168,6 +171,7 @@ note_end(struct writing *writing)
     return mg_fail_with(writing->status.code, writing->status.where, "%s", writing->detail);
 }
 
+/* Control: IDENTITY_04 */
 struct mg_status
 mg_family_start(struct mg_database *database, struct mg_new_family *family, const struct mg_audit_note *note,
                 bool *ret_started)
@@ -180,6 +184,11 @@ mg_family_start(struct mg_database *database, struct mg_new_family *family, cons
     TRY(mg_core_tenant(tenant->number, &place));
     *ret_started = false;
     if (!place.open)
+        return OK;
+    /* The last word, whoever asks for a session: by the policy as it is now. */
+    const struct mg_second_factor_facts facts = mg_second_factor_facts_of(&place, family->account);
+    if (family->second_factor == NULL && !family->federated &&
+        mg_second_factor_judge(&facts) != MG_DEMAND_NONE)
         return OK;
     struct writing writing = {.note = note};
     note_begin(&writing);
@@ -201,7 +210,8 @@ mg_family_start(struct mg_database *database, struct mg_new_family *family, cons
     if (!*ret_started)
         return OK;
     return table_put(family->session, family->family, family->account, family->token_hash,
-                     mg_view_text(tenant->sign_in_host), family->now, expires_at, tenant->limits.idle_ms,
+                     mg_view_text(tenant->sign_in_host), family->now,
+                     family->second_factor != NULL ? family->now : 0, expires_at, tenant->limits.idle_ms,
                      family->now);
 }
 
@@ -251,10 +261,13 @@ enum {
     AUTHENTICATED_AT,
     EXPIRES_AT,
     LAST_SEEN_AT,
-    IDLE_MS
+    IDLE_MS,
+    SECOND_FACTOR_AT
 };
-#define SESSION_COLUMNS \
-    MG_ACCOUNT_COLUMNS ", s.id, s.family, s.host, f.authenticated_at, f.expires_at, f.last_seen_at, f.idle_ms"
+#define SESSION_COLUMNS                                                                           \
+    MG_ACCOUNT_COLUMNS                                                                            \
+        ", s.id, s.family, s.host, f.authenticated_at, f.expires_at, f.last_seen_at, f.idle_ms, " \
+        "f.second_factor_at"
 
 /* The session with this hash, if it is live where it is asked for. */
 static CHECKED struct mg_status
@@ -292,6 +305,7 @@ find(struct mg_database *database, bool any_tenant, uint64_t tenant, struct mg_v
         .family = (uint64_t) mg_rows_i64(rows, 0, FAMILY_ID),
         .account = account,
         .authenticated_at = mg_rows_instant(rows, 0, AUTHENTICATED_AT),
+        .second_factor_at = mg_rows_instant(rows, 0, SECOND_FACTOR_AT),
         .expires_at = facts.expires_at,
         .host = facts.host,
     };
@@ -331,7 +345,34 @@ mg_session_start_in(struct mg_database *database, const struct mg_session_join *
     if (!*ret_joined)
         return OK;
     return table_put(session, join->family, join->account, join->token_hash, join->host,
-                     join->authenticated_at, join->expires_at, join->idle_ms, join->now);
+                     join->authenticated_at, join->second_factor_at, join->expires_at, join->idle_ms,
+                     join->now);
+}
+
+struct mg_status
+mg_family_prove(struct mg_database *database, const struct mg_live_session *live, const char *second_factor,
+                mg_instant now, bool *ret_alive)
+{
+    OWN(rows) rows = NULL;
+    OWN_EFFECTS(false);
+    TRY(mg_query(
+        database, &rows,
+        "WITH f AS (UPDATE session_family SET second_factor_at = CASE WHEN $2 <> '' THEN $3 ELSE second_factor_at END,"
+        " second_factor = CASE WHEN $2 <> '' THEN $2 ELSE second_factor END,"
+        " authenticated_at = CASE WHEN $2 = '' THEN $3 ELSE authenticated_at END WHERE id = $1 RETURNING *)"
+        " SELECT s.id, s.token_hash, s.host, s.last_seen_at, f.authenticated_at, f.second_factor_at, f.expires_at,"
+        " f.idle_ms FROM f JOIN session s ON s.family = f.id",
+        MG_I64(live->family), MG_STRING(second_factor != NULL ? second_factor : ""), MG_INSTANT(now)));
+    *ret_alive = mg_rows_count(rows) != 0;
+    for (size_t i = 0; i < mg_rows_count(rows); i++) {
+        const struct mg_view hash = mg_rows_bytes(rows, i, 1);
+        if (hash.length != 32)
+            return fail_with(MALFORMED, "a token's hash of %zu bytes", hash.length);
+        TRY(table_put((uint64_t) mg_rows_i64(rows, i, 0), live->family, &live->account, hash.bytes,
+                      mg_rows_text(rows, i, 2), mg_rows_instant(rows, i, 4), mg_rows_instant(rows, i, 5),
+                      mg_rows_instant(rows, i, 6), mg_rows_i64(rows, i, 7), mg_rows_instant(rows, i, 3)));
+    }
+    return OK;
 }
 
 /* Seconds between two writes of the same session's last use: fine enough for idle limits of a minute. */

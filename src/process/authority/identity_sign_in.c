@@ -101,6 +101,24 @@ demand_change(struct sign_in *it, struct mg_database *database, bool *ret_answer
     return OK;
 }
 
+/* The password is right, but it opens no session by itself: a ticket for the second step. */
+/* Control: IDENTITY_04 */
+static CHECKED struct mg_status
+demand_second(struct sign_in *it, struct mg_database *database, enum mg_second_factor_demand demand,
+              bool *ret_answered)
+{
+    OWN_KEY(ticket, MG_TOKEN_BYTES);
+    const bool give = demand == MG_DEMAND_GIVE;
+    TRY(note(it, MG_EVENT_sign_in, MG_AUDIT_REFUSED, give ? "SECOND_FACTOR" : "SECOND_FACTOR_SET_UP", 0));
+    TRY(mg_attempt_forget(database, &it->attempt, true));
+    TRY(mg_second_ticket_make(database, &it->account, give ? "second" : "enrol", it->now, ticket));
+    const struct mg_reply_sign_in reply = {.outcome = give ? MG_SECOND_FACTOR : MG_SECOND_FACTOR_SET_UP,
+                                           .ticket = mg_view_of(ticket, MG_TOKEN_BYTES)};
+    TRY(mg_answer_sign_in(it->call, &reply));
+    *ret_answered = true;
+    return OK;
+}
+
 static CHECKED struct mg_status
 grant(struct sign_in *it, struct mg_database *database, bool *ret_answered)
 {
@@ -158,16 +176,6 @@ renew(struct sign_in *it, struct mg_database *database)
         MG_BYTES(mg_buffer_view(&sealed)), MG_I64(it->account.id), MG_BYTES(it->account.password_sealed));
 }
 
-/* A host the person wants to go on to must be an app of this very tenant. */
-static bool
-host_is_ours(const struct mg_request_sign_in *request)
-{
-    struct mg_core_host host;
-    return request->host.length == 0 ||
-           (request->binding.length == 32 && mg_ok(mg_core_host(request->host, &host)) &&
-            host.tenant == request->tenant && host.origin == MG_ORIGIN_APP);
-}
-
 /* Refusals that no hash is spent on. Counted together in the log. */
 static CHECKED struct mg_status
 refuse_early(struct sign_in *it, enum mg_outcome outcome, int64_t wait_ms, bool *ret_answered)
@@ -194,7 +202,12 @@ decide(struct sign_in *it, struct mg_database **database, bool *ret_answered)
         TRY(mg_attempt_forget(*database, &it->attempt, true));
         return demand_change(it, *database, ret_answered);
     }
-    TRY(grant(it, *database, ret_answered));
+    const struct mg_second_factor_facts facts = mg_second_factor_facts_of(&it->tenant, &it->account);
+    const enum mg_second_factor_demand demand = mg_second_factor_judge(&facts);
+    if (demand == MG_DEMAND_NONE)
+        TRY(grant(it, *database, ret_answered));
+    else
+        TRY(demand_second(it, *database, demand, ret_answered));
     if (it->check.renew)
         TRY(renew(it, *database));
     return OK;
@@ -208,7 +221,7 @@ sign_in_run(struct sign_in *it, bool *ret_answered)
     if (tenant.code == MG_NOT_FOUND || (mg_ok(tenant) && !it->tenant.open))
         return refuse_early(it, MG_TENANT_CLOSED, 0, ret_answered);
     TRY(tenant);
-    if (!host_is_ours(request))
+    if (!mg_app_host_is_ours(request->tenant, request->host, request->binding))
         return refuse_early(it, MG_HOST_NOT_YOURS, 0, ret_answered);
     /* What cannot be a name is nobody's: counted under the empty name, by address above all. */
     if (!mg_ok(mg_login_fold(request->login, &it->login)))

@@ -429,3 +429,31 @@ MG_HANDLER_PUBLIC(user_ticket)
     reply.outcome = outcome;
     return mg_answer_user_ticket(call, &reply);
 }
+
+/* ---- second factors ---------------------------------------------------------------------------------- */
+
+static CHECKED struct mg_status
+factors_take(struct mg_database *database, const struct target *target, struct mg_reply_factors_reset *reply)
+{
+    const struct mg_account *account = &target->account;
+    TRY(note(target, MG_EVENT_factor_remove, account->login));
+    OWN_EFFECTS(true);
+    TRY(mg_factors_clear(database, account, &reply->removed));
+    TRY(mg_factor_mail(database, account, "factors_reset", MG_VIEW_EMPTY, mg_now()));
+    TRY(mg_attempt_clear(database, account->tenant, account->login));
+    return mg_families_end(database, &(struct mg_family_match){.account = account->id}, &reply->ended);
+}
+
+MG_HANDLER_PUBLIC(factors_reset)
+{
+    OWN(database) database = NULL;
+    MG_CLEANUP(target_drop) struct target target = {0};
+    struct mg_reply_factors_reset reply = {0};
+    enum mg_outcome outcome = MG_OUTCOME_NONE;
+    TRY(mg_core_database(&database));
+    TRY(user_find(database, call, request->session, request->tenant, request->login, &target, &outcome));
+    if (outcome == MG_GRANTED)
+        TRY(factors_take(database, &target, &reply));
+    reply.outcome = outcome;
+    return mg_answer_factors_reset(call, &reply);
+}

@@ -204,6 +204,8 @@ MG_HANDLER_PUBLIC(tenant_policy_set)
     TRY(read);
     TRY(policy_store(&tenant, policy, &actor));
     TRY(mg_tenants_changed());
+    TRY(mg_core_tenant(tenant.number, &tenant));
+    TRY(mg_second_factor_enforce(&tenant)); /* who must give one now and has not, signs in again */
     reply.outcome = MG_GRANTED;
     return mg_answer_tenant_policy_set(call, &reply);
 }

@@ -42,6 +42,15 @@
     X(user_lock)                 \
     X(user_invite)               \
     X(user_ticket)               \
+    X(second_look)               \
+    X(second_give)               \
+    X(factor_begin)              \
+    X(factor_confirm)            \
+    X(factor_list)               \
+    X(factor_remove)             \
+    X(factors_reset)             \
+    X(recovery_renew)            \
+    X(step_up)                   \
     X(canary_account)            \
     X(stored_passwords)
 

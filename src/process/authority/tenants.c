@@ -1,6 +1,7 @@
 #include "process/authority/tenants.h"
 
 #include "base/log.h"
+#include "domain/role.h"
 #include "process/authority/tenants_private.h"
 
 #include <pthread.h>
@@ -156,6 +157,8 @@ policy_read(const struct mg_rows *rows, size_t *at, struct tenant *tenant)
     const struct mg_session_limits own = {.idle_ms = policy->settings.session_idle,
                                           .absolute_ms = policy->settings.session_absolute};
     tenant->core.limits = mg_session_limits_of(&deployment, &own);
+    tenant->core.second_factor = mg_second_factor_mode_of(policy->settings.second_factor);
+    tenant->core.second_factor_roles = mg_role_bits(mg_view_text(policy->settings.second_factor_roles), NULL);
     tenant->policy = TAKE(policy);
     return OK;
 }

@@ -29,10 +29,11 @@ page_app_start(struct visit *visit)
     TRY(token_text(visit, mg_view_of(binding, HASH_BYTES), &binding_text));
     TRY(cookie_set(visit, COOKIE_START, mg_view_of(nonce, TOKEN_BYTES), START_S));
     const struct mg_view origin = visit->site.sign_in_origin;
-    /* The gate adds `fresh` where a rule wants a recent sign-in. */
-    return redirect(visit, "%.*s/sign-in?host=%s&binding=%s&fresh=%s&return=%s", (int) origin.length,
-                    (const char *) origin.bytes, encoded(visit, visit->host), binding_text,
-                    encoded(visit, mg_form_value(&visit->query, "fresh")),
+    /* The gate adds `fresh` where a rule wants a recent sign-in, `second` where it wants a second factor. */
+    return redirect(visit, "%.*s/sign-in?host=%s&binding=%s&fresh=%s&second=%s&return=%s",
+                    (int) origin.length, (const char *) origin.bytes, encoded(visit, visit->host),
+                    binding_text, encoded(visit, mg_form_value(&visit->query, "fresh")),
+                    encoded(visit, mg_form_value(&visit->query, "second")),
                     encoded(visit, mg_return_path(mg_form_value(&visit->query, "return"))));
 }
 

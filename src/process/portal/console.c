@@ -18,6 +18,7 @@ static const struct {
     {"user_added", N_("The user was added. A mail with a link to set the password is on its way.")},
     {"disabled", N_("The user is disabled and their sessions have ended.")},
     {"enabled", N_("The user is enabled.")},
+    {"factors_reset", N_("Second factors and recovery codes are gone; all sessions have ended.")},
     {"invited", N_("A mail with a link to set the password is on its way.")},
     {"ended", N_("The session has ended.")},
     {"user_ended", N_("All sessions of the user have ended.")},
@@ -341,6 +342,17 @@ page_console_user_invite(struct visit *visit)
     struct mg_reply_user_invite reply;
     TRY(mg_call_user_invite(&request, &reply, &visit->storage, CALL_MS));
     return back_to_tenant(visit, reply.outcome, "invited");
+}
+
+struct mg_status
+page_console_user_second_factor(struct visit *visit)
+{
+    const struct mg_request_factors_reset request = {.session = visit_session(visit),
+                                                     .tenant = mg_form_value(&visit->form, "tenant"),
+                                                     .login = mg_form_value(&visit->form, "login")};
+    struct mg_reply_factors_reset reply;
+    TRY(mg_call_factors_reset(&request, &reply, &visit->storage, CALL_MS));
+    return back_to_tenant(visit, reply.outcome, "factors_reset");
 }
 
 /* ---- sessions ---- */

@@ -16,6 +16,7 @@
 #define HASH_BYTES 32
 #define CALL_MS 15000
 #define COOKIE_SESSION "__Host-masugata"
+#define COOKIE_SECOND "__Host-masugata-second" /* between the password and the second factor */
 #define COOKIE_START "__Host-masugata-start"
 #define COOKIE_FORM "__Host-masugata-form"
 #define COOKIE_LANGUAGE "__Host-masugata-language"
@@ -127,6 +128,33 @@ struct time_names {
 #define TIME_NAMES(name) ((struct time_names){#name "_iso", #name, #name "_ago"})
 void scope_time(const struct visit *visit, struct mg_scope *scope, struct time_names names,
                 mg_instant instant);
+
+/* ---- destination.c: where a sign-in leads, carried from page to page ---- */
+struct destination {
+    struct mg_view host, path; /* an application's host, or a page of this origin when empty */
+    const char *origin;        /* of the application; NULL without one */
+    uint8_t binding[HASH_BYTES];
+    uint64_t fresh_s;  /* how old the sign-in may be; 0: any */
+    uint64_t second_s; /* how long ago a second factor may have been given; 0: none is needed */
+};
+/* From a form or a query. REFUSED unless the host is one of this tenant's: a code for another site is never
+ * made. */
+CHECKED struct mg_status destination_read(struct visit *visit, const struct mg_form *form,
+                                          struct destination *ret_destination);
+/* The console or the account. */
+const char *destination_home(const struct visit *visit);
+/* "host=…&return=…" for an address of ours, in the arena. */
+const char *destination_query(struct visit *visit, const struct destination *to);
+/* Puts it into the hidden fields of the page's form at `action`, and lets the answer to it lead there. */
+CHECKED struct mg_status destination_show(struct visit *visit, const struct destination *to,
+                                          const char *action);
+/* Redirects there; with a code into the application. */
+CHECKED struct mg_status destination_enter(struct visit *visit, const struct destination *to,
+                                           struct mg_view code);
+
+/* ---- qr.c ---- */
+/* Sets qr_path and qr_size of the page: the dark modules as one SVG path. */
+CHECKED struct mg_status scope_qr(struct visit *visit, struct mg_view text);
 
 /* ---- routes.c ---- */
 mg_web_handler portal_handle;

@@ -1,93 +1,22 @@
 /* Sign-in and sign-out on a tenant's sign-in origin, or the operators'. */
 #include "process/portal/portal.h"
 
-#include "base/secret.h"
-#include "domain/return_path.h"
-
-/* Where the person wants to go: an application's host (with the binding of the browser there) or,
- * without one, a page of this origin. */
-struct destination {
-    struct mg_view host, path;
-    const char *origin; /* of the application; NULL without one */
-    uint8_t binding[HASH_BYTES];
-    uint64_t fresh_s; /* how old the sign-in may be; 0: any */
-};
-
-static const char *
-own_home(const struct visit *visit)
-{
-    return visit->origin == ORIGIN_OPERATOR ? "/console" : "/account";
-}
-
-/* REFUSED unless the host is one of this tenant's: a code for another site is never made. */
-static CHECKED struct mg_status
-destination_read(struct visit *visit, const struct mg_form *form, struct destination *ret_destination)
-{
-    struct destination to = {.host = mg_form_value(form, "host"), .path = mg_form_value(form, "return")};
-    if (to.host.length == 0) {
-        if (!mg_return_path_is_safe(to.path) || mg_view_is(to.path, "/"))
-            to.path = mg_view_text(own_home(visit));
-        *ret_destination = to;
-        return OK;
-    }
-    to.path = mg_return_path(to.path);
-    if (to.host.length > 255 || !token_decode(mg_form_value(form, "binding"), to.binding))
-        return fail_with(MALFORMED, "destination");
-    if (mg_form_value(form, "fresh").length > 0)
-        TRY(mg_parse_u64(mg_form_value(form, "fresh"), UINT32_MAX, &to.fresh_s));
-    const struct mg_request_site request = {.tenant = visit->tenant, .host = to.host};
-    struct mg_reply_site reply;
-    TRY(mg_call_site(&request, &reply, &visit->storage, CALL_MS));
-    if (!reply.open || reply.app_origin.length == 0)
-        return fail_with(REFUSED, "host is not of this tenant");
-    to.origin = mg_arena_text(visit->arena, reply.app_origin);
-    if (to.origin == NULL)
-        return fail(OUT_OF_MEMORY);
-    *ret_destination = to;
-    return OK;
-}
-
-static CHECKED struct mg_status
-go_to_app(struct visit *visit, const struct destination *to, struct mg_view code)
-{
-    const char *code_text = NULL;
-    TRY(token_text(visit, code, &code_text));
-    return redirect(visit, "%s/.masugata/enter?code=%s&return=%s", to->origin, code_text,
-                    encoded(visit, to->path));
-}
-
-static CHECKED struct mg_status
-go_home(struct visit *visit, const struct destination *to)
-{
-    return redirect(visit, "%.*s", (int) to->path.length, (const char *) to->path.bytes);
-}
+#include "domain/second_factor.h"
 
 static CHECKED struct mg_status
 show_form(struct visit *visit, const struct destination *to, uint64_t outcome)
 {
     struct mg_scope *page = visit->page;
-    mg_scope_set(page, "host", to->host);
-    mg_scope_set(page, "return", to->path);
     if (visit_posts(visit))
         mg_scope_set(page, "login", mg_form_value(&visit->form, "login"));
-    if (to->fresh_s > 0)
-        mg_scope_set_number(page, "fresh", to->fresh_s);
-    if (to->origin != NULL) {
-        const char *binding = NULL;
-        TRY(token_text(visit, mg_view_of(to->binding, HASH_BYTES), &binding));
-        mg_scope_set_text(page, "binding", binding);
-        visit->form_target = to->origin; /* the answer to the form leads there */
-        visit->here =
-            arena_format(visit, "/sign-in?host=%s&binding=%s&fresh=%llu&return=%s", encoded(visit, to->host),
-                         binding, (unsigned long long) to->fresh_s, encoded(visit, to->path));
-    }
+    TRY(destination_show(visit, to, "/sign-in"));
     return outcome == MG_OUTCOME_NONE ? show(visit, 200, "sign_in") : show_outcome(visit, outcome, "sign_in");
 }
 
 struct mg_status
 page_home(struct visit *visit)
 {
-    return redirect(visit, "%s", own_home(visit));
+    return redirect(visit, "%s", destination_home(visit));
 }
 
 static CHECKED struct mg_status
@@ -108,7 +37,10 @@ page_sign_in_form(struct visit *visit)
     if (!visit->signed_in)
         return show_form(visit, &to, MG_OUTCOME_NONE);
     if (to.origin == NULL)
-        return go_home(visit, &to);
+        return destination_enter(visit, &to, MG_VIEW_EMPTY);
+    if (to.second_s > 0 &&
+        !mg_second_factor_is_fresh(visit->person.second_factor_at, (int64_t) to.second_s * 1000, visit->now))
+        return redirect(visit, "/step-up?%s", destination_query(visit, &to));
     if (to.fresh_s > 0 && visit->now - visit->person.authenticated_at > (int64_t) to.fresh_s * 1000) {
         mg_scope_set_flag(visit->page, "again", true);
         mg_scope_set(visit->page, "login", visit->person.login);
@@ -121,8 +53,8 @@ page_sign_in_form(struct visit *visit)
                                                   .binding = mg_view_of(to.binding, HASH_BYTES)};
     struct mg_reply_code_issue reply;
     TRY(mg_call_code_issue(&request, &reply, &visit->storage, CALL_MS));
-    if (reply.outcome == MG_GRANTED)
-        return go_to_app(visit, &to, reply.code);
+    if (reply.outcome == MG_GRANTED && reply.code.length == TOKEN_BYTES)
+        return destination_enter(visit, &to, reply.code);
     visit->signed_in = false;
     return show_form(visit, &to, MG_OUTCOME_NONE);
 }
@@ -186,15 +118,19 @@ page_sign_in(struct visit *visit)
         TRY(token_text(visit, reply.ticket, &ticket));
         return redirect(visit, "/reset/new?must=1&ticket=%s", ticket);
     }
+    if ((reply.outcome == MG_SECOND_FACTOR || reply.outcome == MG_SECOND_FACTOR_SET_UP) &&
+        reply.ticket.length == TOKEN_BYTES) {
+        TRY(cookie_set(visit, COOKIE_SECOND, reply.ticket, MG_TICKET_SECOND_MS / 1000));
+        return redirect(visit, "/sign-in/%s?%s", reply.outcome == MG_SECOND_FACTOR ? "second" : "enrol",
+                        destination_query(visit, &to));
+    }
     if (reply.outcome != MG_GRANTED || reply.token.length != TOKEN_BYTES) {
         problem_of(visit, &reply);
         return show_form(visit, &to, reply.outcome);
     }
     /* A new token at sign-in, never the one the browser came with (session fixation). */
     TRY(cookie_set(visit, COOKIE_SESSION, reply.token, -1));
-    if (to.origin != NULL && reply.code.length == TOKEN_BYTES)
-        return go_to_app(visit, &to, reply.code);
-    return go_home(visit, &to);
+    return destination_enter(visit, &to, reply.code);
 }
 
 struct mg_status

@@ -92,7 +92,8 @@ crash_canary(struct mg_observer *observer)
 }
 
 static CHECKED struct mg_status
-canary_ask(uint64_t tenant, enum mg_canary which, struct mg_canary_account *ret_account)
+canary_ask(uint64_t tenant, enum mg_canary which, struct mg_canary_account *ret_account,
+           char recovery[RECOVERY_TEXT])
 {
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_canary_account reply;
@@ -103,7 +104,27 @@ canary_ask(uint64_t tenant, enum mg_canary which, struct mg_canary_account *ret_
         return fail_with(REFUSED, "no canary account: %s", mg_outcome_name(reply.outcome));
     ret_account->asked_at = asked_at;
     TRY(mg_view_copy(reply.login, ret_account->login, sizeof ret_account->login));
+    TRY(mg_view_copy(reply.recovery, recovery, RECOVERY_TEXT));
     return mg_view_copy(reply.password, ret_account->password, sizeof ret_account->password);
+}
+
+/* The next of the codes with spaces between; a round that uses up all of them asked too often. */
+static CHECKED struct mg_status
+recovery_take(char *recovery, char code[16])
+{
+    code[0] = '\0';
+    if (recovery[0] == '\0')
+        return OK;
+    if (recovery[0] == '-')
+        return fail_with(TOO_LARGE, "more sign-ins in one round than recovery codes");
+    const size_t length = strcspn(recovery, " ");
+    TRY(mg_view_copy(mg_view_of(recovery, length), code, 16));
+    const size_t left = strlen(recovery) - length;
+    if (left <= 1)
+        recovery[0] = '-', recovery[1] = '\0';
+    else
+        memmove(recovery, recovery + length + 1, left);
+    return OK;
 }
 
 /* One password for each account and round: probes that look at the same time must not change it under
@@ -119,16 +140,19 @@ canary(struct mg_observer *observer, uint64_t tenant, enum mg_canary which,
     while (i < accounts->count && (accounts->rows[i].tenant != tenant || accounts->rows[i].which != which))
         i++;
     if (i == accounts->count) {
-        status = i == accounts->room ? fail_with(TOO_LARGE, "canary accounts")
-                                     : canary_ask(tenant, which, &accounts->rows[i].account);
+        status = i == accounts->room
+                     ? fail_with(TOO_LARGE, "canary accounts")
+                     : canary_ask(tenant, which, &accounts->rows[i].account, accounts->rows[i].recovery);
         if (mg_ok(status)) {
             accounts->rows[i].tenant = tenant;
             accounts->rows[i].which = which;
             accounts->count++;
         }
     }
-    if (mg_ok(status))
+    if (mg_ok(status)) {
         *ret_account = accounts->rows[i].account;
+        status = recovery_take(accounts->rows[i].recovery, ret_account->recovery);
+    }
     (void) pthread_mutex_unlock(&accounts->lock);
     return status;
 }

@@ -22,6 +22,7 @@ struct mg_observer *mg_facts_observer(struct mg_facts *facts);
 
 /* ---- observe.c: the operations of the observer ---- */
 /* The accounts of a round; the observer's context. */
+#define RECOVERY_TEXT 1025 /* codes with spaces between */
 struct mg_round_accounts {
     pthread_mutex_t lock;
     size_t count, room;
@@ -29,6 +30,7 @@ struct mg_round_accounts {
         uint64_t tenant;
         enum mg_canary which;
         struct mg_canary_account account;
+        char recovery[RECOVERY_TEXT]; /* those that are left; "-": there were some */
     } * rows;
 };
 extern const struct mg_observer_ops mg_prober_ops;

@@ -1,0 +1,64 @@
+-- What people give besides their password, and which sign-ins gave it.
+
+-- kind `totp`: an authenticator app (RFC 6238); `passkey`: a WebAuthn credential. One that is not confirmed is
+-- being set up by the holder of `begun_by` (SHA-256 of what shows it: a ticket, or a family) and counts for nothing.
+CREATE TABLE factor (
+    id bigint PRIMARY KEY, -- random
+    account bigint NOT NULL REFERENCES account ON DELETE CASCADE,
+    kind text NOT NULL CHECK (kind IN ('totp', 'passkey')),
+    name text NOT NULL DEFAULT '' CHECK (octet_length(name) <= 128),
+    secret_sealed bytea, -- totp: tenant / factor / secret / id
+    last_step bigint NOT NULL DEFAULT 0, -- totp: no code of this step or an earlier one is taken again
+    credential_id bytea CHECK (octet_length(credential_id) BETWEEN 1 AND 1023), -- passkey, from here on
+    public_key bytea CHECK (octet_length(public_key) <= 1024),
+    algorithm int,
+    sign_count bigint NOT NULL DEFAULT 0,
+    begun_by bytea,
+    created_at timestamptz NOT NULL,
+    confirmed_at timestamptz,
+    last_used_at timestamptz,
+    CHECK ((kind = 'totp') = (secret_sealed IS NOT NULL)),
+    CHECK (kind <> 'passkey' OR confirmed_at IS NULL OR (credential_id IS NOT NULL AND public_key IS NOT NULL))
+);
+CREATE INDEX factor_account ON factor (account);
+CREATE UNIQUE INDEX factor_credential ON factor (credential_id) WHERE credential_id IS NOT NULL;
+
+-- Codes for the day the telephone is lost: keyed hashes (keys, purpose `recovery`) of account and code. Deleted when
+-- used, so that each works once.
+CREATE TABLE recovery_code (
+    account bigint NOT NULL REFERENCES account ON DELETE CASCADE,
+    code_hash bytea NOT NULL CHECK (octet_length(code_hash) = 32),
+    PRIMARY KEY (account, code_hash)
+);
+
+-- When a second factor was last given in this sign-in, and which; NULL: never. The gate asks for it by route.
+ALTER TABLE session_family ADD COLUMN second_factor_at timestamptz;
+ALTER TABLE session_family ADD COLUMN second_factor text NOT NULL DEFAULT '';
+
+-- Tickets `second` and `enrol` lead from the right password to the second factor. The kinds of tickets and mails are
+-- the program's, which writes no others; a list of them here would have to be repeated for each new one.
+ALTER TABLE ticket DROP CONSTRAINT ticket_kind_check;
+ALTER TABLE mail DROP CONSTRAINT mail_kind_check;
+
+-- family_begin, and what the sign-in gave besides the password.
+CREATE FUNCTION family_begin(a_family bigint, a_session bigint, a_tenant bigint, a_account bigint, changed_at timestamptz,
+                             a_now timestamptz, a_expires_at timestamptz, a_idle_ms bigint, a_address text, a_user_agent text,
+                             a_token_hash bytea, a_host text, a_origin smallint, previous_hash bytea, families_most int,
+                             a_code_hash bytea, code_host text, a_binding bytea, code_expires_at timestamptz,
+                             account_key bytea, address_kind smallint, address_key bytea, a_stamp bigint,
+                             a_second_at timestamptz, a_second text)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    ended text;
+BEGIN
+    ended := family_begin(a_family, a_session, a_tenant, a_account, changed_at, a_now, a_expires_at, a_idle_ms, a_address,
+                          a_user_agent, a_token_hash, a_host, a_origin, previous_hash, families_most, a_code_hash, code_host,
+                          a_binding, code_expires_at, account_key, address_kind, address_key, a_stamp);
+    IF ended IS NOT NULL AND a_second_at IS NOT NULL THEN
+        UPDATE session_family f SET second_factor_at = a_second_at, second_factor = a_second WHERE f.id = a_family;
+    END IF;
+    RETURN ended;
+END $$;
+
+-- Operators need a second factor from here on: nobody stays signed in who has not given one.
+DELETE FROM session_family WHERE tenant = 0;
