@@ -1,7 +1,9 @@
 #include "domain/role.h"
 
-/* The order is that of the bits in sessions that are live now: new ones go to the end. */
-static const char *const names[] = {"administrator", "approver", "auditor", "user", "operator"};
+static const char *const names[] = {
+#define ROLE(name, ...) #name,
+#include "../../catalogue/permissions.def"
+};
 
 static uint32_t
 bit_of(struct mg_view word)

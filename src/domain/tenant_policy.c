@@ -330,3 +330,55 @@ mg_tenant_policy_judge(const struct mg_tenant_policy *policy, const char *hosts)
         TRY(route_judge(&policy->routes[i], hosts));
     return OK;
 }
+
+/* ---- whose it is, and whom it would keep out ---- */
+
+bool
+mg_tenant_option_is_customers(const struct mg_option_row *row)
+{
+    static const char *const vendors[] = {
+#define VENDOR_OPTION(keyword) keyword,
+#include "../../catalogue/tenant_options.def"
+    };
+    for (size_t i = 0; i < MG_COUNT(vendors); i++)
+        if (strcmp(row->keyword, vendors[i]) == 0)
+            return false;
+    return true;
+}
+
+bool
+mg_tenant_networks_have(const char *list, struct mg_view address)
+{
+    struct mg_network networks[MG_TENANT_NETWORKS_MOST];
+    struct mg_address parsed;
+    struct mg_view word;
+    size_t count = 0;
+    for (const char *cursor = list; mg_option_word(&cursor, &word); count++)
+        if (count == MG_COUNT(networks) || !mg_ok(mg_network_parse(word, &networks[count])))
+            return false;
+    if (count == 0)
+        return true;
+    MG_CLEANUP(mg_network_set_drop) struct mg_network_set set = {.restricted = true};
+    return mg_ok(mg_address_parse(address, &parsed)) &&
+           mg_ok(mg_network_set_make(true, networks, count, &set)) && mg_network_set_has(&set, parsed);
+}
+
+/* Control: IDENTITY_05 */
+bool
+mg_tenant_policy_shuts_out(const struct mg_tenant_policy *policy, struct mg_view address,
+                           const char **ret_keyword)
+{
+    const struct {
+        const char *keyword, *list;
+    } rules[] = {
+        {"allow.use", policy->settings.allow_use},
+        {"allow.sign_in", policy->settings.allow_sign_in},
+        {"allow.administrators", policy->settings.allow_administrators},
+    };
+    for (size_t i = 0; i < MG_COUNT(rules); i++)
+        if (!mg_tenant_networks_have(rules[i].list, address)) {
+            *ret_keyword = rules[i].keyword;
+            return true;
+        }
+    return false;
+}

@@ -49,6 +49,17 @@ CHECKED struct mg_status mg_tenant_policy_set(struct mg_tenant_policy *policy, s
  * `hosts` are its application hosts, separated by spaces. INVALID with the reason. */
 CHECKED struct mg_status mg_tenant_policy_judge(const struct mg_tenant_policy *policy, const char *hosts);
 
+/* True if the tenant's own administrators may set it; otherwise only operators do. */
+bool mg_tenant_option_is_customers(const struct mg_option_row *row);
+
+/* True if the networks of a LIST have the address, or the list is empty. False for what is no address. */
+bool mg_tenant_networks_have(const char *list, struct mg_view address);
+
+/* True if somebody who administers the tenant from this address could no longer do so under the policy;
+ * *ret_keyword is then the rule that would keep them out. */
+bool mg_tenant_policy_shuts_out(const struct mg_tenant_policy *policy, struct mg_view address,
+                                const char **ret_keyword);
+
 /* The parts of a route's title; the host is empty when the rule holds on every host. */
 void mg_tenant_route_split(const char *path, struct mg_view *ret_host, struct mg_view *ret_prefix);
 

@@ -109,7 +109,17 @@ judge_path(const struct mg_gate_request *request, struct mg_gate_verdict *verdic
     return MG_REFUSAL_NONE;
 }
 
-/* Control: IDENTITY_06 */
+/* A tenant's own console: "/console" and what is below it. */
+static bool
+is_console(struct mg_view path)
+{
+    static const char console[] = "/console";
+    enum { length = sizeof console - 1 };
+    return path.length >= length && memcmp(path.bytes, console, length) == 0 &&
+           (path.length == length || path.bytes[length] == '/');
+}
+
+/* Control: IDENTITY_05, IDENTITY_06 */
 static enum mg_refusal
 judge_network(const struct mg_gate_request *request, const struct mg_gate_verdict *verdict)
 {
@@ -120,6 +130,9 @@ judge_network(const struct mg_gate_request *request, const struct mg_gate_verdic
     if (!mg_network_set_has(&host->tenant->use, request->client))
         return MG_REFUSAL_NETWORK;
     if (host->origin == MG_ORIGIN_SIGN_IN && !mg_network_set_has(&host->tenant->sign_in, request->client))
+        return MG_REFUSAL_NETWORK;
+    if (host->origin == MG_ORIGIN_SIGN_IN && is_console(request->path) &&
+        !mg_network_set_has(&host->tenant->administrators, request->client))
         return MG_REFUSAL_NETWORK;
     if (route == NULL)
         return MG_REFUSAL_NONE;

@@ -613,6 +613,24 @@ CALL(user_invite)
     return OK;
 }
 
+/* A tenant's own console: the person here is a user, who may nothing there. */
+#define NOT_THEIRS(name)                 \
+    CALL(name)                           \
+    {                                    \
+        reply->outcome = MG_NOT_ALLOWED; \
+        return OK;                       \
+    }
+NOT_THEIRS(user_detail)
+NOT_THEIRS(user_roles_set)
+NOT_THEIRS(user_review)
+NOT_THEIRS(role_list)
+NOT_THEIRS(role_set)
+NOT_THEIRS(role_remove)
+NOT_THEIRS(role_report)
+NOT_THEIRS(tenant_setting_set)
+NOT_THEIRS(audit_events)
+NOT_THEIRS(audit_evidence)
+
 CALL(audit_search)
 {
     storage->maximum = MG_PACKET_MOST;

@@ -1,6 +1,7 @@
 /* What operators ask of the audit log: the authority checks the right, names tenants, records that the
  * log was read, and asks the audit process. */
 #include "process/authority/requests.h"
+#include "process/authority/rights.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -10,6 +11,7 @@
 /* An answer may be empty and have more: so many are asked for one page. */
 #define PAGES_MOST 50
 #define ROWS_MOST 200
+#define CLASS_AUTHENTICATION 3002
 
 /* Recorded once a search, not once a page of it. */
 static CHECKED struct mg_status
@@ -143,25 +145,27 @@ MG_HANDLER_PUBLIC(audit_search)
 {
     OWN_BUFFER(list, 122880);
     OWN_BUFFER(storage, MG_PACKET_MOST);
-    struct mg_core_actor actor;
-    struct mg_core_tenant tenant = {.number = 0};
+    struct mg_right right;
+    enum mg_outcome outcome = MG_OUTCOME_NONE;
     struct mg_reply_audit_search reply = {.outcome = MG_NOT_ALLOWED};
-    bool allowed, full = false;
-    TRY(mg_core_operator(call, request->session, &actor, &allowed));
-    if (!allowed)
-        return mg_answer_audit_search(call, &reply);
-    const struct mg_status found =
-        request->tenant.length != 0 ? mg_core_tenant_named(request->tenant, &tenant) : OK;
-    if (found.code == MG_NOT_FOUND) {
-        reply.outcome = MG_NOT_KNOWN;
+    bool full = false;
+    enum mg_permission permission = (enum mg_permission) MG_NEEDS_audit_search;
+    if (request->class_uid == CLASS_AUTHENTICATION)
+        permission = MG_PERMISSION_sign_ins_read;
+    if (request->exporting)
+        permission = MG_PERMISSION_audit_export;
+    TRY(mg_right_ask(call, permission, request->session, request->tenant, &right, &outcome));
+    if (outcome != MG_GRANTED) {
+        reply.outcome = outcome;
         return mg_answer_audit_search(call, &reply);
     }
-    TRY(found);
     if (request->before == 0)
-        TRY(reading_record(&actor, MG_EVENT_audit_read, tenant.number, request->words));
+        TRY(reading_record(&right.actor, request->exporting ? MG_EVENT_audit_export : MG_EVENT_audit_read,
+                           right.tenant.number, request->words));
     const uint64_t most = request->most == 0 || request->most > ROWS_MOST ? ROWS_MOST : request->most;
-    struct mg_request_audit_read read = {.all_tenants = request->tenant.length == 0,
-                                         .tenant = tenant.number,
+    struct mg_request_audit_read read = {.all_tenants = right.operator&& request->tenant.length == 0,
+                                         .tenant = right.tenant.number,
+                                         .class_uid = request->class_uid,
                                          .text = request->words,
                                          .since = request->since,
                                          .until = request->until,
@@ -185,25 +189,27 @@ MG_HANDLER_PUBLIC(audit_search)
 MG_HANDLER_PUBLIC(audit_events)
 {
     OWN_BUFFER(storage, MG_PACKET_MOST);
-    struct mg_core_actor actor;
-    struct mg_core_tenant tenant = {.number = 0};
+    struct mg_right right;
+    enum mg_outcome outcome = MG_OUTCOME_NONE;
     struct mg_reply_audit_events reply = {.outcome = MG_NOT_ALLOWED};
-    bool allowed;
-    TRY(mg_core_operator(call, request->session, &actor, &allowed));
-    if (!allowed)
+    TRY(mg_right_ask(
+        call, request->exporting ? MG_PERMISSION_audit_export : (enum mg_permission) MG_NEEDS_audit_events,
+        request->session, request->tenant, &right, &outcome));
+    if (outcome == MG_NOT_KNOWN)
+        return fail_with(NOT_FOUND, "tenant %.*s", (int) request->tenant.length,
+                         (const char *) request->tenant.bytes);
+    if (outcome != MG_GRANTED)
         return mg_answer_audit_events(call, &reply);
-    if (request->tenant.length != 0)
-        TRY(mg_core_tenant_named(request->tenant, &tenant));
     const enum mg_event event = mg_event_of_name(request->event);
     if (request->event.length != 0 && event == MG_EVENT_NONE)
         return fail_with(NOT_FOUND, "no event is called %.*s", (int) request->event.length,
                          (const char *) request->event.bytes);
     if (request->exporting)
-        TRY(reading_record(&actor, MG_EVENT_audit_export, tenant.number, request->text));
+        TRY(reading_record(&right.actor, MG_EVENT_audit_export, right.tenant.number, request->text));
     else if (request->from == 0)
-        TRY(reading_record(&actor, MG_EVENT_audit_read, tenant.number, request->text));
-    const struct mg_request_audit_read read = {.all_tenants = request->all_tenants,
-                                               .tenant = tenant.number,
+        TRY(reading_record(&right.actor, MG_EVENT_audit_read, right.tenant.number, request->text));
+    const struct mg_request_audit_read read = {.all_tenants = right.operator&& request->all_tenants,
+                                               .tenant = right.tenant.number,
                                                .class_uid = request->class_uid,
                                                .event = (uint64_t) event,
                                                .actor = request->actor,
@@ -223,15 +229,36 @@ MG_HANDLER_PUBLIC(audit_events)
     return mg_answer_audit_events(call, &reply);
 }
 
+/* The proof carries the key of the entry: nobody gets another tenant's. */
+static CHECKED struct mg_status
+entry_is_of(uint64_t index, uint64_t tenant, bool *ret_own)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_audit_read answer;
+    struct mg_record_audit_entry entry;
+    const struct mg_request_audit_read read = {
+        .tenant = tenant, .from = index, .oldest_first = true, .limit = 1};
+    *ret_own = false;
+    TRY(mg_call_audit_read(&read, &answer, &storage, AUDIT_MS));
+    TRY(mg_list_next_audit_entry(&answer.entries, &entry, ret_own));
+    *ret_own = *ret_own && entry.index == index;
+    return OK;
+}
+
 MG_HANDLER_PUBLIC(audit_evidence)
 {
     OWN_BUFFER(storage, MG_PACKET_MOST);
-    struct mg_core_actor actor;
+    struct mg_right right;
+    enum mg_outcome outcome = MG_OUTCOME_NONE;
     struct mg_reply_audit_evidence reply = {.outcome = MG_NOT_ALLOWED};
-    bool allowed;
-    TRY(mg_core_operator(call, request->session, &actor, &allowed));
-    if (!allowed)
+    bool own = true;
+    TRY(MG_RIGHT_ASK(audit_evidence, call, request->session, MG_VIEW_EMPTY, &right, &outcome));
+    if (outcome == MG_GRANTED && !right.operator)
+        TRY(entry_is_of(request->index, right.tenant.number, &own));
+    if (outcome != MG_GRANTED || !own) {
+        reply.outcome = outcome != MG_GRANTED ? outcome : MG_NOT_KNOWN;
         return mg_answer_audit_evidence(call, &reply);
+    }
     struct mg_reply_audit_proof answer;
     TRY(mg_call_audit_proof(&(struct mg_request_audit_proof){.index = request->index}, &answer, &storage,
                             AUDIT_MS));

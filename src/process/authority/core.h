@@ -28,6 +28,11 @@ struct mg_core_tenant {
     struct mg_session_limits limits; /* the deployment's, made stricter by the tenant's */
     enum mg_second_factor_mode second_factor;
     uint32_t second_factor_roles; /* bits; must give one whatever second_factor says */
+    struct {
+        size_t least;       /* characters */
+        size_t history;     /* of the last passwords none may be used again; 0: any may */
+        int64_t max_age_ms; /* 0: no end */
+    } password;
 };
 CHECKED struct mg_status mg_core_tenant(uint64_t number, struct mg_core_tenant *ret_tenant);
 /* NOT_FOUND if there is none of this name; "" is the operators' own. */

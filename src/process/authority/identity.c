@@ -163,9 +163,10 @@ every(mg_instant now, int64_t interval_ms, mg_instant *last, struct mg_status (*
 void
 mg_identity_tick(mg_instant now)
 {
-    static mg_instant seen_at, expired_at, cleaned_at;
+    static mg_instant seen_at, expired_at, operators_at, cleaned_at;
     every(now, SEEN_EVERY_MS, &seen_at, seen_follow, "last use of sessions");
     every(now, EXPIRE_EVERY_MS, &expired_at, expire, "ends of sessions");
+    every(now, EXPIRE_EVERY_MS, &operators_at, mg_password_operators_end, "operators' passwords past their age");
     every(now, CLEAN_EVERY_MS, &cleaned_at, clean, "old attempts");
     mg_sign_in_refusal_flush(now);
 }

@@ -72,6 +72,19 @@ CHECKED struct mg_status mg_password_new_judge(const struct mg_core_tenant *tena
                                                const struct mg_account *account, struct mg_view typed,
                                                struct mg_buffer *normalised, enum mg_outcome *ret_outcome);
 
+/* True for a password that the tenant's history forbids (the present one among them), or that only puts off the end
+ * of its age. Takes a hash for each that is compared. */
+CHECKED struct mg_status mg_password_was_used(struct mg_database *database, const struct mg_core_tenant *tenant,
+                                              const struct mg_account *account, struct mg_view normalised,
+                                              bool *ret_used);
+/* Before it is replaced: the present one joins the history, as far as the tenant has one. */
+CHECKED struct mg_status mg_password_keep_past(struct mg_database *database, const struct mg_core_tenant *tenant,
+                                               const struct mg_account *account, mg_instant now);
+/* True when the password has to be changed at sign-in for its age. */
+bool mg_password_is_due(const struct mg_core_tenant *tenant, const struct mg_account *account, mg_instant now);
+/* Removes the operators' passwords that are past operators.password.max_age; on the tick. */
+CHECKED struct mg_status mg_password_operators_end(mg_instant now);
+
 /* A reset or invitation ticket for the account (identity_reset.c). */
 CHECKED struct mg_status mg_ticket_make(struct mg_database *database, const struct mg_account *account,
                                         mg_instant now, uint8_t ticket[MG_TOKEN_BYTES],

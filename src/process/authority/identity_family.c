@@ -1,5 +1,5 @@
 /* What a signed-in browser may ask for: codes for app hosts, who it is, its list of sign-ins, their end. */
-#include "process/authority/identity.h"
+#include "process/authority/rights.h"
 
 #include "base/secret.h"
 #include "domain/login.h"
@@ -185,7 +185,13 @@ MG_HANDLER_PUBLIC(session_check)
     if (!found)
         return mg_answer_session_check(call, &(struct mg_reply_session_check){.valid = false});
     TRY(mg_session_touch(database, live.session, live.family, now));
+    struct mg_core_tenant place;
+    mg_permissions permissions = 0;
+    TRY(mg_core_tenant(live.account.tenant, &place));
+    if (mg_view_is(live.host, place.sign_in_host)) /* elsewhere there is nothing of ours to do */
+        TRY(mg_right_of_roles(database, live.account.tenant, live.account.roles, &permissions));
     return mg_answer_session_check(call, &(struct mg_reply_session_check){
+                                             .permissions = permissions,
                                              .valid = true,
                                              .user = live.account.id,
                                              .login = live.account.login,
@@ -316,20 +322,27 @@ name_resolve(struct mg_database *database, struct mg_view tenant, struct mg_view
     return OK;
 }
 
+/* What an operator named, or the tenant that everybody else is bound to. */
+static struct mg_view
+tenant_of_right(const struct mg_right *right, struct mg_view named)
+{
+    return right->operator? named : mg_view_text(right->tenant.name);
+}
+
 MG_HANDLER_PUBLIC(session_list)
 {
     OWN(database) database = NULL;
     OWN(rows) rows = NULL;
     OWN_BUFFER(list, 122880);
-    struct mg_core_actor actor;
+    struct mg_right right;
     struct named named = {0};
     enum mg_outcome outcome = MG_NOT_ALLOWED;
-    bool allowed = false;
     const mg_instant now = mg_now();
-    TRY(mg_core_operator(call, request->session, &actor, &allowed));
+    TRY(MG_RIGHT_ASK(session_list, call, request->session, request->tenant, &right, &outcome));
     TRY(mg_core_database(&database));
-    if (allowed)
-        TRY(name_resolve(database, request->tenant, request->login, &named, &outcome));
+    if (outcome == MG_GRANTED)
+        TRY(name_resolve(database, tenant_of_right(&right, request->tenant), request->login, &named,
+                         &outcome));
     if (outcome != MG_GRANTED)
         return mg_answer_session_list(call, &(struct mg_reply_session_list){.outcome = outcome});
     TRY(mg_query(
@@ -341,7 +354,7 @@ MG_HANDLER_PUBLIC(session_list)
         MG_I64(family_of(request->after)), MG_INSTANT(now), MG_I64(LIST_MOST + 1)));
     const size_t count = mg_rows_count(rows);
     for (size_t i = 0; i < count && i < LIST_MOST; i++)
-        TRY(family_row_add(rows, i, 0, &list));
+        TRY(family_row_add(rows, i, right.family, &list));
     return mg_answer_session_list(
         call, &(struct mg_reply_session_list){.outcome = MG_GRANTED,
                                               .more = count > LIST_MOST,
@@ -388,10 +401,11 @@ family_end_recorded(struct mg_database *database, const struct mg_core_actor *ac
     OWN(rows) rows = NULL;
     TRY(mg_query(database, &rows,
                  "SELECT f.tenant, acc.login FROM session_family f JOIN account acc ON acc.id = f.account"
-                 " WHERE f.id = $1 AND ($2 = 0 OR f.account = $2)",
-                 MG_I64(match->family), MG_I64(match->account)));
+                 " WHERE f.id = $1 AND ($2 = 0 OR f.account = $2) AND ($3 = 0 OR f.tenant = $3)",
+                 MG_I64(match->family), MG_I64(match->account), MG_I64(match->tenant)));
     if (mg_rows_count(rows) != 1) {
-        const struct mg_session_match left = {.user_id = match->account, .family_id = match->family};
+        const struct mg_session_match left = {
+            .user_id = match->account, .family_id = match->family, .tenant_id = (uint32_t) match->tenant};
         TRY(mg_session_remove(mg_core_sessions(), &left, ret_ended));
         *ret_outcome = *ret_ended != 0 ? MG_GRANTED : MG_NOT_KNOWN;
         return OK;
@@ -404,27 +418,30 @@ family_end_recorded(struct mg_database *database, const struct mg_core_actor *ac
     return OK;
 }
 
-/* Operators: a family by its id, all of a user, all of a tenant. */
+/* Who has the right: a family by its id, all of a user, all of a tenant. Of a tenant's people only in that
+ * tenant. */
 static CHECKED struct mg_status
 end_as_operator(struct mg_database *database, struct mg_call *call,
                 const struct mg_request_session_end *request, enum mg_outcome *ret_outcome,
                 uint64_t *ret_ended)
 {
-    struct mg_core_actor actor;
+    struct mg_right right;
     struct named named = {0};
-    bool allowed = false;
-    TRY(mg_core_operator(call, request->session, &actor, &allowed));
-    *ret_outcome = allowed ? MG_NOT_VALID : MG_NOT_ALLOWED;
-    if (!allowed)
+    TRY(MG_RIGHT_ASK(session_end, call, request->session, request->tenant, &right, ret_outcome));
+    if (*ret_outcome != MG_GRANTED)
         return OK;
+    *ret_outcome = MG_NOT_VALID;
+    const struct mg_core_actor actor = right.actor;
     if (request->scope == MG_SCOPE_FAMILY) {
-        const struct mg_family_match one = {.family = family_of(request->family)};
+        const struct mg_family_match one = {.family = family_of(request->family),
+                                            .tenant = right.operator? 0 : right.tenant.number };
         return one.family == 0 ? OK : family_end_recorded(database, &actor, &one, ret_outcome, ret_ended);
     }
     const bool user = request->scope == MG_SCOPE_USER;
     if (!user && request->scope != MG_SCOPE_TENANT)
         return OK;
-    TRY(name_resolve(database, request->tenant, user ? request->login : MG_VIEW_EMPTY, &named, ret_outcome));
+    TRY(name_resolve(database, tenant_of_right(&right, request->tenant),
+                     user ? request->login : MG_VIEW_EMPTY, &named, ret_outcome));
     if (*ret_outcome != MG_GRANTED)
         return OK;
     if (user ? named.account == 0 : named.all_tenants) {

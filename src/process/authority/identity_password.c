@@ -117,6 +117,106 @@ mg_password_new_judge(const struct mg_core_tenant *tenant, const struct mg_accou
         return OK;
     }
     TRY(mg_password_normalise(typed, normalised));
-    const size_t least = (size_t) mg_environment()->options->password_minimum_length;
-    return mg_password_judge(mg_buffer_view(normalised), least, &context, ret_outcome);
+    return mg_password_judge(mg_buffer_view(normalised), tenant->password.least, &context, ret_outcome);
+}
+
+/* ---- passwords that were ---- */
+
+static CHECKED struct mg_status
+past_matches(const struct mg_account *account, struct mg_view sealed, struct mg_view normalised,
+             bool *ret_match)
+{
+    OWN_BUFFER(unsealed, MG_PACKET_MOST);
+    OWN_BUFFER(storage, 512);
+    struct mg_reply_unseal opened;
+    struct mg_reply_password_verify reply;
+    struct mg_account past = *account;
+    past.password_sealed = sealed;
+    const struct mg_status status = mg_password_unseal(&past, "password-history", &opened, &unsealed);
+    if (status.code == MG_INTEGRITY) /* sealed under a key that is gone: nobody can compare it any more */
+        return OK;
+    TRY(status);
+    const struct mg_request_password_verify request = {.password = normalised, .hash = opened.plaintext};
+    TRY(mg_call_password_verify(&request, &reply, &storage, MG_IDENTITY_CALL_MS));
+    *ret_match = reply.match;
+    return OK;
+}
+
+/* Control: IDENTITY_07 */
+struct mg_status
+mg_password_was_used(struct mg_database *database, const struct mg_core_tenant *tenant,
+                     const struct mg_account *account, struct mg_view normalised, bool *ret_used)
+{
+    OWN(rows) rows = NULL;
+    *ret_used = false;
+    if (tenant->password.history == 0 && tenant->password.max_age_ms == 0)
+        return OK;
+    if (account->password_sealed.length != 0)
+        TRY(past_matches(account, account->password_sealed, normalised, ret_used));
+    TRY(mg_query(database, &rows,
+                 "SELECT sealed FROM password_past WHERE account = $1 ORDER BY replaced_at DESC LIMIT $2",
+                 MG_I64(account->id),
+                 MG_I64(tenant->password.history == 0 ? 0 : tenant->password.history - 1)));
+    for (size_t i = 0; i < mg_rows_count(rows) && !*ret_used; i++)
+        TRY(past_matches(account, mg_rows_bytes(rows, i, 0), normalised, ret_used));
+    return OK;
+}
+
+struct mg_status
+mg_password_keep_past(struct mg_database *database, const struct mg_core_tenant *tenant,
+                      const struct mg_account *account, mg_instant now)
+{
+    return mg_query(
+        database, NULL,
+        "WITH d AS (DELETE FROM password_past WHERE account = $1 AND replaced_at NOT IN"
+        " (SELECT replaced_at FROM password_past WHERE account = $1 ORDER BY replaced_at DESC LIMIT $3))"
+        " INSERT INTO password_past (account, replaced_at, sealed) SELECT id, $2, password_sealed FROM account"
+        " WHERE id = $1 AND password_sealed IS NOT NULL AND $3 > 0",
+        MG_I64(account->id), MG_INSTANT(now), MG_I64(tenant->password.history));
+}
+
+bool
+mg_password_is_due(const struct mg_core_tenant *tenant, const struct mg_account *account, mg_instant now)
+{
+    const int64_t most_ms = tenant->password.max_age_ms;
+    /* Of an operator's password the last day of its life is not the first of being asked. */
+    const int64_t due_ms = tenant->number == 0 ? most_ms - most_ms / 10 : most_ms;
+    return most_ms != 0 && account->changed_at <= now - due_ms;
+}
+
+/* ---- operators.password.max_age ---- */
+
+static CHECKED struct mg_status
+operator_end(struct mg_database *database, const struct mg_rows *rows, size_t row)
+{
+    uint64_t ended = 0;
+    TRY(mg_identity_note(&(struct mg_audit_note){.event = MG_EVENT_password_expire,
+                                                 .target = mg_rows_text(rows, row, 1),
+                                                 .reason = mg_view_text("operators.password.max_age"),
+                                                 .outcome = MG_AUDIT_SUCCESS}));
+    OWN_EFFECTS(true);
+    TRY(mg_query(database, NULL, "UPDATE account SET password_sealed = NULL WHERE id = $1",
+                 MG_I64(mg_rows_i64(rows, row, 0))));
+    return mg_families_end(
+        database, &(struct mg_family_match){.account = (uint64_t) mg_rows_i64(rows, row, 0)}, &ended);
+}
+
+/* Control: IDENTITY_08 */
+struct mg_status
+mg_password_operators_end(mg_instant now)
+{
+    enum { AT_ONCE = 100 };
+    const int64_t most_ms = mg_environment()->options->operators_password_max_age;
+    OWN(database) database = NULL;
+    OWN(rows) rows = NULL;
+    if (most_ms == 0)
+        return OK;
+    TRY(mg_core_database(&database));
+    TRY(mg_query(database, &rows,
+                 "SELECT id, login FROM account WHERE tenant = 0 AND password_sealed IS NOT NULL"
+                 " AND (password_changed_at IS NULL OR password_changed_at <= $1) ORDER BY id LIMIT $2",
+                 MG_INSTANT(now - most_ms), MG_I64(AT_ONCE)));
+    for (size_t i = 0; i < mg_rows_count(rows); i++)
+        TRY(operator_end(database, rows, i));
+    return OK;
 }

@@ -16,6 +16,7 @@ enum { MAIL_LEASE_MS = 300000, MAIL_IDLE_MS = 5000, MAIL_ATTEMPTS_MOST = 20 };
 struct replacement {
     const struct mg_account *account;
     struct mg_view normalised, address;
+    const struct mg_core_tenant *tenant;
     enum mg_event event;
     uint64_t except; /* family that stays */
     mg_instant now;
@@ -36,6 +37,7 @@ password_replace(struct mg_database *database, const struct replacement *it, uin
                                                  .address = it->address,
                                                  .family = it->except}));
     OWN_EFFECTS(true);
+    TRY(mg_password_keep_past(database, it->tenant, account, it->now));
     TRY(mg_query(
         database, NULL,
         "WITH a AS (UPDATE account SET password_sealed = $1, password_changed_at = $2, must_change = false"
@@ -47,6 +49,17 @@ password_replace(struct mg_database *database, const struct replacement *it, uin
     TRY(mg_attempt_clear(database, account->tenant, account->login));
     return mg_families_end(database, &(struct mg_family_match){.account = account->id, .except = it->except},
                            ret_ended);
+}
+
+static CHECKED struct mg_status
+past_judge(struct mg_database *database, const struct mg_core_tenant *tenant,
+           const struct mg_account *account, const struct mg_buffer *normalised, enum mg_outcome *ret_outcome)
+{
+    bool used = false;
+    TRY(mg_password_was_used(database, tenant, account, mg_buffer_view(normalised), &used));
+    if (used)
+        *ret_outcome = MG_PASSWORD_BEFORE;
+    return OK;
 }
 
 /* ---- password_change -------------------------------------------------------------------------------- */
@@ -131,10 +144,13 @@ change_run(struct change *it, struct mg_reply_password_change *reply)
     if (judged == MG_GRANTED &&
         mg_view_equal_constant_time(mg_buffer_view(&it->normalised), mg_buffer_view(&it->check.normalised)))
         judged = MG_PASSWORD_SAME;
+    if (judged == MG_GRANTED)
+        TRY(past_judge(database, &tenant, &it->live.account, &it->normalised, &judged));
     reply->outcome = judged;
     if (judged != MG_GRANTED)
         return OK;
     const struct replacement replacement = {.account = &it->live.account,
+                                            .tenant = &tenant,
                                             .normalised = mg_buffer_view(&it->normalised),
                                             .address = it->request->address,
                                             .event = MG_EVENT_password_change,
@@ -338,6 +354,8 @@ complete_run(const struct mg_request_reset_complete *request, enum mg_outcome *r
     }
     enum mg_outcome judged = MG_OUTCOME_NONE;
     TRY(mg_password_new_judge(&tenant, &account, request->password, &normalised, &judged));
+    if (judged == MG_GRANTED)
+        TRY(past_judge(database, &tenant, &account, &normalised, &judged));
     if (judged != MG_GRANTED) {
         *ret_outcome = judged;
         return OK;
@@ -347,6 +365,7 @@ complete_run(const struct mg_request_reset_complete *request, enum mg_outcome *r
         return OK;
     uint64_t ended = 0;
     const struct replacement replacement = {.account = &account,
+                                            .tenant = &tenant,
                                             .normalised = mg_buffer_view(&normalised),
                                             .address = request->address,
                                             .event = MG_EVENT_password_reset,

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "domain/login.h"
+#include "process/authority/tenants.h"
 
 #include <stdio.h>
 
@@ -198,7 +199,7 @@ decide(struct sign_in *it, struct mg_database **database, bool *ret_answered)
                       : it->account.locked   ? "LOCKED_BY_OPERATOR"
                                              : "WRONG_PASSWORD",
                       ret_answered);
-    if (it->account.must_change) {
+    if (it->account.must_change || mg_password_is_due(&it->tenant, &it->account, it->now)) {
         TRY(mg_attempt_forget(*database, &it->attempt, true));
         return demand_change(it, *database, ret_answered);
     }
@@ -213,6 +214,7 @@ decide(struct sign_in *it, struct mg_database **database, bool *ret_answered)
     return OK;
 }
 
+/* Control: IDENTITY_05, IDENTITY_08 */
 static CHECKED struct mg_status
 sign_in_run(struct sign_in *it, bool *ret_answered)
 {
@@ -221,6 +223,8 @@ sign_in_run(struct sign_in *it, bool *ret_answered)
     if (tenant.code == MG_NOT_FOUND || (mg_ok(tenant) && !it->tenant.open))
         return refuse_early(it, MG_TENANT_CLOSED, 0, ret_answered);
     TRY(tenant);
+    if (!mg_tenants_sign_in_allowed(request->tenant, request->address))
+        return refuse_early(it, MG_ADDRESS_NOT_ALLOWED, 0, ret_answered);
     if (!mg_app_host_is_ours(request->tenant, request->host, request->binding))
         return refuse_early(it, MG_HOST_NOT_YOURS, 0, ret_answered);
     /* What cannot be a name is nobody's: counted under the empty name, by address above all. */

@@ -1,5 +1,5 @@
-/* What operators do with users: list, add, import, disable, lock, invite. */
-#include "process/authority/identity.h"
+/* What a tenant's administrators and operators do with users: list, add, import, disable, lock, invite. */
+#include "process/authority/rights.h"
 
 #include "base/secret.h"
 #include "domain/login.h"
@@ -13,6 +13,7 @@ enum { PAGE_ROWS = 100 };
 /* ---- who and whom -------------------------------------------------------------------------------------- */
 
 struct target {
+    struct mg_right right;
     struct mg_core_actor actor;
     struct mg_core_tenant tenant;
     struct mg_rows *rows;
@@ -27,26 +28,35 @@ target_drop(struct target *target)
 
 /* Who asks and in which tenant: GRANTED, NOT_ALLOWED or NOT_KNOWN. */
 static CHECKED struct mg_status
-tenant_find(struct mg_call *call, struct mg_view session, struct mg_view name, struct target *target,
-            enum mg_outcome *ret_outcome)
+tenant_find(struct mg_call *call, enum mg_needs needs, struct mg_view session, struct mg_view name,
+            struct target *target, enum mg_outcome *ret_outcome)
 {
-    bool allowed = false;
-    TRY(mg_core_operator(call, session, &target->actor, &allowed));
-    *ret_outcome = MG_NOT_ALLOWED;
-    if (!allowed)
+    TRY(mg_right_ask(call, (enum mg_permission) needs, session, name, &target->right, ret_outcome));
+    target->actor = target->right.actor;
+    target->tenant = target->right.tenant;
+    return OK;
+}
+
+/* Nobody acts on an account that may do more than they may themselves. */
+static CHECKED struct mg_status
+reach_judge(struct mg_database *database, const struct target *target, enum mg_outcome *ret_outcome)
+{
+    mg_permissions held = 0;
+    if (target->right.operator)
         return OK;
-    const struct mg_status status = mg_core_tenant_named(name, &target->tenant);
-    *ret_outcome = status.code == MG_NOT_FOUND ? MG_NOT_KNOWN : MG_GRANTED;
-    return status.code == MG_NOT_FOUND ? OK : status;
+    TRY(mg_right_of_roles(database, target->account.tenant, target->account.roles, &held));
+    if (!mg_permissions_cover(target->right.grantable, held))
+        *ret_outcome = MG_MORE_THAN_YOURS;
+    return OK;
 }
 
 /* The same with the user of that name. */
 static CHECKED struct mg_status
-user_find(struct mg_database *database, struct mg_call *call, struct mg_view session, struct mg_view tenant,
-          struct mg_view login, struct target *target, enum mg_outcome *ret_outcome)
+user_find(struct mg_database *database, struct mg_call *call, enum mg_needs needs, struct mg_view session,
+          struct mg_view tenant, struct mg_view login, struct target *target, enum mg_outcome *ret_outcome)
 {
     OWN_BUFFER(folded, 1024);
-    TRY(tenant_find(call, session, tenant, target, ret_outcome));
+    TRY(tenant_find(call, needs, session, tenant, target, ret_outcome));
     if (*ret_outcome != MG_GRANTED)
         return OK;
     *ret_outcome = MG_NOT_KNOWN;
@@ -58,7 +68,7 @@ user_find(struct mg_database *database, struct mg_call *call, struct mg_view ses
         return OK;
     TRY(status);
     *ret_outcome = MG_GRANTED;
-    return OK;
+    return reach_judge(database, target, ret_outcome);
 }
 
 static CHECKED struct mg_status
@@ -115,7 +125,7 @@ MG_HANDLER_PUBLIC(user_list)
     struct target target = {0};
     enum mg_outcome outcome = MG_OUTCOME_NONE;
     const mg_instant now = mg_now();
-    TRY(tenant_find(call, request->session, request->tenant, &target, &outcome));
+    TRY(tenant_find(call, MG_NEEDS_user_list, request->session, request->tenant, &target, &outcome));
     if (outcome != MG_GRANTED)
         return mg_answer_user_list(call, &(struct mg_reply_user_list){.outcome = outcome});
     if (request->search.length != 0 && !mg_ok(mg_login_fold(request->search, &search)))
@@ -171,6 +181,29 @@ new_user_judge(struct mg_view login, struct new_user *user)
     if (user->language.length != 0 && !mg_view_is(user->language, "ja") && !mg_view_is(user->language, "en"))
         return "language: ja or en";
     return NULL;
+}
+
+/* A new user's roles exist and are the actor's to give. `user`, which holds nothing, is anybody's who may
+ * add. */
+static CHECKED struct mg_status
+new_roles_judge(struct mg_database *database, const struct target *target, struct mg_view roles,
+                const char **ret_reason, enum mg_outcome *ret_outcome)
+{
+    struct mg_view unknown;
+    mg_permissions wanted = 0;
+    TRY(mg_right_roles_exist(database, target->tenant.number, roles, &unknown));
+    if (unknown.length != 0) {
+        *ret_outcome = MG_NOT_VALID;
+        *ret_reason = "roles: not among the roles of this tenant";
+        return OK;
+    }
+    if (target->right.operator|| roles.length == 0 || mg_view_is(roles, "user"))
+        return OK;
+    TRY(mg_right_of_roles(database, target->tenant.number, roles, &wanted));
+    if (!mg_permissions_have(target->right.held, MG_PERMISSION_roles_grant) ||
+        !mg_permissions_cover(target->right.grantable, wanted))
+        *ret_outcome = MG_MORE_THAN_YOURS;
+    return OK;
 }
 
 static CHECKED struct mg_status
@@ -242,7 +275,7 @@ add_run(const struct mg_request_user_add *request, struct mg_call *call, enum mg
         .normalised = MG_BUFFER(16384),
         .sealed = MG_BUFFER(2048),
     };
-    TRY(tenant_find(call, request->session, request->tenant, &target, ret_outcome));
+    TRY(tenant_find(call, MG_NEEDS_user_add, request->session, request->tenant, &target, ret_outcome));
     if (*ret_outcome != MG_GRANTED)
         return OK;
     *ret_reason = new_user_judge(request->login, &user);
@@ -251,6 +284,9 @@ add_run(const struct mg_request_user_add *request, struct mg_call *call, enum mg
         return OK;
     }
     TRY(mg_core_database(&database));
+    TRY(new_roles_judge(database, &target, user.roles, ret_reason, ret_outcome));
+    if (*ret_outcome != MG_GRANTED)
+        return OK;
     TRY(account_number(database, &user.id));
     mg_database_drop(&database);
     if (request->password.length != 0)
@@ -303,8 +339,11 @@ MG_HANDLER_PUBLIC(user_import)
         .normalised = MG_BUFFER(1),
         .sealed = MG_BUFFER(2048),
     };
-    TRY(tenant_find(call, MG_VIEW_EMPTY, request->tenant, &target, &outcome));
+    TRY(tenant_find(call, MG_NEEDS_user_import, MG_VIEW_EMPTY, request->tenant, &target, &outcome));
+    TRY(mg_core_database(&database));
     const char *reason = outcome == MG_GRANTED ? new_user_judge(request->login, &user) : NULL;
+    if (outcome == MG_GRANTED && reason == NULL)
+        TRY(new_roles_judge(database, &target, user.roles, &reason, &outcome));
     const struct mg_status hash = mg_password_parse(request->hash, &parsed);
     if (outcome == MG_GRANTED && reason == NULL && !mg_ok(hash))
         reason = hash.detail;
@@ -313,7 +352,6 @@ MG_HANDLER_PUBLIC(user_import)
     if (outcome != MG_GRANTED)
         return mg_answer_user_import(
             call, &(struct mg_reply_user_import){.outcome = outcome, .reason = mg_view_text(reason)});
-    TRY(mg_core_database(&database));
     TRY(account_number(database, &user.id));
     TRY(mg_password_seal_hash(target.tenant.number, user.id, request->hash, &user.sealed));
     const struct mg_status status = account_insert(database, &target, &user, MG_EVENT_user_import);
@@ -351,6 +389,23 @@ enable(struct mg_database *database, const struct target *target)
     return mg_attempt_clear(database, target->account.tenant, target->account.login);
 }
 
+/* A tenant's people do not shut themselves out, nor leave the tenant without an administrator. */
+static CHECKED struct mg_status
+disabling_judge(struct mg_database *database, const struct target *target, enum mg_outcome *ret_outcome)
+{
+    bool other = false;
+    if (target->right.operator)
+        return OK;
+    if (target->right.account == target->account.id) {
+        *ret_outcome = MG_YOURSELF;
+        return OK;
+    }
+    TRY(mg_right_other_administrator(database, target->tenant.number, target->account.id, &other));
+    if (!other)
+        *ret_outcome = MG_LAST_ADMINISTRATOR;
+    return OK;
+}
+
 MG_HANDLER_PUBLIC(user_disable)
 {
     OWN(database) database = NULL;
@@ -358,7 +413,10 @@ MG_HANDLER_PUBLIC(user_disable)
     enum mg_outcome outcome = MG_OUTCOME_NONE;
     uint64_t ended = 0;
     TRY(mg_core_database(&database));
-    TRY(user_find(database, call, request->session, request->tenant, request->login, &target, &outcome));
+    TRY(user_find(database, call, MG_NEEDS_user_disable, request->session, request->tenant, request->login,
+                  &target, &outcome));
+    if (outcome == MG_GRANTED && request->disabled)
+        TRY(disabling_judge(database, &target, &outcome));
     if (outcome == MG_GRANTED)
         TRY(request->disabled ? disable(database, &target, &ended) : enable(database, &target));
     return mg_answer_user_disable(call, &(struct mg_reply_user_disable){.outcome = outcome, .ended = ended});
@@ -379,7 +437,8 @@ MG_HANDLER_PUBLIC(user_lock)
     MG_CLEANUP(target_drop) struct target target = {0};
     enum mg_outcome outcome = MG_OUTCOME_NONE;
     TRY(mg_core_database(&database));
-    TRY(user_find(database, call, request->session, request->tenant, request->login, &target, &outcome));
+    TRY(user_find(database, call, MG_NEEDS_user_lock, request->session, request->tenant, request->login,
+                  &target, &outcome));
     if (outcome == MG_GRANTED)
         TRY(lock(database, &target, request->locked));
     return mg_answer_user_lock(call, &(struct mg_reply_user_lock){.outcome = outcome});
@@ -394,7 +453,8 @@ MG_HANDLER_PUBLIC(user_invite)
     MG_CLEANUP(target_drop) struct target target = {0};
     enum mg_outcome outcome = MG_OUTCOME_NONE;
     TRY(mg_core_database(&database));
-    TRY(user_find(database, call, request->session, request->tenant, request->login, &target, &outcome));
+    TRY(user_find(database, call, MG_NEEDS_user_invite, request->session, request->tenant, request->login,
+                  &target, &outcome));
     if (outcome == MG_GRANTED && (target.account.email.length == 0 || target.account.disabled))
         outcome = MG_NOT_VALID; /* nowhere to send it, or nobody to send it to */
     if (outcome == MG_GRANTED) {
@@ -417,7 +477,8 @@ MG_HANDLER_PUBLIC(user_ticket)
     struct mg_reply_user_ticket reply = {0};
     enum mg_outcome outcome = MG_OUTCOME_NONE;
     TRY(mg_core_database(&database));
-    TRY(user_find(database, call, MG_VIEW_EMPTY, request->tenant, request->login, &target, &outcome));
+    TRY(user_find(database, call, MG_NEEDS_user_ticket, MG_VIEW_EMPTY, request->tenant, request->login,
+                  &target, &outcome));
     if (outcome == MG_GRANTED && target.account.disabled)
         outcome = MG_NOT_VALID;
     if (outcome == MG_GRANTED) {
@@ -451,7 +512,8 @@ MG_HANDLER_PUBLIC(factors_reset)
     struct mg_reply_factors_reset reply = {0};
     enum mg_outcome outcome = MG_OUTCOME_NONE;
     TRY(mg_core_database(&database));
-    TRY(user_find(database, call, request->session, request->tenant, request->login, &target, &outcome));
+    TRY(user_find(database, call, MG_NEEDS_factors_reset, request->session, request->tenant, request->login,
+                  &target, &outcome));
     if (outcome == MG_GRANTED)
         TRY(factors_take(database, &target, &reply));
     reply.outcome = outcome;

@@ -1,6 +1,7 @@
 /* A tenant's own policy: what operators see of it and how they change it. */
 #include "process/authority/identity.h"
 #include "process/authority/requests.h"
+#include "process/authority/rights.h"
 #include "process/authority/tenants.h"
 
 #include "domain/tenant_policy.h"
@@ -22,19 +23,15 @@ MG_HANDLER_PUBLIC(tenant_policy)
     OWN_BUFFER(list, 122880);
     OWN(database) database = NULL;
     OWN(rows) rows = NULL;
-    struct mg_core_actor actor;
-    struct mg_core_tenant tenant;
+    struct mg_right right;
+    enum mg_outcome outcome = MG_OUTCOME_NONE;
     struct mg_reply_tenant_policy reply = {.outcome = MG_NOT_ALLOWED};
-    bool allowed;
-    TRY(mg_core_operator(call, request->session, &actor, &allowed));
-    if (!allowed)
-        return mg_answer_tenant_policy(call, &reply);
-    const struct mg_status found = mg_core_tenant_named(request->tenant, &tenant);
-    if (found.code == MG_NOT_FOUND || (mg_ok(found) && tenant.number == 0)) {
-        reply.outcome = MG_NOT_KNOWN;
+    TRY(MG_RIGHT_ASK(tenant_policy, call, request->session, request->tenant, &right, &outcome));
+    if (outcome != MG_GRANTED || right.tenant.number == 0) {
+        reply.outcome = outcome != MG_GRANTED ? outcome : MG_NOT_KNOWN;
         return mg_answer_tenant_policy(call, &reply);
     }
-    TRY(found);
+    struct mg_core_tenant tenant = right.tenant;
     TRY(mg_core_database(&database));
     TRY(settings_read(database, tenant.number, &rows));
     for (size_t i = 0; i < mg_rows_count(rows); i++) {
@@ -156,6 +153,121 @@ policy_store(const struct mg_core_tenant *tenant, const struct mg_tenant_policy 
     return mg_transaction_commit(&transaction);
 }
 
+/* ---- one rule, by the tenant's own people ---- */
+
+/* The policy as it is stored, with one value set anew. INVALID with the reason if that may not stand. */
+static CHECKED struct mg_status
+policy_with(const struct mg_rows *before, const struct mg_request_tenant_setting_set *request,
+            struct mg_tenant_policy **ret_policy)
+{
+    OWN(tenant_policy) policy = NULL;
+    TRY(mg_tenant_policy_new(&policy));
+    for (size_t i = 0; i < mg_rows_count(before); i++)
+        TRY(mg_tenant_policy_set(policy, mg_rows_text(before, i, 0), mg_rows_text(before, i, 1),
+                                 mg_rows_text(before, i, 2)));
+    TRY(mg_tenant_policy_set(policy, MG_VIEW_EMPTY, request->keyword, request->value));
+    *ret_policy = TAKE(policy);
+    return OK;
+}
+
+static const struct mg_option_row *
+customers_row(struct mg_view keyword)
+{
+    for (size_t i = 0; i < mg_tenant_option_count; i++)
+        if (mg_view_is(keyword, mg_tenant_option_rows[i].keyword))
+            return mg_tenant_option_is_customers(&mg_tenant_option_rows[i]) ? &mg_tenant_option_rows[i]
+                                                                            : NULL;
+    return NULL;
+}
+
+static CHECKED struct mg_status
+setting_record(const struct mg_right *right, const struct mg_option_row *row, struct mg_view address,
+               struct mg_view before, struct mg_view after)
+{
+    const struct mg_core_detail details[] = {{"keyword", mg_view_text(row->keyword)},
+                                             {"before", mg_view_start(before, 1000)},
+                                             {"after", mg_view_start(after, 1000)}};
+    return mg_core_record(&(struct mg_core_record){.event = MG_EVENT_policy_change,
+                                                   .tenant = right->tenant.number,
+                                                   .actor = &right->actor,
+                                                   .target = mg_view_text(right->tenant.name),
+                                                   .reason = mg_view_text(row->keyword),
+                                                   .address = address,
+                                                   .details = details,
+                                                   .detail_count = MG_COUNT(details)});
+}
+
+/* In one transaction, the row of the tenant locked: two administrators at the same time lose nothing. */
+static CHECKED struct mg_status
+setting_store(const struct mg_right *right, const struct mg_request_tenant_setting_set *request,
+              const struct mg_option_row *row, struct mg_buffer *reason, enum mg_outcome *ret_outcome)
+{
+    OWN(database) database = NULL;
+    OWN(transaction) transaction = NULL;
+    OWN(rows) before = NULL;
+    OWN(tenant_policy) policy = NULL;
+    OWN_BUFFER(after, 8192);
+    const char *keyword = NULL;
+    struct mg_view was = mg_view_text(row->preset);
+    TRY(mg_core_database(&database));
+    TRY(mg_transaction_begin(database, &transaction));
+    TRY(mg_query(database, NULL, "SELECT 1 FROM tenant WHERE number = $1 FOR UPDATE",
+                 MG_I64(right->tenant.number)));
+    TRY(settings_read(database, right->tenant.number, &before));
+    for (size_t i = 0; i < mg_rows_count(before); i++)
+        if (mg_rows_text(before, i, 0).length == 0 && mg_view_is(mg_rows_text(before, i, 1), row->keyword))
+            was = mg_rows_text(before, i, 2);
+    const struct mg_status read = policy_with(before, request, &policy);
+    *ret_outcome = MG_NOT_VALID;
+    if (read.code == MG_INVALID)
+        return mg_buffer_add(reason, mg_view_start(mg_view_text(read.detail), 500));
+    TRY(read);
+    *ret_outcome = MG_LOCKS_OUT;
+    if (mg_tenant_policy_shuts_out(policy, request->address, &keyword))
+        return mg_buffer_format(reason, "%s: %.*s", keyword, (int) request->address.length,
+                                (const char *) request->address.bytes);
+    *ret_outcome = MG_GRANTED;
+    TRY(mg_option_record_text(&policy->settings, row, &after));
+    if (mg_view_equal(was, mg_buffer_view(&after)))
+        return OK;
+    TRY(mg_query(database, NULL,
+                 "DELETE FROM tenant_setting WHERE tenant = $1 AND route = '' AND keyword = $2",
+                 MG_I64(right->tenant.number), MG_STRING(row->keyword)));
+    TRY(setting_insert(database, right->tenant.number, "", &policy->settings, row));
+    TRY(setting_record(right, row, request->address, was, mg_buffer_view(&after)));
+    return mg_transaction_commit(&transaction);
+}
+
+static CHECKED struct mg_status
+rule_effect(uint64_t number)
+{
+    struct mg_core_tenant tenant;
+    TRY(mg_tenants_changed());
+    TRY(mg_core_tenant(number, &tenant));
+    return mg_second_factor_enforce(&tenant); /* who must give one now and has not, signs in again */
+}
+
+/* Control: IDENTITY_07, IDENTITY_12 */
+MG_HANDLER_PUBLIC(tenant_setting_set)
+{
+    OWN_BUFFER(reason, 511);
+    struct mg_right right;
+    enum mg_outcome outcome = MG_OUTCOME_NONE;
+    TRY(MG_RIGHT_ASK(tenant_setting_set, call, request->session, MG_VIEW_EMPTY, &right, &outcome));
+    const struct mg_option_row *row = customers_row(request->keyword);
+    if (outcome == MG_GRANTED && (right.tenant.number == 0 || row == NULL))
+        outcome = row == NULL ? MG_NOT_KNOWN : MG_NOT_ALLOWED;
+    if (outcome == MG_GRANTED) {
+        TRY(setting_store(&right, request, row, &reason, &outcome));
+        if (outcome == MG_GRANTED)
+            TRY(rule_effect(right.tenant.number));
+    }
+    return mg_answer_tenant_setting_set(
+        call, &(struct mg_reply_tenant_setting_set){.outcome = outcome, .reason = mg_buffer_view(&reason)});
+}
+
+/* ---- the whole, by operators ---- */
+
 struct hosts_found {
     uint64_t number;
     struct mg_buffer *hosts;
@@ -177,19 +289,17 @@ MG_HANDLER_PUBLIC(tenant_policy_set)
 {
     OWN(tenant_policy) policy = NULL;
     OWN_BUFFER(hosts, 16384);
-    struct mg_core_actor actor;
-    struct mg_core_tenant tenant;
+    struct mg_right right;
+    enum mg_outcome outcome = MG_OUTCOME_NONE;
     struct mg_reply_tenant_policy_set reply = {.outcome = MG_NOT_ALLOWED};
-    bool allowed;
-    TRY(mg_core_operator(call, request->session, &actor, &allowed));
-    if (!allowed)
-        return mg_answer_tenant_policy_set(call, &reply);
-    const struct mg_status found = mg_core_tenant_named(request->tenant, &tenant);
-    if (found.code == MG_NOT_FOUND || (mg_ok(found) && tenant.number == 0)) {
-        reply.outcome = MG_NOT_KNOWN;
+    TRY(MG_RIGHT_ASK(tenant_policy_set, call, request->session, request->tenant, &right, &outcome));
+    if (outcome == MG_GRANTED && !right.operator)
+        outcome = MG_NOT_ALLOWED; /* the whole, rules for paths included, is the operators' to replace */
+    if (outcome != MG_GRANTED || right.tenant.number == 0) {
+        reply.outcome = outcome != MG_GRANTED ? outcome : MG_NOT_KNOWN;
         return mg_answer_tenant_policy_set(call, &reply);
     }
-    TRY(found);
+    struct mg_core_tenant tenant = right.tenant;
     struct hosts_found facts = {.number = tenant.number, .hosts = &hosts};
     TRY(mg_tenants_walk(MG_VIEW_EMPTY, hosts_find, &facts));
     struct mg_status read = request_read(request, mg_buffer_text(&hosts), &policy);
@@ -202,7 +312,7 @@ MG_HANDLER_PUBLIC(tenant_policy_set)
         return mg_answer_tenant_policy_set(call, &reply);
     }
     TRY(read);
-    TRY(policy_store(&tenant, policy, &actor));
+    TRY(policy_store(&tenant, policy, &right.actor));
     TRY(mg_tenants_changed());
     TRY(mg_core_tenant(tenant.number, &tenant));
     TRY(mg_second_factor_enforce(&tenant)); /* who must give one now and has not, signs in again */

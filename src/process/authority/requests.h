@@ -15,6 +15,7 @@
     X(tenant_suspend)            \
     X(tenant_policy)             \
     X(tenant_policy_set)         \
+    X(tenant_setting_set)        \
     X(tenant_rotate)             \
     X(tenant_health)             \
     X(drill_tenant)              \
@@ -36,6 +37,13 @@
     X(mail_next)                 \
     X(mail_done)                 \
     X(user_list)                 \
+    X(user_detail)               \
+    X(user_roles_set)            \
+    X(user_review)               \
+    X(role_list)                 \
+    X(role_set)                  \
+    X(role_remove)               \
+    X(role_report)               \
     X(user_add)                  \
     X(user_import)               \
     X(user_disable)              \

@@ -5,7 +5,7 @@
 #include "base/secret.h"
 #include "domain/drill.h"
 #include "domain/host_name.h"
-#include "process/authority/identity.h"
+#include "process/authority/rights.h"
 #include "process/authority/tenants.h"
 
 #include <arpa/inet.h>
@@ -90,11 +90,11 @@ MG_HANDLER_PUBLIC(tenant_list)
     OWN(database) database = NULL;
     OWN(rows) accounts = NULL;
     OWN(rows) families = NULL;
-    struct mg_core_actor actor;
+    struct mg_right right;
+    enum mg_outcome outcome = MG_OUTCOME_NONE;
     struct mg_reply_tenant_list reply = {.outcome = MG_NOT_ALLOWED};
-    bool allowed;
-    TRY(mg_core_operator(call, request->session, &actor, &allowed));
-    if (!allowed)
+    TRY(MG_RIGHT_ASK(tenant_list, call, request->session, MG_VIEW_EMPTY, &right, &outcome));
+    if (outcome != MG_GRANTED)
         return mg_answer_tenant_list(call, &reply);
     /* Counted before the walk, which holds everybody's lock. */
     TRY(mg_core_database(&database));
@@ -326,11 +326,11 @@ keys_make(uint64_t tenant)
 MG_HANDLER_PUBLIC(tenant_add)
 {
     OWN_BUFFER(reason, 511);
-    struct mg_core_actor actor;
+    struct mg_right right;
+    enum mg_outcome outcome = MG_OUTCOME_NONE;
     struct mg_reply_tenant_add reply = {.outcome = MG_NOT_ALLOWED};
-    bool allowed;
-    TRY(mg_core_operator(call, request->session, &actor, &allowed));
-    if (!allowed)
+    TRY(MG_RIGHT_ASK(tenant_add, call, request->session, MG_VIEW_EMPTY, &right, &outcome));
+    if (outcome != MG_GRANTED)
         return mg_answer_tenant_add(call, &reply);
     TRY(request_judge(request, mg_call_sender(call) == MG_CLI, &reason));
     if (reason.length != 0) {
@@ -339,7 +339,7 @@ MG_HANDLER_PUBLIC(tenant_add)
     }
     const struct mg_status status = mg_view_is(request->sign_in_host, mg_environment()->options->console_host)
                                         ? fail(EXISTS)
-                                        : tenant_insert(request, &actor, &reply.tenant);
+                                        : tenant_insert(request, &right.actor, &reply.tenant);
     if (status.code == MG_EXISTS) {
         reply = (struct mg_reply_tenant_add){.outcome = MG_TAKEN, .reason = request->name};
         return mg_answer_tenant_add(call, &reply);
@@ -423,24 +423,20 @@ tenant_sessions_end(uint64_t tenant, uint64_t *ret_ended)
 MG_HANDLER_PUBLIC(tenant_suspend)
 {
     OWN(database) database = NULL;
-    struct mg_core_actor actor;
-    struct mg_core_tenant tenant;
+    struct mg_right right;
+    enum mg_outcome outcome = MG_OUTCOME_NONE;
     struct mg_reply_tenant_suspend reply = {.outcome = MG_NOT_ALLOWED};
-    bool allowed;
-    TRY(mg_core_operator(call, request->session, &actor, &allowed));
-    if (!allowed)
-        return mg_answer_tenant_suspend(call, &reply);
-    const struct mg_status found = mg_core_tenant_named(request->tenant, &tenant);
-    if (found.code == MG_NOT_FOUND || (mg_ok(found) && tenant.number == 0)) {
-        reply.outcome = MG_NOT_KNOWN;
+    TRY(MG_RIGHT_ASK(tenant_suspend, call, request->session, request->tenant, &right, &outcome));
+    if (outcome != MG_GRANTED || right.tenant.number == 0) {
+        reply.outcome = outcome != MG_GRANTED ? outcome : MG_NOT_KNOWN;
         return mg_answer_tenant_suspend(call, &reply);
     }
-    TRY(found);
+    const struct mg_core_tenant tenant = right.tenant;
     TRY(mg_core_database(&database));
     TRY(mg_core_record(&(struct mg_core_record){.event = request->suspended ? MG_EVENT_tenant_suspend
                                                                             : MG_EVENT_tenant_resume,
                                                 .tenant = tenant.number,
-                                                .actor = &actor,
+                                                .actor = &right.actor,
                                                 .target = request->tenant}));
     TRY(mg_query(database, NULL, "UPDATE tenant SET suspended_at = $2 WHERE number = $1",
                  MG_I64(tenant.number), request->suspended ? MG_INSTANT(mg_now()) : MG_NULL));
@@ -469,13 +465,13 @@ tenant_of(struct mg_view name, struct mg_core_tenant *ret_tenant)
 MG_HANDLER_PUBLIC(tenant_rotate)
 {
     OWN_BUFFER(storage, 4096);
-    struct mg_core_actor actor;
+    struct mg_right right;
     struct mg_core_tenant tenant;
+    enum mg_outcome outcome = MG_OUTCOME_NONE;
     struct mg_reply_tenant_rotate reply = {.outcome = MG_NOT_ALLOWED};
     struct mg_reply_tenant_credentials_rotate rotated;
-    bool allowed;
-    TRY(mg_core_operator(call, MG_VIEW_EMPTY, &actor, &allowed));
-    if (!allowed)
+    TRY(MG_RIGHT_ASK(tenant_rotate, call, MG_VIEW_EMPTY, MG_VIEW_EMPTY, &right, &outcome));
+    if (outcome != MG_GRANTED)
         return mg_answer_tenant_rotate(call, &reply);
     const struct mg_status found = tenant_of(request->name, &tenant);
     if (found.code == MG_NOT_FOUND) {
@@ -485,7 +481,7 @@ MG_HANDLER_PUBLIC(tenant_rotate)
     TRY(found);
     TRY(mg_core_record(&(struct mg_core_record){.event = MG_EVENT_credential_rotate,
                                                 .tenant = tenant.number,
-                                                .actor = &actor,
+                                                .actor = &right.actor,
                                                 .target = mg_view_text(tenant.name),
                                                 .reason = mg_view_text("asked for")}));
     const struct mg_request_tenant_credentials_rotate ask = {.tenant = tenant.number};
@@ -514,7 +510,8 @@ MG_HANDLER_PUBLIC(site)
     const struct mg_reply_site reply = {.open = tenant.open,
                                         .label = mg_view_text(tenant.label),
                                         .sign_in_origin = mg_view_text(tenant.sign_in_origin),
-                                        .app_origin = mg_view_text(app_origin)};
+                                        .app_origin = mg_view_text(app_origin),
+                                        .password_least = tenant.password.least};
     return mg_answer_site(call, &reply);
 }
 

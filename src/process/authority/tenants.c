@@ -119,6 +119,7 @@ tenant_read(const struct mg_rows *rows, size_t row, struct tenant *tenant)
     tenant->suspended = !mg_rows_null(rows, row, 6);
     tenant->core.open = tenant->ready && !tenant->suspended;
     tenant->core.limits = deployment_limits();
+    tenant->core.password.least = (size_t) mg_environment()->options->password_minimum_length;
     tenant->created_at = mg_rows_instant(rows, row, 7);
     TRY(mg_view_to_text(mg_rows_text(rows, row, 8), &tenant->hosts));
     tenant->drill = mg_rows_flag(rows, row, 9);
@@ -154,11 +155,17 @@ policy_read(const struct mg_rows *rows, size_t *at, struct tenant *tenant)
         tenant->core.open = false;
         return OK;
     }
-    const struct mg_session_limits own = {.idle_ms = policy->settings.session_idle,
-                                          .absolute_ms = policy->settings.session_absolute};
+    const struct mg_tenant_settings *settings = &policy->settings;
+    const struct mg_session_limits own = {.idle_ms = settings->session_idle,
+                                          .absolute_ms = settings->session_absolute,
+                                          .families = (uint32_t) settings->session_families};
     tenant->core.limits = mg_session_limits_of(&deployment, &own);
-    tenant->core.second_factor = mg_second_factor_mode_of(policy->settings.second_factor);
-    tenant->core.second_factor_roles = mg_role_bits(mg_view_text(policy->settings.second_factor_roles), NULL);
+    tenant->core.second_factor = mg_second_factor_mode_of(settings->second_factor);
+    tenant->core.second_factor_roles = mg_role_bits(mg_view_text(settings->second_factor_roles), NULL);
+    if ((size_t) settings->password_length > tenant->core.password.least)
+        tenant->core.password.least = (size_t) settings->password_length;
+    tenant->core.password.history = (size_t) settings->password_history;
+    tenant->core.password.max_age_ms = settings->password_max_age;
     tenant->policy = TAKE(policy);
     return OK;
 }
@@ -271,6 +278,8 @@ static void
 operators_fill(struct mg_core_tenant *ret_tenant)
 {
     *ret_tenant = (struct mg_core_tenant){.open = true, .limits = deployment_limits(), .label = "Masugata"};
+    ret_tenant->password.least = (size_t) mg_environment()->options->password_minimum_length;
+    ret_tenant->password.max_age_ms = mg_environment()->options->operators_password_max_age;
     const char *host = mg_environment()->options->console_host;
     (void) snprintf(ret_tenant->sign_in_host, sizeof ret_tenant->sign_in_host, "%s", host);
     origin_text(ret_tenant->sign_in_origin, sizeof ret_tenant->sign_in_origin, host);
@@ -289,6 +298,20 @@ mg_core_tenant(uint64_t number, struct mg_core_tenant *ret_tenant)
         *ret_tenant = tenant->core;
     (void) pthread_rwlock_unlock(&lock);
     return tenant != NULL ? OK : fail_with(NOT_FOUND, "tenant %llu", (unsigned long long) number);
+}
+
+bool
+mg_tenants_sign_in_allowed(uint64_t number, struct mg_view address)
+{
+    if (number == 0)
+        return true; /* the gate asks console.allow */
+    (void) pthread_rwlock_rdlock(&lock);
+    const struct tenant *tenant = tenant_find(number);
+    const bool allowed = tenant != NULL && tenant->policy != NULL &&
+                         mg_tenant_networks_have(tenant->policy->settings.allow_use, address) &&
+                         mg_tenant_networks_have(tenant->policy->settings.allow_sign_in, address);
+    (void) pthread_rwlock_unlock(&lock);
+    return allowed;
 }
 
 struct mg_status

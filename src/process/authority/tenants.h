@@ -20,6 +20,9 @@ CHECKED struct mg_status mg_tenants_follow(void);
 CHECKED struct mg_status mg_tenants_health(uint64_t number, bool upstream, bool database,
                                            struct mg_view reason);
 
+/* Whether the tenant's networks let people sign in from there: what the gate judges as well. */
+bool mg_tenants_sign_in_allowed(uint64_t number, struct mg_view address);
+
 /* Visits copies in the order of names, after `after`; the visitor says when it has enough. */
 struct mg_tenant_listed {
     uint64_t number;

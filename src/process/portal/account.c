@@ -110,7 +110,9 @@ page_account_end(struct visit *visit)
 static void
 scope_password_rules(struct visit *visit)
 {
-    mg_scope_set_number(visit->page, "minimum", portal_settings.password_minimum);
+    mg_scope_set_number(visit->page, "minimum",
+                        visit->site.password_least != 0 ? visit->site.password_least
+                                                        : portal_settings.password_minimum);
     mg_scope_set_flag(visit->page, "at_password", true);
 }
 

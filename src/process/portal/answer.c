@@ -181,6 +181,21 @@ page_common(struct visit *visit)
     }
 }
 
+/* The list of pages shows what the person may: on the operators' origin by the origin itself. */
+static void
+page_permissions(struct visit *visit)
+{
+    static const char *const flags[MG_PERMISSION_COUNT] = {
+#define PERMISSION(name, ...) [MG_PERMISSION_##name] = "may_" #name,
+#include "catalogue/permissions.def"
+    };
+    const mg_permissions held = visit->signed_in ? visit->person.permissions : 0;
+    if (visit->origin != ORIGIN_SIGN_IN)
+        return;
+    for (int i = 1; i < MG_PERMISSION_COUNT; i++)
+        mg_scope_set_flag(visit->page, flags[i], mg_permissions_have(held, (enum mg_permission) i));
+}
+
 static const struct mg_template *
 page_find(const char *name)
 {
@@ -198,6 +213,7 @@ show(struct visit *visit, unsigned status, const char *name)
     TRY(visit_form_token(visit, &token));
     mg_scope_set_text(visit->page, "token", token);
     page_common(visit);
+    page_permissions(visit);
     visit->answer->status = status;
     visit->answer->content_type = "text/html; charset=utf-8";
     TRY(headers_of_page(visit));

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/time.h"
 #include "domain/outcome.h"
+#include "domain/permission.h"
 #include "ports/form.h"
 #include "ports/template.h"
 #include "ports/translation.h"
@@ -155,6 +156,19 @@ CHECKED struct mg_status destination_enter(struct visit *visit, const struct des
 /* ---- qr.c ---- */
 /* Sets qr_path and qr_size of the page: the dark modules as one SVG path. */
 CHECKED struct mg_status scope_qr(struct visit *visit, struct mg_view text);
+
+/* ---- customer.c: what the pages of a tenant's own console share ---- */
+/* Shows the page, with what the query's `done` says was done; `at` is the flag of its place in the list of
+ * pages. */
+CHECKED struct mg_status customer_show(struct visit *visit, const char *at, const char *name);
+/* A refusal as a page of its own: 403, 404, or off to sign-in. */
+CHECKED struct mg_status customer_refused(struct visit *visit, uint64_t outcome);
+/* After a change: back to `path` (which has a query or not) saying what was done, or a page that says why
+ * not. */
+CHECKED struct mg_status customer_done(struct visit *visit, uint64_t outcome, const char *path,
+                                       const char *done);
+/* A permission of the person behind the visit; for showing, the authority decides. */
+bool customer_may(const struct visit *visit, enum mg_permission permission);
 
 /* ---- routes.c ---- */
 mg_web_handler portal_handle;

@@ -7,6 +7,8 @@ enum need {
     NOBODY, /* the page is for everybody; it may look who it is by itself */
     PERSON, /* a live session on this origin, else off to sign-in */
 };
+/* Whether the person may is the authority's to say, which also records that somebody tried. */
+#define MAY(permission) PERSON
 
 enum check {
     READS,       /* GET */

@@ -1,0 +1,285 @@
+/* A tenant's own console: the history of sign-ins, the audit log, its export and proofs from it. */
+#include "process/portal/portal.h"
+
+#include "wire/events.h"
+
+#include <inttypes.h>
+
+#define CLASS_AUTHENTICATION 3002
+#define PAGE_ENTRIES 100
+#define EXPORT_ENTRIES 200
+#define EXPORT_MOST (16u << 20)
+#define JAPAN_MS (9 * 3600 * 1000LL)
+#define DAY_MS (24 * 3600 * 1000LL)
+
+/* ---- what is asked for ---- */
+
+struct filter {
+    struct mg_view words, since_text, until_text;
+    mg_instant since, until; /* 0: open */
+};
+
+/* A day as <input type="date"> sends it, beginning in the reader's zone (Japan's, or UTC in English). */
+static CHECKED struct mg_status
+day_read(const struct visit *visit, struct mg_view text, mg_instant *ret_instant)
+{
+    OWN_BUFFER(instant, 64);
+    *ret_instant = 0;
+    if (text.length == 0)
+        return OK;
+    TRY(mg_buffer_format(&instant, "%.*sT00:00:00%s", (int) text.length, (const char *) text.bytes,
+                         visit->language == MG_JAPANESE ? "+09:00" : "Z"));
+    return mg_instant_parse(mg_buffer_view(&instant), ret_instant);
+}
+
+static CHECKED struct mg_status
+filter_read(struct visit *visit, struct filter *ret_filter)
+{
+    struct filter filter = {
+        .words = mg_form_value(&visit->query, "words"),
+        .since_text = mg_form_value(&visit->query, "since"),
+        .until_text = mg_form_value(&visit->query, "until"),
+    };
+    TRY(day_read(visit, filter.since_text, &filter.since));
+    TRY(day_read(visit, filter.until_text, &filter.until));
+    if (filter.until != 0)
+        filter.until += DAY_MS; /* that day included */
+    mg_scope_set(visit->page, "words", filter.words);
+    mg_scope_set(visit->page, "since", filter.since_text);
+    mg_scope_set(visit->page, "until", filter.until_text);
+    *ret_filter = filter;
+    return OK;
+}
+
+/* ---- pages ---- */
+
+static const struct {
+    const char *word, *text;
+} outcomes[] = {
+    {"success", N_("Done")},
+    {"failure", N_("Failed")},
+    {"refused", N_("Refused")},
+};
+
+static void
+scope_entry(const struct visit *visit, struct mg_scope *row, const struct mg_record_audit_row *entry)
+{
+    const struct mg_event_row *event = mg_event_row(mg_event_of_name(entry->action));
+    if (event != NULL)
+        mg_scope_set_text(row, "event", visit->language == MG_JAPANESE ? event->ja : event->en);
+    mg_scope_set_number(row, "entry", entry->entry);
+    mg_scope_set(row, "actor", entry->actor);
+    mg_scope_set(row, "action", entry->action);
+    mg_scope_set(row, "target", entry->target);
+    for (size_t i = 0; i < MG_COUNT(outcomes); i++) {
+        if (!mg_view_is(entry->outcome, outcomes[i].word))
+            continue;
+        mg_scope_set_text(row, "outcome", say(visit, outcomes[i].text));
+        mg_scope_set_flag(row, "went_well", i == 0);
+    }
+    mg_scope_set(row, "address", entry->address);
+    mg_scope_set(row, "detail", entry->detail);
+    scope_time(visit, row, TIME_NAMES(at), entry->time);
+}
+
+static CHECKED struct mg_status
+show_entries(struct visit *visit, uint64_t class_uid, const char *at, const char *page)
+{
+    uint64_t before = 0;
+    struct filter filter;
+    struct mg_reply_audit_search reply;
+    struct mg_record_audit_row entry = {0};
+    const struct mg_view before_text = mg_form_value(&visit->query, "before");
+    if (before_text.length > 0)
+        TRY(mg_parse_u64(before_text, UINT64_MAX, &before));
+    TRY(filter_read(visit, &filter));
+    const struct mg_request_audit_search request = {
+        .session = visit_session(visit),
+        .words = filter.words,
+        .since = filter.since,
+        .until = filter.until,
+        .before = before,
+        .most = PAGE_ENTRIES,
+        .class_uid = class_uid,
+    };
+    TRY(mg_call_audit_search(&request, &reply, &visit->storage, CALL_MS));
+    if (reply.outcome != MG_GRANTED)
+        return customer_refused(visit, reply.outcome);
+    for (bool more = true;;) {
+        TRY(mg_list_next_audit_row(&reply.entries, &entry, &more));
+        if (!more)
+            break;
+        scope_entry(visit, mg_scope_add(visit->page, "entries"), &entry);
+    }
+    if (reply.more)
+        mg_scope_set_number(visit->page, "next", entry.entry);
+    return customer_show(visit, at, page);
+}
+
+struct mg_status
+page_customer_sign_ins(struct visit *visit)
+{
+    return show_entries(visit, CLASS_AUTHENTICATION, "at_sign_ins", "customer_sign_ins");
+}
+
+struct mg_status
+page_customer_audit(struct visit *visit)
+{
+    return show_entries(visit, 0, "at_audit", "customer_audit");
+}
+
+/* ---- export ---- */
+
+static CHECKED struct mg_status
+send_file(struct visit *visit, const char *content_type, const char *name)
+{
+    visit->answer->status = 200;
+    visit->answer->content_type = content_type;
+    TRY(mg_web_header_add(visit->answer, "Cache-Control", "no-store"));
+    TRY(mg_web_header_add(visit->answer, "X-Content-Type-Options", "nosniff"));
+    TRY(mg_web_header_add(visit->answer, "Content-Security-Policy", "default-src 'none'; sandbox"));
+    TRY(mg_web_header_add(visit->answer, "Cross-Origin-Resource-Policy", "same-origin"));
+    return mg_web_header_add(visit->answer, "Content-Disposition", "attachment; filename=\"%s\"", name);
+}
+
+/* RFC 4180. A cell that a spreadsheet would take for a formula gets an apostrophe (OWASP, CSV injection). */
+static CHECKED struct mg_status
+cell_add(struct mg_buffer *csv, struct mg_view text, const char *end)
+{
+    TRY(mg_buffer_add_byte(csv, '"'));
+    if (text.length != 0 && strchr("=+-@\t\r", text.bytes[0]) != NULL)
+        TRY(mg_buffer_add_byte(csv, '\''));
+    for (size_t i = 0; i < text.length; i++) {
+        if (text.bytes[i] == '"')
+            TRY(mg_buffer_add_byte(csv, '"'));
+        TRY(mg_buffer_add_byte(csv, text.bytes[i]));
+    }
+    return mg_buffer_format(csv, "\"%s", end);
+}
+
+static CHECKED struct mg_status
+row_add(struct mg_buffer *csv, const struct mg_record_audit_row *row)
+{
+    char time[MG_INSTANT_TEXT];
+    mg_instant_text(row->time, time);
+    TRY(mg_buffer_format(csv, "%" PRIu64 ",%s,", row->entry, time));
+    TRY(cell_add(csv, row->action, ","));
+    TRY(cell_add(csv, row->actor, ","));
+    TRY(cell_add(csv, row->target, ","));
+    TRY(cell_add(csv, row->outcome, ","));
+    TRY(cell_add(csv, row->address, ","));
+    return cell_add(csv, row->detail, "\r\n");
+}
+
+/* Newest first. The first page is recorded as the export. */
+static CHECKED struct mg_status
+csv_make(struct visit *visit, const struct filter *filter, struct mg_buffer *csv, uint64_t *ret_outcome)
+{
+    struct mg_request_audit_search request = {
+        .session = visit_session(visit),
+        .words = filter->words,
+        .since = filter->since,
+        .until = filter->until,
+        .most = EXPORT_ENTRIES,
+        .exporting = true,
+    };
+    struct mg_reply_audit_search reply = {.more = true};
+    TRY(mg_buffer_add_text(csv, "entry,time,event,who,what,outcome,address,detail\r\n"));
+    while (reply.more) {
+        struct mg_record_audit_row row = {0};
+        mg_buffer_clear(&visit->storage);
+        TRY(mg_call_audit_search(&request, &reply, &visit->storage, CALL_MS));
+        *ret_outcome = reply.outcome;
+        for (bool another = reply.outcome == MG_GRANTED; another;) {
+            TRY(mg_list_next_audit_row(&reply.entries, &row, &another));
+            if (another)
+                TRY(row_add(csv, &row));
+        }
+        request.before = row.entry;
+    }
+    return OK;
+}
+
+/* OCSF as it is kept: one JSON object a line, oldest first. */
+static CHECKED struct mg_status
+ocsf_make(struct visit *visit, const struct filter *filter, struct mg_buffer *lines, uint64_t *ret_outcome)
+{
+    struct mg_request_audit_events request = {
+        .session = visit_session(visit),
+        .text = filter->words,
+        .since = filter->since,
+        .until = filter->until,
+        .oldest_first = true,
+        .exporting = true,
+    };
+    struct mg_reply_audit_events reply = {.more = true};
+    while (reply.more) {
+        struct mg_record_audit_entry entry;
+        mg_buffer_clear(&visit->storage);
+        TRY(mg_call_audit_events(&request, &reply, &visit->storage, CALL_MS));
+        *ret_outcome = reply.outcome;
+        for (bool another = reply.outcome == MG_GRANTED; another;) {
+            TRY(mg_list_next_audit_entry(&reply.entries, &entry, &another));
+            if (!another)
+                break;
+            TRY(mg_buffer_add(lines, entry.event));
+            TRY(mg_buffer_add_byte(lines, '\n'));
+        }
+        if (reply.outcome != MG_GRANTED)
+            return OK;
+        request.from = reply.next;
+        request.exporting = false; /* recorded once */
+    }
+    return OK;
+}
+
+struct mg_status
+page_customer_audit_export(struct visit *visit)
+{
+    struct filter filter;
+    uint64_t outcome = MG_OUTCOME_NONE;
+    const bool csv = mg_view_is(mg_form_value(&visit->query, "format"), "csv");
+    MG_CLEANUP(mg_buffer_drop) struct mg_buffer file = MG_BUFFER(EXPORT_MOST);
+    TRY(filter_read(visit, &filter));
+    const struct mg_status made =
+        csv ? csv_make(visit, &filter, &file, &outcome) : ocsf_make(visit, &filter, &file, &outcome);
+    if (made.code == MG_TOO_LARGE)
+        return show_message(visit, 422, N_("Not possible"),
+                            N_("That is too much for one file. Choose a shorter period."), "/console/audit",
+                            N_("Back to the audit log"));
+    TRY(made);
+    if (outcome != MG_GRANTED)
+        return customer_refused(visit, outcome);
+    TRY(send_file(visit, csv ? "text/csv; charset=utf-8" : "application/x-ndjson; charset=utf-8",
+                  csv ? "audit.csv" : "audit.ocsf.jsonl"));
+    visit->answer->body.maximum = EXPORT_MOST + 1;
+    return mg_buffer_add(&visit->answer->body, mg_buffer_view(&file));
+}
+
+/* ---- proof ---- */
+
+/* What `masugata audit proof` gives: the proof (c2sp.org/tlog-proof), the entry as it stands in the log and
+ * the key that opens this entry alone. */
+struct mg_status
+page_customer_audit_proof(struct visit *visit)
+{
+    uint64_t index = 0;
+    char name[64];
+    OWN_BUFFER(leaf, 131072);
+    OWN_BUFFER(key, 64);
+    TRY(mg_parse_u64(mg_form_value(&visit->query, "entry"), UINT64_MAX, &index));
+    const struct mg_request_audit_evidence request = {.session = visit_session(visit), .index = index};
+    struct mg_reply_audit_evidence reply;
+    TRY(mg_call_audit_evidence(&request, &reply, &visit->storage, CALL_MS));
+    if (reply.outcome != MG_GRANTED)
+        return customer_refused(visit, reply.outcome);
+    TRY(mg_base64(reply.leaf, &leaf));
+    TRY(mg_base64(reply.entry_key, &key));
+    struct mg_buffer *body = &visit->answer->body;
+    TRY(mg_buffer_format(body, "{\"entry\":%" PRIu64 ",\"proof\":", index));
+    TRY(mg_buffer_add_json_string(body, reply.proof));
+    TRY(mg_buffer_format(body, ",\"leaf\":\"%s\",\"key\":\"%s\"}\n", mg_buffer_text(&leaf),
+                         mg_buffer_text(&key)));
+    (void) snprintf(name, sizeof name, "entry-%" PRIu64 ".proof.json", index);
+    return send_file(visit, "application/json", name);
+}
