@@ -74,7 +74,7 @@ mg_permissions_cover(mg_permissions held, mg_permissions wanted)
 /* The name of a tenant's own role: as mg_roles_valid demands, one word, and none of the built-in ones. */
 bool mg_role_name_is_free(struct mg_view name);
 
-/* Granted and not used: `days` after it was given (or last used) without a use since. used_at 0: never. */
+/* Neither used nor granted (or confirmed: granted_at is the later) for that long. used_at 0: never. */
 bool mg_permission_is_unused(mg_instant granted_at, mg_instant used_at, int64_t unused_ms, mg_instant now);
 
 #endif

@@ -61,7 +61,17 @@ struct mg_observed_process {
 
 /* The person the probes sign in as: an account of the tenant that owns nothing. */
 /* SECOND has a second factor in any case; among the operators (tenant 0) it can never finish signing in. */
-enum mg_canary { MG_CANARY_SIGN_IN, MG_CANARY_LOCK, MG_CANARY_SECOND };
+enum mg_canary {
+    MG_CANARY_SIGN_IN,
+    MG_CANARY_LOCK,
+    MG_CANARY_SECOND,
+    /* In the drill's tenant alone: one of each role, and a user whose password is tried to be changed. */
+    MG_CANARY_ADMINISTRATOR,
+    MG_CANARY_APPROVER,
+    MG_CANARY_AUDITOR,
+    MG_CANARY_USER,
+    MG_CANARY_PASSWORD,
+};
 struct mg_canary_account {
     char login[255], password[65];
     char recovery[16];   /* a code that nobody has used yet, for where a second factor is asked; or empty */
@@ -72,6 +82,12 @@ struct mg_canary_account {
 struct mg_stored_passwords {
     uint64_t users, argon2id, bcrypt, yescrypt;
     uint64_t weak, foreign, unreadable; /* below today's cost, no scheme of ours, cannot be opened */
+};
+
+/* Passwords of operators; `too_old` past most_ms or of unknown age (most_ms 0: the rule is off). */
+struct mg_operator_passwords {
+    uint64_t passwords, too_old;
+    int64_t oldest_ms, most_ms;
 };
 
 struct mg_observed_log {
@@ -118,6 +134,14 @@ struct mg_observer_ops {
                                struct mg_canary_account *ret_account);
     struct mg_status (*stored_passwords)(struct mg_observer *observer,
                                          struct mg_stored_passwords *ret_counts);
+    struct mg_status (*operator_passwords)(struct mg_observer *observer,
+                                           struct mg_operator_passwords *ret_found);
+    /* One value of a tenant's policy as text; "" for what is not set. */
+    struct mg_status (*tenant_setting)(struct mg_observer *observer, const char *tenant, const char *keyword,
+                                       struct mg_buffer *value);
+    /* Accounts of the tenant with rights that were neither used nor confirmed for 90 days. */
+    struct mg_status (*unused_rights)(struct mg_observer *observer, const char *tenant,
+                                      uint64_t *ret_accounts);
     struct mg_status (*audit_state)(struct mg_observer *observer, struct mg_observed_log *ret_log);
     /* Entries that contain `text`, oldest first, since `since`; JSON lines, at most `limit`. */
     struct mg_status (*audit_read)(struct mg_observer *observer, const char *text, mg_instant since,

@@ -280,6 +280,22 @@ form_send(struct mg_visitor *visitor, const char *path, const struct mg_canary_a
     return follow(visitor, answer);
 }
 
+struct mg_status
+mg_visitor_post(struct mg_visitor *visitor, const char *host, const char *path, const char *const *fields,
+                struct mg_fetched *answer)
+{
+    char origin[320], token[256];
+    OWN_BUFFER(body, 16384);
+    TRY(mg_visitor_get(visitor, host, "/account", answer));
+    if (answer->status != 200 || !input_value(mg_buffer_text(&answer->body), "token", token, sizeof token))
+        return fail_with(NOT_FOUND, "a form on %s (status %u)", host, answer->status);
+    TRY(add_field(&body, "token", token));
+    for (; fields[0] != NULL; fields += 2)
+        TRY(add_field(&body, fields[0], fields[1]));
+    TRY(own_origin(visitor, visitor->observer->https_port, origin));
+    return request(visitor, "POST", host, path, mg_buffer_view(&body), origin, answer);
+}
+
 bool
 mg_visitor_at_second_step(const struct mg_visitor *visitor)
 {

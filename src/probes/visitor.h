@@ -54,6 +54,10 @@ CHECKED struct mg_status mg_visitor_sign_in(struct mg_visitor *visitor, const ch
  */
 CHECKED struct mg_status mg_visitor_enter(struct mg_visitor *visitor, const struct mg_observed_tenant *tenant,
                                           struct mg_fetched *answer);
+/* Sends a form of one of our own pages as whoever is signed in on this host: `fields` are names and values in
+ * turn, ended by NULL; the form's token is taken from the account page. The answer is not followed. */
+CHECKED struct mg_status mg_visitor_post(struct mg_visitor *visitor, const char *host, const char *path,
+                                         const char *const *fields, struct mg_fetched *answer);
 /* NULL if the visitor has none of that name for the host. */
 const char *mg_visitor_cookie(const struct mg_visitor *visitor, const char *host, const char *name);
 /* True if the answer sends away to sign in, or refuses: 401, 403, 421 or a redirect to sign-in. */

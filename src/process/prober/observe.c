@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 enum { CALL_MS = 5000, LOG_TAIL = 4 << 20 };
+#define UNUSED_MS (90 * INT64_C(86400000))
 
 struct found {
     struct mg_observed_process *rows;
@@ -337,6 +338,62 @@ recall(struct mg_observer *observer, struct mg_buffer *note)
     return mg_file_read(path, note);
 }
 
+/* ---- rights and rules ---- */
+
+static struct mg_status
+operator_passwords(struct mg_observer *observer, struct mg_operator_passwords *ret_found)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_operator_passwords reply;
+    (void) observer;
+    TRY(mg_call_operator_passwords(&(struct mg_request_operator_passwords){0}, &reply, &storage, CALL_MS));
+    *ret_found = (struct mg_operator_passwords){.passwords = reply.passwords,
+                                                .too_old = reply.too_old,
+                                                .oldest_ms = reply.oldest_ms,
+                                                .most_ms = reply.most_ms};
+    return OK;
+}
+
+static struct mg_status
+tenant_setting(struct mg_observer *observer, const char *tenant, const char *keyword, struct mg_buffer *value)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_tenant_policy reply;
+    struct mg_record_tenant_setting row;
+    (void) observer;
+    const struct mg_request_tenant_policy request = {.tenant = mg_view_text(tenant)};
+    TRY(mg_call_tenant_policy(&request, &reply, &storage, CALL_MS));
+    if (reply.outcome != MG_GRANTED)
+        return fail_with(REFUSED, "the policy of %s: %s", tenant, mg_outcome_name(reply.outcome));
+    for (bool more = true;;) {
+        TRY(mg_list_next_tenant_setting(&reply.settings, &row, &more));
+        if (!more)
+            return OK;
+        if (row.route.length == 0 && mg_view_is(row.keyword, keyword))
+            return mg_buffer_add(value, row.value);
+    }
+}
+
+static struct mg_status
+unused_rights(struct mg_observer *observer, const char *tenant, uint64_t *ret_accounts)
+{
+    OWN_BUFFER(after, 256);
+    struct mg_reply_role_report reply = {.more = true};
+    (void) observer;
+    for (*ret_accounts = 0; reply.more;) {
+        OWN_BUFFER(storage, MG_PACKET_MOST);
+        const struct mg_request_role_report request = {
+            .tenant = mg_view_text(tenant), .unused_ms = UNUSED_MS, .after = mg_buffer_view(&after)};
+        TRY(mg_call_role_report(&request, &reply, &storage, CALL_MS));
+        if (reply.outcome != MG_GRANTED)
+            return fail_with(REFUSED, "rights in %s: %s", tenant, mg_outcome_name(reply.outcome));
+        *ret_accounts += reply.users;
+        mg_buffer_clear(&after);
+        TRY(mg_buffer_add(&after, reply.next));
+    }
+    return OK;
+}
+
 const struct mg_observer_ops mg_prober_ops = {
     .fetch = mg_prober_fetch,
     .tls_ask = mg_prober_tls_ask,
@@ -345,6 +402,9 @@ const struct mg_observer_ops mg_prober_ops = {
     .crash_canary = crash_canary,
     .canary = canary,
     .stored_passwords = stored_passwords,
+    .operator_passwords = operator_passwords,
+    .tenant_setting = tenant_setting,
+    .unused_rights = unused_rights,
     .audit_state = audit_state,
     .audit_read = audit_read,
     .audit_export = audit_export,
