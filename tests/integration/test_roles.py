@@ -306,3 +306,17 @@ def test_number_of_sign_ins(deployment):
     enter(deployment, login_of("user"))
     assert "/sign-in" in first.send(at(deployment, "/account")).headers["Location"]
     rule(browser, deployment, "session.families", "0")
+
+
+def test_reports_agree_with_the_log(deployment):
+    """Drawn as a page and as a file; the totals are the log's own counts."""
+    browser = enter(deployment, login_of("auditor"))
+    count = len(events(deployment, "acme", "user_create"))
+    page = browser.get(at(deployment, "/console/reports?kind=accounts")).text
+    assert re.search(rf"<code>user_create</code></th><td class=\"number\">{count}</td>", page), page
+    lines = browser.send(at(deployment, "/console/reports/file?kind=users")).text.splitlines()
+    named = [line.split(",")[2].strip('"') for line in lines[1:]]
+    assert named.count("role_grant") == len(events(deployment, "acme", "role_grant")) > 0
+    assert set(named) <= {"user_change", "user_review", "role_grant", "role_revoke", "role_change", "role_delete"}
+    assert "policy_change" in browser.get(at(deployment, "/console/reports?kind=privileges")).text
+    assert "No entry found" in browser.get(at(deployment, "/console/reports?kind=users&until=2020-01-01")).text

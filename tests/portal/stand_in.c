@@ -630,6 +630,7 @@ NOT_THEIRS(role_report)
 NOT_THEIRS(tenant_setting_set)
 NOT_THEIRS(audit_events)
 NOT_THEIRS(audit_evidence)
+NOT_THEIRS(report)
 
 CALL(audit_search)
 {

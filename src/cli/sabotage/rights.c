@@ -23,18 +23,25 @@ repair_sign_in_widened(struct mg_stage *stage)
     return repair_policy_widened(stage);
 }
 
+/* The workers can no longer count what they refuse: it is denied, but nobody hears of it. */
 struct mg_status
-break_sign_in_beside_gate(struct mg_stage *stage)
+break_refusals_unseen(struct mg_stage *stage)
 {
-    const struct mg_stage_change change = {"server_name " MG_DRILL_SIGN_IN_HOST ";\n        ssl_certificate",
-                                           "masugata on;", "masugata off;"};
-    return mg_stage_nginx_change(stage, &change, 1);
+    char path[MG_PATH];
+    TRY(mg_stage_run_path(stage, "gate/refusals", path));
+    if (stat(path, &stage->saved_stat) != 0 || chmod(path, 0) != 0)
+        return fail_errno("close %s", path);
+    return mg_stage_nginx_reload(stage); /* new workers open it anew */
 }
 
 struct mg_status
-repair_sign_in_beside_gate(struct mg_stage *stage)
+repair_refusals_unseen(struct mg_stage *stage)
 {
-    return mg_stage_nginx_restore(stage);
+    char path[MG_PATH];
+    TRY(mg_stage_run_path(stage, "gate/refusals", path));
+    if (chmod(path, stage->saved_stat.st_mode & 07777) != 0)
+        return fail_errno("open %s again", path);
+    return mg_stage_nginx_reload(stage);
 }
 
 /* ---- triggers in the control database ---- */
@@ -173,3 +180,44 @@ repair_rights_left_over(struct mg_stage *stage)
 TRIGGER_BREAK(disabling_ignored, "UPDATE", "account", "NEW.disabled_at IS NOT NULL", "RETURN OLD;")
 TRIGGER_BREAK(confirmation_forgotten, "UPDATE", "account", "NEW.reviewed_at IS NOT NULL",
               "NEW.reviewed_at = NULL; NEW.reviewed_by = ''; RETURN NEW;")
+
+/* ---- AUDIT_04: what stands between the reader and the report ---- */
+
+static CHECKED struct mg_status
+drill_server_add(struct mg_stage *stage, const char *lines)
+{
+    char to[1024];
+    (void) snprintf(to, sizeof to, "masugata on;\n%s", lines);
+    const struct mg_stage_change change = {"server_name " MG_DRILL_SIGN_IN_HOST ";\n        ssl_certificate",
+                                           "masugata on;\n", to};
+    return mg_stage_nginx_change(stage, &change, 1);
+}
+
+struct mg_status
+break_report_empty(struct mg_stage *stage)
+{
+    return drill_server_add(
+        stage, "        location = /console/reports/file {\n"
+               "            return 200 \"entry,time,event,who,what,outcome,address,detail\\r\\n\";\n"
+               "        }\n");
+}
+
+struct mg_status
+repair_report_empty(struct mg_stage *stage)
+{
+    return mg_stage_nginx_restore(stage);
+}
+
+struct mg_status
+break_report_exchanged(struct mg_stage *stage)
+{
+    return drill_server_add(stage, "        if ($arg_kind = users) {\n"
+                                   "            set $args \"kind=accounts\";\n"
+                                   "        }\n");
+}
+
+struct mg_status
+repair_report_exchanged(struct mg_stage *stage)
+{
+    return mg_stage_nginx_restore(stage);
+}

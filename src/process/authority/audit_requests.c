@@ -1,5 +1,6 @@
 /* What operators ask of the audit log: the authority checks the right, names tenants, records that the
  * log was read, and asks the audit process. */
+#include "domain/report.h"
 #include "process/authority/requests.h"
 #include "process/authority/rights.h"
 
@@ -265,4 +266,76 @@ MG_HANDLER_PUBLIC(audit_evidence)
     reply = (struct mg_reply_audit_evidence){
         .outcome = MG_GRANTED, .proof = answer.proof, .leaf = answer.leaf, .entry_key = answer.entry_key};
     return mg_answer_audit_evidence(call, &reply);
+}
+
+/* ---- reports ---- */
+
+static enum mg_event
+event_of(const struct mg_record_audit_entry *entry)
+{
+    json_t *event = json_loadb((const char *) entry->event.bytes, entry->event.length, 0, NULL);
+    const enum mg_event found = mg_event_of_name(text_at(event, "metadata", "event_code", NULL));
+    json_decref(event);
+    return found;
+}
+
+/* Adds what the report counts of one answer; *ret_next is the entry to go on from when the list is full. */
+static CHECKED struct mg_status
+counted_add(struct mg_buffer *list, struct mg_list entries, enum mg_report report, uint64_t *ret_next,
+            bool *ret_full)
+{
+    for (bool more = true;;) {
+        struct mg_record_audit_entry entry;
+        TRY(mg_list_next_audit_entry(&entries, &entry, &more));
+        if (!more)
+            return OK;
+        if (!mg_report_counts(report, event_of(&entry)))
+            continue;
+        const size_t before = list->length;
+        const struct mg_status status = row_add(list, &entry);
+        if (status.code == MG_TOO_LARGE && before != 0) {
+            list->length = before;
+            *ret_next = entry.index;
+            *ret_full = true;
+            return OK;
+        }
+        TRY(status);
+    }
+}
+
+/* Control: AUDIT_04 */
+MG_HANDLER_PUBLIC(report)
+{
+    OWN_BUFFER(list, 122880);
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_right right;
+    enum mg_outcome outcome = MG_OUTCOME_NONE;
+    struct mg_reply_audit_read answer = {.more = true};
+    const enum mg_report kind =
+        request->report < MG_REPORT_COUNT ? (enum mg_report) request->report : MG_REPORT_NONE;
+    TRY(MG_RIGHT_ASK(report, call, request->session, request->tenant, &right, &outcome));
+    if (outcome == MG_GRANTED && mg_report_row(kind) == NULL)
+        outcome = MG_NOT_VALID;
+    if (outcome != MG_GRANTED)
+        return mg_answer_report(call, &(struct mg_reply_report){.outcome = outcome});
+    if (request->from == 0)
+        TRY(reading_record(&right.actor, MG_EVENT_audit_read, right.tenant.number,
+                           mg_view_text(mg_report_row(kind)->keyword)));
+    struct mg_request_audit_read read = {.tenant = right.tenant.number,
+                                         .since = request->since,
+                                         .until = request->until,
+                                         .from = request->from,
+                                         .oldest_first = true};
+    uint64_t next = 0;
+    bool full = false;
+    for (unsigned page = 0; page < PAGES_MOST && answer.more && !full; page++) {
+        TRY(mg_call_audit_read(&read, &answer, &storage, AUDIT_MS));
+        next = answer.next;
+        TRY(counted_add(&list, answer.entries, kind, &next, &full));
+        read.from = next;
+    }
+    return mg_answer_report(call, &(struct mg_reply_report){.outcome = MG_GRANTED,
+                                                            .more = answer.more || full,
+                                                            .next = next,
+                                                            .entries = {.bytes = mg_buffer_view(&list)}});
 }

@@ -9,6 +9,7 @@
     X(audit_search)              \
     X(audit_events)              \
     X(audit_evidence)            \
+    X(report)                    \
     X(tenant_list)               \
     X(tenant_parts)              \
     X(tenant_add)                \

@@ -1,5 +1,5 @@
 /* A tenant's own console: the history of sign-ins, the audit log, its export and proofs from it. */
-#include "process/portal/portal.h"
+#include "process/portal/csv.h"
 
 #include "wire/events.h"
 
@@ -142,6 +142,8 @@ send_file(struct visit *visit, const char *content_type, const char *name)
     return mg_web_header_add(visit->answer, "Content-Disposition", "attachment; filename=\"%s\"", name);
 }
 
+static const char csv_head[] = "entry,time,event,who,what,outcome,address,detail\r\n";
+
 /* RFC 4180. A cell that a spreadsheet would take for a formula gets an apostrophe (OWASP, CSV injection). */
 static CHECKED struct mg_status
 cell_add(struct mg_buffer *csv, struct mg_view text, const char *end)
@@ -184,7 +186,7 @@ csv_make(struct visit *visit, const struct filter *filter, struct mg_buffer *csv
         .exporting = true,
     };
     struct mg_reply_audit_search reply = {.more = true};
-    TRY(mg_buffer_add_text(csv, "entry,time,event,who,what,outcome,address,detail\r\n"));
+    TRY(mg_buffer_add_text(csv, csv_head));
     while (reply.more) {
         struct mg_record_audit_row row = {0};
         mg_buffer_clear(&visit->storage);
@@ -244,9 +246,7 @@ page_customer_audit_export(struct visit *visit)
     const struct mg_status made =
         csv ? csv_make(visit, &filter, &file, &outcome) : ocsf_make(visit, &filter, &file, &outcome);
     if (made.code == MG_TOO_LARGE)
-        return show_message(visit, 422, N_("Not possible"),
-                            N_("That is too much for one file. Choose a shorter period."), "/console/audit",
-                            N_("Back to the audit log"));
+        return mg_csv_too_large(visit);
     TRY(made);
     if (outcome != MG_GRANTED)
         return customer_refused(visit, outcome);
@@ -282,4 +282,46 @@ page_customer_audit_proof(struct visit *visit)
                          mg_buffer_text(&key)));
     (void) snprintf(name, sizeof name, "entry-%" PRIu64 ".proof.json", index);
     return send_file(visit, "application/json", name);
+}
+
+/* ---- for reports ---- */
+
+struct mg_status
+mg_csv_period(struct visit *visit, mg_instant *ret_since, mg_instant *ret_until)
+{
+    struct filter filter;
+    TRY(filter_read(visit, &filter));
+    *ret_since = filter.since;
+    *ret_until = filter.until;
+    return OK;
+}
+
+struct mg_status
+mg_csv_audit_head(struct mg_buffer *csv)
+{
+    return mg_buffer_add_text(csv, csv_head);
+}
+
+struct mg_status
+mg_csv_audit_row(struct mg_buffer *csv, const struct mg_record_audit_row *row)
+{
+    return row_add(csv, row);
+}
+
+struct mg_status
+mg_csv_send(struct visit *visit, const struct mg_buffer *csv, const char *name)
+{
+    if (name == NULL)
+        return fail(OUT_OF_MEMORY);
+    TRY(send_file(visit, "text/csv; charset=utf-8", name));
+    visit->answer->body.maximum = EXPORT_MOST + 1;
+    return mg_buffer_add(&visit->answer->body, mg_buffer_view(csv));
+}
+
+struct mg_status
+mg_csv_too_large(struct visit *visit)
+{
+    return show_message(visit, 422, N_("Not possible"),
+                        N_("That is too much for one file. Choose a shorter period."), "/console/audit",
+                        N_("Back to the audit log"));
 }
