@@ -32,6 +32,13 @@ static const struct {
      "and the key that opens it alone.",
      "1 件の記録の包含証明 (c2sp.org/tlog-proof) を出力します。--output で記録のバイト列と、その 1 件だけを\n"
      "開ける鍵も書き出します。"},
+    {"report", mg_audit_report,
+     "masugata audit report accounts|users|privileges [--tenant NAME] [--since TIME] [--until TIME] [--json]\n"
+     "                      [--format csv|xlsx] [--output FILE]",
+     "Counts the changes of accounts, of users and their rights, or the use of privileges in a period, by event;\n"
+     "with --format every entry, as CSV or as a workbook with the totals. Without --tenant: the operators'.",
+     "期間内のアカウントの変更、利用者と権限の変更、特権の使用をイベントごとに集計します。--format を付けると\n"
+     "全件を CSV または集計付きのブックとして書き出します。--tenant がなければ運用者側の記録が対象です。"},
     {"export", mg_audit_export,
      "masugata audit export [--format ocsf|cef|rfc5424] [--tenant NAME] [--since TIME] [--until TIME] [--output FILE]",
      "Writes entries, oldest first, one a line: OCSF JSON, CEF, or RFC 5424 syslog.",
@@ -46,8 +53,8 @@ help_all(const struct mg_cli *cli)
         if (!mg_ok(mg_buffer_format(&text, "%s\n%s\n\n", words[i].usage,
                                     mg_cli_say(cli, words[i].en, words[i].ja))))
             break;
-    return mg_cli_help(cli, "masugata audit search|tail|verify|witness|proof|export", mg_buffer_text(&text),
-                       mg_buffer_text(&text));
+    return mg_cli_help(cli, "masugata audit search|tail|verify|witness|proof|report|export",
+                       mg_buffer_text(&text), mg_buffer_text(&text));
 }
 
 int
@@ -85,5 +92,6 @@ mg_cli_audit(int argc, char **argv)
     if (cli.help)
         return help_all(&cli);
     return mg_cli_fail(
-        &cli, fail_with(USAGE, "audit %s; the words are search, tail, verify, witness, proof, export", word));
+        &cli, fail_with(USAGE, "audit %s; the words are search, tail, verify, witness, proof, report, export",
+                        word));
 }

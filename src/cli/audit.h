@@ -26,6 +26,10 @@ struct mg_audit_summary {
 };
 CHECKED struct mg_status mg_audit_summary_read(struct mg_view json, struct mg_audit_summary *ret_summary);
 
+/* RFC 3339, or an age such as 7d; NULL is 0. */
+CHECKED struct mg_status mg_audit_time_read(const char *text, int64_t *ret_time);
+
+int mg_audit_report(const struct mg_cli *cli, const struct mg_audit_options *options);
 int mg_audit_witness(const struct mg_cli *cli, const struct mg_audit_options *options);
 int mg_audit_verify(const struct mg_cli *cli, const struct mg_audit_options *options);
 int mg_audit_search(const struct mg_cli *cli, const struct mg_audit_options *options);

@@ -12,9 +12,8 @@
 
 /* ---- asking ---- */
 
-/* RFC 3339, or an age. */
-static CHECKED struct mg_status
-time_read(const char *text, int64_t *ret_time)
+struct mg_status
+mg_audit_time_read(const char *text, int64_t *ret_time)
 {
     int64_t age;
     *ret_time = 0;
@@ -41,8 +40,8 @@ request_make(const struct mg_cli *cli, const struct mg_audit_options *options,
         .text = mg_view_text(cli->argc > 2 ? cli->argv[2] : NULL),
         .limit = 50,
     };
-    TRY(time_read(options->since, &request->since));
-    TRY(time_read(options->until, &request->until));
+    TRY(mg_audit_time_read(options->since, &request->since));
+    TRY(mg_audit_time_read(options->until, &request->until));
     if (options->class_uid != NULL)
         TRY(mg_parse_u64(mg_view_text(options->class_uid), 9999, &request->class_uid));
     if (options->limit != NULL)

@@ -6,6 +6,7 @@ import json
 import re
 import threading
 import urllib.parse
+import zipfile
 
 import pytest
 
@@ -320,3 +321,15 @@ def test_reports_agree_with_the_log(deployment):
     assert set(named) <= {"user_change", "user_review", "role_grant", "role_revoke", "role_change", "role_delete"}
     assert "policy_change" in browser.get(at(deployment, "/console/reports?kind=privileges")).text
     assert "No entry found" in browser.get(at(deployment, "/console/reports?kind=users&until=2020-01-01")).text
+
+
+def test_reports_on_the_command_line(deployment, tmp_path):
+    totals = deployment.json("audit", "report", "accounts", "--tenant", "acme")
+    assert totals["events"]["user_create"] == len(events(deployment, "acme", "user_create"))
+    assert totals["total"] == sum(totals["events"].values())
+    lines = deployment.masugata("audit", "report", "accounts", "--tenant", "acme", "--format", "csv").stdout.splitlines()
+    assert len(lines) - 1 == totals["total"]
+    deployment.masugata("audit", "report", "users", "--tenant", "acme", "--format", "xlsx", "--output", str(tmp_path / "users.xlsx"))
+    with zipfile.ZipFile(tmp_path / "users.xlsx") as book:
+        assert "role_grant" in book.read("xl/sharedStrings.xml").decode()
+    assert deployment.masugata("audit", "report", "kings", check=False).returncode == 2
