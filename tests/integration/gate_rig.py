@@ -308,7 +308,7 @@ http {{
     def sign_in(self, session, tenant=1, origin=1, assertion=True, **values):
         """Makes a session and returns its token's text."""
         token = os.urandom(32)
-        self.hand("session", id=session, tenant=tenant, origin=origin, token=hashlib.sha256(token).hexdigest(), **values)
+        self.hand("session", id=session, tenant=tenant, origin=origin, token=(token[:8] + hashlib.sha256(token).digest()[8:]).hex(), **values)
         if assertion:
             self.hand("assertion", session=session, token=JWT)
         return base64.urlsafe_b64encode(token).decode().rstrip("=")
