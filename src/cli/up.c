@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/demo.h"
 #include "cli/start_errors.h"
+#include "ports/passage.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -117,6 +118,19 @@ program_find(char path[MG_PATH])
     if (access(path, X_OK) != 0)
         return fail_errno("program %s", path);
     return OK;
+}
+
+/* Only root's deployments have other users in them. */
+static CHECKED struct mg_status
+passage_open(const char *program, const char *state)
+{
+    char programs[MG_PATH];
+    if (geteuid() != 0)
+        return OK;
+    TRY(mg_view_copy(mg_view_text(program), programs, sizeof programs));
+    *strrchr(programs, '/') = '\0';
+    const char *const paths[] = {programs, state};
+    return mg_passage_open(paths, MG_COUNT(paths));
 }
 
 /* ---- the supervisor ---- */
@@ -294,6 +308,7 @@ up(struct mg_cli *cli, bool demo, bool detach)
     TRY(port_check(options->gate_address, options->gate_https_port, "gate.https_port"));
     TRY(port_check(options->gate_address, options->gate_http_port, "gate.http_port"));
     TRY(program_find(program));
+    TRY(passage_open(program, deployment.state));
     TRY(log_file_open(deployment.state, &log_fd));
     TRY(mg_start_errors_begin(deployment.state, &errors));
     const struct sigaction stop = {.sa_handler = on_stop};

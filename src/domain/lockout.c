@@ -42,11 +42,12 @@ mg_lockout_address_key(struct mg_view address, struct mg_buffer *key)
     char text[INET6_ADDRSTRLEN];
     struct in6_addr six;
     struct in_addr four;
-    if (!mg_ok(mg_view_copy(address, text, sizeof text)) ||
-        (inet_pton(AF_INET, text, &four) != 1 && inet_pton(AF_INET6, text, &six) != 1))
+    if (!mg_ok(mg_view_copy(address, text, sizeof text)))
         return mg_buffer_add(key, address);
     if (inet_pton(AF_INET, text, &four) == 1)
         return mg_buffer_add_text(key, text);
+    if (inet_pton(AF_INET6, text, &six) != 1)
+        return mg_buffer_add(key, address);
     if (IN6_IS_ADDR_V4MAPPED(&six)) { /* ::ffff:192.0.2.1 is that IPv4 address */
         char mapped[INET_ADDRSTRLEN];
         return mg_buffer_add_text(key, inet_ntop(AF_INET, six.s6_addr + 12, mapped, sizeof mapped));

@@ -2,17 +2,16 @@
 #ifndef MG_GATE_COOKIES_H
 #define MG_GATE_COOKIES_H
 
-#include "base/bytes.h"
+#include "wire/session_table.h"
 
 #define MG_SESSION_COOKIE "__Host-masugata"
-#define MG_TOKEN 32
 #define MG_TOKEN_TEXT 43 /* base64url without padding */
 
 /* All values of one request that are tried; a planted bad one must not hide the good one. */
 #define MG_TOKENS_MOST 8
 struct mg_tokens {
     uint8_t bytes[MG_TOKENS_MOST][MG_TOKEN];
-    uint8_t first_hash[32]; /* of bytes[0], by mg_gate_prepare() */
+    uint8_t first_hash[MG_TOKEN_HASH]; /* of bytes[0], by mg_gate_prepare() */
     size_t count;
     bool hashed;   /* first_hash is there */
     bool reserved; /* a cookie with a reserved name was there */

@@ -37,16 +37,14 @@ struct mg_gate_verdict {
     uint8_t token_hash[MG_TOKEN_HASH];
 };
 
-/* Hashes the first token, unless its hash is there, and asks memory for its session. For speed alone: called
- * as soon as the tokens are collected, it hides the way to memory behind what comes before mg_gate_decide().
+/* Asks memory for the first token's session, and hashes the token unless its hash is there. For speed alone:
+ * called as soon as the tokens are collected, it hides the way to memory behind what comes before
+ * mg_gate_decide().
  */
 void mg_gate_prepare(const struct mg_session_reader *sessions, struct mg_tokens *tokens);
 
 /* `policy` NULL: everything is refused as UNAVAILABLE. Marks the session as seen when it passes. */
 void mg_gate_decide(const struct mg_gate_policy *policy, struct mg_session_reader *sessions,
                     const struct mg_gate_request *request, struct mg_gate_verdict *ret_verdict);
-
-/* SHA-256 without a provider lookup; 32 bytes in, 32 out. */
-void mg_token_hash(const uint8_t token[MG_TOKEN], uint8_t hash[MG_TOKEN_HASH]);
 
 #endif

@@ -135,7 +135,7 @@ kind_of(const ngx_http_request_t *r, const gate_context_t *context)
     const bool secure = context->secure;
 #endif
     const bool page = context->own_answer || context->replace_body;
-    return 8 | (ngx_uint_t) is_apps(context) | (ngx_uint_t) secure << 1 | (ngx_uint_t) page << 2;
+    return 8 | (ngx_uint_t) is_apps(context) | (secure ? 2U : 0U) | (page ? 4U : 0U);
 }
 
 /* The block for this response: a ready one, or one made in `room`. */

@@ -197,10 +197,10 @@ bundle_elsewhere(struct verifier *verifier, uint64_t index, const struct mg_hash
             mg_hash_equal(&root, &above)) {
             found(verifier, MG_LOG_entries_reordered, index * MG_TILE_WIDTH,
                   "entries %llu to %llu stand where %llu to %llu belong",
-                  (unsigned long long) (other * MG_TILE_WIDTH),
-                  (unsigned long long) (other * MG_TILE_WIDTH + MG_TILE_WIDTH - 1),
-                  (unsigned long long) (index * MG_TILE_WIDTH),
-                  (unsigned long long) (index * MG_TILE_WIDTH + MG_TILE_WIDTH - 1));
+                  (unsigned long long) other * MG_TILE_WIDTH,
+                  (unsigned long long) other * MG_TILE_WIDTH + MG_TILE_WIDTH - 1,
+                  (unsigned long long) index * MG_TILE_WIDTH,
+                  (unsigned long long) index * MG_TILE_WIDTH + MG_TILE_WIDTH - 1);
             return true;
         }
     return false;
@@ -224,8 +224,7 @@ difference_name(struct verifier *verifier, uint64_t index, const struct mg_hash 
         const int place = place_of(&leaves[i], hashes, width);
         if (place >= 0)
             found(verifier, MG_LOG_entries_reordered, entry, "entry %llu stands where %llu belongs",
-                  (unsigned long long) (index * MG_TILE_WIDTH + (unsigned) place),
-                  (unsigned long long) entry);
+                  (unsigned long long) index * MG_TILE_WIDTH + (unsigned) place, (unsigned long long) entry);
         else
             found(verifier, MG_LOG_entry_changed, entry, "entry %llu", (unsigned long long) entry);
     }
@@ -370,15 +369,15 @@ bundle_verify(struct verifier *verifier, struct reading *reading)
     verifier->report->checked += count;
     if (reading->overlong)
         found(verifier, MG_LOG_entry_changed, first + width - 1,
-              "bytes behind entry %llu that belong to none", (unsigned long long) (first + width - 1));
+              "bytes behind entry %llu that belong to none", (unsigned long long) first + width - 1);
     if (reading->sound)
         return OK;
     if (!reading->has_tile)
         (void) tile_hashes(verifier, 0, reading->index, width); /* names it */
     if (count < width) {
         found(verifier, reading->damaged ? MG_LOG_entry_changed : MG_LOG_truncated, first + count,
-              "entries %llu to %llu%s", (unsigned long long) (first + count),
-              (unsigned long long) (first + width - 1), reading->damaged ? ": a length is damaged" : "");
+              "entries %llu to %llu%s", (unsigned long long) first + count,
+              (unsigned long long) first + width - 1, reading->damaged ? ": a length is damaged" : "");
         if (reading->has_tile)
             memcpy(&leaves[count], &reading->tile[count], (width - count) * sizeof *leaves);
         else

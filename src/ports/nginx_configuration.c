@@ -209,12 +209,12 @@ add_limits(const struct mg_nginx_configuration *c, struct mg_buffer *out)
                                 "    tcp_nodelay on;\n"
                                 "    gzip off;\n"
                                 "    limit_conn_status 429;\n"));
-    if (c->connections_per_address > 0)
+    if (c->requests_per_address > 0)
         TRY(mg_buffer_format(out,
                              "    limit_conn_zone %s zone=masugata_address:8m;\n"
                              "    limit_conn masugata_address %u;\n",
                              c->module_path != NULL ? "$masugata_client" : "$binary_remote_addr",
-                             c->connections_per_address));
+                             c->requests_per_address));
     if (c->upload_most_bytes > 0)
         return mg_buffer_format(out, "    client_max_body_size %llu;\n",
                                 (unsigned long long) c->upload_most_bytes);

@@ -39,9 +39,9 @@ struct mg_nginx_configuration {
     enum mg_tls_profile tls_profile;
     const char *resolver;       /* for OCSP stapling: "127.0.0.53"; NULL: responders are resolved at start */
     uint64_t upload_most_bytes; /* 0: no limit beside the app's own */
-    unsigned connections_per_address; /* requests at a time from one address; 0: no limit */
-    unsigned upstream_idle_s;         /* silence allowed on a stream or WebSocket; 0: 3600 */
-    const char *acme_directory;       /* where the ACME helper leaves http-01 answers; NULL: none */
+    unsigned requests_per_address; /* requests at a time from one address; 0: no limit */
+    unsigned upstream_idle_s;      /* silence allowed on a stream or WebSocket; 0: 3600 */
+    const char *acme_directory;    /* where the ACME helper leaves http-01 answers; NULL: none */
     const struct mg_site *sites;
     size_t site_count;
 };

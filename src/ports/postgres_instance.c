@@ -235,7 +235,7 @@ static struct mg_status
 initdb_run(const struct mg_instance *instance, const char *target, struct mg_view password)
 {
     const char *const arguments[] = {
-        MG_POSTGRES_BIN "/initdb",
+        (MG_POSTGRES_BIN "/initdb"),
         "--pgdata",
         target,
         "--username",
@@ -343,8 +343,8 @@ mg_instance_program(const struct mg_instance *instance, struct mg_instance_argum
     (void) snprintf(storage->authentication, sizeof storage->authentication, "hba_file=%s/pg_hba.conf",
                     instance->directory);
     const char *const list[] = {
-        MG_POSTGRES_BIN "/postgres", "-D", storage->data,           "-c",
-        storage->configuration,      "-c", storage->authentication, NULL,
+        (MG_POSTGRES_BIN "/postgres"), "-D", storage->data,           "-c",
+        storage->configuration,        "-c", storage->authentication, NULL,
     };
     memcpy(storage->list, list, sizeof list);
     return (struct mg_program){

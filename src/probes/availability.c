@@ -40,7 +40,7 @@ struct drill {
 static bool
 has_japanese(const char *text)
 {
-    for (; (text = strchr(text, '\xe3')) != NULL; text++)
+    for (; (text = strchr(text, 0xE3)) != NULL; text++)
         if ((unsigned char) text[1] >= 0x81 && (unsigned char) text[1] <= 0x83)
             return true;
     return false;

@@ -133,16 +133,28 @@ tenant_of(const struct mg_gate_policy *policy, uint32_t id)
     return NULL;
 }
 
+static inline uint64_t
+mix(uint64_t sum, uint64_t word)
+{
+    sum = (sum ^ word) * 0x9E3779B97F4A7C15ULL;
+    return sum ^ sum >> 32;
+}
+
 static size_t
 host_bucket(const struct mg_gate_policy *policy, struct mg_view name)
 {
     /* Names come from the operator's policy, so nobody can choose them to collide. */
-    uint64_t sum = name.length;
-    for (size_t i = 0; i < name.length; i += 8) {
-        uint64_t word = 0;
-        memcpy(&word, name.bytes + i, name.length - i < 8 ? name.length - i : 8);
-        sum = (sum ^ word) * 0x9E3779B97F4A7C15ULL;
-        sum ^= sum >> 32;
+    uint64_t sum = name.length, word = 0;
+    if (name.length < sizeof word) {
+        memcpy(&word, name.bytes, name.length);
+        sum = mix(sum, word);
+    } else {
+        for (size_t i = 0; i + sizeof word < name.length; i += sizeof word) {
+            memcpy(&word, name.bytes + i, sizeof word);
+            sum = mix(sum, word);
+        }
+        memcpy(&word, name.bytes + name.length - sizeof word, sizeof word); /* some bytes a second time */
+        sum = mix(sum, word);
     }
     return (size_t) sum & (policy->bucket_count - 1);
 }
@@ -522,16 +534,23 @@ lower(uint8_t c)
 }
 
 static bool
+equal_any_case(const uint8_t *a, const uint8_t *b, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (lower(a[i]) != lower(b[i]))
+            return false;
+    return true;
+}
+
+static bool
 covers(const struct mg_gate_route *route, struct mg_view path)
 {
     const struct mg_view prefix = route->prefix;
     if (path.length < prefix.length)
         return false;
-    for (size_t i = 0; i < prefix.length; i++) {
-        const uint8_t a = path.bytes[i], b = prefix.bytes[i];
-        if (a != b && (!route->any_case || lower(a) != lower(b)))
-            return false;
-    }
+    if (memcmp(path.bytes, prefix.bytes, prefix.length) != 0 &&
+        !(route->any_case && equal_any_case(path.bytes, prefix.bytes, prefix.length)))
+        return false;
     if (path.length == prefix.length || prefix.bytes[prefix.length - 1] == '/')
         return true;
     const uint8_t next = path.bytes[prefix.length];

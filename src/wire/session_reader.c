@@ -296,10 +296,10 @@ lookup_once(struct mg_session_reader *reader, const uint64_t words[4], mg_instan
 }
 
 void
-mg_session_prefetch(const struct mg_session_reader *reader, const uint8_t token_hash[MG_TOKEN_HASH])
+mg_session_prefetch(const struct mg_session_reader *reader, const uint8_t locator[MG_TOKEN_LOCATOR])
 {
     uint64_t word;
-    memcpy(&word, token_hash, sizeof word);
+    memcpy(&word, locator, sizeof word);
     if (reader->header == NULL)
         return;
     /* Both slots of the pair and the marks: misses that are waited for together. */

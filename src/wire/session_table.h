@@ -9,7 +9,7 @@
  * One writer (the authority; its functions may be called from any of its threads), any number of
  * readers. A slot is guarded by a sequence number that is odd while it is being written; a reader
  * that meets an odd or changed one tries again a bounded number of times and then refuses. Open
- * addressing over the token's SHA-256; a removed slot becomes a tombstone until the next generation.
+ * addressing over the token's first bytes; a removed slot becomes a tombstone until the next generation.
  *
  * Growing writes a complete new file beside the old one, renames it into place and then names its
  * generation in the old header. A reader looks at that word before *and after* every lookup, so it
@@ -24,7 +24,16 @@
 
 #include <sys/types.h>
 
+#define MG_TOKEN 32
 #define MG_TOKEN_HASH 32
+
+/* What is kept of a session's token (MG_TOKEN random bytes, the cookie), here and in the database: its first
+ * 8 bytes as they are, which say where in the table to look, then the last 24 bytes of its SHA-256. So memory
+ * can be asked for the session while the hash is still being computed. Who reads it learns a quarter of the
+ * token; the other 192 bits remain to be guessed, and ASVS 5.0 (OWASP) asks for 128. Nothing but where to
+ * look follows from the first 8 bytes: only a whole match lets anyone in. */
+#define MG_TOKEN_LOCATOR 8
+void mg_token_hash(const uint8_t token[MG_TOKEN], uint8_t ret_hash[MG_TOKEN_HASH]);
 
 /* What a session may be used for; a host has exactly one of these. */
 enum mg_origin { MG_ORIGIN_NONE = 0, MG_ORIGIN_APP = 1, MG_ORIGIN_SIGN_IN = 2, MG_ORIGIN_OPERATOR = 3 };
@@ -33,7 +42,7 @@ enum mg_origin { MG_ORIGIN_NONE = 0, MG_ORIGIN_APP = 1, MG_ORIGIN_SIGN_IN = 2, M
 #define MG_SESSION_FLAGS_MOST 63U
 
 struct mg_session {
-    uint8_t token_hash[MG_TOKEN_HASH]; /* SHA-256 of the 32 bytes in the cookie */
+    uint8_t token_hash[MG_TOKEN_HASH]; /* mg_token_hash() of the bytes in the cookie */
     uint64_t session_id;               /* 1 … 2^63-1 */
     uint64_t user_id;
     uint64_t family_id; /* one sign-in is one family */
@@ -166,9 +175,10 @@ enum mg_session_answer mg_session_lookup(struct mg_session_reader *reader,
                                          const uint8_t token_hash[MG_TOKEN_HASH], mg_instant now, bool mark,
                                          struct mg_session_hot *ret_hot);
 
-/* Asks memory for what a lookup of this hash will read. A call that does nothing visible: made as soon
- * as the hash is known, it hides most of the way to memory behind the other checks of a request. */
-void mg_session_prefetch(const struct mg_session_reader *reader, const uint8_t token_hash[MG_TOKEN_HASH]);
+/* Asks memory for what a lookup of this token, or of its hash, will read. A call that does nothing visible:
+ * made as soon as the token is there, it hides the way to memory behind its SHA-256 and the other checks of a
+ * request. */
+void mg_session_prefetch(const struct mg_session_reader *reader, const uint8_t locator[MG_TOKEN_LOCATOR]);
 
 /* True as long as nothing about the session changed since the lookup: one load. False means: look
  * it up again. Does not judge time. */

@@ -37,7 +37,7 @@ main(int argc, char **argv)
         .user = argv[8][0] == '\0' ? NULL : argv[8],
         .worker_count = 1,
         .tls_profile = MG_TLS_PROFILE_RECOMMENDED,
-        .connections_per_address = 256,
+        .requests_per_address = 256,
         .sites = &site,
         .site_count = 1,
     };

@@ -9,16 +9,17 @@ module, the others without it and with the same static response headers and X-Fo
   auth_request    to a backend that answers 204
   LemonLDAP::NG   its nginx handler (plain, 1,000 sessions; its Perl beside it)
 Each connection is one visitor for 10 requests, then another of 4,000, as browsers are. Worker CPU a request
-from /proc/PID/schedstat, so that other processes do not count; sides in turn, the order reversed every time; the
-ratio is the median of the paired ones, with its quartiles. One worker, pinned to one core; load and upstream on
-another. User instructions a request by callgrind, which has no SHA extension: what software SHA-256 takes of
+from /proc/PID/schedstat, so that other processes do not count. A side and bare are loaded at the same moments, their
+workers pinned to the same core, where they take turns within milliseconds: a shared machine's speed changes by a third
+from one second to the next, and so does either side alone. The ratio is the median over the pairs, with its
+quartiles. Load and upstream are on another core. User instructions a request by callgrind, which has no SHA extension: what software SHA-256 takes of
 them is said.
 
 gate.py [--quick] [--no-callgrind] [--only plain|tls|callgrind|decision]"""
 
 import argparse
 import base64
-import hashlib
+import concurrent.futures
 import http.client
 import os
 import pathlib
@@ -112,7 +113,7 @@ class Rig:
             hand("many", first=10000, count=sessions - visitors)
         for number in range(1, visitors + 1):
             token = os.urandom(32)
-            hand("session", id=number, token=hashlib.sha256(token).hexdigest(), roles=1, expires_in_ms=36000000)
+            hand("session", id=number, token=gate_rig.session_hash(token).hex(), roles=1, expires_in_ms=36000000)
             hand("assertion", session=number, token=JWT, exp_in_ms=36000000)
             self.tokens.append(base64.urlsafe_b64encode(token).decode().rstrip("="))
 
@@ -211,6 +212,13 @@ class Rig:
         out = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
         return int(out[0]) if out else None
 
+    def load_both(self, name, scheme):
+        """A side and bare at the same time: CPU nanoseconds a request of each, and of what the side asks beside the app."""
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            loads = [pool.submit(self.load, side, scheme) for side in (name, "bare")]
+            (requests, worker, others), (bare_requests, bare_worker, _) = [load.result() for load in loads]
+        return worker / requests, bare_worker / bare_requests, others / requests
+
     def load(self, name, scheme, seconds=1):
         """Requests made, CPU nanoseconds of the worker and of what it asks beside the app."""
         pid, plain, tls = self.sides[name]
@@ -247,23 +255,16 @@ def quartiles(values):
 
 
 def compare(rig, scheme, sessions, pairs):
-    names, costs, beside = rig.names(), {}, []
-    for name in names:
+    line = f"  {sessions:>8} sessions  {scheme:5}  "
+    for name in rig.names():
         rig.load(name, scheme)  # warm
-    for pair in range(pairs):
-        for name in names if pair % 2 == 0 else names[::-1]:
-            if name == "LemonLDAP::NG" and pair > 2:
-                continue  # enough for a ratio of that size
-            requests, worker, others = rig.load(name, scheme)
-            costs.setdefault(name, []).append(worker / requests / 1000)
-            if others:
-                beside.append(others / requests / 1000)
-    bare = costs["bare"]
-    for name in names:
-        low, middle, high = quartiles([a / b for a, b in zip(costs[name], bare)])
-        perl = f"  and {statistics.median(beside):.0f} us of Perl" if name == "LemonLDAP::NG" else ""
-        print(f"  {sessions:>8} sessions  {scheme:5}  {name:13} {statistics.median(costs[name]):7.2f} us  {middle:6.3f}  "
-              f"({low:.3f} to {high:.3f}){perl}", flush=True)
+    for name in rig.names()[1:]:
+        # LemonLDAP's ratio is of a size for which a few pairs are enough.
+        costs = [rig.load_both(name, scheme) for _ in range(3 if name == "LemonLDAP::NG" else pairs)]
+        low, middle, high = quartiles([side / bare for side, bare, _ in costs])
+        side, bare, beside = (statistics.median(column) / 1000 for column in zip(*costs))
+        perl = f"  and {beside:.0f} us of Perl" if beside else ""
+        print(f"{line}{name:13} {side:7.2f} us, bare {bare:7.2f} us  {middle:6.3f}  ({low:.3f} to {high:.3f}){perl}", flush=True)
 
 
 def functions(path):
@@ -351,7 +352,7 @@ def main():
     parser.add_argument("--no-callgrind", action="store_true")
     parser.add_argument("--only")
     options = parser.parse_args()
-    pairs = 3 if options.quick else 11
+    pairs = 5 if options.quick else 21
     schemes = [options.only] if options.only in ("plain", "tls") else ["plain", "tls"] if options.only is None else []
     if schemes or options.only == "callgrind":
         print("worker CPU a request, and its ratio to bare proxy_pass (median of paired ratios and their quartiles)")

@@ -49,6 +49,7 @@ class Deployment:
         """`prepare`: a shell script (given the directory as $DIR) run before `up` in a mount namespace of its
         own, in which everything then runs; needs root."""
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="mg", dir=os.environ.get("TMPDIR", "/tmp")))
+        self.program = PROGRAM
         self.https_port, self.http_port = free_port(), free_port()
         self.keep, self.demo, self.prepare = keep, demo, prepare
         self.options = {"gate.https_port": self.https_port, "gate.http_port": self.http_port, "tls.profile": "aes256"}
@@ -88,7 +89,7 @@ class Deployment:
     # ---- the program ----
 
     def masugata(self, *arguments, check=True, timeout=90, input=None, within=()):
-        done = subprocess.run([*within, PROGRAM, *arguments, "--dir", str(self.directory), "--lang", "en"], input=input,
+        done = subprocess.run([*within, self.program, *arguments, "--dir", str(self.directory), "--lang", "en"], input=input,
                               capture_output=True, text=True, timeout=timeout, env={**os.environ, "DIR": str(self.directory)})
         if check and done.returncode != 0:
             raise AssertionError(f"masugata {' '.join(arguments)}: code {done.returncode}\n{done.stdout}{done.stderr}\n"
@@ -112,7 +113,7 @@ class Deployment:
     @property
     def run_directory(self):
         """The tmpfs directory, as the warden's command line names none: found by its socket."""
-        name = subprocess.run([PROGRAM, "status", "--paths", "--dir", str(self.directory)], capture_output=True, text=True)
+        name = subprocess.run([self.program, "status", "--paths", "--dir", str(self.directory)], capture_output=True, text=True)
         return pathlib.Path(json.loads(name.stdout)["run"])
 
     def inside(self, path):

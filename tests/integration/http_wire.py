@@ -17,12 +17,13 @@ class Ambiguous(Exception):
 
 class Recorder:
     """An HTTP/1.1 upstream as strict as RFC 9112 allows: what two readers could read in two ways is kept in
-    `broken` and answered with an end of the connection; the rest is kept in `requests`."""
+    `broken` and answered with an end of the connection; the rest is kept in `requests`, what the deployment's own
+    prober asks (whenever it likes, signed in as its probe accounts) in `probes`."""
 
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = self.listener.getsockname()[1]
-        self.requests, self.broken, self.cut = [], [], []
+        self.requests, self.probes, self.broken, self.cut = [], [], [], []
         threading.Thread(target=self.accept, daemon=True).start()
 
     def close(self):
@@ -43,7 +44,7 @@ class Recorder:
             try:
                 while head := self.head(stream):
                     request = self.request(head, stream)
-                    self.requests.append(request)
+                    (self.probes if ("user-agent", "Masugata prober") in request["headers"] else self.requests).append(request)
                     body = b"ok %d" % len(request["body"])
                     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) +
                                        (b"" if request["method"] == "HEAD" else body))

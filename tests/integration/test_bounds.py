@@ -236,3 +236,31 @@ def test_memory_stays_flat(court):
     print(f"{10 * len(BROKEN)} broken requests: {more} KiB more")
     assert more["nginx"] < 2048 and more["portal"] < 2048
     court.served()
+
+
+def test_what_the_operator_bounds_is_bounded():
+    """gate.upload_most_mib, gate.requests_per_address and gate.stream_idle reach nginx; without them nothing is."""
+    app = Recorder()
+    bounds = {"gate.upload_most_mib": 1, "gate.requests_per_address": 3, "gate.stream_idle": "2m", "tls.resolver": "127.0.0.1"}
+    with Deployment(bounds) as deployment:
+        deployment.tenant_add("acme", f"127.0.0.1:{app.port}")
+        deployment.masugata("user", "add", "--tenant", "acme", "aiko@acme.example", "--name", "Aiko", "--roles", "user",
+                            "--password-stdin", input=PASSWORD + "\n")
+        court = Court(deployment)
+        cookie = "; ".join(f"{name}={value}" for name, value in court.browser.cookies[APP].items())
+        head = (f"POST /upload HTTP/1.1\r\nHost: {APP}:{court.port}\r\nOrigin: https://{APP}:{court.port}\r\n"
+                f"Cookie: {cookie}\r\nContent-Length: %d\r\n\r\n")
+        assert court.raw(APP, (head % (1 << 20)).encode() + bytes(1 << 20), seconds=2).startswith(b"HTTP/1.1 200 ")
+        assert court.raw(APP, (head % ((1 << 20) + 1)).encode(), seconds=2).startswith(b"HTTP/1.1 413 ")
+        waiting = [court.connect(APP) for _ in range(3)]
+        for link in waiting:
+            link.sendall((head % 10).encode() + b"half")
+        get = head.replace("POST /upload", "GET /").replace("Content-Length: %d\r\n", "")
+        wait_until(lambda: court.raw(APP, get.encode(), seconds=2).startswith(b"HTTP/1.1 429 "), what="the fourth of three")
+        waiting.pop().close()
+        wait_until(lambda: court.raw(APP, get.encode(), seconds=2).startswith(b"HTTP/1.1 200 "), what="room again")
+        for link in waiting:
+            link.close()
+        text = (deployment.directory / "nginx/nginx.conf").read_text()
+        assert "proxy_read_timeout 120s;" in text and "resolver 127.0.0.1 valid=300s;" in text
+    app.close()

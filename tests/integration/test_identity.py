@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from identity_system import SCOPE_FAMILY, SCOPE_ONE, SCOPE_OTHERS, SCOPE_OWN, OUTCOMES, IdentitySystem, nonce, sha256
+from identity_system import SCOPE_FAMILY, SCOPE_ONE, SCOPE_OTHERS, SCOPE_OWN, OUTCOMES, IdentitySystem, nonce, session_hash, sha256
 from messages import Failed
 
 PASSWORD = "lanterns drift upstream"
@@ -77,7 +77,8 @@ def test_a_user_signs_in(system):
 def test_only_hashes_of_tokens_are_stored(system):
     answer = signed_in(system, somebody(system))
     dump = system.database.query("SELECT encode(token_hash, 'hex') FROM session")
-    assert sha256(answer["token"]).hex() in dump and answer["token"].hex() not in dump
+    assert session_hash(answer["token"]).hex() in dump
+    assert answer["token"].hex() not in dump and answer["token"][8:].hex() not in dump
 
 
 # ---- guesses ---------------------------------------------------------------------------------------------
@@ -220,7 +221,7 @@ def test_a_sign_in_never_keeps_the_token_the_browser_came_with(system):
     login, other = somebody(system), somebody(system)
     first = signed_in(system, login)
     planted = signed_in(system, other)
-    second = signed_in(system, login, previous=sha256(planted["token"]))
+    second = signed_in(system, login, previous=session_hash(planted["token"]))
     assert len({first["token"], second["token"], planted["token"]}) == 3
     assert not system.check(system.acme, planted["token"], SIGN_IN)
     assert system.check(system.acme, first["token"], SIGN_IN)
@@ -229,7 +230,7 @@ def test_a_sign_in_never_keeps_the_token_the_browser_came_with(system):
 def entered(system, token):
     """A session on the app host from a session on the sign-in origin."""
     secret, binding = nonce()
-    code = system.ask("code_issue", tenant=system.acme, session=sha256(token), host=APP, binding=binding)
+    code = system.ask("code_issue", tenant=system.acme, session=session_hash(token), host=APP, binding=binding)
     assert code["outcome"] == "GRANTED"
     answer = system.enter(system.acme, APP, code["code"], secret)
     assert answer["outcome"] == "GRANTED"
@@ -270,7 +271,7 @@ def test_signing_out_ends_the_family_everywhere(system):
     token, stays = signed_in(system, login)["token"], signed_in(system, login)["token"]
     app = entered(system, token)
     assert system.check(system.acme, app, APP)
-    assert system.ask("sign_out", tenant=system.acme, session=sha256(app))["outcome"] == "GRANTED"
+    assert system.ask("sign_out", tenant=system.acme, session=session_hash(app))["outcome"] == "GRANTED"
     assert not system.check(system.acme, app, APP) and not system.check(system.acme, token, SIGN_IN)
     assert system.check(system.acme, stays, SIGN_IN)
 
@@ -280,17 +281,17 @@ def test_own_sessions_are_listed_and_ended_and_nobody_elses(system):
     tokens = [signed_in(system, login)["token"] for _ in range(3)]
     foreign = signed_in(system, stranger)["token"]
     entered(system, tokens[0])
-    listed = system.ask("session_list_own", tenant=system.acme, session=sha256(tokens[0]))["sessions"]
+    listed = system.ask("session_list_own", tenant=system.acme, session=session_hash(tokens[0]))["sessions"]
     assert len(listed) == 3 and [row["current"] for row in listed] == [True, False, False]
     assert listed[0]["hosts"] == APP and listed[0]["user_agent"] == "tests"
-    theirs = system.ask("session_list_own", tenant=system.acme, session=sha256(foreign))["sessions"][0]["family"]
-    end = lambda scope, family=b"": system.ask("session_end", session=sha256(tokens[0]), scope=scope, family=family)
+    theirs = system.ask("session_list_own", tenant=system.acme, session=session_hash(foreign))["sessions"][0]["family"]
+    end = lambda scope, family=b"": system.ask("session_end", session=session_hash(tokens[0]), scope=scope, family=family)
     assert end(SCOPE_ONE, theirs)["ended"] == 0 and system.check(system.acme, foreign, SIGN_IN)
     assert end(SCOPE_ONE, listed[1]["family"])["ended"] == 1
     assert end(SCOPE_OTHERS)["ended"] == 1 and system.check(system.acme, tokens[0], SIGN_IN)
     assert end(SCOPE_OWN)["ended"] == 1 and not system.check(system.acme, tokens[0], SIGN_IN)
     for scope in (4, 5, 6):  # an operator's
-        answer = system.ask("session_end", session=sha256(foreign), scope=scope, tenant="acme", login=login, family=theirs)
+        answer = system.ask("session_end", session=session_hash(foreign), scope=scope, tenant="acme", login=login, family=theirs)
         assert answer["outcome"] == "NOT_ALLOWED"
 
 
@@ -298,7 +299,7 @@ def test_an_operator_ends_one_family_whatever_is_left_of_it(system):
     token, other = signed_in(system, somebody(system))["token"], signed_in(system, somebody(system))["token"]
 
     def family_of(token):
-        return system.ask("session_list_own", tenant=system.acme, session=sha256(token))["sessions"][0]["family"]
+        return system.ask("session_list_own", tenant=system.acme, session=session_hash(token))["sessions"][0]["family"]
 
     def end(family):
         answer = system.operate("session_end", {"scope": SCOPE_FAMILY, "family": family})
@@ -317,13 +318,13 @@ def test_sessions_end_when_idle_and_at_their_absolute_limit(system):
     idle, absolute, stays = (signed_in(system, login)["token"] for _ in range(3))
     family = "id = (SELECT family FROM session WHERE token_hash = '\\x{}')"
     system.database.query("UPDATE session_family SET last_seen_at = last_seen_at - idle_ms * interval '1 ms' WHERE "
-                          + family.format(sha256(idle).hex()))
-    system.database.query("UPDATE session_family SET expires_at = now() WHERE " + family.format(sha256(absolute).hex()))
+                          + family.format(session_hash(idle).hex()))
+    system.database.query("UPDATE session_family SET expires_at = now() WHERE " + family.format(session_hash(absolute).hex()))
     assert not system.check(system.acme, idle, SIGN_IN)
     assert not system.check(system.acme, absolute, SIGN_IN)
     assert system.check(system.acme, stays, SIGN_IN)
     deadline = time.monotonic() + 45
-    left = f"SELECT count(*) FROM session WHERE token_hash IN ('\\x{sha256(idle).hex()}', '\\x{sha256(absolute).hex()}')"
+    left = f"SELECT count(*) FROM session WHERE token_hash IN ('\\x{session_hash(idle).hex()}', '\\x{session_hash(absolute).hex()}')"
     while system.database.query(left) != "0":
         assert time.monotonic() < deadline, "the rows stay"
         time.sleep(0.5)
@@ -376,7 +377,7 @@ def test_suspending_a_tenant_ends_its_sessions_and_nobody_elses(system):
 
 
 def change(system, token, current, password):
-    return system.ask("password_change", tenant=system.acme, session=sha256(token), current=current, password=password,
+    return system.ask("password_change", tenant=system.acme, session=session_hash(token), current=current, password=password,
                       address=address())
 
 

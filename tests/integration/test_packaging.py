@@ -33,7 +33,7 @@ def test_the_unit_says_why_something_stays_open():
 
 
 @needs_systemd
-def test_the_example_of_a_mount_is_one(tmp_path):
+def test_the_mount_of_the_runtime_directory_is_one(tmp_path):
     """systemd accepts it, and the kernel makes huge pages of what it asks for, where it has them."""
     unit = pathlib.Path(__file__).resolve().parents[2] / "packaging/systemd/run-masugata.mount"
     done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True)

@@ -10,7 +10,7 @@ import time
 import pytest
 
 import factors
-from identity_system import OUTCOMES, IdentitySystem, sha256
+from identity_system import OUTCOMES, IdentitySystem, session_hash, sha256
 
 PASSWORD = "seven grey herons by the lake"
 ANOTHER = "eight grey herons by the lake"
@@ -74,7 +74,7 @@ def test_the_password_alone_opens_nothing(system, required):
     # The ticket is no session, no code, no permission to set a password, and not for setting up another factor.
     ticket = answer["ticket"]
     assert not system.check(system.tenant, ticket, "id.acme.localhost")
-    assert system.ask("code_issue", tenant=system.tenant, session=sha256(ticket), host="acme.localhost",
+    assert system.ask("code_issue", tenant=system.tenant, session=session_hash(ticket), host="acme.localhost",
                       binding=bytes(32))["outcome"] == "SESSION_ENDED"
     assert system.ask("reset_look", tenant=system.tenant, ticket=ticket, address="192.0.2.1")["outcome"] == "TICKET_SPENT"
     assert system.ask("reset_complete", tenant=system.tenant, ticket=ticket, password=ANOTHER.encode(),
@@ -109,7 +109,7 @@ def test_by_role(system):
 def test_offered_is_asked_of_whoever_has_one(system):
     login = person(system)
     token = system.sign_in(system.tenant, login, PASSWORD)["token"]
-    session = sha256(token)
+    session = session_hash(token)
     begun = system.ask("factor_begin", tenant=system.tenant, session=session, address="192.0.2.1")
     assert begun["outcome"] == "GRANTED"
     again = system.ask("factor_begin", tenant=system.tenant, session=session, address="192.0.2.1")
@@ -250,7 +250,7 @@ def test_two_first_ones_at_the_same_time(system, required):
 def test_changes_want_a_recent_proof(system, required):
     login = person(system)
     app, token = set_up(system, login)
-    session = sha256(token)
+    session = session_hash(token)
     old = "interval '11 minutes'"
     system.database.query(f"UPDATE session_family f SET second_factor_at = second_factor_at - {old}, authenticated_at ="
                           f" authenticated_at - {old} FROM account a WHERE a.id = f.account AND a.login = '{login}'")
@@ -280,7 +280,7 @@ def test_changes_want_a_recent_proof(system, required):
 
 def test_who_has_none_shows_the_password_anew(system):
     login = person(system)
-    session = sha256(system.sign_in(system.tenant, login, PASSWORD)["token"])
+    session = session_hash(system.sign_in(system.tenant, login, PASSWORD)["token"])
     system.database.query("UPDATE session_family f SET authenticated_at = authenticated_at - interval '11 minutes'"
                           f" FROM account a WHERE a.id = f.account AND a.login = '{login}'")
     assert system.ask("factor_begin", tenant=system.tenant, session=session, address="x")["outcome"] == "STEP_UP"
@@ -321,7 +321,7 @@ def test_a_new_password_voids_the_ticket(system, required):
     login = person(system)
     app, token = set_up(system, login)
     ticket = system.sign_in(system.tenant, login, PASSWORD)["ticket"]
-    changed = system.ask("password_change", tenant=system.tenant, session=sha256(token), current=PASSWORD.encode(),
+    changed = system.ask("password_change", tenant=system.tenant, session=session_hash(token), current=PASSWORD.encode(),
                          password=ANOTHER.encode(), address="192.0.2.1")
     assert changed["outcome"] == "GRANTED"
     assert give(system, ticket, app.recovery[0])["outcome"] == "TICKET_SPENT"

@@ -7,6 +7,7 @@ import pwd
 import shutil
 import signal
 import socket
+import stat
 import ssl
 import subprocess
 import tempfile
@@ -15,7 +16,7 @@ import time
 import pytest
 
 from browser import Browser
-from harness import Deployment, can_change_mounts, free_port, wait_until
+from harness import BUILD, Deployment, can_change_mounts, free_port, wait_until
 from http_wire import Recorder
 from test_tls_certificates import Authority, plain_answers
 
@@ -263,3 +264,34 @@ def test_a_certificate_by_acme(authority, app, tmp_path):
         for process in (pebble, names):
             process.kill()
             process.wait()
+
+
+# ---- a home directory that is closed to others ----
+
+@pytest.mark.skipif(not can_change_mounts(), reason="needs root and mount namespaces")
+@pytest.mark.parametrize("what", ["state", "programs and state"])
+def test_below_a_closed_directory_everything_starts_and_nothing_else_is_let_in(what):
+    """As Debian's home directories are: mode 0700, a clone and its state directory inside."""
+    with tempfile.TemporaryDirectory(prefix="mgh", dir=os.environ.get("TMPDIR", "/tmp")) as home:
+        home = pathlib.Path(home)
+        assert stat.S_IMODE(home.stat().st_mode) == 0o700
+        (home / "secret").write_text("nobody's business")
+        deployment = Deployment(demo=True)
+        deployment.directory.rmdir()
+        deployment.directory = home / "clone" / "state"
+        deployment.directory.mkdir(parents=True)
+        if what != "state":
+            copied = home / "clone" / "build"
+            shutil.copytree(BUILD, copied, ignore=shutil.ignore_patterns("*.p", "*.a", "tests", "meson-*"), symlinks=True)
+            deployment.program = str(copied / "masugata")
+        with deployment:
+            assert stat.S_IMODE(home.stat().st_mode) == 0o700, "the directory itself stays as it was"
+            assert deployment.request(f"https://console.localhost:{deployment.https_port}/sign-in").status == 200
+            assert deployment.request(f"https://id.acme.localhost:{deployment.https_port}/sign-in").status == 200
+            assert not deployment.inside(home / "secret").exists()
+            assert sorted(path.name for path in deployment.inside(home).iterdir()) == ["clone"]
+            assert stat.S_IMODE(deployment.inside(home).stat().st_mode) == 0o711
+            deployment.masugata("user", "add", "--tenant", "acme", "chie@acme.example", "--name", "Chie", "--roles", "user",
+                                "--password-stdin", input=PASSWORD + "\n")
+            page = Browser(deployment).sign_in(f"https://acme.localhost:{deployment.https_port}/", "chie@acme.example", PASSWORD)
+            assert page.status == 200 and "Chie" in page.text

@@ -36,6 +36,7 @@ shift_open(void)
     (void) close(fd);
 }
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): glibc's begin with underscores */
 int
 clock_gettime(clockid_t clock, struct timespec *now)
 {
@@ -69,3 +70,4 @@ time(time_t *now)
         *now = exact.tv_sec;
     return exact.tv_sec;
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

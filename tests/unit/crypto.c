@@ -77,9 +77,9 @@ hashes_follow_the_published_vectors(void **state)
     mg_hex(mg_view_of(hash, sizeof hash), text);
     assert_string_equal(text, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     memset(secret, 0x0b, sizeof secret);
-    for (uint8_t i = 0; i < sizeof salt; i++)
-        salt[i] = i;
-    for (uint8_t i = 0; i < sizeof info; i++)
+    for (size_t i = 0; i < sizeof salt; i++)
+        salt[i] = (uint8_t) i;
+    for (size_t i = 0; i < sizeof info; i++)
         info[i] = (uint8_t) (0xf0 + i);
     assert_ok(mg_hkdf(mg_view_of(secret, sizeof secret), mg_view_of(salt, sizeof salt),
                       mg_view_of(info, sizeof info), key, sizeof key));

@@ -184,14 +184,26 @@ reserved_cookies_do_not_go_on(void **state)
 }
 
 static void
-the_hash_is_sha_256(void **state)
+the_hash_is_the_locator_and_the_end_of_sha_256(void **state)
 {
     (void) state;
     uint8_t token[MG_TOKEN] = {0}, hash[MG_TOKEN_HASH];
     char text[2 * MG_TOKEN_HASH + 1];
     mg_token_hash(token, hash);
     mg_hex(mg_view_of(hash, sizeof hash), text);
-    assert_string_equal(text, "66687aadf862bd776c8fc18b8e9f8e20089714856ee233b3902a591d0d5f2925");
+    assert_string_equal(text, "0000000000000000"
+                              "6c8fc18b8e9f8e20089714856ee233b3902a591d0d5f2925");
+    /* Every bit of the token changes the part that is a hash; those behind the locator change nothing else.
+     */
+    for (size_t bit = 0; bit < 8 * sizeof token; bit++) {
+        uint8_t other[MG_TOKEN_HASH];
+        token[bit / 8] ^= (uint8_t) (1U << bit % 8);
+        mg_token_hash(token, other);
+        assert_memory_equal(other, token, MG_TOKEN_LOCATOR);
+        assert_memory_not_equal(other + MG_TOKEN_LOCATOR, hash + MG_TOKEN_LOCATOR,
+                                sizeof hash - MG_TOKEN_LOCATOR);
+        token[bit / 8] ^= (uint8_t) (1U << bit % 8);
+    }
 }
 
 static void
@@ -217,7 +229,7 @@ main(void)
         cmocka_unit_test(session_cookies_are_found_among_others),
         cmocka_unit_test(every_byte_at_every_place_of_a_token_is_judged),
         cmocka_unit_test(reserved_cookies_do_not_go_on),
-        cmocka_unit_test(the_hash_is_sha_256),
+        cmocka_unit_test(the_hash_is_the_locator_and_the_end_of_sha_256),
         cmocka_unit_test(without_a_policy_or_a_table_nobody_passes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,7 +85,7 @@ with_the_module_the_gate_decides_on_every_site(void **state)
     (void) state;
     struct mg_nginx_configuration configuration = sample();
     configuration.module_path = "/usr/lib/nginx/modules/ngx_http_masugata_module.so";
-    configuration.connections_per_address = 200;
+    configuration.requests_per_address = 200;
     OWN_BUFFER(text, MG_NGINX_CONFIGURATION_MOST);
     assert_ok(mg_nginx_configuration_render(&configuration, &text));
     assert_has(&text, "masugata_directory \"/r/gate\";");

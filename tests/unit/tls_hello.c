@@ -45,7 +45,8 @@ prime_measured(size_t bytes, uint8_t top)
     memcpy(flight + at, head, sizeof head);
     memset(flight + at + sizeof head, 0xff, bytes - 1);
     at += 6 + bytes;
-    memcpy(flight + at, "\x00\x01\x02\x0e\x00\x00\x00", 7);
+    static const uint8_t end[] = {0x00, 0x01, 0x02, 0x0e, 0x00, 0x00, 0x00};
+    memcpy(flight + at, end, sizeof end);
     at += 7;
     flight[3] = (uint8_t) ((at - 5) >> 8);
     flight[4] = (uint8_t) (at - 5);

@@ -42,7 +42,7 @@ break_planted_session(struct mg_stage *stage)
         " SELECT 4242, a.tenant, a.id, now(), now(), now() + interval '11 hours', 1800000"
         " FROM account a WHERE a.tenant > 0 AND a.login NOT LIKE 'masugata-%' ORDER BY a.id LIMIT 1;"
         "INSERT INTO session (id, family, token_hash, host, origin, created_at, last_seen_at)"
-        " SELECT 4243, 4242, sha256(decode(repeat('00', 32), 'hex')), h.host, 1, now(), now()"
+        " SELECT 4243, 4242, decode(repeat('00', 8), 'hex') || substr(sha256(decode(repeat('00', 32), 'hex')), 9), h.host, 1, now(), now()"
         " FROM tenant_host h JOIN session_family f ON f.id = 4242 AND h.tenant = f.tenant WHERE h.origin = 1"
         " ORDER BY h.host LIMIT 1"));
     return authority_restart(stage);

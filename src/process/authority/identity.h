@@ -12,9 +12,10 @@
 #define MG_TOKEN_BYTES 32
 #define MG_FAMILY_BYTES 16
 
-/* SHA-256: all that is stored of a token, a code or a ticket. */
+/* SHA-256: all that is stored of a code or a ticket (of a session's token: mg_token_hash,
+ * wire/session_table.h). */
 static inline CHECKED struct mg_status
-mg_token_hash(struct mg_view bytes, uint8_t hash[32])
+mg_secret_hash(struct mg_view bytes, uint8_t hash[32])
 {
     return SHA256(bytes.bytes, bytes.length, hash) == NULL ? fail(CRYPTO) : OK;
 }

@@ -280,7 +280,7 @@ changer_of_session(struct mg_database *database, uint64_t tenant, struct mg_view
         return OK;
     }
     it->account = it->live.account;
-    TRY(mg_token_hash(mg_view_of(&it->live.family, sizeof it->live.family), it->begun_by));
+    TRY(mg_secret_hash(mg_view_of(&it->live.family, sizeof it->live.family), it->begun_by));
     *ret_outcome = is_proven(&it->live, it->now) ? MG_GRANTED : MG_STEP_UP;
     return OK;
 }
@@ -295,7 +295,7 @@ changer_of_ticket(struct mg_database *database, uint64_t tenant, struct mg_view 
                               &enrol));
     it->by_ticket = true;
     *ret_outcome = found && !it->account.has_second_factor ? MG_GRANTED : MG_TICKET_SPENT;
-    return found ? mg_token_hash(ticket, it->begun_by) : OK;
+    return found ? mg_secret_hash(ticket, it->begun_by) : OK;
 }
 
 static CHECKED struct mg_status

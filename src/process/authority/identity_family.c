@@ -54,7 +54,7 @@ MG_HANDLER_PUBLIC(code_issue)
     if (!found)
         return mg_answer_code_issue(call, &(struct mg_reply_code_issue){.outcome = MG_SESSION_ENDED});
     mg_random(code, MG_TOKEN_BYTES);
-    TRY(mg_token_hash(mg_view_of(code, MG_TOKEN_BYTES), hash));
+    TRY(mg_secret_hash(mg_view_of(code, MG_TOKEN_BYTES), hash));
     TRY(mg_query(
         database, NULL,
         "INSERT INTO entry_code (code_hash, tenant, family, host, binding, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -93,8 +93,8 @@ code_take(struct mg_database *database, struct exchange *it, mg_instant now, str
     *ret_good = false;
     if (it->request->code.length != MG_TOKEN_BYTES || it->request->nonce.length != MG_TOKEN_BYTES)
         return OK;
-    TRY(mg_token_hash(it->request->code, hash));
-    TRY(mg_token_hash(it->request->nonce, binding));
+    TRY(mg_secret_hash(it->request->code, hash));
+    TRY(mg_secret_hash(it->request->nonce, binding));
     OWN(rows) rows = NULL;
     TRY(mg_query(
         database, &rows,
@@ -143,7 +143,7 @@ MG_HANDLER_PUBLIC(code_exchange)
     }
     struct mg_core_actor actor = mg_actor_account(&it.account);
     mg_random(token, MG_TOKEN_BYTES);
-    TRY(mg_token_hash(mg_view_of(token, MG_TOKEN_BYTES), hash));
+    mg_token_hash(token, hash);
     TRY(mg_identity_note(&(struct mg_audit_note){.event = MG_EVENT_session_start,
                                                  .tenant = request->tenant,
                                                  .actor = &actor,

@@ -288,7 +288,7 @@ ticket_find(struct mg_database *database, uint64_t tenant, struct mg_view ticket
     *ret_found = false;
     if (ticket.length != MG_TOKEN_BYTES)
         return OK;
-    TRY(mg_token_hash(ticket, hash));
+    TRY(mg_secret_hash(ticket, hash));
     OWN(rows) rows = NULL;
     TRY(mg_query(
         database, &rows,
@@ -323,7 +323,7 @@ ticket_spend(struct mg_database *database, struct mg_view ticket, bool *ret_spen
 {
     uint8_t hash[32];
     OWN(rows) rows = NULL;
-    TRY(mg_token_hash(ticket, hash));
+    TRY(mg_secret_hash(ticket, hash));
     TRY(mg_query(database, &rows, "DELETE FROM ticket WHERE ticket_hash = $1 RETURNING account",
                  MG_BYTES(mg_view_of(hash, sizeof hash))));
     *ret_spent = mg_rows_count(rows) == 1;
@@ -432,7 +432,7 @@ ticket_make(struct mg_database *database, const struct mg_account *account, cons
 {
     uint8_t hash[32];
     mg_random(ticket, MG_TOKEN_BYTES);
-    TRY(mg_token_hash(mg_view_of(ticket, MG_TOKEN_BYTES), hash));
+    TRY(mg_secret_hash(mg_view_of(ticket, MG_TOKEN_BYTES), hash));
     return mg_query(
         database, NULL,
         "INSERT INTO ticket (ticket_hash, tenant, account, kind, expires_at) VALUES ($1, $2, $3, $4, $5)",

@@ -10,7 +10,7 @@ mg_second_ticket_make(struct mg_database *database, const struct mg_account *acc
 {
     uint8_t hash[32];
     mg_random(ticket, MG_TOKEN_BYTES);
-    TRY(mg_token_hash(mg_view_of(ticket, MG_TOKEN_BYTES), hash));
+    TRY(mg_secret_hash(mg_view_of(ticket, MG_TOKEN_BYTES), hash));
     return mg_query(
         database, NULL,
         "INSERT INTO ticket (ticket_hash, tenant, account, kind, expires_at) VALUES ($1, $2, $3, $4, $5)",
@@ -27,7 +27,7 @@ mg_second_ticket_find(struct mg_database *database, uint64_t tenant, struct mg_v
     *ret_found = false;
     if (ticket.length != MG_TOKEN_BYTES)
         return OK;
-    TRY(mg_token_hash(ticket, hash));
+    TRY(mg_secret_hash(ticket, hash));
     OWN(rows) rows = NULL;
     TRY(mg_query(
         database, &rows,
@@ -59,7 +59,7 @@ ticket_spend(struct mg_database *database, struct mg_view ticket, uint64_t accou
 {
     uint8_t hash[32];
     OWN(rows) rows = NULL;
-    TRY(mg_token_hash(ticket, hash));
+    TRY(mg_secret_hash(ticket, hash));
     TRY(mg_query(database, &rows,
                  "DELETE FROM ticket WHERE ticket_hash = $1 AND account = $2 RETURNING account",
                  MG_BYTES(mg_view_of(hash, sizeof hash)), MG_I64(account)));

@@ -30,8 +30,8 @@ mg_family_prepare(struct mg_new_family *family)
     family->session = random_id();
     mg_random(family->token, sizeof family->token);
     mg_random(family->code, sizeof family->code);
-    TRY(mg_token_hash(mg_view_of(family->token, sizeof family->token), family->token_hash));
-    return mg_token_hash(mg_view_of(family->code, sizeof family->code), family->code_hash);
+    mg_token_hash(family->token, family->token_hash);
+    return mg_secret_hash(mg_view_of(family->code, sizeof family->code), family->code_hash);
 }
 
 /* ---- the session table -------------------------------------------------------------------------- */

@@ -88,7 +88,7 @@ demand_change(struct sign_in *it, struct mg_database *database, bool *ret_answer
     OWN_KEY(ticket, MG_TOKEN_BYTES);
     uint8_t hash[32];
     mg_random(ticket, MG_TOKEN_BYTES);
-    TRY(mg_token_hash(mg_view_of(ticket, MG_TOKEN_BYTES), hash));
+    TRY(mg_secret_hash(mg_view_of(ticket, MG_TOKEN_BYTES), hash));
     TRY(note(it, MG_EVENT_sign_in, MG_AUDIT_REFUSED, "PASSWORD_MUST_CHANGE", 0));
     TRY(mg_query(
         database, NULL,

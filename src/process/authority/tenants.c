@@ -83,6 +83,7 @@ tenant_find(uint64_t number)
     const struct tenant wanted = {.core.number = number};
     const struct tenant *key = &wanted;
     struct tenant **found =
+        /* Pointers. NOLINTNEXTLINE(bugprone-sizeof-expression) */
         tenant_count == 0 ? NULL : bsearch(&key, numbered, tenant_count, sizeof *numbered, by_number);
     return found != NULL ? *found : NULL;
 }
@@ -198,6 +199,7 @@ lists_swap(struct tenant *new_tenants, struct tenant **new_numbered, size_t new_
     qsort(new_tenants, new_tenant_count, sizeof *new_tenants, by_name);
     for (size_t i = 0; i < new_tenant_count; i++)
         new_numbered[i] = &new_tenants[i];
+    /* Pointers. NOLINTNEXTLINE(bugprone-sizeof-expression) */
     qsort(new_numbered, new_tenant_count, sizeof *new_numbered, by_number);
     qsort(new_hosts, new_host_count, sizeof *new_hosts, by_host);
     tenants_free(tenants, tenant_count);
@@ -231,6 +233,7 @@ load(void)
                  " JOIN tenant t ON t.number = s.tenant ORDER BY t.name, s.route, s.keyword"));
     const size_t new_tenant_count = mg_rows_count(tenant_rows), new_host_count = mg_rows_count(host_rows) + 1;
     struct tenant *new_tenants = calloc(new_tenant_count + 1, sizeof *new_tenants);
+    /* Pointers. NOLINTNEXTLINE(bugprone-sizeof-expression) */
     struct tenant **new_numbered = calloc(new_tenant_count + 1, sizeof *new_numbered);
     struct host *new_hosts = calloc(new_host_count, sizeof *new_hosts);
     struct mg_status status =

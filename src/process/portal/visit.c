@@ -1,6 +1,7 @@
 #include "process/portal/portal.h"
 
 #include "base/secret.h"
+#include "wire/session_table.h"
 
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
@@ -177,7 +178,7 @@ visit_identify(struct visit *visit)
          tried++) {
         if (!token_decode(value, token))
             continue;
-        token_hash(token, visit->session);
+        mg_token_hash(token, visit->session);
         const struct mg_request_session_check request = {
             .tenant = visit->tenant, .session = mg_view_of(visit->session, HASH_BYTES), .host = visit->host};
         TRY(mg_call_session_check(&request, &visit->person, &visit->person_storage, CALL_MS));

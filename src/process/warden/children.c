@@ -368,7 +368,7 @@ backoff_ms(struct child *child, int64_t now_ms)
 {
     memmove(child->deaths + 1, child->deaths, sizeof child->deaths - sizeof child->deaths[0]);
     child->deaths[0] = now_ms;
-    unsigned recent = 0;
+    unsigned recent = 1; /* this one */
     while (recent < DEATHS_REMEMBERED && child->deaths[recent] != 0 &&
            now_ms - child->deaths[recent] < FLAP_WINDOW_MS)
         recent++;

@@ -116,9 +116,9 @@ key_take(const struct mg_buffer *before)
     struct mg_view hex;
     if (value_find(before, "key", &hex) && hex.length == 2 * sizeof own.key) {
         for (size_t i = 0; i < sizeof own.key; i++) {
-            static const char digits[] = "0123456789abcdef";
-            const char *high = memchr(digits, hex.bytes[2 * i], 16),
-                       *low = memchr(digits, hex.bytes[2 * i + 1], 16);
+            static const char digits[16] = "0123456789abcdef";
+            const char *high = memchr(digits, hex.bytes[2 * i], sizeof digits),
+                       *low = memchr(digits, hex.bytes[2 * i + 1], sizeof digits);
             if (high == NULL || low == NULL)
                 return fail_with(MALFORMED, "options.known: the key");
             own.key[i] = (uint8_t) ((high - digits) << 4 | (low - digits));

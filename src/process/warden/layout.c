@@ -130,6 +130,7 @@ static CHECKED struct mg_status
 tmpfs_check(const char *run)
 {
     struct statfs found;
+    mg_must(run != NULL);
     if (statfs(run, &found) != 0)
         return fail_errno("runtime directory %s", run);
     if (found.f_type != TMPFS_MAGIC)
