@@ -3,10 +3,13 @@
  *   manual command WORD LANG HELP      masugata-WORD(1) from the text of `masugata WORD --help`
  *   manual configuration LANG          masugata.conf(5) from catalogue/options.def
  *   manual tenant-policy LANG          masugata-tenant-policy(5) from catalogue/tenant_options.def
+ *   manual idp LANG                    masugata-idp(5) from catalogue/idp_options.def
  *   manual gate LANG                   masugata-gate(5) from catalogue/directives.def
  *   manual sample LANG                 the example configuration
  * The page goes to standard output. Run by the build. */
 #include "base/io.h"
+#include "domain/federation_refusal.h"
+#include "domain/identity_provider.h"
 #include "domain/tenant_policy.h"
 #include "ports/configuration.h"
 #include "wire/options.h"
@@ -418,6 +421,32 @@ page_gate(void)
         ".BR masugata (1),\n.BR masugata.conf (5),\n.BR masugata\\-tenant\\-policy (5),\n.BR nginx (8)");
 }
 
+static void
+page_idp(void)
+{
+    title("masugata-idp", 5, say("the settings of an identity provider", "IdP の設定項目"));
+    heading("DESCRIPTION", "説明");
+    put_line(say(
+        "masugata idp add and masugata idp set take these as KEYWORD=VALUE words, or one a line with --file; "
+        "masugata idp show prints them. A wrong value is named with what is allowed, and nothing changes; a "
+        "change is recorded with before and after.",
+        "masugata idp add と masugata idp set に KEYWORD=VALUE の形で、または --file で 1 行に 1 つずつ"
+        "指定します。masugata idp show で表示できます。誤った値は許可される値とともに示し、何も変更しません。"
+        "変更は前後の値とともに記録されます。"));
+    heading("KEYWORDS", "キーワード");
+    for (size_t i = 0; i < mg_idp_option_count; i++)
+        option(&mg_idp_option_rows[i]);
+    heading("REFUSALS", "拒否の理由");
+    put_line(say("What masugata idp test and the audit log say when a sign-in was refused:",
+                 "サインインを拒否したとき、masugata idp test と監査ログに示す理由です。"));
+    for (uint64_t i = 1; i < MG_FEDERATION_COUNT; i++) {
+        tagged(mg_federation_refusal_name(i));
+        put_line(mg_federation_refusal_text(i, japanese));
+    }
+    heading("SEE ALSO", "関連項目");
+    (void) puts(".BR masugata\\-idp (1),\n.BR masugata.conf (5)");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -431,6 +460,8 @@ main(int argc, char **argv)
         page_configuration();
     else if (argc == 3 && strcmp(argv[1], "tenant-policy") == 0)
         page_tenant_policy();
+    else if (argc == 3 && strcmp(argv[1], "idp") == 0)
+        page_idp();
     else if (argc == 3 && strcmp(argv[1], "gate") == 0)
         page_gate();
     else if (argc == 5 && strcmp(argv[1], "command") == 0 && mg_ok(mg_file_read(argv[4], &help)))
@@ -439,7 +470,7 @@ main(int argc, char **argv)
         (void) fputs(mg_buffer_text(&sample), stdout);
     else {
         (void) fputs(
-            "usage: manual masugata|configuration|tenant-policy|gate|sample LANG, manual command WORD LANG HELP\n",
+            "usage: manual masugata|configuration|tenant-policy|idp|gate|sample LANG, manual command WORD LANG HELP\n",
             stderr);
         return 2;
     }

@@ -273,7 +273,7 @@ mg_probe_IDENTITY_08(struct mg_observer *observer, struct mg_finding *finding)
 
 /* ---- IDENTITY_11: every role against every action, and rights that nobody needs ---- */
 
-enum check { READS, FORM_TOKEN, SAME_ORIGIN };
+enum check { READS, FORM_TOKEN, SAME_ORIGIN, MACHINE };
 enum { APP = 1, ID = 2, OPS = 4, ANYWHERE = 7 };
 #define NOBODY MG_PERMISSION_NONE
 #define PERSON MG_PERMISSION_NONE

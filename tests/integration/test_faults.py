@@ -17,7 +17,7 @@ from browser import Browser
 from harness import Deployment, PROGRAM, free_port, wait_until
 
 KILLS = int(os.environ.get("MASUGATA_TEST_KILLS", "40"))  # the full run has 200
-PROCESSES = ["keys", "audit", "hasher", "authority", "portal", "worker", "watch", "prober", "launcher", "witness", "canary"]
+PROCESSES = ["keys", "audit", "hasher", "authority", "portal", "federation", "worker", "watch", "prober", "launcher", "witness", "canary"]
 # What is no row of `masugata status`: their parent, and what the launcher runs.
 OTHERS = ["warden", "nginx", "nginx worker", "postgres", "postgres"]
 PASSWORD = "a correct horse of seventeen staples"

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif("b_sanitize" in (BUILD / "meson-info/intro-build
 LIBRARIES = {
     "libpq": {"authority", "worker", "watch", "prober", "launcher"},
     "libmicrohttpd": {"portal"},
-    "libcurl": {"worker", "watch", "prober"},
+    "libcurl": {"worker", "watch", "prober", "federation"},
     "libargon2": {"hasher", "keys"},
     "libcrypt": {"hasher"},
     "libconfuse": {"warden", "masugata"},

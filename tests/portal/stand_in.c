@@ -138,6 +138,62 @@ CALL(site)
     return keep(storage, origin, strlen(origin), &reply->app_origin);
 }
 
+CALL(federation_choices)
+{
+    static const char label[] = "Acme Identity";
+    struct mg_record_federation_choice row = {.name = mg_view_text("acme-id"), .label = mg_view_text(label)};
+    storage->maximum = MG_PACKET_MOST;
+    if (request->tenant != 1)
+        return OK;
+    reply->by_email = true;
+    if (request->email.length != 0 &&
+        memmem(request->email.bytes, request->email.length, "@acme.example", 13) == NULL)
+        return OK;
+    TRY(mg_list_add_federation_choice(storage, &row));
+    reply->choices = (struct mg_list){.bytes = mg_buffer_view(storage)};
+    return OK;
+}
+
+CALL(federation_begin)
+{
+    reply->outcome = mg_view_is(request->provider, "acme-id") ? MG_GRANTED : MG_FEDERATION_REFUSED;
+    return reply->outcome != MG_GRANTED
+               ? OK
+               : keep(storage, "https://idp.localhost/authorize?state=1", 39, &reply->url);
+}
+
+CALL(federation_finish)
+{
+    (void) request;
+    (void) storage;
+    reply->outcome = MG_TICKET_SPENT;
+    return OK;
+}
+
+CALL(federation_logout)
+{
+    (void) request;
+    (void) storage;
+    reply->outcome = MG_FEDERATION_REFUSED;
+    return OK;
+}
+
+CALL(federation_sign_out)
+{
+    (void) request;
+    (void) reply;
+    (void) storage;
+    return OK;
+}
+
+CALL(federation_keys)
+{
+    (void) request;
+    (void) storage;
+    reply->outcome = MG_NOT_KNOWN;
+    return OK;
+}
+
 static struct mg_status
 code_new(uint64_t tenant, struct mg_view host, struct mg_view binding, const struct session *session,
          struct mg_buffer *storage, struct mg_view *ret_code)

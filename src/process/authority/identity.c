@@ -1,5 +1,6 @@
 /* Identity's start and its timers. */
 #include "process/authority/identity.h"
+#include "process/authority/federation.h"
 
 #include "base/log.h"
 
@@ -169,4 +170,5 @@ mg_identity_tick(mg_instant now)
     every(now, EXPIRE_EVERY_MS, &operators_at, mg_password_operators_end, "operators' passwords past their age");
     every(now, CLEAN_EVERY_MS, &cleaned_at, clean, "old attempts");
     mg_sign_in_refusal_flush(now);
+    mg_federation_tick(now);
 }

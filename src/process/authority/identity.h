@@ -160,6 +160,14 @@ void mg_sign_in_refusal_flush(mg_instant now);
 
 /* ---- sessions (identity_session.c) ---- */
 
+/* What an identity provider said of a person, for a family that it gives. */
+struct mg_federated {
+    uint64_t provider;
+    struct mg_view subject, session, acr, methods;
+    mg_instant authenticated_at, expires_at; /* there; the family ends with the provider */
+    bool several_factors;                    /* "mfa" among the methods (RFC 8176) */
+};
+
 /* What a new family needs; token and code are the browser's, only their hashes are stored. */
 struct mg_new_family {
     const struct mg_core_tenant *tenant;
@@ -169,7 +177,8 @@ struct mg_new_family {
     struct mg_view code_host, binding; /* or empty */
     const struct mg_attempt *attempt;  /* that the password or code was right in: forgotten with the start */
     const char *second_factor;         /* the kind that was given; NULL: none */
-    bool federated;                    /* an identity provider vouches: its second factor is its own matter */
+    const struct mg_federated *federated; /* instead of a password: the provider that vouches, whose second
+                                             factor is its own matter (federation.h); or NULL */
     mg_instant now;
     uint64_t family, session; /* random, set by mg_family_prepare */
     uint8_t token[MG_TOKEN_BYTES], token_hash[32], code[MG_TOKEN_BYTES], code_hash[32];

@@ -102,6 +102,47 @@ table_remove_listed(struct mg_view ids)
 
 /* ---- starting and ending families ----------------------------------------------------------------- */
 
+/* When the person showed who they are: here, or as the provider says. */
+static mg_instant
+authenticated_at(const struct mg_new_family *family)
+{
+    return family->federated != NULL ? family->federated->authenticated_at : family->now;
+}
+
+/* The same of a second factor; 0: none was given. */
+static mg_instant
+second_factor_at(const struct mg_new_family *family)
+{
+    if (family->federated != NULL)
+        return family->federated->several_factors ? family->federated->authenticated_at : 0;
+    return family->second_factor != NULL ? family->now : 0;
+}
+
+/* The rows of a family that an identity provider gives. */
+static CHECKED struct mg_status
+federated_insert(struct mg_database *database, const struct mg_new_family *family, mg_instant expires_at,
+                 struct mg_rows **ret_rows)
+{
+    const struct mg_core_tenant *tenant = family->tenant;
+    const struct mg_federated *federated = family->federated;
+    const bool with_code = family->code_host.length != 0;
+    return mg_query_often(
+        database, ret_rows,
+        "SELECT family_begin_federated($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
+        " $18::smallint, $19, $20::int, $21, $22, $23, $24, $25, $26)",
+        MG_I64(family->family), MG_I64(family->session), MG_I64(tenant->number), MG_I64(family->account->id),
+        MG_I64(federated->provider), MG_TEXT(federated->subject), MG_TEXT(federated->session),
+        MG_TEXT(federated->acr), MG_TEXT(federated->methods), MG_INSTANT(federated->authenticated_at),
+        MG_INSTANT(family->now), MG_INSTANT(expires_at), MG_I64(tenant->limits.idle_ms),
+        MG_TEXT(family->address), MG_TEXT(family->user_agent), MG_BYTES(mg_view_of(family->token_hash, 32)),
+        MG_TEXT(mg_view_text(tenant->sign_in_host)), MG_I64(MG_ORIGIN_SIGN_IN), MG_BYTES(family->previous),
+        MG_I64(tenant->limits.families),
+        MG_BYTES(with_code ? mg_view_of(family->code_hash, 32) : MG_VIEW_EMPTY), MG_TEXT(family->code_host),
+        MG_BYTES(family->binding), MG_INSTANT(family->now + MG_CODE_LIFE_MS),
+        federated->several_factors ? MG_INSTANT(federated->authenticated_at) : MG_NULL,
+        MG_STRING(federated->several_factors ? "provider" : ""));
+}
+
 /* The rows of a family. *ret_ended is what it ended; *ret_started false when nothing was written. */
 static CHECKED struct mg_status
 family_insert(struct mg_database *database, const struct mg_new_family *family, mg_instant expires_at,
@@ -111,6 +152,12 @@ family_insert(struct mg_database *database, const struct mg_new_family *family, 
     const struct mg_account *account = family->account;
     const bool with_code = family->code_host.length != 0;
     OWN(rows) rows = NULL;
+    if (family->federated != NULL) {
+        TRY(federated_insert(database, family, expires_at, &rows));
+        *ret_started = !mg_rows_null(rows, 0, 0);
+        *ret_rows = TAKE(rows);
+        return OK;
+    }
     /* `changed_at` is 0 for never, which no account with a right password has. */
     TRY(mg_query_often(
         database, &rows,
@@ -177,9 +224,11 @@ mg_family_start(struct mg_database *database, struct mg_new_family *family, cons
                 bool *ret_started)
 {
     const struct mg_core_tenant *tenant = family->tenant;
-    const mg_instant expires_at = mg_session_end_of(&tenant->limits, family->now);
+    mg_instant expires_at = mg_session_end_of(&tenant->limits, family->now);
     OWN(rows) rows = NULL;
     OWN_EFFECTS(false);
+    if (family->federated != NULL && family->federated->expires_at < expires_at)
+        expires_at = family->federated->expires_at;
     struct mg_core_tenant place; /* as it is now: it may have been suspended while the hash was computed */
     TRY(mg_core_tenant(tenant->number, &place));
     *ret_started = false;
@@ -187,7 +236,7 @@ mg_family_start(struct mg_database *database, struct mg_new_family *family, cons
         return OK;
     /* The last word, whoever asks for a session: by the policy as it is now. */
     const struct mg_second_factor_facts facts = mg_second_factor_facts_of(&place, family->account);
-    if (family->second_factor == NULL && !family->federated &&
+    if (family->second_factor == NULL && family->federated == NULL &&
         mg_second_factor_judge(&facts) != MG_DEMAND_NONE)
         return OK;
     struct writing writing = {.note = note};
@@ -210,9 +259,8 @@ mg_family_start(struct mg_database *database, struct mg_new_family *family, cons
     if (!*ret_started)
         return OK;
     return table_put(family->session, family->family, family->account, family->token_hash,
-                     mg_view_text(tenant->sign_in_host), family->now,
-                     family->second_factor != NULL ? family->now : 0, expires_at, tenant->limits.idle_ms,
-                     family->now);
+                     mg_view_text(tenant->sign_in_host), authenticated_at(family), second_factor_at(family),
+                     expires_at, tenant->limits.idle_ms, family->now);
 }
 
 /* What is in the table without its row: the connection broke between an earlier deletion and its answer.
@@ -264,10 +312,10 @@ enum {
     IDLE_MS,
     SECOND_FACTOR_AT
 };
-#define SESSION_COLUMNS                                                                           \
-    MG_ACCOUNT_COLUMNS                                                                            \
-        ", s.id, s.family, s.host, f.authenticated_at, f.expires_at, f.last_seen_at, f.idle_ms, " \
-        "f.second_factor_at"
+#define SESSION_COLUMNS                                                                       \
+    MG_ACCOUNT_COLUMNS                                                                        \
+    ", s.id, s.family, s.host, f.authenticated_at, f.expires_at, f.last_seen_at, f.idle_ms, " \
+    "f.second_factor_at"
 
 /* The session with this hash, if it is live where it is asked for. */
 static CHECKED struct mg_status

@@ -62,7 +62,19 @@
     X(step_up)                   \
     X(canary_account)            \
     X(operator_passwords)        \
-    X(stored_passwords)
+    X(stored_passwords)          \
+    X(federation_choices)        \
+    X(federation_begin)          \
+    X(federation_finish)         \
+    X(federation_logout)         \
+    X(federation_sign_out)       \
+    X(federation_keys)           \
+    X(idp_list)                  \
+    X(idp_show)                  \
+    X(idp_set)                   \
+    X(idp_change)                \
+    X(idp_test)                  \
+    X(idp_attempts)
 
 #define X(name) MG_HANDLER_DECLARE(name)
 MG_AUTHORITY_REQUESTS(X)

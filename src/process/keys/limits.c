@@ -16,6 +16,9 @@ static const struct {
     /* A million sessions, each renewed every 15 minutes. */
     {MG_REQUEST_sign_assertion, 2000, 10000},
     {MG_REQUEST_jwks, 20, 100},
+    /* One a sign-in through a provider. */
+    {MG_REQUEST_sign_client_assertion, 200, 1000},
+    {MG_REQUEST_client_key, 50, 200},
     {MG_REQUEST_tenant_key_create, 10, 200},
     {MG_REQUEST_tenant_key_destroy, 1, 50},
     {MG_REQUEST_key_rotate, 1, 50},

@@ -40,6 +40,8 @@ main(int argc, char **argv)
         MG_HANDLE_PUBLIC(keyed_hash),
         MG_HANDLE_PUBLIC(sign_assertion),
         MG_HANDLE_PUBLIC(jwks),
+        MG_HANDLE_PUBLIC(sign_client_assertion),
+        MG_HANDLE_PUBLIC(client_key),
         MG_HANDLE_PUBLIC(tenant_key_create),
         MG_HANDLE_PUBLIC(tenant_key_destroy),
         MG_HANDLE_PUBLIC(key_rotate),

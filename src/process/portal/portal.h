@@ -59,6 +59,8 @@ struct visit {
     const char *form_target;
     /* Where the language switch comes back to; NULL for the path of the request. */
     const char *here;
+    /* What stands for the * at the end of the route's path; empty without one. */
+    struct mg_view tail;
     /* 32 random bytes of this browser, for the forms' tokens. */
     uint8_t browser[TOKEN_BYTES];
     bool browser_is_new;
@@ -169,6 +171,12 @@ CHECKED struct mg_status customer_done(struct visit *visit, uint64_t outcome, co
                                        const char *done);
 /* A permission of the person behind the visit; for showing, the authority decides. */
 bool customer_may(const struct visit *visit, enum mg_permission permission);
+
+/* ---- federation.c ---- */
+/* Adds the tenant's identity providers to the sign-in page; `go_on`: the query with where to go afterwards. */
+CHECKED struct mg_status federation_offer(struct visit *visit, const char *go_on);
+/* Where the person behind this session is signed out at the identity provider too; NULL if nowhere. */
+CHECKED struct mg_status federation_sign_out_place(struct visit *visit, const char **ret_url);
 
 /* ---- routes.c ---- */
 mg_web_handler portal_handle;

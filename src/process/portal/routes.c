@@ -14,6 +14,7 @@ enum check {
     READS,       /* GET */
     FORM_TOKEN,  /* POST from our own page: same origin and the form's token */
     SAME_ORIGIN, /* POST from the application's page: same origin suffices (it can only sign out) */
+    MACHINE, /* POST from another server, which proves itself by what it sends; nothing of a browser counts */
 };
 
 #define APP ORIGIN_APP
@@ -41,15 +42,36 @@ method_fits(const struct route *route, const struct visit *visit)
     return mg_view_is(visit->request->method, "GET") || mg_view_is(visit->request->method, "HEAD");
 }
 
+/* A row that ends in * takes one more segment of a name: a-z, 0-9 and hyphens, at most 31. */
+static bool
+path_fits(const char *row, struct mg_view path, struct mg_view *ret_tail)
+{
+    const size_t length = strlen(row);
+    *ret_tail = MG_VIEW_EMPTY;
+    if (row[length - 1] != '*')
+        return mg_view_is(path, row);
+    if (path.length < length || path.length > length + 30 || memcmp(path.bytes, row, length - 1) != 0)
+        return false;
+    *ret_tail = mg_view_of(path.bytes + length - 1, path.length - length + 1);
+    for (size_t i = 0; i < ret_tail->length; i++) {
+        const uint8_t c = ret_tail->bytes[i];
+        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-')
+            return false;
+    }
+    return true;
+}
+
 /* NULL if there is none; *ret_elsewhere tells that the path exists with another method. */
 static const struct route *
-route_find(const struct visit *visit, bool *ret_elsewhere)
+route_find(struct visit *visit, bool *ret_elsewhere)
 {
+    struct mg_view tail;
     *ret_elsewhere = false;
     for (size_t i = 0; i < MG_COUNT(routes); i++) {
-        if (!mg_view_is(visit->request->path, routes[i].path) ||
+        if (!path_fits(routes[i].path, visit->request->path, &tail) ||
             (routes[i].origins & (unsigned) visit->origin) == 0)
             continue;
+        visit->tail = tail;
         if (method_fits(&routes[i], visit))
             return &routes[i];
         *ret_elsewhere = true;
@@ -90,7 +112,7 @@ follow(struct visit *visit)
     if (route == NULL)
         return show_message(visit, 404, N_("Page not found"), N_("There is no page at this address."), NULL,
                             NULL);
-    if (route->check != READS && !visit_is_same_origin(visit))
+    if (route->check != READS && route->check != MACHINE && !visit_is_same_origin(visit))
         return refuse_form(visit);
     TRY(site_ask(visit));
     if (route->need == PERSON) {

@@ -10,6 +10,7 @@ show_form(struct visit *visit, const struct destination *to, uint64_t outcome)
     if (visit_posts(visit))
         mg_scope_set(page, "login", mg_form_value(&visit->form, "login"));
     TRY(destination_show(visit, to, "/sign-in"));
+    TRY(federation_offer(visit, destination_query(visit, to)));
     return outcome == MG_OUTCOME_NONE ? show(visit, 200, "sign_in") : show_outcome(visit, outcome, "sign_in");
 }
 
@@ -133,12 +134,25 @@ page_sign_in(struct visit *visit)
     return destination_enter(visit, &to, reply.code);
 }
 
+/* "https://host:port" of an address, in the arena. */
+static const char *
+origin_of_url(struct visit *visit, const char *url)
+{
+    static const char scheme[] = "https://";
+    const size_t start = sizeof scheme - 1;
+    return arena_format(visit, "%.*s", (int) (start + strcspn(url + start, "/?")), url);
+}
+
 struct mg_status
 page_sign_out_form(struct visit *visit)
 {
     TRY(visit_identify(visit));
     if (!visit->signed_in)
         return redirect(visit, "/signed-out");
+    const char *there = NULL;
+    TRY(federation_sign_out_place(visit, &there));
+    if (there != NULL) /* the answer to the form leads to the identity provider */
+        visit->form_target = origin_of_url(visit, there);
     mg_scope_set_text(visit->page, "action", "/sign-out");
     return show(visit, 200, "sign_out");
 }
@@ -146,12 +160,16 @@ page_sign_out_form(struct visit *visit)
 struct mg_status
 page_sign_out(struct visit *visit)
 {
+    const char *there = NULL;
     if (visit->signed_in) {
+        TRY(federation_sign_out_place(visit, &there)); /* as long as the session tells */
         const struct mg_request_sign_out request = {.tenant = visit->tenant, .session = visit_session(visit)};
         struct mg_reply_sign_out reply;
         TRY(mg_call_sign_out(&request, &reply, &visit->storage, CALL_MS));
     }
     TRY(cookie_set(visit, COOKIE_SESSION, MG_VIEW_EMPTY, 0));
+    if (there != NULL)
+        return redirect(visit, "%s", there);
     return redirect(visit, "/signed-out");
 }
 

@@ -79,8 +79,13 @@ forms_read(struct visit *visit)
     if (!visit_posts(visit))
         return OK;
     struct mg_view type;
-    if (!mg_web_header(visit->request, "Content-Type", &type, NULL) ||
-        !mg_view_is(type, "application/x-www-form-urlencoded"))
+    if (!mg_web_header(visit->request, "Content-Type", &type, NULL))
+        return fail_with(MALFORMED, "not a form");
+    /* Other servers (back-channel logout) name a character set behind it. */
+    const uint8_t *parameters = memchr(type.bytes, ';', type.length);
+    if (parameters != NULL)
+        type.length = (size_t) (parameters - type.bytes);
+    if (!mg_view_is(type, "application/x-www-form-urlencoded"))
         return fail_with(MALFORMED, "not a form");
     return mg_form_decode(visit->request->body, &visit->form);
 }

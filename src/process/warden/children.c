@@ -80,7 +80,7 @@ are_wired(enum mg_process one, enum mg_process other)
 static bool
 is_exposed(enum mg_process process)
 {
-    return process == MG_PORTAL || process == MG_WATCH || process == MG_PROBER;
+    return process == MG_PORTAL || process == MG_FEDERATION || process == MG_WATCH || process == MG_PROBER;
 }
 
 /* ---- the child's side of fork ---- */

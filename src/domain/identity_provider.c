@@ -1,0 +1,395 @@
+#include "domain/identity_provider.h"
+
+#include "domain/host_name.h"
+#include "domain/login.h"
+#include "domain/role.h"
+
+#include <stdlib.h>
+
+enum check { NOTHING, LABEL, ISSUER, NAMED, SCOPES, DOMAINS, ROLES, ROLE_MAP, INSTANT };
+
+const struct mg_option_row mg_idp_option_rows[] = {
+#define IDP_OPTION(name, word, kind, value, low, high, check, english, japanese) \
+    {.keyword = (word),                                                          \
+     .type = MG_OPTION_##kind,                                                   \
+     .preset = (value),                                                          \
+     .least = (low),                                                             \
+     .most = (high),                                                             \
+     .en = (english),                                                            \
+     .ja = (japanese),                                                           \
+     .offset = offsetof(struct mg_idp_settings, name)},
+#include "../../catalogue/idp_options.def"
+#undef IDP_OPTION
+};
+const size_t mg_idp_option_count = MG_COUNT(mg_idp_option_rows);
+
+static const enum check checks[] = {
+#define IDP_OPTION(name, word, kind, value, low, high, check, english, japanese) check,
+#include "../../catalogue/idp_options.def"
+#undef IDP_OPTION
+};
+
+bool
+mg_idp_name_is_valid(struct mg_view name)
+{
+    if (name.length == 0 || name.length > MG_IDP_NAME_MOST)
+        return false;
+    for (size_t i = 0; i < name.length; i++) {
+        const uint8_t c = name.bytes[i];
+        const bool word = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+        if (!word && (c != '-' || i == 0 || i + 1 == name.length))
+            return false;
+    }
+    return true;
+}
+
+struct mg_status
+mg_idp_settings_new(struct mg_idp_settings **ret_settings)
+{
+    OWN(idp_settings) settings = calloc(1, sizeof *settings);
+    if (settings == NULL)
+        return fail(OUT_OF_MEMORY);
+    TRY(mg_option_record_begin(settings, mg_idp_option_rows, mg_idp_option_count));
+    TRY(mg_option_record_preset(settings, mg_idp_option_rows, mg_idp_option_count));
+    *ret_settings = TAKE(settings);
+    return OK;
+}
+
+void
+mg_idp_settings_drop(struct mg_idp_settings **settings)
+{
+    if (*settings == NULL)
+        return;
+    mg_option_record_wipe(*settings, mg_idp_option_rows, mg_idp_option_count);
+    free(*settings);
+    *settings = NULL;
+}
+
+/* ---- single values ---- */
+
+/* RFC 8414 section 2: https, no query, no fragment; nothing that would read as something else in a URL. */
+static CHECKED struct mg_status
+issuer_check(const char *keyword, const char *text)
+{
+    static const char scheme[] = "https://";
+    const size_t start = sizeof scheme - 1;
+    const bool https = strncmp(text, scheme, start) == 0;
+    for (const char *at = text; *at != '\0'; at++)
+        if (*at <= 0x20 || *at > 0x7E || strchr("?#@\\\"<>^`{|}", *at) != NULL)
+            return fail_with(INVALID, "%s: \"%.128s\" is not an https URL without user, query and fragment",
+                             keyword, text);
+    const size_t length = https ? strcspn(text + start, ":/") : 0;
+    if (!https || !mg_host_name_is_valid(mg_view_of(text + start, length)) || strlen(text) > 511)
+        return fail_with(INVALID, "%s: \"%.128s\" is not an https URL with a host name", keyword, text);
+    return OK;
+}
+
+/* RFC 6749 section 3.3; `openid` makes it OpenID Connect. */
+static CHECKED struct mg_status
+scopes_check(const char *keyword, const char *list)
+{
+    struct mg_view word;
+    bool openid = false;
+    if (strlen(list) > 255)
+        return fail_with(INVALID, "%s: at most 255 bytes", keyword);
+    while (mg_option_word(&list, &word)) {
+        openid = openid || mg_view_is(word, "openid");
+        for (size_t i = 0; i < word.length; i++)
+            if (word.bytes[i] <= 0x20 || word.bytes[i] > 0x7E || word.bytes[i] == '"' ||
+                word.bytes[i] == '\\')
+                return fail_with(INVALID, "%s: \"%.*s\" is not a scope", keyword,
+                                 (int) mg_view_start(word, 64).length, (const char *) word.bytes);
+    }
+    return openid ? OK : fail_with(INVALID, "%s: openid must be among them", keyword);
+}
+
+static CHECKED struct mg_status
+domains_check(const char *keyword, const char *list)
+{
+    struct mg_view word;
+    if (strlen(list) > 1023)
+        return fail_with(INVALID, "%s: at most 1023 bytes", keyword);
+    while (mg_option_word(&list, &word))
+        if (!mg_host_name_is_valid(word))
+            return fail_with(INVALID, "%s: \"%.*s\" is not a domain in lower case", keyword,
+                             (int) mg_view_start(word, 64).length, (const char *) word.bytes);
+    return OK;
+}
+
+/* An operator is the vendor's; no customer's provider makes one. */
+static bool
+role_is_givable(struct mg_view role)
+{
+    struct mg_view unknown;
+    return mg_role_bits(role, &unknown) != 0 && unknown.length == 0 && !mg_view_is(role, "operator");
+}
+
+static CHECKED struct mg_status
+roles_check(const char *keyword, const char *list)
+{
+    struct mg_view word;
+    while (mg_option_word(&list, &word))
+        if (!role_is_givable(word))
+            return fail_with(INVALID, "%s: \"%.*s\" is not a role that can be given here", keyword,
+                             (int) mg_view_start(word, 64).length, (const char *) word.bytes);
+    return OK;
+}
+
+static struct mg_view
+trimmed(const char *start, size_t length)
+{
+    while (length > 0 && *start == ' ') {
+        start++;
+        length--;
+    }
+    while (length > 0 && start[length - 1] == ' ')
+        length--;
+    return mg_view_of(start, length);
+}
+
+/* The next GROUP=ROLE of a map; the last '=' separates, because a group's name may hold one. *ret_role is
+ * empty for an entry without. False at the end. */
+static bool
+map_next(const char **cursor, struct mg_view *ret_group, struct mg_view *ret_role)
+{
+    while (**cursor != '\0') {
+        const char *entry = *cursor;
+        const size_t length = strcspn(entry, ";");
+        *cursor = entry + length + (entry[length] == ';' ? 1 : 0);
+        const struct mg_view whole = trimmed(entry, length);
+        if (whole.length == 0)
+            continue;
+        size_t equals = whole.length;
+        while (equals > 0 && whole.bytes[equals - 1] != '=')
+            equals--;
+        *ret_group = equals == 0 ? whole : trimmed((const char *) whole.bytes, equals - 1);
+        *ret_role =
+            equals == 0 ? MG_VIEW_EMPTY : trimmed((const char *) whole.bytes + equals, whole.length - equals);
+        return true;
+    }
+    return false;
+}
+
+static CHECKED struct mg_status
+role_map_check(const char *keyword, const char *map)
+{
+    struct mg_view group, role;
+    while (map_next(&map, &group, &role))
+        if (group.length == 0 || !role_is_givable(role))
+            return fail_with(INVALID, "%s: \"%.*s\" is not GROUP=ROLE with a role that can be given here",
+                             keyword, (int) mg_view_start(group, 64).length, (const char *) group.bytes);
+    return OK;
+}
+
+static CHECKED struct mg_status
+text_check(enum check check, const char *keyword, const char *text)
+{
+    mg_instant unused;
+    switch (check) {
+    case LABEL:
+        return strlen(text) <= 127 ? OK : fail_with(INVALID, "%s: at most 127 bytes", keyword);
+    case ISSUER:
+        return issuer_check(keyword, text);
+    case NAMED:
+        return text[0] != '\0' && strlen(text) <= (strcmp(keyword, "client.id") == 0 ? 255U : 63U)
+                   ? OK
+                   : fail_with(INVALID, "%s: is needed, and must not be longer", keyword);
+    case SCOPES:
+        return scopes_check(keyword, text);
+    case DOMAINS:
+        return domains_check(keyword, text);
+    case ROLES:
+        return roles_check(keyword, text);
+    case ROLE_MAP:
+        return role_map_check(keyword, text);
+    case INSTANT:
+        return text[0] == '\0' || mg_ok(mg_instant_parse(mg_view_text(text), &unused))
+                   ? OK
+                   : fail_with(INVALID, "%s: \"%.64s\" is not a time such as 2027-03-31T15:00:00Z", keyword,
+                               text);
+    default:
+        return OK;
+    }
+}
+
+struct mg_status
+mg_idp_settings_set(struct mg_idp_settings *settings, struct mg_view keyword, struct mg_view value)
+{
+    for (size_t i = 0; i < mg_idp_option_count; i++) {
+        OWN_TEXT text = NULL;
+        if (!mg_view_is(keyword, mg_idp_option_rows[i].keyword))
+            continue;
+        if (!mg_view_is_utf8(value) || value.length > 4096)
+            return fail_with(INVALID, "%s must be UTF-8 of at most 4096 bytes",
+                             mg_idp_option_rows[i].keyword);
+        TRY(mg_view_to_text(value, &text));
+        TRY(text_check(checks[i], mg_idp_option_rows[i].keyword, text));
+        return mg_option_record_set(settings, &mg_idp_option_rows[i], value);
+    }
+    return fail_with(INVALID, "\"%.*s\" is not a keyword of an identity provider",
+                     (int) mg_view_start(keyword, 64).length, (const char *) keyword.bytes);
+}
+
+/* ---- the whole ---- */
+
+mg_instant
+mg_idp_expires_at(const struct mg_idp_settings *settings)
+{
+    mg_instant at;
+    if (settings->expires[0] == '\0')
+        return INT64_MAX;
+    /* A time that cannot be read has passed: fail closed. */
+    return mg_ok(mg_instant_parse(mg_view_text(settings->expires), &at)) ? at : 0;
+}
+
+struct mg_status
+mg_idp_settings_judge(const struct mg_idp_settings *settings, bool with_secret)
+{
+    const bool shared = strncmp(settings->client_authentication, "secret-", 7) == 0;
+    if (settings->issuer[0] == '\0')
+        return fail_with(INVALID, "issuer is needed");
+    if (settings->client[0] == '\0')
+        return fail_with(INVALID, "client.id is needed");
+    if (shared && !with_secret)
+        return fail_with(INVALID, "client.authentication %s needs the secret (--secret-file)",
+                         settings->client_authentication);
+    if ((settings->link || settings->create) && settings->domains[0] == '\0')
+        return fail_with(INVALID, "link_by_email and create_users need domains: only their addresses count");
+    return OK;
+}
+
+enum mg_federation_refusal
+mg_idp_judge(const struct mg_idp_facts *facts, mg_instant now)
+{
+    if (!facts->tenant_open)
+        return MG_FEDERATION_TENANT_IS_CLOSED;
+    if (!facts->enabled)
+        return MG_FEDERATION_PROVIDER_DISABLED;
+    return now < facts->expires_at ? MG_FEDERATION_NONE : MG_FEDERATION_PROVIDER_EXPIRED;
+}
+
+/* ---- people ---- */
+
+static bool
+equal_without_case(struct mg_view a, struct mg_view b)
+{
+    if (a.length != b.length)
+        return false;
+    for (size_t i = 0; i < a.length; i++) {
+        const uint8_t x = a.bytes[i] >= 'A' && a.bytes[i] <= 'Z' ? a.bytes[i] | 0x20 : a.bytes[i];
+        const uint8_t y = b.bytes[i] >= 'A' && b.bytes[i] <= 'Z' ? b.bytes[i] | 0x20 : b.bytes[i];
+        if (x != y)
+            return false;
+    }
+    return true;
+}
+
+bool
+mg_idp_has_domain_of(const struct mg_idp_settings *settings, struct mg_view email)
+{
+    const uint8_t *at = email.length == 0 ? NULL : memrchr(email.bytes, '@', email.length);
+    const char *cursor = settings->domains;
+    struct mg_view word;
+    if (at == NULL || at == email.bytes)
+        return false;
+    const struct mg_view domain = mg_view_of(at + 1, email.length - (size_t) (at + 1 - email.bytes));
+    while (mg_option_word(&cursor, &word))
+        if (equal_without_case(domain, word))
+            return true;
+    return false;
+}
+
+enum mg_idp_act
+mg_idp_first_sign_in(const struct mg_idp_settings *settings, const struct mg_idp_person *person,
+                     enum mg_federation_refusal *ret_refusal)
+{
+    const bool trusted = strcmp(settings->emails, "trusted") == 0;
+    *ret_refusal = MG_FEDERATION_NO_ACCOUNT;
+    if (!settings->link && !settings->create)
+        return MG_IDP_REFUSE;
+    *ret_refusal = MG_FEDERATION_EMAIL_UNVERIFIED;
+    if (person->email.length == 0 || !mg_email_plausible(person->email) ||
+        !(person->email_verified || trusted))
+        return MG_IDP_REFUSE;
+    *ret_refusal = MG_FEDERATION_EMAIL_DOMAIN;
+    if (!mg_idp_has_domain_of(settings, person->email))
+        return MG_IDP_REFUSE;
+    if (person->account_exists) {
+        *ret_refusal = MG_FEDERATION_ACCOUNT_TAKEN;
+        if (!settings->link)
+            return MG_IDP_REFUSE;
+        *ret_refusal = MG_FEDERATION_ACCOUNT_LINKED;
+        if (person->account_linked)
+            return MG_IDP_REFUSE;
+        *ret_refusal = MG_FEDERATION_NONE;
+        return MG_IDP_LINK;
+    }
+    *ret_refusal = settings->create ? MG_FEDERATION_NONE : MG_FEDERATION_NO_ACCOUNT;
+    return settings->create ? MG_IDP_CREATE : MG_IDP_REFUSE;
+}
+
+/* ---- roles ---- */
+
+static bool
+line_is_among(struct mg_view line, struct mg_view lines)
+{
+    while (lines.length != 0) {
+        const uint8_t *end = memchr(lines.bytes, '\n', lines.length);
+        const size_t length = end == NULL ? lines.length : (size_t) (end - lines.bytes);
+        if (mg_view_equal(line, mg_view_of(lines.bytes, length)))
+            return true;
+        const size_t taken = end == NULL ? length : length + 1;
+        lines = mg_view_of(lines.bytes + taken, lines.length - taken);
+    }
+    return false;
+}
+
+static bool
+word_is_among(struct mg_view word, const char *words)
+{
+    struct mg_view other;
+    while (mg_option_word(&words, &other))
+        if (mg_view_equal(word, other))
+            return true;
+    return false;
+}
+
+static CHECKED struct mg_status
+word_add(struct mg_buffer *words, struct mg_view word)
+{
+    if (word_is_among(word, mg_buffer_text(words)))
+        return OK;
+    if (words->length != 0)
+        TRY(mg_buffer_add_text(words, " "));
+    return mg_buffer_add(words, word);
+}
+
+static bool
+is_mapped(const struct mg_idp_settings *settings, struct mg_view role)
+{
+    const char *map = settings->groups_roles;
+    struct mg_view group, mapped;
+    while (map_next(&map, &group, &mapped))
+        if (mg_view_equal(mapped, role))
+            return true;
+    return false;
+}
+
+struct mg_status
+mg_idp_roles(const struct mg_idp_settings *settings, struct mg_view roles, struct mg_view groups,
+             struct mg_buffer *ret_roles)
+{
+    OWN_TEXT had = NULL;
+    OWN_BUFFER(words, 1024);
+    struct mg_view word, group, role;
+    TRY(mg_view_to_text(roles, &had));
+    const char *cursor = had;
+    while (mg_option_word(&cursor, &word))
+        if (!is_mapped(settings, word))
+            TRY(word_add(&words, word));
+    const char *map = settings->groups_roles;
+    while (map_next(&map, &group, &role))
+        if (line_is_among(group, groups))
+            TRY(word_add(&words, role));
+    return mg_buffer_add(ret_roles, mg_buffer_view(&words));
+}

@@ -1,0 +1,326 @@
+#include "ports/outbound.h"
+
+#include "base/io.h"
+#include "base/secret.h"
+#include "domain/public_address.h"
+#include "wire/options.h"
+
+#include <arpa/inet.h>
+#include <curl/curl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { CONNECT_MS = 3000, HOST_MOST = 256 };
+
+static const char system_authorities[] = "/etc/ssl/certs/ca-certificates.crt";
+
+struct target {
+    char host[HOST_MOST]; /* without brackets */
+    unsigned port;
+    bool literal; /* the host is an address */
+    struct mg_address addresses[MG_OUTBOUND_ADDRESSES_MOST];
+    size_t count;
+};
+
+static void
+curl_drop(CURL **curl)
+{
+    curl_easy_cleanup(*curl);
+    *curl = NULL;
+}
+
+static void
+list_drop(struct curl_slist **list)
+{
+    curl_slist_free_all(*list);
+    *list = NULL;
+}
+
+static void
+url_drop(CURLU **url)
+{
+    curl_url_cleanup(*url);
+    *url = NULL;
+}
+
+static void
+part_drop(char **part)
+{
+    curl_free(*part);
+    *part = NULL;
+}
+
+void
+mg_outbound_answer_drop(struct mg_outbound_answer *answer)
+{
+    mg_buffer_drop(&answer->body);
+}
+
+struct mg_status
+mg_outbound_start(void)
+{
+    return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? OK : fail_with(SYSTEM, "libcurl");
+}
+
+struct mg_status
+mg_outbound_authorities(const char *path, struct mg_buffer *pem)
+{
+    if (access(system_authorities, R_OK) == 0)
+        TRY(mg_file_read(system_authorities, pem));
+    if (path[0] == '\0')
+        return OK;
+    TRY(mg_buffer_add_text(pem, "\n"));
+    return mg_file_read(path, pem);
+}
+
+__attribute__((format(printf, 3, 4))) static void
+refuse(struct mg_outbound_answer *answer, enum mg_federation_refusal refusal, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void) vsnprintf(answer->detail, sizeof answer->detail, format, arguments);
+    va_end(arguments);
+    answer->refusal = refusal;
+}
+
+/* ---- where to ---- */
+
+static struct mg_status
+resolve_with_system(void *context, const char *host, struct mg_address addresses[MG_OUTBOUND_ADDRESSES_MOST],
+                    size_t *ret_count)
+{
+    const struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+    struct addrinfo *list = NULL;
+    (void) context;
+    *ret_count = 0;
+    const int code = getaddrinfo(host, NULL, &hints, &list);
+    if (code != 0)
+        return fail_with(UNAVAILABLE, "%s", gai_strerror(code));
+    for (const struct addrinfo *at = list; at != NULL && *ret_count < MG_OUTBOUND_ADDRESSES_MOST;
+         at = at->ai_next)
+        if (mg_address_of_socket(at->ai_addr, &addresses[*ret_count]))
+            (*ret_count)++;
+    freeaddrinfo(list);
+    return *ret_count > 0 ? OK : fail_with(UNAVAILABLE, "no address");
+}
+
+/* The URL as libcurl itself will read it, so that no second reading of ours can differ. */
+static CHECKED struct mg_status
+target_read(const char *text, struct target *target, bool *ret_usable)
+{
+    MG_CLEANUP(url_drop) CURLU *url = curl_url();
+    MG_CLEANUP(part_drop) char *scheme = NULL;
+    MG_CLEANUP(part_drop) char *host = NULL;
+    MG_CLEANUP(part_drop) char *port = NULL;
+    MG_CLEANUP(part_drop) char *user = NULL;
+    uint64_t number = 0;
+    *ret_usable = false;
+    if (url == NULL)
+        return fail(OUT_OF_MEMORY);
+    if (curl_url_set(url, CURLUPART_URL, text, 0) != CURLUE_OK ||
+        curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK || strcmp(scheme, "https") != 0 ||
+        curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
+        curl_url_get(url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK ||
+        curl_url_get(url, CURLUPART_USER, &user, 0) == CURLUE_OK ||
+        !mg_ok(mg_parse_u64(mg_view_text(port), 65535, &number)))
+        return OK;
+    target->port = (unsigned) number;
+    struct mg_view name = mg_view_text(host);
+    if (name.length > 2 && name.bytes[0] == '[')
+        name = mg_view_of(name.bytes + 1, name.length - 2);
+    if (!mg_ok(mg_view_copy(name, target->host, sizeof target->host)))
+        return OK;
+    target->literal = mg_ok(mg_address_parse(name, &target->addresses[0]));
+    target->count = target->literal ? 1 : 0;
+    *ret_usable = true;
+    return OK;
+}
+
+static bool
+is_allowed_inside(const struct mg_outbound_rules *rules, const char *host)
+{
+    const char *cursor = rules->inside != NULL ? rules->inside : "";
+    struct mg_view word;
+    while (mg_option_word(&cursor, &word))
+        if (mg_view_is(word, host))
+            return true;
+    return false;
+}
+
+/* One address that is not public spoils the name: whoever mixes them means the inside one. */
+static CHECKED struct mg_status
+target_judge(const struct mg_outbound_rules *rules, struct target *target, struct mg_outbound_answer *answer)
+{
+    if (!target->literal) {
+        const mg_outbound_resolver resolve = rules->resolve != NULL ? rules->resolve : resolve_with_system;
+        const struct mg_status found =
+            resolve(rules->resolve_context, target->host, target->addresses, &target->count);
+        if (found.code == MG_UNAVAILABLE) {
+            refuse(answer, MG_FEDERATION_UNREACHABLE, "%.128s: %.100s", target->host, found.detail);
+            return OK;
+        }
+        TRY(found);
+    }
+    if (is_allowed_inside(rules, target->host))
+        return OK;
+    for (size_t i = 0; i < target->count; i++) {
+        char text[MG_ADDRESS_TEXT];
+        if (mg_address_is_public(target->addresses[i]))
+            continue;
+        mg_address_text(target->addresses[i], text);
+        refuse(answer, MG_FEDERATION_ADDRESS, "%.128s is %s", target->host, text);
+        return OK;
+    }
+    return OK;
+}
+
+/* What libcurl is told the host's addresses are: HOST:PORT:ADDRESS,ADDRESS. */
+static CHECKED struct mg_status
+pin_make(const struct target *target, struct curl_slist **ret_list)
+{
+    OWN_BUFFER(pin, 2048);
+    TRY(mg_buffer_format(&pin, "%s:%u:", target->host, target->port));
+    for (size_t i = 0; i < target->count; i++) {
+        char text[MG_ADDRESS_TEXT];
+        mg_address_text(target->addresses[i], text);
+        const bool six = strchr(text, ':') != NULL;
+        TRY(mg_buffer_format(&pin, "%s%s%s%s", i == 0 ? "" : ",", six ? "[" : "", text, six ? "]" : ""));
+    }
+    *ret_list = curl_slist_append(NULL, mg_buffer_text(&pin));
+    return *ret_list == NULL ? fail(OUT_OF_MEMORY) : OK;
+}
+
+/* The last look before a connection: nothing but the addresses that were judged, whatever brought libcurl
+ * here. */
+static curl_socket_t
+socket_open(void *context, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    const struct target *target = context;
+    struct mg_address wanted;
+    if (purpose != CURLSOCKTYPE_IPCXN || !mg_address_of_socket(&address->addr, &wanted))
+        return CURL_SOCKET_BAD;
+    for (size_t i = 0; i < target->count; i++)
+        if (target->addresses[i].high == wanted.high && target->addresses[i].low == wanted.low)
+            return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    return CURL_SOCKET_BAD;
+}
+
+/* ---- the exchange ---- */
+
+static size_t
+body_take(char *bytes, size_t size, size_t count, void *context)
+{
+    struct mg_buffer *body = context;
+    return mg_ok(mg_buffer_add(body, mg_view_of(bytes, size * count))) ? size * count : 0;
+}
+
+static CHECKED struct mg_status
+headers_make(const struct mg_outbound_request *request, struct curl_slist **ret_headers)
+{
+    OWN_BUFFER(line, 8192);
+    struct curl_slist *headers =
+        curl_slist_append(NULL, "Accept: application/json, application/jwt, application/samlmetadata+xml");
+    struct curl_slist *more = NULL;
+    if (headers == NULL)
+        return fail(OUT_OF_MEMORY);
+    struct mg_status status = OK;
+    if (request->authorization != NULL) {
+        status = mg_buffer_format(&line, "Authorization: %s", request->authorization);
+        more = mg_ok(status) ? curl_slist_append(headers, mg_buffer_text(&line)) : NULL;
+        if (more == NULL) {
+            curl_slist_free_all(headers);
+            return mg_ok(status) ? fail(OUT_OF_MEMORY) : status;
+        }
+        headers = more;
+    }
+    *ret_headers = headers;
+    return OK;
+}
+
+#define SET(option, value) (curl_easy_setopt(curl, option, value) == CURLE_OK)
+
+static bool
+bounds_set(CURL *curl)
+{
+    return SET(CURLOPT_PROTOCOLS_STR, "https") && SET(CURLOPT_FOLLOWLOCATION, 0L) && SET(CURLOPT_PROXY, "") &&
+           SET(CURLOPT_NOSIGNAL, 1L) && SET(CURLOPT_TIMEOUT_MS, (long) MG_OUTBOUND_TIME_MS) &&
+           SET(CURLOPT_CONNECTTIMEOUT_MS, (long) CONNECT_MS) && SET(CURLOPT_FORBID_REUSE, 1L) &&
+           SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2) && SET(CURLOPT_SSL_VERIFYPEER, 1L) &&
+           SET(CURLOPT_SSL_VERIFYHOST, 2L) && SET(CURLOPT_USERAGENT, "masugata/" MG_VERSION);
+}
+
+static bool
+request_set(CURL *curl, const struct mg_outbound_rules *rules, const struct mg_outbound_request *request,
+            struct target *target)
+{
+    const struct curl_blob authorities = {.data = (void *) (uintptr_t) rules->authorities.bytes,
+                                          .len = rules->authorities.length,
+                                          .flags = CURL_BLOB_NOCOPY};
+    bool set = SET(CURLOPT_URL, request->url) && SET(CURLOPT_OPENSOCKETFUNCTION, socket_open) &&
+               SET(CURLOPT_OPENSOCKETDATA, target) && SET(CURLOPT_WRITEFUNCTION, body_take);
+    if (set && authorities.len != 0)
+        set = SET(CURLOPT_CAINFO_BLOB, &authorities) && SET(CURLOPT_CAPATH, NULL);
+    if (set && request->form.length != 0)
+        set = SET(CURLOPT_POSTFIELDSIZE, (long) request->form.length) &&
+              SET(CURLOPT_POSTFIELDS, request->form.bytes) && SET(CURLOPT_POST, 1L);
+    return set;
+}
+
+static CHECKED struct mg_status
+exchange(const struct mg_outbound_rules *rules, const struct mg_outbound_request *request,
+         struct target *target, struct mg_outbound_answer *answer)
+{
+    MG_CLEANUP(curl_drop) CURL *curl = curl_easy_init();
+    MG_CLEANUP(list_drop) struct curl_slist *pin = NULL;
+    MG_CLEANUP(list_drop) struct curl_slist *headers = NULL;
+    char error[CURL_ERROR_SIZE] = "";
+    if (curl == NULL)
+        return fail(OUT_OF_MEMORY);
+    TRY(headers_make(request, &headers));
+    if (!target->literal)
+        TRY(pin_make(target, &pin));
+    if (!bounds_set(curl) || !request_set(curl, rules, request, target) ||
+        !SET(CURLOPT_HTTPHEADER, headers) || !SET(CURLOPT_RESOLVE, pin) ||
+        !SET(CURLOPT_WRITEDATA, &answer->body) || !SET(CURLOPT_ERRORBUFFER, error))
+        return fail_with(SYSTEM, "libcurl does not take an option");
+    const CURLcode code = curl_easy_perform(curl);
+    if (code == CURLE_WRITE_ERROR) {
+        refuse(answer, MG_FEDERATION_ANSWER, "%.128s: more than %zu bytes", target->host,
+               answer->body.maximum);
+        return OK;
+    }
+    if (code != CURLE_OK) {
+        refuse(answer, MG_FEDERATION_UNREACHABLE, "%.128s: %.100s", target->host,
+               error[0] != '\0' ? error : curl_easy_strerror(code));
+        return OK;
+    }
+    (void) curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status);
+    if (answer->status >= 300 && answer->status < 400)
+        refuse(answer, MG_FEDERATION_REDIRECT, "%.128s: HTTP %ld", target->host, answer->status);
+    return OK;
+}
+
+struct mg_status
+mg_outbound_fetch(const struct mg_outbound_rules *rules, const struct mg_outbound_request *request,
+                  struct mg_outbound_answer *ret_answer)
+{
+    MG_CLEANUP(mg_outbound_answer_drop)
+    struct mg_outbound_answer answer = {.body = MG_BUFFER(request->most), .refusal = MG_FEDERATION_NONE};
+    struct target target = {.count = 0};
+    bool usable = false;
+    TRY(target_read(request->url, &target, &usable));
+    if (!usable)
+        refuse(&answer, MG_FEDERATION_ANSWER, "not an address to fetch from: %.128s", request->url);
+    else
+        TRY(target_judge(rules, &target, &answer));
+    if (answer.refusal == MG_FEDERATION_NONE)
+        TRY(exchange(rules, request, &target, &answer));
+    *ret_answer = answer;
+    answer.body = MG_BUFFER(0); /* the caller's now */
+    return OK;
+}

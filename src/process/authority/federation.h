@@ -1,0 +1,83 @@
+/* Sign-in through identity providers: what the federation_*.c files share. The federation process talks to
+ * the provider and reads what it sends; here it is judged, and what follows from it is done.
+ *
+ * Order of every change as in identity.h: decide, audit record (durable), rows, session table. */
+#ifndef MG_AUTHORITY_FEDERATION_H
+#define MG_AUTHORITY_FEDERATION_H
+
+#include "domain/identity_provider.h"
+#include "process/authority/identity.h"
+
+/* One request to the federation process: it makes up to four fetches (ports/outbound.h). */
+#define MG_FEDERATION_CALL_MS 26000
+
+/* ---- providers (federation_provider.c) ---- */
+
+struct mg_idp {
+    uint64_t id, tenant;
+    char name[MG_IDP_NAME_MOST + 1];
+    bool enabled;
+    struct mg_idp_settings *settings; /* owned */
+    struct mg_buffer secret_sealed;   /* empty: none */
+    mg_instant expires_at;
+};
+void mg_idp_drop(struct mg_idp **idp);
+/* NOT_FOUND if the tenant has none of this name. One whose settings are not valid any more counts as
+ * disabled. */
+CHECKED struct mg_status mg_idp_load(struct mg_database *database, uint64_t tenant, struct mg_view name,
+                                     struct mg_idp **ret_idp);
+/* What people call it: its label, or its name. */
+const char *mg_idp_label(const struct mg_idp *idp);
+/* Whether it may be used now, as far as the provider and its tenant are concerned. */
+enum mg_federation_refusal mg_idp_judge_now(const struct mg_idp *idp, const struct mg_core_tenant *tenant,
+                                            mg_instant now);
+/* An address of ours that the provider knows: "callback", "back-channel", … */
+CHECKED struct mg_status mg_idp_address(const struct mg_idp *idp, const struct mg_core_tenant *tenant,
+                                        const char *what, struct mg_buffer *url);
+/* Ends the families that the provider gave: all, or those of its session and person (empty: any). */
+CHECKED struct mg_status mg_idp_families_end(struct mg_database *database, uint64_t provider,
+                                             struct mg_view session, struct mg_view subject,
+                                             uint64_t *ret_ended);
+/* Words of a LIST with one space between. */
+CHECKED struct mg_status mg_idp_words(const char *list, struct mg_buffer *words);
+
+/* ---- records (federation_trial.c) ---- */
+
+/* What one sign-in brought and what became of it; kept for the provider's administrators, the last fifty. */
+struct mg_idp_attempt {
+    const struct mg_idp *idp;
+    bool trial;
+    enum mg_federation_refusal refusal;
+    struct mg_view detail, login, arrived;
+};
+CHECKED struct mg_status mg_idp_attempt_keep(struct mg_database *database,
+                                             const struct mg_idp_attempt *attempt, mg_instant now);
+/* The claims as JSON, for people. */
+CHECKED struct mg_status mg_idp_arrived(const struct mg_reply_oidc_finish *claims, struct mg_buffer *json);
+/* One audit event about a provider, durable when OK. */
+CHECKED struct mg_status mg_idp_record(enum mg_event event, const struct mg_idp *idp,
+                                       const struct mg_core_actor *actor, enum mg_federation_refusal refusal,
+                                       struct mg_view detail, struct mg_view address, uint64_t family);
+
+/* ---- people (federation_account.c) ---- */
+
+/* The account of the person that the provider vouches for: linked, linked now, or made now; its roles follow
+ * the groups. `only_look`: nothing is changed (a trial). *ret_refusal says why there is none. The account
+ * borrows *ret_rows and `roles`. */
+CHECKED struct mg_status mg_idp_account(struct mg_database *database, const struct mg_idp *idp,
+                                        const struct mg_reply_oidc_finish *claims, bool only_look,
+                                        mg_instant now, struct mg_rows **ret_rows, struct mg_buffer *roles,
+                                        struct mg_account *ret_account,
+                                        enum mg_federation_refusal *ret_refusal);
+
+/* ---- work that waits for a provider (federation_work.c) ----
+ * On threads of their own, a bounded number of each tenant, so that a provider that does not answer holds up
+ * neither session checks nor other tenants. As mg_work_put in identity.h; BUSY when too many are under way.
+ */
+CHECKED struct mg_status mg_federation_work(uint64_t tenant, mg_task task, const void *request, size_t length,
+                                            struct mg_call *call);
+
+/* Every second: forgets what has passed, ends the families of providers that have expired. */
+void mg_federation_tick(mg_instant now);
+
+#endif

@@ -1,0 +1,690 @@
+/* Sign-in through an identity provider: the rows federation_choices, federation_begin and federation_finish.
+ *
+ * The browser holds a secret in a cookie of the sign-in origin; the state is random and known by its hash
+ * alone. From both together come the nonce and the PKCE verifier: whoever has only one of them, or only our
+ * database, has neither. */
+#include "process/authority/federation.h"
+
+#include "base/secret.h"
+#include "domain/login.h"
+#include "domain/oidc.h"
+
+#include <inttypes.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+
+enum {
+    PENDING_MS = 10 * 60 * 1000,
+    PENDING_ADDRESS_MOST = 100, /* under way from one address of a tenant: an office behind one */
+    PENDING_TENANT_MOST = 20000,
+    DERIVED_TEXT = 44,
+};
+
+/* ---- what the sign-in page offers ---- */
+
+MG_HANDLER_PUBLIC(federation_choices)
+{
+    OWN(database) database = NULL;
+    OWN(rows) rows = NULL;
+    OWN_BUFFER(list, 8192);
+    struct mg_core_tenant tenant;
+    struct mg_reply_federation_choices reply = {.by_email = false};
+    const mg_instant now = mg_now();
+    const struct mg_status found = mg_core_tenant(request->tenant, &tenant);
+    if (request->tenant == 0 || found.code == MG_NOT_FOUND || (mg_ok(found) && !tenant.open))
+        return mg_answer_federation_choices(call, &reply);
+    TRY(found);
+    TRY(mg_core_database(&database));
+    TRY(mg_query_often(database, &rows,
+                       "SELECT name FROM identity_provider WHERE tenant = $1 AND enabled ORDER BY name",
+                       MG_I64(request->tenant)));
+    for (size_t i = 0; i < mg_rows_count(rows); i++) {
+        OWN(idp) idp = NULL;
+        const struct mg_status loaded =
+            mg_idp_load(database, request->tenant, mg_rows_text(rows, i, 0), &idp);
+        if (loaded.code == MG_NOT_FOUND) /* a kind of another file's, or removed meanwhile */
+            continue;
+        TRY(loaded);
+        if (mg_idp_judge_now(idp, &tenant, now) != MG_FEDERATION_NONE)
+            continue;
+        reply.by_email = reply.by_email || idp->settings->domains[0] != '\0';
+        const bool offered = request->email.length != 0 ? mg_idp_has_domain_of(idp->settings, request->email)
+                                                        : idp->settings->button;
+        const struct mg_record_federation_choice row = {.name = mg_view_text(idp->name),
+                                                        .label = mg_view_text(mg_idp_label(idp))};
+        if (offered)
+            TRY(mg_list_add_federation_choice(&list, &row));
+    }
+    reply.choices = (struct mg_list){.bytes = mg_buffer_view(&list)};
+    return mg_answer_federation_choices(call, &reply);
+}
+
+/* ---- what is derived ---- */
+
+/* base64url of HMAC-SHA-256(browser's secret, label | state): 43 characters. */
+static CHECKED struct mg_status
+derive(struct mg_view browser, struct mg_view state, const char *label, struct mg_buffer *text)
+{
+    OWN_KEY(mac, 32);
+    uint8_t message[16 + MG_TOKEN_BYTES] = {0};
+    unsigned length = sizeof mac;
+    mg_must(strlen(label) <= 16 && state.length == MG_TOKEN_BYTES && browser.length == MG_TOKEN_BYTES);
+    memcpy(message, label, strlen(label));
+    memcpy(message + 16, state.bytes, MG_TOKEN_BYTES);
+    if (HMAC(EVP_sha256(), browser.bytes, (int) browser.length, message, sizeof message, mac, &length) ==
+        NULL)
+        return fail_with(CRYPTO, "HMAC");
+    return mg_base64url(mg_view_of(mac, sizeof mac), text);
+}
+
+/* RFC 7636 section 4.2, S256. */
+static CHECKED struct mg_status
+challenge_make(struct mg_view verifier, struct mg_buffer *challenge)
+{
+    uint8_t hash[32];
+    TRY(mg_token_hash(verifier, hash));
+    return mg_base64url(mg_view_of(hash, sizeof hash), challenge);
+}
+
+/* Which refusals mean that the provider is away: the visitor may try again. */
+static enum mg_outcome
+outcome_of(enum mg_federation_refusal refusal)
+{
+    return refusal == MG_FEDERATION_UNREACHABLE ? MG_FEDERATION_AWAY : MG_FEDERATION_REFUSED;
+}
+
+/* ---- begin ---- */
+
+struct beginning {
+    const struct mg_request_federation_begin *request;
+    struct mg_call *call;
+    mg_instant now;
+    struct mg_core_tenant tenant;
+    struct mg_idp *idp;
+    bool trial;
+};
+
+static void
+beginning_drop(struct beginning *it)
+{
+    mg_idp_drop(&it->idp);
+}
+
+static CHECKED struct mg_status
+answer_begin(const struct beginning *it, enum mg_outcome outcome, struct mg_view url, bool *ret_answered)
+{
+    const struct mg_reply_federation_begin reply = {.outcome = outcome, .url = url};
+    TRY(mg_answer_federation_begin(it->call, &reply));
+    *ret_answered = true;
+    return OK;
+}
+
+/* Anybody can cause these: in the log they are counted together, the last ones are kept for the
+ * administrator. */
+static CHECKED struct mg_status
+refuse_begin(const struct beginning *it, struct mg_database *database, enum mg_federation_refusal refusal,
+             struct mg_view detail, bool *ret_answered)
+{
+    const struct mg_idp_attempt attempt = {.idp = it->idp,
+                                           .trial = it->trial,
+                                           .refusal = refusal,
+                                           .detail = detail,
+                                           .arrived = mg_view_text("{}")};
+    TRY(mg_idp_attempt_keep(database, &attempt, it->now));
+    mg_sign_in_refusal_count(it->tenant.number, outcome_of(refusal), it->request->address);
+    return answer_begin(it, outcome_of(refusal), MG_VIEW_EMPTY, ret_answered);
+}
+
+static bool
+host_is_ours(const struct mg_request_federation_begin *request)
+{
+    struct mg_core_host host;
+    return request->host.length == 0 ||
+           (request->binding.length == 32 && mg_ok(mg_core_host(request->host, &host)) &&
+            host.tenant == request->tenant && host.origin == MG_ORIGIN_APP);
+}
+
+/* The ticket of `idp test`, spent here. */
+static CHECKED struct mg_status
+trial_take(struct mg_database *database, struct beginning *it)
+{
+    OWN(rows) rows = NULL;
+    uint8_t hash[32];
+    if (it->request->trial.length != MG_TOKEN_BYTES)
+        return OK;
+    TRY(mg_token_hash(it->request->trial, hash));
+    TRY(mg_query(database, &rows,
+                 "UPDATE identity_provider SET trial_hash = NULL, trial_until = NULL"
+                 " WHERE id = $1 AND trial_hash = $2 AND trial_until > $3 RETURNING id",
+                 MG_I64(it->idp->id), MG_BYTES(mg_view_of(hash, sizeof hash)), MG_INSTANT(it->now)));
+    it->trial = mg_rows_count(rows) == 1;
+    return OK;
+}
+
+/* The stricter of what the provider's settings and the page ask for; 0: any age. */
+static int64_t
+age_wanted_s(const struct mg_idp *idp, uint64_t fresh_s)
+{
+    const int64_t setting_s = idp->settings->maximum_age / 1000;
+    const int64_t page_s = fresh_s > INT32_MAX ? INT32_MAX : (int64_t) fresh_s;
+    if (setting_s == 0 || page_s == 0)
+        return setting_s == 0 ? page_s : setting_s;
+    return setting_s < page_s ? setting_s : page_s;
+}
+
+static CHECKED struct mg_status
+url_ask(const struct beginning *it, struct mg_view state, struct mg_buffer *storage,
+        struct mg_reply_oidc_begin *ret_reply)
+{
+    OWN_BUFFER(redirect_uri, 511);
+    OWN_BUFFER(scopes, 255);
+    OWN_BUFFER(classes, 1023);
+    OWN_BUFFER(state_text, DERIVED_TEXT);
+    OWN_BUFFER(nonce, DERIVED_TEXT);
+    OWN_BUFFER(verifier, DERIVED_TEXT);
+    OWN_BUFFER(challenge, DERIVED_TEXT);
+    const struct mg_idp_settings *settings = it->idp->settings;
+    TRY(mg_idp_address(it->idp, &it->tenant, "callback", &redirect_uri));
+    TRY(mg_idp_words(settings->scopes, &scopes));
+    TRY(mg_idp_words(settings->acr, &classes));
+    TRY(mg_base64url(state, &state_text));
+    TRY(derive(it->request->browser, state, "nonce", &nonce));
+    TRY(derive(it->request->browser, state, "verifier", &verifier));
+    TRY(challenge_make(mg_buffer_view(&verifier), &challenge));
+    const struct mg_request_oidc_begin ask = {
+        .issuer = mg_view_text(settings->issuer),
+        .client = mg_view_text(settings->client),
+        .redirect_uri = mg_buffer_view(&redirect_uri),
+        .scopes = mg_buffer_view(&scopes),
+        .state = mg_buffer_view(&state_text),
+        .nonce = mg_buffer_view(&nonce),
+        .challenge = mg_buffer_view(&challenge),
+        .acr = mg_buffer_view(&classes),
+        .maximum_age_s = age_wanted_s(it->idp, it->request->fresh_s),
+    };
+    return mg_call_oidc_begin(&ask, ret_reply, storage, MG_FEDERATION_CALL_MS);
+}
+
+static CHECKED struct mg_status
+pend(struct mg_database *database, const struct beginning *it, struct mg_view state, bool *ret_kept)
+{
+    OWN(rows) rows = NULL;
+    uint8_t state_hash[32], browser_hash[32];
+    const struct mg_request_federation_begin *request = it->request;
+    TRY(mg_token_hash(state, state_hash));
+    TRY(mg_token_hash(request->browser, browser_hash));
+    TRY(mg_query_often(
+        database, &rows,
+        "SELECT federation_pend($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::int, $14::int)",
+        MG_BYTES(mg_view_of(state_hash, 32)), MG_I64(it->tenant.number), MG_I64(it->idp->id),
+        MG_BYTES(mg_view_of(browser_hash, 32)), MG_TEXT(request->host), MG_BYTES(request->binding),
+        MG_TEXT(request->path), MG_I64(request->fresh_s), MG_FLAG(it->trial), MG_TEXT(request->address),
+        MG_INSTANT(it->now), MG_INSTANT(it->now + PENDING_MS), MG_I64(PENDING_ADDRESS_MOST),
+        MG_I64(PENDING_TENANT_MOST)));
+    *ret_kept = mg_rows_flag(rows, 0, 0);
+    return OK;
+}
+
+/* A location is our word to the browser: whatever the other process says, it is an address on the web. */
+static bool
+url_is_safe(struct mg_view url)
+{
+    static const char scheme[] = "https://";
+    if (url.length < sizeof scheme || memcmp(url.bytes, scheme, sizeof scheme - 1) != 0)
+        return false;
+    for (size_t i = 0; i < url.length; i++)
+        if (url.bytes[i] <= 0x20 || url.bytes[i] > 0x7E)
+            return false;
+    return true;
+}
+
+static CHECKED struct mg_status
+begin_run(struct beginning *it, bool *ret_answered)
+{
+    OWN(database) database = NULL;
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    OWN_KEY(state, MG_TOKEN_BYTES);
+    struct mg_reply_oidc_begin reply;
+    bool kept = false;
+    TRY(mg_core_database(&database));
+    const struct mg_status found = mg_idp_load(database, it->tenant.number, it->request->provider, &it->idp);
+    if (found.code == MG_NOT_FOUND) {
+        mg_sign_in_refusal_count(it->tenant.number, MG_FEDERATION_REFUSED, it->request->address);
+        return answer_begin(it, MG_FEDERATION_REFUSED, MG_VIEW_EMPTY, ret_answered);
+    }
+    TRY(found);
+    TRY(trial_take(database, it));
+    if (it->request->trial.length != 0 && !it->trial)
+        return answer_begin(it, MG_TICKET_SPENT, MG_VIEW_EMPTY, ret_answered);
+    const enum mg_federation_refusal refusal = mg_idp_judge_now(it->idp, &it->tenant, it->now);
+    if (refusal != MG_FEDERATION_NONE && !it->trial)
+        return refuse_begin(it, database, refusal, MG_VIEW_EMPTY, ret_answered);
+    mg_database_drop(&database); /* others may use the connection while the provider is asked */
+    mg_random(state, sizeof state);
+    TRY(url_ask(it, mg_view_of(state, sizeof state), &storage, &reply));
+    TRY(mg_core_database(&database));
+    if (reply.refusal != MG_FEDERATION_NONE)
+        return refuse_begin(it, database, (enum mg_federation_refusal) reply.refusal, reply.detail,
+                            ret_answered);
+    if (!url_is_safe(reply.url))
+        return refuse_begin(it, database, MG_FEDERATION_DISCOVERY, mg_view_text("authorization_endpoint"),
+                            ret_answered);
+    TRY(pend(database, it, mg_view_of(state, sizeof state), &kept));
+    if (!kept) {
+        mg_sign_in_refusal_count(it->tenant.number, MG_RATE_LIMITED, it->request->address);
+        return answer_begin(it, MG_RATE_LIMITED, MG_VIEW_EMPTY, ret_answered);
+    }
+    return answer_begin(it, MG_GRANTED, reply.url, ret_answered);
+}
+
+static struct mg_status
+begin_task(const void *request, struct mg_call *call, bool *ret_answered)
+{
+    MG_CLEANUP(beginning_drop) struct beginning it = {.request = request, .call = call, .now = mg_now()};
+    const struct mg_status tenant = mg_core_tenant(it.request->tenant, &it.tenant);
+    if (it.request->tenant == 0 || tenant.code == MG_NOT_FOUND || (mg_ok(tenant) && !it.tenant.open))
+        return answer_begin(&it, MG_TENANT_CLOSED, MG_VIEW_EMPTY, ret_answered);
+    TRY(tenant);
+    if (!host_is_ours(it.request))
+        return answer_begin(&it, MG_HOST_NOT_YOURS, MG_VIEW_EMPTY, ret_answered);
+    const struct mg_status status = begin_run(&it, ret_answered);
+    return status.code == MG_BUSY && !*ret_answered
+               ? answer_begin(&it, MG_BUSY_NOW, MG_VIEW_EMPTY, ret_answered)
+               : status;
+}
+
+MG_HANDLER_PUBLIC(federation_begin)
+{
+    if (request->browser.length != MG_TOKEN_BYTES)
+        return fail_with(INVALID, "a sign-in is bound to a browser");
+    const struct mg_status status =
+        mg_federation_work(request->tenant, begin_task, request, sizeof *request, call);
+    if (status.code != MG_BUSY)
+        return status;
+    mg_sign_in_refusal_count(request->tenant, MG_BUSY_NOW, request->address);
+    return mg_answer_federation_begin(call, &(struct mg_reply_federation_begin){.outcome = MG_BUSY_NOW});
+}
+
+/* ---- finish ---- */
+
+struct finishing {
+    const struct mg_request_federation_finish *request;
+    struct mg_call *call;
+    mg_instant now;
+    struct mg_core_tenant tenant;
+    struct mg_rows *pending;
+    struct mg_idp *idp;
+    bool trial;
+    struct mg_buffer storage; /* of the claims */
+    struct mg_reply_oidc_finish claims;
+    struct mg_rows *rows; /* of the account */
+    struct mg_buffer roles;
+    struct mg_account account;
+};
+enum {
+    PENDING_PROVIDER,
+    PENDING_NAME,
+    PENDING_HOST,
+    PENDING_BINDING,
+    PENDING_PATH,
+    PENDING_FRESH,
+    PENDING_TRIAL,
+    PENDING_ENDS
+};
+
+static void
+finishing_drop(struct finishing *it)
+{
+    mg_rows_drop(&it->pending);
+    mg_rows_drop(&it->rows);
+    mg_idp_drop(&it->idp);
+    mg_buffer_drop(&it->storage);
+    mg_buffer_drop(&it->roles);
+}
+
+static CHECKED struct mg_status
+answer_finish(struct finishing *it, struct mg_reply_federation_finish reply, bool *ret_answered)
+{
+    if (it->pending != NULL) {
+        reply.trial = it->trial;
+        reply.host = mg_rows_text(it->pending, 0, PENDING_HOST);
+        reply.path = mg_rows_text(it->pending, 0, PENDING_PATH);
+    }
+    TRY(mg_answer_federation_finish(it->call, &reply));
+    *ret_answered = true;
+    return OK;
+}
+
+/* Who it is about, for the record: the account, or what the provider calls the person. */
+static struct mg_core_actor
+actor_of(const struct finishing *it)
+{
+    if (it->account.id != 0)
+        return mg_actor_account(&it->account);
+    return mg_actor_unknown(it->claims.email.length != 0 ? it->claims.email : it->claims.subject);
+}
+
+static CHECKED struct mg_status
+attempt_keep(struct finishing *it, struct mg_database *database, enum mg_federation_refusal refusal,
+             struct mg_view detail)
+{
+    OWN_BUFFER(arrived, 8192);
+    const struct mg_status told = mg_idp_arrived(&it->claims, &arrived);
+    if (!mg_ok(told)) { /* too much of it */
+        mg_buffer_clear(&arrived);
+        TRY(mg_buffer_add_text(&arrived, "{}"));
+    }
+    const struct mg_idp_attempt attempt = {.idp = it->idp,
+                                           .trial = it->trial,
+                                           .refusal = refusal,
+                                           .detail = detail,
+                                           .login = it->account.login,
+                                           .arrived = mg_buffer_view(&arrived)};
+    return mg_idp_attempt_keep(database, &attempt, it->now);
+}
+
+/* The administrator learns why, the visitor that it did not work. */
+static CHECKED struct mg_status
+refuse_finish(struct finishing *it, struct mg_database *database, enum mg_federation_refusal refusal,
+              struct mg_view detail, bool *ret_answered)
+{
+    const struct mg_core_actor actor = actor_of(it);
+    TRY(mg_idp_record(it->trial ? MG_EVENT_idp_test : MG_EVENT_sign_in, it->idp, &actor, refusal, detail,
+                      it->request->address, 0));
+    TRY(attempt_keep(it, database, refusal, detail));
+    return answer_finish(it, (struct mg_reply_federation_finish){.outcome = outcome_of(refusal)},
+                         ret_answered);
+}
+
+/* Takes what was pending, once: whoever comes second with the same state finds nothing. Only the browser that
+ * began takes it (login CSRF, and a state that leaked). */
+static CHECKED struct mg_status
+pending_take(struct mg_database *database, struct finishing *it)
+{
+    OWN(rows) rows = NULL;
+    uint8_t state_hash[32], browser_hash[32];
+    if (it->request->state.length != MG_TOKEN_BYTES || it->request->browser.length != MG_TOKEN_BYTES)
+        return OK;
+    TRY(mg_token_hash(it->request->state, state_hash));
+    TRY(mg_token_hash(it->request->browser, browser_hash));
+    TRY(mg_query_often(
+        database, &rows,
+        "DELETE FROM federation_pending f USING identity_provider p WHERE f.state_hash = $1"
+        " AND f.tenant = $2 AND f.browser_hash = $3 AND p.id = f.provider AND p.tenant = f.tenant"
+        " RETURNING f.provider, p.name, f.host, f.binding, f.path, f.fresh_s, f.trial, f.expires_at",
+        MG_BYTES(mg_view_of(state_hash, 32)), MG_I64(it->request->tenant),
+        MG_BYTES(mg_view_of(browser_hash, 32))));
+    if (mg_rows_count(rows) == 0 || mg_rows_instant(rows, 0, PENDING_ENDS) <= it->now)
+        return OK;
+    it->trial = mg_rows_flag(rows, 0, PENDING_TRIAL);
+    it->pending = TAKE(rows);
+    return OK;
+}
+
+/* How we show who we are at the token endpoint: a JWT that keys signs, or the shared secret, opened for this
+ * one request and handed on without being kept. */
+static CHECKED struct mg_status
+client_authenticate(const struct mg_idp *idp, struct mg_request_oidc_finish *ask, struct mg_buffer *storage)
+{
+    const struct mg_idp_settings *settings = idp->settings;
+    ask->authentication = mg_view_text(settings->client_authentication);
+    if (strcmp(settings->client_authentication, "private-key") == 0) {
+        struct mg_reply_sign_client_assertion reply;
+        const struct mg_request_sign_client_assertion request = {.tenant = idp->tenant,
+                                                                 .provider = idp->id,
+                                                                 .key = (uint64_t) settings->client_key,
+                                                                 .client = mg_view_text(settings->client),
+                                                                 .audience = mg_view_text(settings->issuer)};
+        TRY(mg_call_sign_client_assertion(&request, &reply, storage, MG_IDENTITY_CALL_MS));
+        ask->assertion = reply.token;
+        return OK;
+    }
+    if (strncmp(settings->client_authentication, "secret-", 7) != 0)
+        return OK;
+    struct mg_reply_unseal reply;
+    char row[24];
+    (void) snprintf(row, sizeof row, "%" PRIu64, idp->id);
+    const struct mg_request_unseal request = {.tenant = idp->tenant,
+                                              .table = mg_view_text("identity_provider"),
+                                              .column = mg_view_text("secret"),
+                                              .row = mg_view_text(row),
+                                              .purpose = mg_view_text("token request"),
+                                              .sealed = mg_buffer_view(&idp->secret_sealed)};
+    TRY(mg_call_unseal(&request, &reply, storage, MG_IDENTITY_CALL_MS));
+    ask->secret = reply.plaintext;
+    return OK;
+}
+
+static CHECKED struct mg_status
+claims_ask(struct finishing *it)
+{
+    OWN_BUFFER(secret_storage, MG_PACKET_MOST);
+    OWN_BUFFER(redirect_uri, 511);
+    OWN_BUFFER(verifier, DERIVED_TEXT);
+    const struct mg_idp_settings *settings = it->idp->settings;
+    TRY(mg_idp_address(it->idp, &it->tenant, "callback", &redirect_uri));
+    TRY(derive(it->request->browser, it->request->state, "verifier", &verifier));
+    struct mg_request_oidc_finish ask = {
+        .issuer = mg_view_text(settings->issuer),
+        .client = mg_view_text(settings->client),
+        .redirect_uri = mg_buffer_view(&redirect_uri),
+        .code = it->request->code,
+        .verifier = mg_buffer_view(&verifier),
+        .with_response_issuer = it->request->with_issuer,
+        .response_issuer = it->request->issuer,
+        /* Groups are asked for when they decide something, or when somebody wants to see them. */
+        .groups_claim = settings->groups_roles[0] != '\0' || it->trial ? mg_view_text(settings->groups_claim)
+                                                                       : MG_VIEW_EMPTY,
+    };
+    TRY(client_authenticate(it->idp, &ask, &secret_storage));
+    return mg_call_oidc_finish(&ask, &it->claims, &it->storage, MG_FEDERATION_CALL_MS);
+}
+
+/* False if there are more than anybody sends. */
+static bool
+audiences_split(struct mg_view lines, struct mg_oidc_claims *claims)
+{
+    while (lines.length != 0) {
+        const uint8_t *end = memchr(lines.bytes, '\n', lines.length);
+        const size_t length = end == NULL ? lines.length : (size_t) (end - lines.bytes);
+        if (claims->audience_count == MG_OIDC_AUDIENCES_MOST)
+            return false;
+        claims->audiences[claims->audience_count++] = mg_view_of(lines.bytes, length);
+        const size_t taken = end == NULL ? length : length + 1;
+        lines = mg_view_of(lines.bytes + taken, lines.length - taken);
+    }
+    return true;
+}
+
+/* Control: IDENTITY_03 */
+static CHECKED struct mg_status
+claims_judge(const struct finishing *it, enum mg_federation_refusal *ret_refusal)
+{
+    OWN_BUFFER(nonce, DERIVED_TEXT);
+    const struct mg_idp_settings *settings = it->idp->settings;
+    const struct mg_reply_oidc_finish *from = &it->claims;
+    struct mg_oidc_claims claims = {.issuer = from->issuer,
+                                    .subject = from->subject,
+                                    .authorized_party = from->authorized_party,
+                                    .nonce = from->nonce,
+                                    .expires_s = from->expires_s,
+                                    .issued_s = from->issued_s,
+                                    .not_before_s = from->not_before_s,
+                                    .authenticated_s = from->authenticated_s,
+                                    .acr = from->acr};
+    const uint64_t fresh_s = (uint64_t) mg_rows_i64(it->pending, 0, PENDING_FRESH);
+    TRY(derive(it->request->browser, it->request->state, "nonce", &nonce));
+    struct mg_oidc_expected expected = {.issuer = mg_view_text(settings->issuer),
+                                        .client = mg_view_text(settings->client),
+                                        .nonce = mg_buffer_view(&nonce),
+                                        .skew_s = settings->skew / 1000,
+                                        .maximum_age_s = age_wanted_s(it->idp, fresh_s)};
+    const char *classes = settings->acr;
+    struct mg_view word;
+    while (mg_option_word(&classes, &word)) {
+        if (expected.class_count == MG_OIDC_CLASSES_MOST) {
+            *ret_refusal = MG_FEDERATION_WRONG_CLASS;
+            return OK;
+        }
+        expected.classes[expected.class_count++] = word;
+    }
+    *ret_refusal = audiences_split(from->audiences, &claims) ? mg_oidc_judge(&claims, &expected, it->now)
+                                                             : MG_FEDERATION_TOKEN_CLAIMS;
+    return OK;
+}
+
+static bool
+has_line(struct mg_view lines, const char *wanted)
+{
+    while (lines.length != 0) {
+        const uint8_t *end = memchr(lines.bytes, '\n', lines.length);
+        const size_t length = end == NULL ? lines.length : (size_t) (end - lines.bytes);
+        if (mg_view_is(mg_view_of(lines.bytes, length), wanted))
+            return true;
+        const size_t taken = end == NULL ? length : length + 1;
+        lines = mg_view_of(lines.bytes + taken, lines.length - taken);
+    }
+    return false;
+}
+
+static CHECKED struct mg_status
+grant(struct finishing *it, struct mg_database *database, bool *ret_answered)
+{
+    const struct mg_view host = mg_rows_text(it->pending, 0, PENDING_HOST);
+    const int64_t authenticated_s = it->claims.authenticated_s;
+    const struct mg_federated federated = {
+        .provider = it->idp->id,
+        .subject = it->claims.subject,
+        .session = it->claims.sid,
+        .acr = it->claims.acr,
+        .methods = it->claims.methods,
+        /* What the provider says, but never later than now: a clock that is ahead makes nobody fresher. */
+        .authenticated_at =
+            authenticated_s >= 0 && authenticated_s * 1000 < it->now ? authenticated_s * 1000 : it->now,
+        .expires_at = it->idp->expires_at,
+        .several_factors = has_line(it->claims.methods, "mfa"),
+    };
+    MG_CLEANUP(mg_new_family_drop)
+    struct mg_new_family family = {
+        .tenant = &it->tenant,
+        .account = &it->account,
+        .address = it->request->address,
+        .user_agent = it->request->user_agent,
+        .previous = it->request->previous,
+        .code_host = host,
+        .binding = mg_rows_bytes(it->pending, 0, PENDING_BINDING),
+        .federated = &federated,
+        .now = it->now,
+    };
+    bool started = false;
+    OWN_BUFFER(by, 128);
+    const struct mg_core_actor actor = mg_actor_account(&it->account);
+    TRY(mg_family_prepare(&family));
+    TRY(mg_buffer_format(&by, "provider %s", it->idp->name));
+    const struct mg_audit_note record = {.event = MG_EVENT_sign_in,
+                                         .tenant = it->tenant.number,
+                                         .actor = &actor,
+                                         .target = mg_buffer_view(&by),
+                                         .outcome = MG_AUDIT_SUCCESS,
+                                         .address = it->request->address,
+                                         .family = family.family};
+    TRY(mg_family_start(database, &family, &record, &started));
+    if (!started)
+        return refuse_finish(it, database, MG_FEDERATION_CHANGED_MEANWHILE, MG_VIEW_EMPTY, ret_answered);
+    TRY(attempt_keep(it, database, MG_FEDERATION_NONE, MG_VIEW_EMPTY));
+    return answer_finish(
+        it,
+        (struct mg_reply_federation_finish){
+            .outcome = MG_GRANTED,
+            .token = mg_view_of(family.token, sizeof family.token),
+            .code = host.length != 0 ? mg_view_of(family.code, sizeof family.code) : MG_VIEW_EMPTY,
+        },
+        ret_answered);
+}
+
+/* A trial ends with what would have been decided. */
+static CHECKED struct mg_status
+trial_end(struct finishing *it, struct mg_database *database, bool *ret_answered)
+{
+    const struct mg_core_actor actor = actor_of(it);
+    TRY(mg_idp_record(MG_EVENT_idp_test, it->idp, &actor, MG_FEDERATION_NONE, MG_VIEW_EMPTY,
+                      it->request->address, 0));
+    TRY(attempt_keep(it, database, MG_FEDERATION_NONE, MG_VIEW_EMPTY));
+    return answer_finish(it, (struct mg_reply_federation_finish){.outcome = MG_GRANTED}, ret_answered);
+}
+
+/* Before the provider is asked: is it still the one, and may it be used? */
+static enum mg_federation_refusal
+way_judge(const struct finishing *it)
+{
+    if (!mg_view_equal(it->request->provider, mg_view_text(it->idp->name)))
+        return MG_FEDERATION_WRONG_PROVIDER;
+    const enum mg_federation_refusal usable = mg_idp_judge_now(it->idp, &it->tenant, it->now);
+    if (usable != MG_FEDERATION_NONE && !(it->trial && it->tenant.open))
+        return usable;
+    return it->request->error.length != 0 || it->request->code.length == 0 ? MG_FEDERATION_PROVIDER_ERROR
+                                                                           : MG_FEDERATION_NONE;
+}
+
+static CHECKED struct mg_status
+finish_run(struct finishing *it, bool *ret_answered)
+{
+    OWN(database) database = NULL;
+    enum mg_federation_refusal refusal;
+    TRY(mg_core_database(&database));
+    TRY(pending_take(database, it));
+    if (it->pending == NULL) {
+        mg_sign_in_refusal_count(it->tenant.number, MG_TICKET_SPENT, it->request->address);
+        return answer_finish(it, (struct mg_reply_federation_finish){.outcome = MG_TICKET_SPENT},
+                             ret_answered);
+    }
+    TRY(mg_idp_load(database, it->tenant.number, mg_rows_text(it->pending, 0, PENDING_NAME), &it->idp));
+    refusal = way_judge(it);
+    if (refusal != MG_FEDERATION_NONE)
+        return refuse_finish(it, database, refusal, it->request->error, ret_answered);
+    mg_database_drop(&database); /* others may use the connection while the provider is asked */
+    TRY(claims_ask(it));
+    TRY(mg_core_database(&database));
+    if (it->claims.refusal != MG_FEDERATION_NONE)
+        return refuse_finish(it, database, (enum mg_federation_refusal) it->claims.refusal, it->claims.detail,
+                             ret_answered);
+    TRY(claims_judge(it, &refusal));
+    if (refusal != MG_FEDERATION_NONE)
+        return refuse_finish(it, database, refusal, MG_VIEW_EMPTY, ret_answered);
+    TRY(mg_idp_account(database, it->idp, &it->claims, it->trial, it->now, &it->rows, &it->roles,
+                       &it->account, &refusal));
+    if (refusal != MG_FEDERATION_NONE)
+        return refuse_finish(it, database, refusal, MG_VIEW_EMPTY, ret_answered);
+    return it->trial ? trial_end(it, database, ret_answered) : grant(it, database, ret_answered);
+}
+
+static struct mg_status
+finish_task(const void *request, struct mg_call *call, bool *ret_answered)
+{
+    MG_CLEANUP(finishing_drop)
+    struct finishing it = {.request = request,
+                           .call = call,
+                           .now = mg_now(),
+                           .storage = MG_BUFFER(MG_PACKET_MOST),
+                           .roles = MG_BUFFER(1024),
+                           .account = {.login = MG_VIEW_EMPTY}};
+    const struct mg_status tenant = mg_core_tenant(it.request->tenant, &it.tenant);
+    if (it.request->tenant == 0 || tenant.code == MG_NOT_FOUND || (mg_ok(tenant) && !it.tenant.open))
+        return answer_finish(&it, (struct mg_reply_federation_finish){.outcome = MG_TENANT_CLOSED},
+                             ret_answered);
+    TRY(tenant);
+    const struct mg_status status = finish_run(&it, ret_answered);
+    if (status.code == MG_BUSY && !*ret_answered)
+        return answer_finish(&it, (struct mg_reply_federation_finish){.outcome = MG_BUSY_NOW}, ret_answered);
+    return status;
+}
+
+MG_HANDLER_PUBLIC(federation_finish)
+{
+    const struct mg_status status =
+        mg_federation_work(request->tenant, finish_task, request, sizeof *request, call);
+    if (status.code != MG_BUSY)
+        return status;
+    mg_sign_in_refusal_count(request->tenant, MG_BUSY_NOW, request->address);
+    return mg_answer_federation_finish(call, &(struct mg_reply_federation_finish){.outcome = MG_BUSY_NOW});
+}

@@ -1,0 +1,56 @@
+/* federation: talks to identity providers and reads what they send. It holds no key and no database password,
+ * is in nobody's group and sees no file of the deployment; what it reports the authority judges. Killing it
+ * costs one retry: all it keeps is what providers publish. */
+#include "process/federation/federation.h"
+
+#include "ports/crypto.h"
+
+#include <jansson.h>
+
+enum { THREADS = 16, AUTHORITIES_BYTES = 4 * 1024 * 1024 };
+
+struct mg_outbound_rules federation_rules;
+
+struct mg_status
+federation_fetch(const struct mg_outbound_request *request, struct mg_outbound_answer *ret_answer,
+                 struct finding *finding)
+{
+    TRY(mg_outbound_fetch(&federation_rules, request, ret_answer));
+    finding->refusal = ret_answer->refusal;
+    if (!is_fine(finding))
+        (void) snprintf(finding->detail, sizeof finding->detail, "%s", ret_answer->detail);
+    return OK;
+}
+
+static CHECKED struct mg_status
+prepare(const struct mg_environment *environment)
+{
+    static struct mg_buffer authorities = MG_BUFFER(AUTHORITIES_BYTES);
+    json_object_seed(0); /* reads /dev/urandom, which is out of sight later */
+    TRY(mg_crypto_start());
+    TRY(mg_outbound_start());
+    TRY(mg_outbound_authorities(environment->options->federation_authorities, &authorities));
+    federation_rules = (struct mg_outbound_rules){.inside = environment->options->federation_inside,
+                                                  .authorities = mg_buffer_view(&authorities)};
+    return OK;
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct mg_handler_row handlers[] = {
+        MG_HANDLE_PUBLIC(oidc_begin),
+        MG_HANDLE_PUBLIC(oidc_finish),
+        MG_HANDLE_PUBLIC(oidc_logout),
+        MG_HANDLE_PUBLIC(oidc_look),
+    };
+    static const struct mg_process_description description = {
+        .process = MG_FEDERATION,
+        .handlers = handlers,
+        .handler_count = MG_COUNT(handlers),
+        .threads = THREADS,
+        .queue_most = 64,
+        .prepare = prepare,
+    };
+    return mg_process_main(argc, argv, &description);
+}

@@ -1,0 +1,252 @@
+/* Sign-in through an identity provider, and signing out from there. The portal only carries: what the
+ * provider's answer is worth the authority decides. */
+#include "process/portal/portal.h"
+
+#include "base/secret.h"
+#include "domain/return_path.h"
+
+#define COOKIE_FEDERATION "__Host-masugata-federation"
+#define FEDERATION_S 600
+/* The authority waits for the provider at most 26 s (authority/federation.h). */
+#define FEDERATION_CALL_MS 30000
+
+/* ---- what the sign-in page offers ---- */
+
+/* One link a provider; `go_on` is what the sign-in page itself knows of where to go: "&host=…". */
+struct mg_status
+federation_offer(struct visit *visit, const char *go_on)
+{
+    struct mg_reply_federation_choices reply;
+    const struct mg_view email = mg_form_value(&visit->query, "email");
+    if (visit->origin != ORIGIN_SIGN_IN || go_on == NULL)
+        return OK;
+    const struct mg_request_federation_choices request = {
+        .tenant = visit->tenant, .email = email.length <= 254 ? email : MG_VIEW_EMPTY};
+    TRY(mg_call_federation_choices(&request, &reply, &visit->storage, CALL_MS));
+    mg_scope_set_flag(visit->page, "by_email", reply.by_email);
+    mg_scope_set(visit->page, "email", email);
+    bool any = false;
+    for (;;) {
+        struct mg_record_federation_choice choice;
+        bool more;
+        TRY(mg_list_next_federation_choice(&reply.choices, &choice, &more));
+        if (!more)
+            break;
+        struct mg_scope *row = mg_scope_add(visit->page, "provider_list");
+        mg_scope_set_text(row, "provider_label",
+                          mg_arena_text(visit->arena, choice.label)); /* the reply's storage is used again */
+        mg_scope_set_text(row, "provider_link",
+                          arena_format(visit, "/federation/start/%.*s?%s", (int) choice.name.length,
+                                       (const char *) choice.name.bytes, go_on));
+        any = true;
+    }
+    mg_scope_set_flag(visit->page, "federated", any || reply.by_email);
+    mg_scope_set_flag(visit->page, "nobody_of_email", email.length != 0 && !any);
+    return OK;
+}
+
+/* ---- to the provider ---- */
+
+static CHECKED struct mg_status
+show_refusal(struct visit *visit, uint64_t outcome)
+{
+    const bool later = outcome == MG_BUSY_NOW || outcome == MG_FEDERATION_AWAY;
+    return show_message(visit,
+                        later                        ? 503
+                        : outcome == MG_RATE_LIMITED ? 429
+                                                     : 403,
+                        N_("Sign-in did not finish"),
+                        mg_outcome_text(outcome, visit->language == MG_JAPANESE), "/sign-in",
+                        N_("Start again"));
+}
+
+/* A second tab that begins while the first is on its way uses the same secret, so both arrive. */
+struct mg_status
+page_federation_start(struct visit *visit)
+{
+    OWN_KEY(browser, TOKEN_BYTES);
+    OWN_KEY(trial, TOKEN_BYTES);
+    uint8_t binding[TOKEN_BYTES];
+    uint64_t fresh_s = 0;
+    struct mg_reply_federation_begin reply;
+    const struct mg_view host = mg_form_value(&visit->query, "host"),
+                         path = mg_form_value(&visit->query, "return");
+    visit->here = "/sign-in";
+    const bool to_app = host.length != 0,
+               is_trial = token_decode(mg_form_value(&visit->query, "trial"), trial);
+    if (host.length > 255 || path.length > 2048 ||
+        (to_app && !token_decode(mg_form_value(&visit->query, "binding"), binding)))
+        return fail_with(MALFORMED, "destination");
+    if (mg_form_value(&visit->query, "fresh").length > 0)
+        TRY(mg_parse_u64(mg_form_value(&visit->query, "fresh"), UINT32_MAX, &fresh_s));
+    if (!visit_cookie(visit, COOKIE_FEDERATION, browser))
+        mg_random(browser, TOKEN_BYTES);
+    const struct mg_request_federation_begin request = {
+        .tenant = visit->tenant,
+        .provider = visit->tail,
+        .browser = mg_view_of(browser, TOKEN_BYTES),
+        .host = host,
+        .binding = to_app ? mg_view_of(binding, TOKEN_BYTES) : MG_VIEW_EMPTY,
+        .path = path,
+        .fresh_s = fresh_s,
+        .address = visit->address,
+        .trial = is_trial ? mg_view_of(trial, TOKEN_BYTES) : MG_VIEW_EMPTY,
+    };
+    TRY(mg_call_federation_begin(&request, &reply, &visit->storage, FEDERATION_CALL_MS));
+    if (reply.outcome != MG_GRANTED)
+        return show_refusal(visit, reply.outcome);
+    TRY(cookie_set(visit, COOKIE_FEDERATION, mg_view_of(browser, TOKEN_BYTES), FEDERATION_S));
+    return redirect(visit, "%.*s", (int) reply.url.length, (const char *) reply.url.bytes);
+}
+
+/* ---- and back ---- */
+
+static CHECKED struct mg_status
+go_on(struct visit *visit, const struct mg_reply_federation_finish *reply)
+{
+    const char *code = NULL, *origin = NULL;
+    if (reply->host.length == 0)
+        return redirect(visit, "%s",
+                        mg_return_path_is_safe(reply->path) && !mg_view_is(reply->path, "/")
+                            ? mg_arena_text(visit->arena, reply->path)
+                            : "/account");
+    TRY(token_text(visit, reply->code, &code));
+    const char *path = encoded(visit, mg_return_path(reply->path));
+    const struct mg_request_site request = {.tenant = visit->tenant, .host = reply->host};
+    struct mg_reply_site site;
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    TRY(mg_call_site(&request, &site, &storage, CALL_MS));
+    if (!site.open || site.app_origin.length == 0)
+        return fail_with(REFUSED, "host is not of this tenant");
+    origin = mg_arena_text(visit->arena, site.app_origin);
+    return origin == NULL ? fail(OUT_OF_MEMORY)
+                          : redirect(visit, "%s/.masugata/enter?code=%s&return=%s", origin, code, path);
+}
+
+static CHECKED struct mg_status
+finish(struct visit *visit, struct mg_reply_federation_finish *ret_reply)
+{
+    OWN_KEY(browser, TOKEN_BYTES);
+    OWN_KEY(state, TOKEN_BYTES);
+    *ret_reply = (struct mg_reply_federation_finish){.outcome = MG_TICKET_SPENT};
+    const struct mg_view code = mg_form_value(&visit->query, "code"),
+                         issuer = mg_form_value(&visit->query, "iss");
+    if (!visit_cookie(visit, COOKIE_FEDERATION, browser) ||
+        !token_decode(mg_form_value(&visit->query, "state"), state) || code.length > 4096 ||
+        issuer.length > 511)
+        return OK;
+    TRY(visit_identify(visit)); /* the sign-in that this one replaces */
+    const struct mg_request_federation_finish request = {
+        .tenant = visit->tenant,
+        .provider = visit->tail,
+        .state = mg_view_of(state, TOKEN_BYTES),
+        .code = code,
+        .error = mg_view_start(mg_form_value(&visit->query, "error"), 127),
+        .with_issuer = mg_form_has(&visit->query, "iss"),
+        .issuer = issuer,
+        .browser = mg_view_of(browser, TOKEN_BYTES),
+        .address = visit->address,
+        .user_agent = visit->user_agent,
+        .previous = visit_session(visit),
+    };
+    return mg_call_federation_finish(&request, ret_reply, &visit->storage, FEDERATION_CALL_MS);
+}
+
+struct mg_status
+page_federation_callback(struct visit *visit)
+{
+    struct mg_reply_federation_finish reply;
+    visit->here =
+        "/sign-in"; /* nothing of the answer stands in a page of ours, not even in the language switch */
+    TRY(finish(visit, &reply));
+    if (reply.outcome == MG_GRANTED && reply.trial)
+        return show_message(
+            visit, 200, N_("The trial sign-in is finished"),
+            N_("Nobody was signed in. The administrator sees what arrived and what would have been decided."),
+            NULL, NULL);
+    if (reply.outcome == MG_GRANTED && reply.token.length == TOKEN_BYTES) {
+        /* A new token at sign-in, never the one the browser came with (session fixation). */
+        TRY(cookie_set(visit, COOKIE_SESSION, reply.token, -1));
+        TRY(cookie_set(visit, COOKIE_FEDERATION, MG_VIEW_EMPTY, 0));
+        return go_on(visit, &reply);
+    }
+    /* The back button, or the second of two tabs: who is in already just goes on. */
+    if (reply.outcome == MG_TICKET_SPENT && visit->signed_in)
+        return redirect(visit, "/account");
+    if (reply.outcome == MG_TICKET_SPENT)
+        return show_message(
+            visit, 400, N_("Sign-in did not finish"),
+            N_("It took too long, or cookies are switched off in this browser. Please start again."),
+            "/sign-in", N_("Start again"));
+    return show_refusal(visit, reply.outcome);
+}
+
+/* ---- the provider signs somebody out ---- */
+
+static CHECKED struct mg_status
+logout(struct visit *visit, struct mg_view token, struct mg_view issuer, struct mg_view sid)
+{
+    struct mg_reply_federation_logout reply = {.outcome = MG_NOT_VALID};
+    const struct mg_request_federation_logout request = {.tenant = visit->tenant,
+                                                         .provider = visit->tail,
+                                                         .token = token,
+                                                         .issuer = issuer,
+                                                         .sid = sid,
+                                                         .address = visit->address};
+    if (token.length <= 8192 && issuer.length <= 511 && sid.length <= 255)
+        TRY(mg_call_federation_logout(&request, &reply, &visit->storage, FEDERATION_CALL_MS));
+    visit->answer->status = reply.outcome == MG_GRANTED ? 200 : reply.outcome == MG_BUSY_NOW ? 503 : 400;
+    visit->answer->content_type = "text/plain; charset=utf-8";
+    return mg_web_header_add(visit->answer, "Cache-Control", "no-store");
+}
+
+/* Asked by the provider itself: no browser, no cookie, no form of ours. The token's signature is what counts.
+ */
+struct mg_status
+page_federation_back_channel(struct visit *visit)
+{
+    const struct mg_view token = mg_form_value(&visit->form, "logout_token");
+    if (token.length == 0)
+        return fail_with(MALFORMED, "no logout_token");
+    return logout(visit, token, MG_VIEW_EMPTY, MG_VIEW_EMPTY);
+}
+
+struct mg_status
+page_federation_front_channel(struct visit *visit)
+{
+    return logout(visit, MG_VIEW_EMPTY, mg_form_value(&visit->query, "iss"),
+                  mg_form_value(&visit->query, "sid"));
+}
+
+/* ---- what the provider fetches ---- */
+
+struct mg_status
+page_federation_keys(struct visit *visit)
+{
+    struct mg_reply_federation_keys reply;
+    const struct mg_request_federation_keys request = {.tenant = visit->tenant, .provider = visit->tail};
+    TRY(mg_call_federation_keys(&request, &reply, &visit->storage, CALL_MS));
+    if (reply.outcome != MG_GRANTED)
+        return show_message(visit, 404, N_("Page not found"), N_("There is no page at this address."), NULL,
+                            NULL);
+    return send_bytes(visit, "application/jwk-set+json", "public, max-age=300", reply.json);
+}
+
+/* ---- signing out there as well ---- */
+
+struct mg_status
+federation_sign_out_place(struct visit *visit, const char **ret_url)
+{
+    struct mg_reply_federation_sign_out reply;
+    *ret_url = NULL;
+    if (!visit->signed_in || visit->origin != ORIGIN_SIGN_IN)
+        return OK;
+    const struct mg_request_federation_sign_out request = {.tenant = visit->tenant,
+                                                           .session = visit_session(visit)};
+    const struct mg_status asked =
+        mg_call_federation_sign_out(&request, &reply, &visit->storage, FEDERATION_CALL_MS);
+    /* Signing out here must not fail because the provider, or the way to it, is away. */
+    if (mg_ok(asked) && reply.url.length != 0)
+        *ret_url = mg_arena_text(visit->arena, reply.url);
+    return OK;
+}
