@@ -53,7 +53,7 @@ replay_check(const struct logout *it, struct mg_database *database, struct mg_vi
 {
     OWN(rows) rows = NULL;
     uint8_t hash[32];
-    TRY(mg_token_hash(identifier, hash));
+    TRY(mg_secret_hash(identifier, hash));
     TRY(mg_query(database, &rows,
                  "INSERT INTO federation_replay (provider, key, expires_at) VALUES ($1, $2, $3)"
                  " ON CONFLICT DO NOTHING RETURNING provider",

@@ -82,7 +82,7 @@ static CHECKED struct mg_status
 challenge_make(struct mg_view verifier, struct mg_buffer *challenge)
 {
     uint8_t hash[32];
-    TRY(mg_token_hash(verifier, hash));
+    TRY(mg_secret_hash(verifier, hash));
     return mg_base64url(mg_view_of(hash, sizeof hash), challenge);
 }
 
@@ -152,7 +152,7 @@ trial_take(struct mg_database *database, struct beginning *it)
     uint8_t hash[32];
     if (it->request->trial.length != MG_TOKEN_BYTES)
         return OK;
-    TRY(mg_token_hash(it->request->trial, hash));
+    TRY(mg_secret_hash(it->request->trial, hash));
     TRY(mg_query(database, &rows,
                  "UPDATE identity_provider SET trial_hash = NULL, trial_until = NULL"
                  " WHERE id = $1 AND trial_hash = $2 AND trial_until > $3 RETURNING id",
@@ -211,8 +211,8 @@ pend(struct mg_database *database, const struct beginning *it, struct mg_view st
     OWN(rows) rows = NULL;
     uint8_t state_hash[32], browser_hash[32];
     const struct mg_request_federation_begin *request = it->request;
-    TRY(mg_token_hash(state, state_hash));
-    TRY(mg_token_hash(request->browser, browser_hash));
+    TRY(mg_secret_hash(state, state_hash));
+    TRY(mg_secret_hash(request->browser, browser_hash));
     TRY(mg_query_often(
         database, &rows,
         "SELECT federation_pend($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::int, $14::int)",
@@ -405,8 +405,8 @@ pending_take(struct mg_database *database, struct finishing *it)
     uint8_t state_hash[32], browser_hash[32];
     if (it->request->state.length != MG_TOKEN_BYTES || it->request->browser.length != MG_TOKEN_BYTES)
         return OK;
-    TRY(mg_token_hash(it->request->state, state_hash));
-    TRY(mg_token_hash(it->request->browser, browser_hash));
+    TRY(mg_secret_hash(it->request->state, state_hash));
+    TRY(mg_secret_hash(it->request->browser, browser_hash));
     TRY(mg_query_often(
         database, &rows,
         "DELETE FROM federation_pending f USING identity_provider p WHERE f.state_hash = $1"

@@ -131,7 +131,7 @@ ticket_make(struct mg_database *database, const struct mg_idp *idp, const struct
     OWN_KEY(ticket, MG_TOKEN_BYTES);
     uint8_t hash[32];
     mg_random(ticket, MG_TOKEN_BYTES);
-    TRY(mg_token_hash(mg_view_of(ticket, MG_TOKEN_BYTES), hash));
+    TRY(mg_secret_hash(mg_view_of(ticket, MG_TOKEN_BYTES), hash));
     TRY(mg_query(database, NULL,
                  "UPDATE identity_provider SET trial_hash = $2, trial_until = $3 WHERE id = $1",
                  MG_I64(idp->id), MG_BYTES(mg_view_of(hash, sizeof hash)), MG_INSTANT(ends_at)));
