@@ -4,6 +4,7 @@
  *   manual configuration LANG          masugata.conf(5) from catalogue/options.def
  *   manual tenant-policy LANG          masugata-tenant-policy(5) from catalogue/tenant_options.def
  *   manual idp LANG                    masugata-idp(5) from catalogue/idp_options.def
+ *   manual sign-in-history LANG       masugata-sign-in-history(5) from src/ports/sign_in_history.c
  *   manual gate LANG                   masugata-gate(5) from catalogue/directives.def
  *   manual sample LANG                 the example configuration
  * The page goes to standard output. Run by the build. */
@@ -12,6 +13,7 @@
 #include "domain/identity_provider.h"
 #include "domain/tenant_policy.h"
 #include "ports/configuration.h"
+#include "ports/sign_in_history.h"
 #include "wire/options.h"
 
 #include <stdio.h>
@@ -329,6 +331,50 @@ page_tenant_policy(void)
     (void) puts(".BR masugata\\-tenant (1),\n.BR masugata.conf (5)");
 }
 
+static void
+page_sign_in_history(void)
+{
+    title("masugata-sign-in-history", 5, say("a file of past sign-ins", "過去のサインインのファイル"));
+    heading("DESCRIPTION", "説明");
+    put_line(say(
+        "What masugata policy simulate reads: one sign-in a row, oldest first, in UTF-8. Either CSV (RFC 4180) "
+        "whose first line names the columns, in any order, or one JSON object a line with the same "
+        "names. At most 200,000 sign-ins and 64 MiB. A line that cannot be understood is named, and "
+        "nothing is simulated.",
+        "masugata policy simulate が読むファイルです。1 行に 1 回のサインインを、古いものから UTF-8 で"
+        "書きます。CSV (RFC 4180。1 行目に列名、順序は自由) か、同じ名前を持つ JSON オブジェクトを "
+        "1 行に 1 つ並べます。最大 200,000 件、64 MiB。解釈できない行があれば行番号を示し、何も実行しません。"));
+    heading("COLUMNS", "列");
+    for (size_t i = 0; mg_history_columns[i].name != NULL; i++) {
+        char tag[64];
+        (void) snprintf(tag, sizeof tag, "%s%s", mg_history_columns[i].name,
+                        !mg_history_columns[i].needed ? "" : say(" (needed)", " (必須)"));
+        tagged(tag);
+        put_line(say(mg_history_columns[i].en, mg_history_columns[i].ja));
+    }
+    heading("SIGNALS", "判定要素");
+    put_line(say("The score of a sign-in is the sum of the weights of what applies to it:",
+                 "スコアは、あてはまる判定要素の重みの合計です。"));
+    for (int i = 0; i < MG_SIGNAL_COUNT; i++) {
+        char tag[64];
+        (void) snprintf(tag, sizeof tag, "%s (%u)", mg_signal_name((enum mg_signal) i),
+                        mg_signal_weight((enum mg_signal) i));
+        tagged(tag);
+        put_line(mg_signal_text((enum mg_signal) i, japanese));
+    }
+    put_line(
+        say("What cannot be told, for want of data or of a past, is printed as unknown and counts nothing.",
+            "データや過去の履歴がなく判定できないものは「不明」と表示し、加算しません。"));
+    heading("EXAMPLE", "例");
+    (void) puts(".nf");
+    put_line("time,login,address,device,country,latitude,longitude,result");
+    put_line("2026-11-20T09:00:00+09:00,aiko@acme.example,192.0.2.10,laptop,JP,35.68,139.77,success");
+    put_line("2026-11-20T10:00:00+09:00,aiko@acme.example,198.51.100.7,,FR,48.86,2.35,success");
+    (void) puts(".fi");
+    heading("SEE ALSO", "関連項目");
+    (void) puts(".BR masugata\\-policy (1),\n.BR masugata\\-tenant\\-policy (5)");
+}
+
 static const struct {
     const char *name, *value, *contexts, *preset, *en, *ja;
 } directives[] = {
@@ -462,6 +508,8 @@ main(int argc, char **argv)
         page_tenant_policy();
     else if (argc == 3 && strcmp(argv[1], "idp") == 0)
         page_idp();
+    else if (argc == 3 && strcmp(argv[1], "sign-in-history") == 0)
+        page_sign_in_history();
     else if (argc == 3 && strcmp(argv[1], "gate") == 0)
         page_gate();
     else if (argc == 5 && strcmp(argv[1], "command") == 0 && mg_ok(mg_file_read(argv[4], &help)))
@@ -470,7 +518,7 @@ main(int argc, char **argv)
         (void) fputs(mg_buffer_text(&sample), stdout);
     else {
         (void) fputs(
-            "usage: manual masugata|configuration|tenant-policy|idp|gate|sample LANG, manual command WORD LANG HELP\n",
+            "usage: manual masugata|configuration|tenant-policy|sign-in-history|idp|gate|sample LANG, manual command WORD LANG HELP\n",
             stderr);
         return 2;
     }

@@ -7,15 +7,16 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static CHECKED struct mg_status
-policy_fetch(const struct mg_cli *cli, struct mg_admin *admin, struct mg_tenant_policy **ret_policy)
+struct mg_status
+mg_cli_tenant_policy_fetch(const struct mg_cli *cli, struct mg_admin *admin, const char *tenant,
+                           struct mg_tenant_policy **ret_policy)
 {
     OWN_BUFFER(storage, MG_PACKET_MOST);
     OWN(tenant_policy) policy = NULL;
     struct mg_reply_tenant_policy reply;
     struct mg_record_tenant_setting row;
     bool more = true;
-    const struct mg_view name = mg_view_text(cli->argv[2]);
+    const struct mg_view name = mg_view_text(tenant);
     TRY(mg_admin_tenant_policy(admin, &(struct mg_request_tenant_policy){.tenant = name}, &reply, &storage));
     TRY(mg_cli_outcome(cli, reply.outcome, name));
     TRY(mg_tenant_policy_new(&policy));
@@ -62,7 +63,7 @@ policy_show(const struct mg_cli *cli, struct mg_admin *admin)
 {
     OWN(tenant_policy) policy = NULL;
     OWN_BUFFER(text, 1 << 20);
-    TRY(policy_fetch(cli, admin, &policy));
+    TRY(mg_cli_tenant_policy_fetch(cli, admin, cli->argv[2], &policy));
     TRY(cli->json ? json_write(policy, &text) : mg_tenant_policy_write(policy, cli->japanese, &text));
     (void) fputs(mg_buffer_text(&text), stdout);
     return OK;

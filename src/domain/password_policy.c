@@ -273,3 +273,10 @@ mg_password_judge(struct mg_view normalised, size_t least, const struct mg_passw
     *ret_outcome = guessable(&guesser);
     return OK;
 }
+
+bool
+mg_password_is_breached(struct mg_view normalised)
+{
+    OWN_BUFFER(folded, 8 * MG_PASSWORD_MOST_BYTES);
+    return mg_ok(fold(normalised, &folded)) && mg_password_is_common(mg_buffer_view(&folded));
+}

@@ -22,6 +22,9 @@ enum {
  * whose maximum bounds the result; it is wiped when dropped. MALFORMED unless UTF-8 without NUL. */
 CHECKED struct mg_status mg_password_normalise(struct mg_view typed, struct mg_buffer *buffer);
 
+/* Whether the password, already in use, is on the shipped list of breached and common ones. */
+bool mg_password_is_breached(struct mg_view normalised);
+
 /* What is known about the person and the place: sign-in name, name, address, tenant, product. */
 struct mg_password_context {
     struct mg_view words[MG_PASSWORD_CONTEXT_MOST];

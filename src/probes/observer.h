@@ -71,10 +71,12 @@ enum mg_canary {
     MG_CANARY_AUDITOR,
     MG_CANARY_USER,
     MG_CANARY_PASSWORD,
+    MG_CANARY_RISK, /* in every tenant: with a past, for adaptive sign-in */
 };
 struct mg_canary_account {
     char login[255], password[65];
     char recovery[16];   /* a code that nobody has used yet, for where a second factor is asked; or empty */
+    char device[44];     /* MG_CANARY_RISK: the device cookie of its past */
     mg_instant asked_at; /* the password is younger than this */
 };
 
@@ -132,6 +134,9 @@ struct mg_observer_ops {
      * each time. */
     struct mg_status (*canary)(struct mg_observer *observer, uint64_t tenant, enum mg_canary which,
                                struct mg_canary_account *ret_account);
+    /* How many location files adaptive sign-in has open, and when the oldest was made. */
+    struct mg_status (*risk_state)(struct mg_observer *observer, uint64_t *ret_files,
+                                   mg_instant *ret_built_at);
     struct mg_status (*stored_passwords)(struct mg_observer *observer,
                                          struct mg_stored_passwords *ret_counts);
     struct mg_status (*operator_passwords)(struct mg_observer *observer,

@@ -68,6 +68,14 @@ cookie_take(struct mg_visitor *visitor, const char *host, struct mg_view line)
                         sizeof cookie->value);
 }
 
+struct mg_status
+mg_visitor_cookie_set(struct mg_visitor *visitor, const char *host, const char *name, const char *value)
+{
+    OWN_BUFFER(line, 2048);
+    TRY(mg_buffer_format(&line, "%s=%s", name, value));
+    return cookie_take(visitor, host, mg_buffer_view(&line));
+}
+
 static CHECKED struct mg_status
 cookies_take(struct mg_visitor *visitor, const char *host, const struct mg_fetched *answer)
 {

@@ -58,6 +58,9 @@ CHECKED struct mg_status mg_visitor_enter(struct mg_visitor *visitor, const stru
  * turn, ended by NULL; the form's token is taken from the account page. The answer is not followed. */
 CHECKED struct mg_status mg_visitor_post(struct mg_visitor *visitor, const char *host, const char *path,
                                          const char *const *fields, struct mg_fetched *answer);
+/* Gives the visitor a cookie as if it had been there before. */
+CHECKED struct mg_status mg_visitor_cookie_set(struct mg_visitor *visitor, const char *host, const char *name,
+                                               const char *value);
 /* NULL if the visitor has none of that name for the host. */
 const char *mg_visitor_cookie(const struct mg_visitor *visitor, const char *host, const char *name);
 /* True if the answer sends away to sign in, or refuses: 401, 403, 421 or a redirect to sign-in. */

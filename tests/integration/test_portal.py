@@ -139,7 +139,7 @@ def browser(portal):
     return Browser(portal)
 
 
-PUBLIC = [(SIGN_IN, "/sign-in"), (SIGN_IN, "/reset"), (SIGN_IN, "/reset/new?ticket=x"), (SIGN_IN, "/signed-out"),
+PUBLIC = [(SIGN_IN, "/sign-in"), (SIGN_IN, "/reset"), (SIGN_IN, "/reset/new?ticket=x"), (SIGN_IN, "/signed-out"), (SIGN_IN, "/confirm?ticket=x"),
           (SIGN_IN, "/nothing"), (SIGN_IN, "/account"), (SIGN_IN, "/.well-known/masugata/trust"),
           (SIGN_IN, "/.well-known/masugata/jwks.json"), (SIGN_IN, "/.well-known/change-password"), (SHUT, "/sign-in"),
           (APP, "/.masugata/start"), (APP, "/.masugata/enter"), (APP, "/.masugata/sign-out"), (APP, "/nothing"),
@@ -251,6 +251,24 @@ def test_a_reset_link_works_once(browser):
     assert browser.ask(SIGN_IN, page).status == 410
     assert browser.ask(SIGN_IN, "/reset/new", form=form).status == 410
     assert browser.ask(SIGN_IN, "/reset/new?ticket=%C3%BC").status == 410
+
+
+def test_a_held_sign_in_keeps_its_device_and_is_confirmed_once(browser):
+    held = browser.sign_in(login="held")
+    assert held.status == 422 and "look at your mail" in held.text
+    cookie = [line for line in held.headers.get_all("Set-Cookie") if line.startswith("__Host-masugata-device=")]
+    assert len(cookie) == 1 and "HttpOnly" in cookie[0] and "Secure" in cookie[0] and "Max-Age=34560000" in cookie[0]
+    assert not any("__Host-masugata=" in line for line in held.headers.get_all("Set-Cookie"))
+    page = "/confirm?ticket=" + base64.urlsafe_b64encode(b"C" * 32).decode().rstrip("=")
+    shown = browser.ask(SIGN_IN, page)
+    assert shown.status == 200 and "192.0.2.7 (FR)" in shown.text and "Firefox" in shown.text and "hana" in shown.text
+    assert browser.ask(SIGN_IN, page).status == 200  # looking, as mail scanners do, spends nothing
+    form = {"token": browser.token(SIGN_IN, page), "ticket": page.split("=", 1)[1]}
+    assert browser.ask(SIGN_IN, "/confirm", form={**form, "token": "A" * 43}).status == 403
+    assert browser.ask(SIGN_IN, "/confirm", form=form).status == 200
+    assert browser.ask(SIGN_IN, "/confirm", form=form).status == 410
+    assert browser.ask(SIGN_IN, page).status == 410
+    assert browser.ask(SIGN_IN, "/confirm?ticket=x").status == 410
 
 
 def test_forms_from_elsewhere_are_refused(browser):

@@ -213,6 +213,8 @@ code_new(uint64_t tenant, struct mg_view host, struct mg_view binding, const str
     return fail(REFUSED);
 }
 
+static bool confirmation_live; /* its ticket is 32 times "C" */
+
 CALL(sign_in)
 {
     const bool operator= request->tenant == 0 && mg_view_is(request->login, "ops");
@@ -226,6 +228,14 @@ CALL(sign_in)
         reply->outcome = MG_LOCKED;
         reply->wait_s = 850;
         return OK;
+    }
+    if (mg_view_is(request->login, "held")) { /* the device it came with, or a new one */
+        uint8_t device[32];
+        memset(device, 'D', sizeof device);
+        reply->outcome = MG_SIGN_IN_HELD;
+        confirmation_live = true;
+        return request->device.length == 32 ? keep(storage, request->device.bytes, 32, &reply->device)
+                                            : keep(storage, device, 32, &reply->device);
     }
     if (!(operator|| user) || !mg_view_is(request->password, password))
         return OK;
@@ -542,6 +552,33 @@ CALL(reset_complete)
         ticket_live = false;
         copy(password, sizeof password, request->password);
     }
+    return OK;
+}
+
+static bool
+is_confirmation(struct mg_view given)
+{
+    uint8_t right[32];
+    memset(right, 'C', sizeof right);
+    return confirmation_live && mg_view_equal(given, mg_view_of(right, sizeof right));
+}
+
+CALL(confirm_look)
+{
+    reply->outcome = is_confirmation(request->ticket) ? MG_GRANTED : MG_TICKET_SPENT;
+    reply->login = mg_view_text("hana");
+    reply->address = mg_view_text("192.0.2.7");
+    reply->country = mg_view_text("FR");
+    reply->user_agent =
+        mg_view_text("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0");
+    reply->asked_at = mg_now() - 60000;
+    return OK;
+}
+
+CALL(confirm_complete)
+{
+    reply->outcome = is_confirmation(request->ticket) ? MG_GRANTED : MG_TICKET_SPENT;
+    confirmation_live = false;
     return OK;
 }
 

@@ -51,7 +51,10 @@ static void
 mails_say_what_they_must_in_both_languages(void **state)
 {
     (void) state;
-    static const char *const kinds[] = {"reset", "invite", "password_changed"};
+    static const char *const kinds[] = {"reset",           "invite",          "password_changed",
+                                        "sign_in_confirm", "sign_in_blocked", "sign_in_notice"};
+    static const char *const links[] = {"/reset/new?ticket=", "/reset/new?ticket=", "/reset\n",
+                                        "/confirm?ticket=",   "/reset\n",           "/reset\n"};
     static const char *const languages[] = {"ja", "en"};
     uint8_t ticket[32];
     memset(ticket, 0xff, sizeof ticket);
@@ -67,7 +70,8 @@ mails_say_what_they_must_in_both_languages(void **state)
                                                     .ticket = mg_view_of(ticket, sizeof ticket),
                                                     .ticket_ends_at = 1795326000000,
                                                     .asked_at = 1795324200000,
-                                                    .address = mg_view_text("203.0.113.9")};
+                                                    .address = mg_view_text("203.0.113.9"),
+                                                    .signals = mg_view_text("new_device impossible_travel")};
             OWN_BUFFER(subject, 1024);
             OWN_BUFFER(body, 65536);
             assert_ok(mg_worker_mail_text(&mail, &subject, &body));
@@ -75,11 +79,14 @@ mails_say_what_they_must_in_both_languages(void **state)
             assert_non_null(strstr(mg_buffer_text(&subject), "株式会社アクメ"));
             assert_non_null(strstr(text, "佐藤 花"));
             assert_null(strchr(text, '{'));
-            if (i == 2)
-                assert_non_null(strstr(text, "https://id.acme.localhost:8443/reset\n"));
-            else
-                assert_non_null(
-                    strstr(text, "/reset/new?ticket=__________________________________________8\n"));
+            const char *link = strstr(text, links[i]);
+            assert_non_null(link);
+            assert_memory_equal(link - 30, "https://id.acme.localhost:8443", 30);
+            assert_int_equal(strchr(links[i], '=') != NULL,
+                             strstr(link, "=__________________________________________8\n") != NULL);
+            if (i > 2) /* reasons in words */
+                assert_non_null(strstr(text, j == 0 ? "このアカウントで初めて使われる端末、前回の"
+                                                    : "not used before; a place too far"));
             assert_true((strstr(text, "Hello") == NULL) == (j == 0));
         }
     }

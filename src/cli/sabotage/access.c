@@ -223,6 +223,36 @@ repair_attempts_not_looked_at(struct mg_stage *stage)
                "DROP SCHEMA sabotage CASCADE");
 }
 
+/* ---- IDENTITY_10 ---- */
+
+struct mg_status
+break_always_learning(struct mg_stage *stage)
+{
+    return mg_stage_control_sql(stage, "CREATE FUNCTION sabotage() RETURNS trigger LANGUAGE plpgsql AS"
+                                       " $$BEGIN NEW.risk_since = NULL; RETURN NEW; END$$;"
+                                       "CREATE TRIGGER sabotage BEFORE INSERT OR UPDATE ON account"
+                                       " FOR EACH ROW EXECUTE FUNCTION sabotage()");
+}
+
+struct mg_status
+repair_always_learning(struct mg_stage *stage)
+{
+    return mg_stage_control_sql(stage, "DROP TRIGGER sabotage ON account; DROP FUNCTION sabotage()");
+}
+
+struct mg_status
+break_failures_unseen(struct mg_stage *stage)
+{
+    return mg_stage_control_sql(stage,
+                                "CREATE RULE sabotage AS ON INSERT TO sign_in_failure DO INSTEAD NOTHING");
+}
+
+struct mg_status
+repair_failures_unseen(struct mg_stage *stage)
+{
+    return mg_stage_control_sql(stage, "DROP RULE sabotage ON sign_in_failure");
+}
+
 /* ---- SESSION_01, SESSION_02: cookies that somebody adds ---- */
 
 #define WITH_COOKIE(cookie) APP_SERVER, "        add_header Set-Cookie \"" cookie "\" always;\n" APP_SERVER

@@ -4,6 +4,7 @@
 #include "domain/role.h"
 #include "process/authority/gate_side.h"
 #include "process/authority/identity.h"
+#include "process/authority/identity_risk.h"
 #include "process/authority/tenants.h"
 
 #include <stdio.h>
@@ -158,6 +159,7 @@ mg_core_prepare(const struct mg_environment *environment)
         mg_log(MG_WARNING, "%llu sessions were half-written and are ended",
                (unsigned long long) report.repaired);
     TRY(mg_gate_side_prepare(path));
+    TRY(mg_risk_prepare(environment));
     (void) snprintf(path, sizeof path, "%s/admin/admin.sock", environment->runtime_directory);
     return mg_listen_admin(path, geteuid());
 }

@@ -1,6 +1,7 @@
 /* Identity's start and its timers. */
 #include "process/authority/identity.h"
 #include "process/authority/federation.h"
+#include "process/authority/identity_risk.h"
 
 #include "base/log.h"
 
@@ -143,6 +144,7 @@ clean(mg_instant now)
     TRY(mg_core_database(&database));
     TRY(mg_query(database, NULL, "DELETE FROM factor WHERE confirmed_at IS NULL AND created_at < $1",
                  MG_INSTANT(now - CLEAN_EVERY_MS)));
+    TRY(mg_risk_clean(database, now));
     return mg_query(database, NULL,
                     "DELETE FROM attempt WHERE touched_at < $1 OR (kind <> 1 AND touched_at < $2)",
                     MG_I64(now - 7 * INT64_C(86400000)), MG_I64(now - INT64_C(86400000)));
@@ -167,7 +169,8 @@ mg_identity_tick(mg_instant now)
     static mg_instant seen_at, expired_at, operators_at, cleaned_at;
     every(now, SEEN_EVERY_MS, &seen_at, seen_follow, "last use of sessions");
     every(now, EXPIRE_EVERY_MS, &expired_at, expire, "ends of sessions");
-    every(now, EXPIRE_EVERY_MS, &operators_at, mg_password_operators_end, "operators' passwords past their age");
+    every(now, EXPIRE_EVERY_MS, &operators_at, mg_password_operators_end,
+          "operators' passwords past their age");
     every(now, CLEAN_EVERY_MS, &cleaned_at, clean, "old attempts");
     mg_sign_in_refusal_flush(now);
     mg_federation_tick(now);

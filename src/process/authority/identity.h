@@ -105,16 +105,19 @@ struct mg_attempt {
     enum mg_attempt_kind address_kind;
     int64_t stamp;
     bool counted, locks;
+    bool known_device;       /* counted apart, under a key of the device's own, and not by address */
     enum mg_outcome outcome; /* GRANTED when it may go on */
     int64_t wait_ms;
 };
 void mg_attempt_drop(struct mg_attempt *attempt);
-/* Counts the attempt and looks the account up, in one statement. `folded` may be a name nobody has.
- * *ret_rows holds the account; *ret_known tells whether there is one. */
+/* Counts the attempt and looks the account up, in one statement. `folded` may be a name nobody has. `device`
+ * is what the browser's device cookie holds, or empty: where the account has used that device, strangers'
+ * guesses do not hold it up. *ret_rows holds the account; *ret_known tells whether there is one. */
 CHECKED struct mg_status mg_attempt_begin(struct mg_database *database, uint64_t tenant,
-                                          struct mg_view folded, struct mg_view address, mg_instant now,
-                                          struct mg_attempt *attempt, struct mg_rows **ret_rows,
-                                          struct mg_account *ret_account, bool *ret_known);
+                                          struct mg_view folded, struct mg_view address,
+                                          struct mg_view device, mg_instant now, struct mg_attempt *attempt,
+                                          struct mg_rows **ret_rows, struct mg_account *ret_account,
+                                          bool *ret_known);
 /* The same for requests that only an address is limited in (reset). */
 CHECKED struct mg_status mg_attempt_begin_address(struct mg_database *database, uint64_t tenant,
                                                   enum mg_attempt_kind kind, struct mg_view address,

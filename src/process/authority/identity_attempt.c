@@ -1,4 +1,4 @@
-#include "process/authority/identity.h"
+#include "process/authority/identity_risk.h"
 
 #include "domain/lockout.h"
 
@@ -11,6 +11,7 @@ enum {
     IN_A_ROW,
     ADDRESS_RECENT,
     ADDRESS_OLDEST,
+    DEVICE_KNOWN,
     FIRST_ACCOUNT_COLUMN
 };
 #define ATTEMPT_COLUMNS \
@@ -59,7 +60,9 @@ static CHECKED struct mg_status
 judge(const struct mg_rows *rows, mg_instant now, struct mg_attempt *attempt)
 {
     const struct mg_lockout_limits most = limits();
+    attempt->known_device = mg_rows_flag(rows, 0, DEVICE_KNOWN);
     const struct mg_lockout_facts facts = {
+        .known_device = attempt->known_device,
         .account_recent = (uint32_t) mg_rows_i64(rows, 0, ACCOUNT_RECENT),
         .account_oldest = mg_rows_i64(rows, 0, ACCOUNT_OLDEST),
         .in_a_row = (uint32_t) mg_rows_i64(rows, 0, IN_A_ROW),
@@ -79,7 +82,7 @@ judge(const struct mg_rows *rows, mg_instant now, struct mg_attempt *attempt)
 
 struct mg_status
 mg_attempt_begin(struct mg_database *database, uint64_t tenant, struct mg_view folded, struct mg_view address,
-                 mg_instant now, struct mg_attempt *attempt, struct mg_rows **ret_rows,
+                 struct mg_view device, mg_instant now, struct mg_attempt *attempt, struct mg_rows **ret_rows,
                  struct mg_account *ret_account, bool *ret_known)
 {
     const struct mg_lockout_limits most = limits();
@@ -87,17 +90,30 @@ mg_attempt_begin(struct mg_database *database, uint64_t tenant, struct mg_view f
         .tenant = tenant, .address_kind = MG_ATTEMPT_ADDRESS, .address_key = MG_BUFFER(128)};
     TRY(account_key(tenant, PASSWORD, folded, attempt->account_key));
     TRY(mg_lockout_address_key(address, &attempt->address_key));
+    uint8_t device_hash[32] = {0}, device_key[32];
+    if (device.length == MG_TOKEN_BYTES)
+        TRY(mg_secret_hash(device, device_hash));
+    TRY(mg_risk_device_key(attempt->account_key, device_hash, device_key));
     OWN(rows) rows = NULL;
     TRY(mg_query_often(
         database, &rows,
-        "SELECT " ATTEMPT_COLUMNS ", " MG_ACCOUNT_COLUMNS
-        " FROM attempt_begin($1, $2, $3::smallint, $4, $5, $6::int, $7, $8::int, $9::int, $10) a"
+        "SELECT " ATTEMPT_COLUMNS ", d.known, " MG_ACCOUNT_COLUMNS
+        " FROM (SELECT EXISTS(SELECT 1 FROM account x JOIN sign_in_device s ON s.account = x.id AND s.device_hash = $12"
+        "  WHERE x.tenant = $1 AND x.login = $11) AS known) d"
+        " CROSS JOIN LATERAL attempt_begin($1, CASE WHEN d.known THEN $13 ELSE $2 END, $3::smallint,"
+        " CASE WHEN d.known THEN '' ELSE $4 END, $5, $6::int, $7, $8::int, $9::int, $10) a"
         " LEFT JOIN account acc ON acc.tenant = $1 AND acc.login = $11",
         MG_I64(tenant), MG_BYTES(mg_view_of(attempt->account_key, 32)), MG_I64(attempt->address_kind),
         MG_BYTES(mg_buffer_view(&attempt->address_key)), MG_I64(now), MG_I64(most.account_most),
         MG_I64(most.account_window_ms), MG_I64(most.in_a_row_most), MG_I64(most.address_most),
-        MG_I64(most.address_window_ms), MG_TEXT(folded)));
+        MG_I64(most.address_window_ms), MG_TEXT(folded),
+        MG_BYTES(mg_view_of(device_hash, sizeof device_hash)),
+        MG_BYTES(mg_view_of(device_key, sizeof device_key))));
     TRY(judge(rows, now, attempt));
+    if (attempt->known_device) { /* what is taken back is taken back where it was counted */
+        memcpy(attempt->account_key, device_key, sizeof device_key);
+        mg_buffer_clear(&attempt->address_key);
+    }
     *ret_known = mg_account_read(rows, 0, FIRST_ACCOUNT_COLUMN, ret_account);
     *ret_rows = TAKE(rows);
     return OK;
@@ -115,7 +131,7 @@ mg_attempt_begin_second(struct mg_database *database, uint64_t tenant, struct mg
     TRY(mg_lockout_address_key(address, &attempt->address_key));
     OWN(rows) rows = NULL;
     TRY(mg_query(database, &rows,
-                 "SELECT " ATTEMPT_COLUMNS
+                 "SELECT " ATTEMPT_COLUMNS ", false"
                  " FROM attempt_begin($1, $2, $3::smallint, $4, $5, $6::int, $7, $8::int, $9::int, $10) a",
                  MG_I64(tenant), MG_BYTES(mg_view_of(attempt->account_key, 32)),
                  MG_I64(attempt->address_kind), MG_BYTES(mg_buffer_view(&attempt->address_key)), MG_I64(now),
@@ -133,7 +149,7 @@ mg_attempt_begin_address(struct mg_database *database, uint64_t tenant, enum mg_
     TRY(mg_lockout_address_key(address, &attempt->address_key));
     OWN(rows) rows = NULL;
     TRY(mg_query(database, &rows,
-                 "SELECT " ATTEMPT_COLUMNS
+                 "SELECT " ATTEMPT_COLUMNS ", false"
                  " FROM attempt_begin($1, '', $2::smallint, $3, $4, 1, 1, 1, $5::int, $6) a",
                  MG_I64(tenant), MG_I64(kind), MG_BYTES(mg_buffer_view(&attempt->address_key)), MG_I64(now),
                  MG_I64(most.address_most), MG_I64(most.address_window_ms)));
@@ -165,9 +181,13 @@ mg_attempt_clear(struct mg_database *database, uint64_t tenant, struct mg_view f
     uint8_t key[32], second[32];
     TRY(account_key(tenant, PASSWORD, folded, key));
     TRY(account_key(tenant, SECOND_FACTOR, folded, second));
-    return mg_query(database, NULL, "DELETE FROM attempt WHERE tenant = $1 AND kind = 1 AND key IN ($2, $3)",
-                    MG_I64(tenant), MG_BYTES(mg_view_of(key, sizeof key)),
-                    MG_BYTES(mg_view_of(second, sizeof second)));
+    return mg_query(
+        database, NULL,
+        "DELETE FROM attempt WHERE tenant = $1 AND kind = 1 AND (key IN ($2, $3) OR key IN"
+        " (SELECT sha256($2 || s.device_hash) FROM sign_in_device s JOIN account a ON a.id = s.account"
+        "  WHERE a.tenant = $1 AND a.login = $4))",
+        MG_I64(tenant), MG_BYTES(mg_view_of(key, sizeof key)), MG_BYTES(mg_view_of(second, sizeof second)),
+        MG_TEXT(folded));
 }
 
 struct mg_status

@@ -1,7 +1,7 @@
 /* What the prober asks about sign-in: accounts to try it with, and how the stored passwords look.
  * A canary account owns nothing, has no role, and gets a new random password for each round of
  * probes; every time that is recorded. */
-#include "process/authority/identity.h"
+#include "process/authority/identity_risk.h"
 
 #include "base/secret.h"
 #include "domain/drill.h"
@@ -22,8 +22,9 @@ static const struct {
     {"masugata-probe-auditor", "Masugata probe (auditor) / 検査用 (監査者)", "auditor"},
     {"masugata-probe-user", "Masugata probe (user) / 検査用 (利用者)", "user"},
     {"masugata-probe-password", "Masugata probe (password) / 検査用 (パスワード)", "user"},
+    {"masugata-probe-risk", "Masugata probe (adaptive) / 検査用 (適応型)", ""},
 };
-enum { SECOND = 2, RECOVERY_CODES = 60 }; /* more than the probes of one round sign in */
+enum { SECOND = 2, WITH_A_PAST = 8, RECOVERY_CODES = 60 }; /* more than the probes of one round sign in */
 
 bool
 mg_canary_is_login(struct mg_view folded)
@@ -52,7 +53,7 @@ account_ensure(struct mg_database *database, uint64_t tenant, size_t which, mg_i
     return mg_account_find(database, tenant, login, ret_rows, ret_account);
 }
 
-/* A new password, no lock, no failures, no sessions. */
+/* A new password, no lock, no failures, no sessions, no past. */
 static CHECKED struct mg_status
 account_renew(struct mg_database *database, const struct mg_account *account, struct mg_view password,
               const char *role, mg_instant now)
@@ -68,8 +69,10 @@ account_renew(struct mg_database *database, const struct mg_account *account, st
                                                  .outcome = MG_AUDIT_SUCCESS}));
     OWN_EFFECTS(true);
     TRY(mg_query(database, &updated,
+                 "WITH h AS (DELETE FROM sign_in_history WHERE account = $1),"
+                 " d AS (DELETE FROM sign_in_device WHERE account = $1)"
                  "UPDATE account SET password_sealed = $2, password_changed_at = $3, must_change = false,"
-                 " disabled_at = NULL, locked_at = NULL, roles = $4 WHERE id = $1",
+                 " disabled_at = NULL, locked_at = NULL, roles = $4, risk_since = NULL WHERE id = $1",
                  MG_I64(account->id), MG_BYTES(mg_buffer_view(&sealed)), MG_INSTANT(now), MG_STRING(role)));
     TRY(mg_attempt_clear(database, account->tenant, account->login));
     return mg_families_end(database, &(struct mg_family_match){.account = account->id}, &ended);
@@ -97,6 +100,8 @@ MG_HANDLER_PUBLIC(canary_account)
     OWN(database) database = NULL;
     OWN(rows) rows = NULL;
     OWN_KEY(bytes, 32);
+    OWN_KEY(device, MG_TOKEN_BYTES);
+    struct mg_view device_view = MG_VIEW_EMPTY;
     OWN_BUFFER(password, 64);
     OWN_BUFFER(recovery, 1024);
     const mg_instant now = mg_now();
@@ -113,11 +118,16 @@ MG_HANDLER_PUBLIC(canary_account)
     TRY(account_ensure(database, tenant.number, (size_t) request->which, now, &rows, &account));
     TRY(factors_renew(database, &tenant, &account, (size_t) request->which, now, &recovery));
     TRY(account_renew(database, &account, mg_buffer_view(&password), canaries[request->which].role, now));
+    if (request->which == WITH_A_PAST) {
+        TRY(mg_risk_canary_past(database, &account, now, device));
+        device_view = mg_view_of(device, sizeof device);
+    }
     return mg_answer_canary_account(call,
                                     &(struct mg_reply_canary_account){.outcome = MG_GRANTED,
                                                                       .login = account.login,
                                                                       .password = mg_buffer_view(&password),
-                                                                      .recovery = mg_buffer_view(&recovery)});
+                                                                      .recovery = mg_buffer_view(&recovery),
+                                                                      .device = device_view});
 }
 
 /* ---- how the stored passwords look ---- */

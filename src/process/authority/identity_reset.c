@@ -1,5 +1,5 @@
 /* Passwords changed by their owner or with a ticket, and the mails that carry tickets. */
-#include "process/authority/identity.h"
+#include "process/authority/identity_risk.h"
 
 #include "base/log.h"
 #include "base/secret.h"
@@ -11,7 +11,8 @@ enum { MAIL_LEASE_MS = 300000, MAIL_IDLE_MS = 5000, MAIL_ATTEMPTS_MOST = 20 };
 
 /* ---- storing a new password ------------------------------------------------------------------------- */
 
-/* Hashes, seals and stores; ends the account's families but one; drops its tickets; the counter of
+/* After a reset the account's devices and habits are learnt anew.
+ * Hashes, seals and stores; ends the account's families but one; drops its tickets; the counter of
  * failures starts anew; tells the owner by mail. The record is durable before any of it. */
 struct replacement {
     const struct mg_account *account;
@@ -40,12 +41,15 @@ password_replace(struct mg_database *database, const struct replacement *it, uin
     TRY(mg_password_keep_past(database, it->tenant, account, it->now));
     TRY(mg_query(
         database, NULL,
-        "WITH a AS (UPDATE account SET password_sealed = $1, password_changed_at = $2, must_change = false"
-        " WHERE id = $3), t AS (DELETE FROM ticket WHERE account = $3)"
+        "WITH a AS (UPDATE account SET password_sealed = $1, password_changed_at = $2, must_change = false,"
+        " risk_since = CASE WHEN $8 THEN NULL ELSE risk_since END"
+        " WHERE id = $3), t AS (DELETE FROM ticket WHERE account = $3),"
+        " d AS (DELETE FROM sign_in_device WHERE account = $3 AND $8)"
         " INSERT INTO mail (tenant, account, kind, language, address, asked_at, due_at)"
         " SELECT $4, $3, 'password_changed', $5, $6, $2, $2 WHERE $7",
         MG_BYTES(mg_buffer_view(&sealed)), MG_INSTANT(it->now), MG_I64(account->id), MG_I64(account->tenant),
-        MG_TEXT(account->language), MG_TEXT(it->address), MG_FLAG(account->email.length != 0)));
+        MG_TEXT(account->language), MG_TEXT(it->address), MG_FLAG(account->email.length != 0),
+        MG_FLAG(it->event == MG_EVENT_password_reset)));
     TRY(mg_attempt_clear(database, account->tenant, account->login));
     return mg_families_end(database, &(struct mg_family_match){.account = account->id, .except = it->except},
                            ret_ended);
@@ -91,7 +95,7 @@ change_prove(struct change *it, struct mg_database **database, struct mg_reply_p
     struct mg_account account;
     bool known = false;
     TRY(mg_attempt_begin(*database, it->live.account.tenant, it->live.account.login, it->request->address,
-                         it->now, &it->attempt, &it->rows, &account, &known));
+                         MG_VIEW_EMPTY, it->now, &it->attempt, &it->rows, &account, &known));
     if (it->attempt.outcome != MG_GRANTED) {
         reply->outcome = it->attempt.outcome;
         reply->wait_s = (uint64_t) ((it->attempt.wait_ms + 999) / 1000);
@@ -400,7 +404,16 @@ MG_HANDLER_PUBLIC(reset_complete)
 /* ---- mails: the worker asks what to send -----------------------------------------------------------------
  */
 
-enum { MAIL_ID = MG_ACCOUNT_COLUMN_COUNT, MAIL_KIND, MAIL_LANGUAGE, MAIL_ADDRESS, MAIL_ASKED, MAIL_ATTEMPTS };
+enum {
+    MAIL_ID = MG_ACCOUNT_COLUMN_COUNT,
+    MAIL_KIND,
+    MAIL_LANGUAGE,
+    MAIL_ADDRESS,
+    MAIL_ASKED,
+    MAIL_ATTEMPTS,
+    MAIL_SIGNALS,
+    MAIL_CONFIRMATION
+};
 
 static CHECKED struct mg_status
 mail_lease(struct mg_database *database, mg_instant now, struct mg_rows **ret_rows)
@@ -409,7 +422,8 @@ mail_lease(struct mg_database *database, mg_instant now, struct mg_rows **ret_ro
         database, ret_rows,
         "WITH m AS (UPDATE mail SET due_at = $2, attempts = attempts + 1 WHERE id = (SELECT id FROM mail"
         " WHERE due_at <= $1 ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING *)"
-        " SELECT " MG_ACCOUNT_COLUMNS ", m.id, m.kind, m.language, m.address, m.asked_at, m.attempts::bigint"
+        " SELECT " MG_ACCOUNT_COLUMNS
+        ", m.id, m.kind, m.language, m.address, m.asked_at, m.attempts::bigint, m.signals, m.confirmation"
         " FROM m JOIN account acc ON acc.id = m.account",
         MG_INSTANT(now), MG_INSTANT(now + MAIL_LEASE_MS));
 }
@@ -477,9 +491,15 @@ MG_HANDLER_PUBLIC(mail_next)
         .sign_in_origin = mg_view_text(tenant.sign_in_origin),
         .address = mg_rows_text(rows, 0, MAIL_ADDRESS),
         .asked_at = mg_rows_instant(rows, 0, MAIL_ASKED),
+        .signals = mg_rows_text(rows, 0, MAIL_SIGNALS),
     };
-    if (mg_view_is(reply.kind, "reset") || mg_view_is(reply.kind, "invite")) {
-        const bool invite = mg_view_is(reply.kind, "invite");
+    const bool invite = mg_view_is(reply.kind, "invite");
+    if (mg_view_is(reply.kind, "sign_in_confirm")) {
+        TRY(mg_risk_ticket(database, (uint64_t) mg_rows_i64(rows, 0, MAIL_CONFIRMATION), now, ticket,
+                           &reply.ticket_ends_at));
+        reply.ticket = mg_view_of(ticket, MG_TOKEN_BYTES);
+    }
+    if (invite || mg_view_is(reply.kind, "reset")) {
         reply.ticket_ends_at = now + (invite ? MG_TICKET_INVITE_MS : MG_TICKET_RESET_MS);
         TRY(ticket_make(database, &account, invite ? "invite" : "reset", reply.ticket_ends_at, ticket));
         reply.ticket = mg_view_of(ticket, MG_TOKEN_BYTES);

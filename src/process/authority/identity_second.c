@@ -1,6 +1,6 @@
 /* The second step of a sign-in. After the right password of somebody who must give a second factor there is
  * no session yet, only a ticket: it opens nothing but this step. */
-#include "process/authority/identity.h"
+#include "process/authority/identity_risk.h"
 
 #include "base/secret.h"
 
@@ -55,15 +55,15 @@ mg_app_host_is_ours(uint64_t tenant, struct mg_view name, struct mg_view binding
 /* ---- the end of a sign-in --------------------------------------------------------------------------- */
 
 static CHECKED struct mg_status
-ticket_spend(struct mg_database *database, struct mg_view ticket, uint64_t account, bool *ret_spent)
+ticket_spend(struct mg_database *database, struct mg_view ticket, uint64_t account, struct mg_rows **ret_rows,
+             bool *ret_spent)
 {
     uint8_t hash[32];
-    OWN(rows) rows = NULL;
     TRY(mg_secret_hash(ticket, hash));
-    TRY(mg_query(database, &rows,
-                 "DELETE FROM ticket WHERE ticket_hash = $1 AND account = $2 RETURNING account",
+    TRY(mg_query(database, ret_rows,
+                 "DELETE FROM ticket WHERE ticket_hash = $1 AND account = $2 RETURNING device_hash",
                  MG_BYTES(mg_view_of(hash, sizeof hash)), MG_I64(account)));
-    *ret_spent = mg_rows_count(rows) == 1;
+    *ret_spent = mg_rows_count(*ret_rows) == 1;
     return OK;
 }
 
@@ -71,9 +71,10 @@ struct mg_status
 mg_last_step_take(struct mg_database *database, const struct mg_last_step *step, struct mg_new_family *family,
                   enum mg_outcome *ret_outcome)
 {
+    OWN(rows) rows = NULL;
     bool spent = false, started = false;
     *ret_outcome = MG_TICKET_SPENT;
-    TRY(ticket_spend(database, step->ticket, step->account->id, &spent));
+    TRY(ticket_spend(database, step->ticket, step->account->id, &rows, &spent));
     if (!spent)
         return mg_attempt_forget(database, step->attempt, true);
     *family = (struct mg_new_family){.tenant = step->tenant,
@@ -96,9 +97,11 @@ mg_last_step_take(struct mg_database *database, const struct mg_last_step *step,
                                          .address = step->address,
                                          .family = family->family};
     TRY(mg_family_start(database, family, &record, &started));
-    if (started)
-        *ret_outcome = MG_GRANTED;
-    return OK;
+    if (!started)
+        return OK;
+    *ret_outcome = MG_GRANTED;
+    return mg_risk_second_taken(database, step->account, mg_rows_bytes(rows, 0, 0), step->address,
+                                step->user_agent, step->now);
 }
 
 /* ---- second_look ------------------------------------------------------------------------------------ */

@@ -1,9 +1,10 @@
 /* Password sign-in: the row sign_in. */
-#include "process/authority/identity.h"
+#include "process/authority/identity_risk.h"
 
 #include "base/log.h"
 #include "base/secret.h"
 #include "domain/login.h"
+#include "domain/password_policy.h"
 #include "process/authority/tenants.h"
 
 #include <stdio.h>
@@ -21,6 +22,8 @@ struct sign_in {
     struct mg_account account;
     bool known;
     struct mg_password_check check;
+    struct mg_risk_question question;
+    struct mg_risk_answer risk;
 };
 
 static void
@@ -71,7 +74,8 @@ answer_wrong(struct mg_call *call)
 static CHECKED struct mg_status
 refuse(struct sign_in *it, struct mg_database *database, const char *reason, bool *ret_answered)
 {
-    TRY(mg_attempt_keep(database));
+    TRY(mg_risk_failed(database, it->request->tenant, mg_view_of(it->attempt.account_key, 32),
+                       it->request->address, it->now)); /* durable, and with it what was counted */
     TRY(note(it, MG_EVENT_sign_in, MG_AUDIT_FAILURE, reason, 0));
     if (it->attempt.locks)
         TRY(note(it, MG_EVENT_account_lock, MG_AUDIT_SUCCESS, "failures", 0));
@@ -113,8 +117,10 @@ demand_second(struct sign_in *it, struct mg_database *database, enum mg_second_f
     TRY(note(it, MG_EVENT_sign_in, MG_AUDIT_REFUSED, give ? "SECOND_FACTOR" : "SECOND_FACTOR_SET_UP", 0));
     TRY(mg_attempt_forget(database, &it->attempt, true));
     TRY(mg_second_ticket_make(database, &it->account, give ? "second" : "enrol", it->now, ticket));
+    TRY(mg_risk_second_begun(database, mg_view_of(ticket, MG_TOKEN_BYTES), &it->risk));
     const struct mg_reply_sign_in reply = {.outcome = give ? MG_SECOND_FACTOR : MG_SECOND_FACTOR_SET_UP,
-                                           .ticket = mg_view_of(ticket, MG_TOKEN_BYTES)};
+                                           .ticket = mg_view_of(ticket, MG_TOKEN_BYTES),
+                                           .device = mg_view_of(it->risk.device, MG_TOKEN_BYTES)};
     TRY(mg_answer_sign_in(it->call, &reply));
     *ret_answered = true;
     return OK;
@@ -147,12 +153,43 @@ grant(struct sign_in *it, struct mg_database *database, bool *ret_answered)
     TRY(mg_family_start(database, &family, &record, &started));
     if (!started) /* disabled, locked or given another password while the hash was computed */
         return refuse(it, database, "CHANGED_MEANWHILE", ret_answered);
+    TRY(mg_risk_let_in(database, &it->question, &it->risk));
     const bool with_code = it->request->host.length != 0;
     const struct mg_reply_sign_in reply = {
         .outcome = MG_GRANTED,
         .token = mg_view_of(family.token, sizeof family.token),
         .code = with_code ? mg_view_of(family.code, sizeof family.code) : MG_VIEW_EMPTY,
+        .device = mg_view_of(it->risk.device, sizeof it->risk.device),
     };
+    TRY(mg_answer_sign_in(it->call, &reply));
+    *ret_answered = true;
+    return OK;
+}
+
+/* Control: IDENTITY_10
+ * The password is right: does the rest look like the person? Whoever has a second factor is asked for it,
+ * also where nobody is otherwise. There is one answer for everything that is held back; what is next is in
+ * the person's mail. The attempt stays counted, so that this is no way to try on. */
+static CHECKED struct mg_status
+hold_suspicious(struct sign_in *it, struct mg_database *database, bool *ret_answered)
+{
+    it->question = (struct mg_risk_question){
+        .account = &it->account,
+        .address = it->request->address,
+        .user_agent = it->request->user_agent,
+        .device = it->request->device,
+        .account_key = mg_view_of(it->attempt.account_key, 32),
+        .breached = mg_password_is_breached(mg_buffer_view(&it->check.normalised)) ? MG_YES : MG_NO,
+        .now = it->now,
+    };
+    TRY(mg_risk_ask(database, &it->question, &it->risk));
+    if (it->risk.verdict.outcome < MG_RISK_STEP_UP)
+        return OK;
+    if (it->risk.verdict.outcome == MG_RISK_STEP_UP && it->account.has_second_factor)
+        return demand_second(it, database, MG_DEMAND_GIVE, ret_answered);
+    TRY(mg_risk_hold(database, &it->question, &it->risk));
+    const struct mg_reply_sign_in reply = {.outcome = MG_SIGN_IN_HELD,
+                                           .device = mg_view_of(it->risk.device, sizeof it->risk.device)};
     TRY(mg_answer_sign_in(it->call, &reply));
     *ret_answered = true;
     return OK;
@@ -199,6 +236,9 @@ decide(struct sign_in *it, struct mg_database **database, bool *ret_answered)
                       : it->account.locked   ? "LOCKED_BY_OPERATOR"
                                              : "WRONG_PASSWORD",
                       ret_answered);
+    TRY(hold_suspicious(it, *database, ret_answered));
+    if (*ret_answered)
+        return OK;
     if (it->account.must_change || mg_password_is_due(&it->tenant, &it->account, it->now)) {
         TRY(mg_attempt_forget(*database, &it->attempt, true));
         return demand_change(it, *database, ret_answered);
@@ -232,8 +272,8 @@ sign_in_run(struct sign_in *it, bool *ret_answered)
         mg_buffer_clear(&it->login);
     OWN(database) database = NULL;
     TRY(mg_core_database(&database));
-    TRY(mg_attempt_begin(database, request->tenant, mg_buffer_view(&it->login), request->address, it->now,
-                         &it->attempt, &it->rows, &it->account, &it->known));
+    TRY(mg_attempt_begin(database, request->tenant, mg_buffer_view(&it->login), request->address,
+                         request->device, it->now, &it->attempt, &it->rows, &it->account, &it->known));
     if (it->attempt.outcome != MG_GRANTED)
         return refuse_early(it, it->attempt.outcome, it->attempt.wait_ms, ret_answered);
     struct mg_status status = decide(it, &database, ret_answered);

@@ -68,8 +68,8 @@ begin(struct step *it, struct mg_database *database)
     if (account->has_second_factor)
         return mg_attempt_begin_second(database, account->tenant, account->login, it->request->address,
                                        it->now, &it->attempt);
-    return mg_attempt_begin(database, account->tenant, account->login, it->request->address, it->now,
-                            &it->attempt, &it->rows, &unused, &known);
+    return mg_attempt_begin(database, account->tenant, account->login, it->request->address, MG_VIEW_EMPTY,
+                            it->now, &it->attempt, &it->rows, &unused, &known);
 }
 
 /* After the attempt was counted. */

@@ -74,7 +74,10 @@
     X(idp_set)                   \
     X(idp_change)                \
     X(idp_test)                  \
-    X(idp_attempts)
+    X(idp_attempts)              \
+    X(risk_state)                \
+    X(confirm_look)              \
+    X(confirm_complete)
 
 #define X(name) MG_HANDLER_DECLARE(name)
 MG_AUTHORITY_REQUESTS(X)

@@ -403,6 +403,15 @@ mg_tenants_walk(struct mg_view after, mg_tenant_visit visit, void *context)
     return status;
 }
 
+void
+mg_tenants_policy_read(uint64_t number, mg_tenants_policy_reader read, void *context)
+{
+    (void) pthread_rwlock_rdlock(&lock);
+    const struct tenant *tenant = tenant_find(number);
+    read(context, tenant != NULL ? tenant->policy : NULL);
+    (void) pthread_rwlock_unlock(&lock);
+}
+
 /* ---- what the follower and the policy are made from (publish.c) ---- */
 
 struct mg_status

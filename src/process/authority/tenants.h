@@ -14,6 +14,11 @@ CHECKED struct mg_status mg_tenants_publish(void);
 CHECKED struct mg_status mg_tenants_changed(void);
 /* What is in memory or in the policy may be older than the database: the follower brings both up to date. */
 void mg_tenants_behind(void);
+/* Shows the reader the policy of a tenant while nobody can change it; NULL when there is none that is valid.
+ * It must not call back into tenants.c. */
+struct mg_tenant_policy;
+typedef void (*mg_tenants_policy_reader)(void *context, const struct mg_tenant_policy *policy);
+void mg_tenants_policy_read(uint64_t number, mg_tenants_policy_reader read, void *context);
 /* Starts the thread that follows: nginx's origins, databases of new tenants. */
 CHECKED struct mg_status mg_tenants_follow(void);
 /* From the watch. */

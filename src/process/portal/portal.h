@@ -20,6 +20,8 @@
 #define COOKIE_SECOND "__Host-masugata-second" /* between the password and the second factor */
 #define COOKIE_START "__Host-masugata-start"
 #define COOKIE_FORM "__Host-masugata-form"
+#define COOKIE_DEVICE "__Host-masugata-device"
+#define DEVICE_S (400 * 86400) /* as long as browsers keep a cookie */
 #define COOKIE_LANGUAGE "__Host-masugata-language"
 
 /* Which server of nginx the request came through; bits for the route table. */

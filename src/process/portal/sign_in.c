@@ -74,6 +74,8 @@ problem_of(struct visit *visit, const struct mg_reply_sign_in *reply)
 static CHECKED struct mg_status
 ask(struct visit *visit, const struct destination *to, struct mg_reply_sign_in *ret_reply)
 {
+    OWN_KEY(device, TOKEN_BYTES);
+    const bool has_device = visit_cookie(visit, COOKIE_DEVICE, device);
     const struct mg_request_sign_in request = {
         .tenant = visit->tenant,
         .login = mg_form_value(&visit->form, "login"),
@@ -83,6 +85,7 @@ ask(struct visit *visit, const struct destination *to, struct mg_reply_sign_in *
         .host = to->host,
         .binding = to->origin == NULL ? MG_VIEW_EMPTY : mg_view_of(to->binding, HASH_BYTES),
         .previous = visit_session(visit),
+        .device = has_device ? mg_view_of(device, TOKEN_BYTES) : MG_VIEW_EMPTY,
     };
     if (request.login.length == 0 || request.login.length > 254 || request.password.length > 1024) {
         *ret_reply = (struct mg_reply_sign_in){.outcome = MG_WRONG_CREDENTIALS};
@@ -114,6 +117,8 @@ page_sign_in(struct visit *visit)
         return show_form(visit, &to, MG_WRONG_CREDENTIALS);
     struct mg_reply_sign_in reply;
     TRY(ask(visit, &to, &reply));
+    if (reply.device.length == TOKEN_BYTES) /* of this browser, also after the person signs out */
+        TRY(cookie_set(visit, COOKIE_DEVICE, reply.device, DEVICE_S));
     if (reply.outcome == MG_PASSWORD_MUST_CHANGE && reply.ticket.length == TOKEN_BYTES) {
         const char *ticket = NULL;
         TRY(token_text(visit, reply.ticket, &ticket));

@@ -104,6 +104,9 @@ canary_ask(uint64_t tenant, enum mg_canary which, struct mg_canary_account *ret_
     if (reply.outcome != MG_GRANTED)
         return fail_with(REFUSED, "no canary account: %s", mg_outcome_name(reply.outcome));
     ret_account->asked_at = asked_at;
+    OWN_BUFFER(device, sizeof ret_account->device - 1);
+    TRY(mg_base64url(reply.device, &device));
+    TRY(mg_view_copy(mg_buffer_view(&device), ret_account->device, sizeof ret_account->device));
     TRY(mg_view_copy(reply.login, ret_account->login, sizeof ret_account->login));
     TRY(mg_view_copy(reply.recovery, recovery, RECOVERY_TEXT));
     return mg_view_copy(reply.password, ret_account->password, sizeof ret_account->password);
@@ -156,6 +159,18 @@ canary(struct mg_observer *observer, uint64_t tenant, enum mg_canary which,
     }
     (void) pthread_mutex_unlock(&accounts->lock);
     return status;
+}
+
+static struct mg_status
+risk_state(struct mg_observer *observer, uint64_t *ret_files, mg_instant *ret_built_at)
+{
+    (void) observer;
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_risk_state reply;
+    TRY(mg_call_risk_state(&(struct mg_request_risk_state){0}, &reply, &storage, CALL_MS));
+    *ret_files = reply.location_files;
+    *ret_built_at = reply.location_built_at;
+    return OK;
 }
 
 static struct mg_status
@@ -401,6 +416,7 @@ const struct mg_observer_ops mg_prober_ops = {
     .processes = processes,
     .crash_canary = crash_canary,
     .canary = canary,
+    .risk_state = risk_state,
     .stored_passwords = stored_passwords,
     .operator_passwords = operator_passwords,
     .tenant_setting = tenant_setting,

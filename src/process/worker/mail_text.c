@@ -2,6 +2,7 @@
 #include "process/worker/mail.h"
 
 #include "base/arena.h"
+#include "domain/risk.h"
 #include "ports/template.h"
 #include "ports/translation.h"
 
@@ -28,6 +29,38 @@ static const struct kind {
      true,
      {N_("Hello {name},"), N_("an account was made for you. Open this link to choose your password:"),
       "{link}", N_("The link works once, until {ends}."),
+      N_("This mail was sent by {label}. Replies are not read.")}},
+    {"sign_in_confirm",
+     N_("Confirm your sign-in to {label}"),
+     "/confirm",
+     true,
+     {N_("Hello {name},"),
+      N_("somebody signed in to your account with the right password at {asked} from the address {address}. "
+         "It was held back because of: {reasons}."),
+      N_("If it was you, open this link, confirm, and then sign in again on the device where you tried:"),
+      "{link}", N_("The link works once, until {ends}."),
+      N_("If it was not you, do not confirm. Somebody knows your password: change it at once and tell your "
+         "administrator."),
+      N_("This mail was sent by {label}. Replies are not read.")}},
+    {"sign_in_blocked",
+     N_("A sign-in to {label} was blocked"),
+     "/reset",
+     false,
+     {N_("Hello {name},"),
+      N_("a sign-in to your account with the right password was blocked at {asked}. It came from the address "
+         "{address}. The reasons: {reasons}."),
+      N_("If it was not you, somebody knows your password. Set a new one at once and tell your administrator:"),
+      "{link}", N_("If it was you, setting a new password lets you in as well."),
+      N_("This mail was sent by {label}. Replies are not read.")}},
+    {"sign_in_notice",
+     N_("A new kind of sign-in to {label}"),
+     "/reset",
+     false,
+     {N_("Hello {name},"),
+      N_("your account was signed in to at {asked} from the address {address}. We tell you because of: "
+         "{reasons}."),
+      N_("If it was you, you need not do anything."),
+      N_("If it was not you, set a new password at once and tell your administrator:"), "{link}",
       N_("This mail was sent by {label}. Replies are not read.")}},
     {"password_changed",
      N_("Your password for {label} was changed"),
@@ -107,6 +140,9 @@ values_make(const struct mg_reply_mail_next *mail, const struct kind *kind, enum
 {
     char ends[64], asked[64];
     OWN_BUFFER(link, 512);
+    OWN_BUFFER(reasons, 2048);
+    TRY(mg_signals_words(mg_signals_of(mail->signals), language == MG_JAPANESE, &reasons));
+    mg_scope_set(values, "reasons", mg_buffer_view(&reasons));
     TRY(link_make(mail, kind, &link));
     time_text(language, mail->ticket_ends_at, ends, sizeof ends);
     time_text(language, mail->asked_at, asked, sizeof asked);
