@@ -78,8 +78,8 @@ def mails(system, login):
     return [row.split("|") for row in rows.splitlines()]
 
 
-def events(system, text, event="sign_in_suspicious"):
-    answer = system.operate("audit_events", {"tenant": "acme", "event": event, "text": text, "limit": 50})
+def events(system, text, event="sign_in_suspicious", tenant="acme"):
+    answer = system.operate("audit_events", {"tenant": tenant, "event": event, "text": text, "limit": 50})
     return [json.loads(entry["event"]) for entry in answer["entries"]]
 
 
@@ -272,6 +272,49 @@ def test_a_tenant_sets_its_own_limits(system):
     login, device = person(system, "gamma")
     policy(learning="90d")
     assert system.sign_in(system.gamma, login, PASSWORD, "192.0.2.10")["outcome"] == "GRANTED"
+
+
+def test_whoever_has_a_second_factor_is_asked_for_it_instead(system):
+    system.delta = system.tenant_add("delta")
+
+    def required(mode):
+        system.done("tenant_policy_set", {"tenant": "delta", "settings": [{"route": "", "keyword": "second_factor", "value": mode}]})
+
+    def sign_in(address="192.0.2.10", **fields):
+        return system.sign_in(system.delta, login, PASSWORD, address, **fields)
+
+    required("required")
+    login = f"user{next(_number)}@delta.example"
+    system.user_add("delta", login, PASSWORD, email=login)
+    begun = sign_in()
+    app, done = system.set_up(system.delta, begun)
+    assert done["outcome"] == "GRANTED", done
+    age(system, login, "60 days", "1 day")  # setting it up was a sign-in: its device is known
+    required("off")  # also where nobody is asked at sign-in otherwise
+    assert sign_in(device=begun["device"])["outcome"] == "GRANTED"
+    asked = sign_in()
+    assert asked["outcome"] == "SECOND_FACTOR" and asked["token"] == b"" and len(asked["device"]) == 32
+    assert mails(system, login) == [] or all("sign_in" not in kind for kind, _ in mails(system, login))
+    assert any(login in json.dumps(entry) and '"step-up"' in json.dumps(entry) for entry in events(system, login, tenant="delta"))
+    given = system.ask("second_give", tenant=system.delta, ticket=asked["ticket"], code=app.code().encode(),
+                       address="192.0.2.10", user_agent="tests")
+    assert given["outcome"] == "GRANTED", given
+    assert sign_in(device=asked["device"])["outcome"] == "GRANTED"  # known from now on
+    # Far away on a strange device it is blocked all the same.
+    assert sign_in("198.51.100.9")["outcome"] == "SIGN_IN_HELD"
+    # Who has none sets none up from a device that is not theirs.
+    required("required")
+    login, _ = person_without(system)
+    held = system.sign_in(system.delta, login, PASSWORD, "192.0.2.10")
+    assert held["outcome"] == "SIGN_IN_HELD" and held["ticket"] == b""
+
+
+def person_without(system):
+    """Somebody of delta from before second factors were required there."""
+    system.done("tenant_policy_set", {"tenant": "delta", "settings": []})
+    found = person(system, "delta")
+    system.done("tenant_policy_set", {"tenant": "delta", "settings": [{"route": "", "keyword": "second_factor", "value": "required"}]})
+    return found
 
 
 # ---- masugata policy simulate ----

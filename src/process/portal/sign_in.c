@@ -1,6 +1,8 @@
 /* Sign-in and sign-out on a tenant's sign-in origin, or the operators'. */
 #include "process/portal/portal.h"
 
+#include "base/secret.h"
+
 #include "domain/second_factor.h"
 
 static CHECKED struct mg_status
