@@ -300,6 +300,10 @@ def test_whoever_has_a_second_factor_is_asked_for_it_instead(system):
                        address="192.0.2.10", user_agent="tests")
     assert given["outcome"] == "GRANTED", given
     assert sign_in(device=asked["device"])["outcome"] == "GRANTED"  # known from now on
+    # A password that must change is no way in by the second factor.
+    system.database.query(f"UPDATE account SET must_change = true WHERE login = '{login}'")
+    assert sign_in()["outcome"] == "SIGN_IN_HELD"
+    system.database.query(f"UPDATE account SET must_change = false WHERE login = '{login}'")
     # Far away on a strange device it is blocked all the same.
     assert sign_in("198.51.100.9")["outcome"] == "SIGN_IN_HELD"
     # Who has none sets none up from a device that is not theirs.

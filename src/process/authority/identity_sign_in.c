@@ -171,7 +171,7 @@ grant(struct sign_in *it, struct mg_database *database, bool *ret_answered)
  * also where nobody is otherwise. There is one answer for everything that is held back; what is next is in
  * the person's mail. The attempt stays counted, so that this is no way to try on. */
 static CHECKED struct mg_status
-hold_suspicious(struct sign_in *it, struct mg_database *database, bool *ret_answered)
+hold_suspicious(struct sign_in *it, struct mg_database *database, bool must_change, bool *ret_answered)
 {
     it->question = (struct mg_risk_question){
         .account = &it->account,
@@ -185,7 +185,8 @@ hold_suspicious(struct sign_in *it, struct mg_database *database, bool *ret_answ
     TRY(mg_risk_ask(database, &it->question, &it->risk));
     if (it->risk.verdict.outcome < MG_RISK_STEP_UP)
         return OK;
-    if (it->risk.verdict.outcome == MG_RISK_STEP_UP && it->account.has_second_factor)
+    /* The second step ends in a session, which a password that must change does not give. */
+    if (it->risk.verdict.outcome == MG_RISK_STEP_UP && it->account.has_second_factor && !must_change)
         return demand_second(it, database, MG_DEMAND_GIVE, ret_answered);
     TRY(mg_risk_hold(database, &it->question, &it->risk));
     const struct mg_reply_sign_in reply = {.outcome = MG_SIGN_IN_HELD,
@@ -236,10 +237,12 @@ decide(struct sign_in *it, struct mg_database **database, bool *ret_answered)
                       : it->account.locked   ? "LOCKED_BY_OPERATOR"
                                              : "WRONG_PASSWORD",
                       ret_answered);
-    TRY(hold_suspicious(it, *database, ret_answered));
+    const bool must_change =
+        it->account.must_change || mg_password_is_due(&it->tenant, &it->account, it->now);
+    TRY(hold_suspicious(it, *database, must_change, ret_answered));
     if (*ret_answered)
         return OK;
-    if (it->account.must_change || mg_password_is_due(&it->tenant, &it->account, it->now)) {
+    if (must_change) {
         TRY(mg_attempt_forget(*database, &it->attempt, true));
         return demand_change(it, *database, ret_answered);
     }
