@@ -104,7 +104,7 @@ canary_ask(uint64_t tenant, enum mg_canary which, struct mg_canary_account *ret_
     if (reply.outcome != MG_GRANTED)
         return fail_with(REFUSED, "no canary account: %s", mg_outcome_name(reply.outcome));
     ret_account->asked_at = asked_at;
-    OWN_BUFFER(device, sizeof ret_account->device - 1);
+    OWN_BUFFER(device, 64);
     TRY(mg_base64url(reply.device, &device));
     TRY(mg_view_copy(mg_buffer_view(&device), ret_account->device, sizeof ret_account->device));
     TRY(mg_view_copy(reply.login, ret_account->login, sizeof ret_account->login));
