@@ -205,6 +205,14 @@ addresses_print(const struct mg_cli *cli, const struct mg_options *options)
             "証明書はデモ専用の認証局が署名しています。信頼するには次のファイルをブラウザーに読み込むか、\n"
             "curl に --cacert で渡してください:"),
         cli->directory);
+    (void) printf(
+        "\n%s\n",
+        mg_cli_say(
+            cli,
+            "Operators always need a second factor: at the first sign-in to the console, scan the code with an\n"
+            "authenticator app (or type its key into one) and keep the recovery codes.",
+            "運用者には第 2 要素が必須です。コンソールに初めてサインインするときに、表示されるコードを認証アプリで\n"
+            "読み取り (またはキーを入力し)、回復コードを保管してください。"));
     (void) printf("%s\n  %s/demo/mail/\n", mg_cli_say(cli, "Mails that were sent:", "送信されたメール:"),
                   cli->directory);
 }

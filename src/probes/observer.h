@@ -77,6 +77,7 @@ struct mg_canary_account {
     char login[255], password[65];
     char recovery[16];   /* a code that nobody has used yet, for where a second factor is asked; or empty */
     char device[44];     /* MG_CANARY_RISK: the device cookie of its past */
+    bool second_factor;  /* the tenant's policy asks this account for one */
     mg_instant asked_at; /* the password is younger than this */
 };
 

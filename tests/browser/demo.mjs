@@ -8,6 +8,7 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { chromium } from "playwright-core";
+import { App } from "./totp.mjs";
 
 const build = path.resolve(process.argv[2] ?? "build");
 const shots = process.argv[3];
@@ -105,12 +106,58 @@ try {
     });
   }
 
+  let app;
+  await check("the first operator sets up a second factor, and is asked for it from then on", async () => {
+    const context = await browser.newContext({ locale: "ja-JP", ignoreHTTPSErrors: true, viewport: phone, javaScriptEnabled: false });
+    const page = await context.newPage();
+    await page.goto(at("console", "/console/tenants"));
+    await page.fill("input[name=login]", "operator");
+    await page.fill("input[name=password]", passwords.operator);
+    await page.keyboard.press("Enter");
+    await page.waitForURL(at("console", "/sign-in/enrol?**"));
+    assert.ok((await page.locator("svg.qr path").getAttribute("d")).length > 1000);
+    await shot(page, "enrol-ja-phone");
+    await page.click("details summary");
+    app = new App(await page.locator("code.key").innerText());
+    await page.goto(at("console", "/console/tenants"));
+    assert.match(page.url(), /\/sign-in\?/, "the password alone is no session");
+    await page.goBack();
+    await page.fill("input[name=code]", "000000");
+    await page.keyboard.press("Enter");
+    await page.locator("#summary").waitFor();
+    await page.fill("input[name=code]", await app.next());
+    await page.keyboard.press("Enter");
+    await page.locator(".codes li").first().waitFor();
+    assert.equal(await page.locator(".codes li").count(), 10);
+    await shot(page, "recovery-codes-ja-phone");
+    const recovery = await page.locator(".codes li").first().innerText();
+    await page.click("a.primary");
+    await page.waitForURL(at("console", "/console/tenants"));
+    const other = await browser.newContext({ locale: "ja-JP", ignoreHTTPSErrors: true, viewport: phone });
+    const second = await other.newPage();
+    await second.goto(at("console", "/console/tenants"));
+    await second.fill("input[name=login]", "operator");
+    await second.fill("input[name=password]", passwords.operator);
+    await second.keyboard.press("Enter");
+    await second.waitForURL(at("console", "/sign-in/second?**"));
+    await shot(second, "second-factor-ja-phone");
+    await second.fill("input[name=code]", recovery);
+    await second.keyboard.press("Enter");
+    await second.waitForURL(at("console", "/console/tenants"));
+    await second.goto(at("console", "/factors"));
+    await second.getByText("残り 9 個").waitFor();
+    await shot(second, "factors-ja-phone");
+  });
+
   await check("the operator's console shows the tenants and what they have of their own", async () => {
     const context = await browser.newContext({ locale: "en-US", ignoreHTTPSErrors: true, viewport: desk });
     const page = await context.newPage();
     await page.goto(at("console", "/console/tenant?name=lab"));
     await page.fill("input[name=login]", "operator");
     await page.fill("input[name=password]", passwords.operator);
+    await page.keyboard.press("Enter");
+    await page.waitForURL(at("console", "/sign-in/second?**"));
+    await page.fill("input[name=code]", await app.next());
     await page.keyboard.press("Enter");
     await page.waitForURL(at("console", "/console/**"));
     await page.goto(at("console", "/console/tenant?name=lab"));

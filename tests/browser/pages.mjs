@@ -90,7 +90,8 @@ const publicPages = [
   ["app-sign-out", front.url("acme.localhost", "/.masugata/sign-out")],
   ["operator-sign-in", operators("/sign-in")],
 ];
-const userPages = [["account", id("/account")], ["password", id("/password")], ["sign-out", id("/sign-out")]];
+const userPages = [["account", id("/account")], ["password", id("/password")], ["sign-out", id("/sign-out")],
+  ["factors", id("/factors")], ["factor-app", id("/factors/totp")], ["step-up", id("/step-up")]];
 const operatorPages = ["tenants", "tenants/new", "tenant?name=acme", "sessions", "controls", "audit"]
   .map((rest) => [`console-${rest.replace(/\W+/g, "-")}`, operators(`/console/${rest}`)]);
 
@@ -121,6 +122,35 @@ for (const [language, size, scheme] of [["ja-JP", "desktop", "light"], ["en-US",
       await page.goto(url);
       await check(page, `${name}-${label}`);
     }
+  }));
+  await test(`second factor ${label}`, () => withPage({ ...options, javaScriptEnabled: true }, async (page) => {
+    await signIn(page, id("/sign-in"), "second");
+    assert.equal(new URL(page.url()).pathname, "/sign-in/second");
+    await check(page, `second-${label}`);
+    await page.fill("#code", "999999");
+    await page.keyboard.press("Enter");
+    await page.locator("#summary").waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.id), "summary");
+    await check(page, `second-locked-${label}`);
+    await page.fill("#code", "123456");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(id("/account"));
+    await page.goto(id("/factors"));
+    await page.click("form[action='/factors/recovery'] button");
+    await page.locator(".codes").waitFor();
+    await check(page, `recovery-${label}`);
+  }));
+  await test(`setting up a second factor ${label}`, () => withPage(options, async (page) => {
+    await signIn(page, id("/sign-in"), "enrol");
+    assert.equal(new URL(page.url()).pathname, "/sign-in/enrol");
+    await check(page, `enrol-${label}`);
+    const box = await page.locator("svg.qr").boundingBox();
+    assert.ok(box.width >= 150 && Math.abs(box.width - box.height) < 2, "the QR code is a square that a camera can read");
+    await page.fill("#code", "123456");
+    await page.keyboard.press("Enter");
+    await page.locator(".codes").waitFor();
+    await page.click("a.primary");
+    await page.waitForURL(id("/account"));
   }));
   await test(`wrong password ${label}`, () => withPage(options, async (page) => {
     await page.goto(id("/sign-in"));

@@ -273,6 +273,9 @@ def ruled():
         hand("route", prefix="/admin", roles=2)
         hand("route", prefix="/office", networks="10.0.0.0/8")
         hand("route", prefix="/money", fresh_s=60)
+        hand("route", prefix="/vault", second_factor_s=60)
+        hand("route", prefix="/vault/both", second_factor_s=60, fresh_s=600, roles=2)
+        hand("route", prefix="/vault/api", second_factor_s=60, cors="https://partner.example")
         hand("route", prefix="/hook", webhook=1)
         hand("route", prefix="/api", bearer=1)
         hand("route", prefix="/shared", cors="https://partner.example")
@@ -299,6 +302,25 @@ def test_roles_networks_and_freshness(ruled):
     assert ruled.request("/money", token=administrator).json == {"error": "stale-sign-in"}
     answer = ruled.request("/money", token=administrator, headers=HTML)
     assert (answer.status, answer.get("Location")) == (302, "/.masugata/start?fresh=60&return=%2Fmoney")
+
+
+def test_a_second_factor_by_route(ruled):
+    never, now, long_ago = ruled.sign_in(31), ruled.sign_in(32, second_ms=0), ruled.sign_in(33, second_ms=62000)
+    for path in ("/vault", "/vault/x", "/VAULT", "/%76ault", "//vault", "/vault;x=1", "/VAULT/API/x"):
+        assert ruled.request(path, token=now).status == 200, path
+        for token in (never, long_ago):
+            assert ruled.request(path, token=token).json == {"error": "step-up"}, path
+        answer = ruled.request(path, token=never, headers=HTML)
+        assert answer.status == 302 and answer.get("Location").startswith("/.masugata/start?second=60&return="), path
+    assert ruled.request("/vaults", token=never).status == 200
+    # Role before freshness of the sign-in before the second factor: the first that lacks is told.
+    assert ruled.request("/vault/both", token=now).json == {"error": "role"}
+    old = ruled.sign_in(34, roles=2, age_ms=700000, second_ms=0)
+    assert ruled.request("/vault/both", token=old).json == {"error": "stale-sign-in"}
+    assert ruled.request("/vault/both", token=ruled.sign_in(35, roles=2)).json == {"error": "step-up"}
+    assert ruled.request("/vault/both", token=ruled.sign_in(36, roles=2, second_ms=0)).status == 200
+    # What the session gave is known at once when it is put anew, under the same token.
+    assert ruled.request("/vault", token=ruled.sign_in(31, second_ms=0)).status == 200
 
 
 def test_webhooks_bearers_and_preflights_are_opened_by_rule(ruled):

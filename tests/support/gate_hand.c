@@ -5,7 +5,7 @@
  *   tenant id=1 state=1 maintenance=0 use=CIDR,CIDR sign_in=… administrators=… idle_ms= absolute_ms=
  *          csp_mode= header.N=TEXT (percent-encoded) script_cookies=a+b retry_after_s=
  *   host id=1 name= tenant_id=1 origin=1 upstream=
- *   route tenant_id=1 host_id=0 prefix=/x public=0 roles=0 networks=… fresh_s= bearer= webhook= cors=
+ *   route tenant_id=1 host_id=0 prefix=/x public=0 roles=0 networks=… fresh_s= second_factor_s= bearer= webhook= cors=
  * administrators= proxies CIDR,CIDR      outage MILLISECONDS publish -> ok GENERATION NANOSECONDS session id=
  * token=HEX user= family= tenant= host= roles= origin= idle_ms= expires_in_ms= age_ms= many first= count=
  * (tokens from ids)               -> ok COUNT remove id= user= family= tenant= token=HEX         -> ok COUNT
@@ -186,6 +186,7 @@ do_route(void)
         .public = number_of("public", 0) != 0,
         .roles = (uint32_t) number_of("roles", 0),
         .fresh_s = (uint32_t) number_of("fresh_s", 0),
+        .second_factor_s = (uint32_t) number_of("second_factor_s", 0),
         .bearer = number_of("bearer", 0) != 0,
         .webhook = number_of("webhook", 0) != 0,
         .administrators_only_networks = number_of("administrators", 0) != 0,
@@ -227,6 +228,7 @@ do_session(void)
         .idle_ms = number_of("idle_ms", 900000),
         .expires_at = now + number_of("expires_in_ms", 3600000),
         .authenticated_at = now - number_of("age_ms", 0),
+        .second_factor_at = number_of("second_ms", -1) < 0 ? 0 : now - number_of("second_ms", 0),
         .last_seen_at = now,
     };
     TRY(token_of(session.token_hash));

@@ -117,6 +117,9 @@ MG_HANDLER_PUBLIC(canary_account)
     TRY(mg_core_database(&database));
     TRY(account_ensure(database, tenant.number, (size_t) request->which, now, &rows, &account));
     TRY(factors_renew(database, &tenant, &account, (size_t) request->which, now, &recovery));
+    account.has_second_factor = request->which == SECOND || recovery.length != 0;
+    const struct mg_second_factor_facts facts = mg_second_factor_facts_of(&tenant, &account);
+    const bool asked = mg_second_factor_judge(&facts) == MG_DEMAND_GIVE;
     TRY(account_renew(database, &account, mg_buffer_view(&password), canaries[request->which].role, now));
     if (request->which == WITH_A_PAST) {
         TRY(mg_risk_canary_past(database, &account, now, device));
@@ -127,7 +130,8 @@ MG_HANDLER_PUBLIC(canary_account)
                                                                       .login = account.login,
                                                                       .password = mg_buffer_view(&password),
                                                                       .recovery = mg_buffer_view(&recovery),
-                                                                      .device = device_view});
+                                                                      .device = device_view,
+                                                                      .second_factor = asked});
 }
 
 /* ---- how the stored passwords look ---- */

@@ -107,6 +107,7 @@ canary_ask(uint64_t tenant, enum mg_canary which, struct mg_canary_account *ret_
     OWN_BUFFER(device, 64);
     TRY(mg_base64url(reply.device, &device));
     TRY(mg_view_copy(mg_buffer_view(&device), ret_account->device, sizeof ret_account->device));
+    ret_account->second_factor = reply.second_factor;
     TRY(mg_view_copy(reply.login, ret_account->login, sizeof ret_account->login));
     TRY(mg_view_copy(reply.recovery, recovery, RECOVERY_TEXT));
     return mg_view_copy(reply.password, ret_account->password, sizeof ret_account->password);
