@@ -136,7 +136,7 @@ operators_look(struct mg_observer *observer, struct mg_finding *finding)
     struct mg_canary_account account;
     bool holds = false;
     const char *host = observer->options->console_host;
-    const struct guarded guarded = {.name = host, .front = host, .host = host, .path = "/console/tenants"};
+    const struct guarded guarded = {.name = host, .front = host, .host = host, .path = "/account"};
     TRY(observer->ops->canary(observer, 0, MG_CANARY_SECOND, &account));
     OWN_VISITOR(visitor, observer);
     TRY(password_opens_nothing(&visitor, &guarded, &account, finding, &holds));
