@@ -320,16 +320,16 @@ remember(struct mg_database *database, const struct mg_risk_question *question,
     TRY(mg_signals_names(answer->verdict.signals, &names));
     return mg_query_often(
         database, NULL,
-        "SELECT sign_in_remember($1, $2, $3, $4::smallint, $5, $6::int, $7, $8, $9, $10, $11, $12::int, $13::int,"
-        " $14::int, $15, $16, $17::int, $18::int)",
+        "SELECT sign_in_remember($1, $2, $3, $4::smallint, $5, $6::int, $7, $8, $9, $10, $11,"
+        " CASE WHEN $19 THEN $12::int END, CASE WHEN $19 THEN $13::int END, CASE WHEN $19 THEN $14::int END, $15, $16,"
+        " $17::int, $18::int)",
         MG_I64(question->account->tenant), MG_I64(question->account->id), MG_INSTANT(question->now),
         MG_I64(answer->verdict.outcome), MG_FLAG(answer->verdict.outcome < MG_RISK_STEP_UP),
         MG_I64(answer->verdict.score), MG_TEXT(mg_buffer_view(&names)), MG_STRING(visit->address),
-        MG_STRING(visit->network), MG_STRING(place->country), MG_I64(place->asn),
-        place->located ? MG_I64(place->latitude_e3) : MG_NULL,
-        place->located ? MG_I64(place->longitude_e3) : MG_NULL,
-        place->located ? MG_I64(place->radius_km) : MG_NULL, MG_TEXT(question->user_agent),
-        MG_BYTES(mg_view_of(answer->device_hash, 32)), MG_I64(VISITS_MOST), MG_I64(DEVICES_MOST));
+        MG_STRING(visit->network), MG_STRING(place->country), MG_I64(place->asn), MG_I64(place->latitude_e3),
+        MG_I64(place->longitude_e3), MG_I64(place->radius_km), MG_TEXT(question->user_agent),
+        MG_BYTES(mg_view_of(answer->device_hash, 32)), MG_I64(VISITS_MOST), MG_I64(DEVICES_MOST),
+        MG_FLAG(place->located)); /* never a NULL: a kept plan knows one kind of each */
 }
 
 /* ---- what the others ask ---- */
