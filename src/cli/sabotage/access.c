@@ -243,14 +243,16 @@ repair_always_learning(struct mg_stage *stage)
 struct mg_status
 break_failures_unseen(struct mg_stage *stage)
 {
-    return mg_stage_control_sql(stage,
-                                "CREATE RULE sabotage AS ON INSERT TO sign_in_failure DO INSTEAD NOTHING");
+    return mg_stage_control_sql(stage, "CREATE FUNCTION sabotage() RETURNS trigger LANGUAGE plpgsql AS"
+                                       " $$BEGIN RETURN NULL; END$$;"
+                                       "CREATE TRIGGER sabotage BEFORE INSERT ON sign_in_failure"
+                                       " FOR EACH ROW EXECUTE FUNCTION sabotage()");
 }
 
 struct mg_status
 repair_failures_unseen(struct mg_stage *stage)
 {
-    return mg_stage_control_sql(stage, "DROP RULE sabotage ON sign_in_failure");
+    return mg_stage_control_sql(stage, "DROP TRIGGER sabotage ON sign_in_failure; DROP FUNCTION sabotage()");
 }
 
 /* ---- SESSION_01, SESSION_02: cookies that somebody adds ---- */
