@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from harness import wait_until
-from identity_system import OUTCOMES, IdentitySystem, Peer, sha256
+from identity_system import OUTCOMES, IdentitySystem, Peer, session_hash
 from messages import ERRORS
 
 MANY = 3000
@@ -55,7 +55,7 @@ def system():
 def operator(system):
     answer = system.sign_in(0, "root", PASSWORD)
     assert answer["outcome"] == "GRANTED", answer
-    return sha256(answer["token"])
+    return session_hash(answer["token"])
 
 
 def names(system):
