@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from harness import wait_until
-from identity_system import OUTCOMES, IdentitySystem, Peer, sha256
+from identity_system import OUTCOMES, IdentitySystem, Peer, session_hash
 from messages import ERRORS
 
 MANY = 3000
@@ -53,7 +53,7 @@ def system():
 
 
 def operator(system):
-    return sha256(system.sign_in_operator("root", PASSWORD))
+    return session_hash(system.sign_in_operator("root", PASSWORD))
 
 
 def names(system):

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "process/portal/portal.h"
+#include "wire/session_table.h"
 
 #include <openssl/sha.h>
 #include <pthread.h>
@@ -75,7 +76,7 @@ session_new(uint64_t tenant, struct mg_view host, const char *login, uint8_t tok
         struct session *session = &sessions[i];
         *session = (struct session){.live = true, .tenant = tenant, .began = mg_now(), .used = mg_now()};
         mg_random(token, 32);
-        mg_must(SHA256(token, 32, session->hash) != NULL);
+        mg_token_hash(token, session->hash);
         mg_random(session->family, 16);
         copy(session->host, sizeof session->host, host);
         copy(session->login, sizeof session->login, mg_view_text(login));
