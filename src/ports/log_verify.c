@@ -11,6 +11,8 @@
 #define LEVELS 8
 #define NO_INDEX UINT64_MAX
 #define AHEAD 128 /* bundles read and hashed together, by as many threads as there are cores */
+#define EMPTY_MOST \
+    4096U /* bundles without a file in a row, a million entries, after which a copy is at its end */
 #define THREADS_MOST 8
 
 static const struct mg_log_finding_row rows[MG_LOG_FINDING_KIND_COUNT] = {[MG_LOG_SOUND] = {"sound", "", ""},
@@ -473,10 +475,33 @@ bundle_skipped(const struct verifier *verifier, uint64_t index, unsigned width)
     return false;
 }
 
+/* Says where the copy ends when so much in a row has no file at all that looking on would be counting: a
+ * signed checkpoint may speak of any number of entries, and the work must follow what is there. */
+static bool
+is_past_end(struct verifier *verifier, const struct reading *reading, unsigned *empty)
+{
+    *empty = reading->skipped || reading->count > 0 || reading->has_tile ? 0 : *empty + 1;
+    if (*empty < EMPTY_MOST)
+        return false;
+    const uint64_t from = (reading->index + 1 - EMPTY_MOST) * MG_TILE_WIDTH;
+    found(verifier, MG_LOG_truncated, from,
+          "entries %llu to %llu: there is no file of the next %u bundles, and the rest was not looked at",
+          (unsigned long long) from, (unsigned long long) verifier->checkpoint.size - 1, EMPTY_MOST);
+    return true;
+}
+
+static void
+rolled_back(struct verifier *verifier, uint64_t size)
+{
+    verifier->report->rollback = MG_ROLLBACK_DETECTED;
+    found(verifier, MG_LOG_rolled_back, size, "it has %llu entries; %llu were remembered",
+          (unsigned long long) size, (unsigned long long) verifier->remembered.size);
+}
+
 static CHECKED struct mg_status
 entries_verify(struct verifier *verifier)
 {
-    unsigned last_width = 0;
+    unsigned last_width = 0, empty = 0;
     const uint64_t count = mg_tile_count(0, verifier->checkpoint.size, &last_width);
     for (uint64_t index = 0; index < count; index += verifier->reading_count) {
         verifier->reading_count = (size_t) (count - index < AHEAD ? count - index : AHEAD);
@@ -492,6 +517,11 @@ entries_verify(struct verifier *verifier)
         for (size_t i = 0; i < verifier->reading_count; i++) {
             TRY(bundle_verify(verifier, &verifier->readings[i]));
             leaves_push(verifier, &verifier->readings[i]);
+            if (!is_past_end(verifier, &verifier->readings[i], &empty))
+                continue;
+            if (verifier->remembers && verifier->remembered.size > verifier->checkpoint.size)
+                rolled_back(verifier, verifier->checkpoint.size);
+            return OK;
         }
     }
     for (unsigned level = 1; level < LEVELS; level++)
@@ -501,11 +531,8 @@ entries_verify(struct verifier *verifier)
         return OK;
     if (verifier->remembered.size == verifier->tree.size)
         remembered_compare(verifier);
-    else if (verifier->remembered.size > verifier->tree.size) {
-        verifier->report->rollback = MG_ROLLBACK_DETECTED;
-        found(verifier, MG_LOG_rolled_back, verifier->tree.size, "it has %llu entries; %llu were remembered",
-              (unsigned long long) verifier->tree.size, (unsigned long long) verifier->remembered.size);
-    }
+    else if (verifier->remembered.size > verifier->tree.size)
+        rolled_back(verifier, verifier->tree.size);
     return OK;
 }
 

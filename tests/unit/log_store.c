@@ -389,6 +389,46 @@ a_look_may_leave_out_what_the_tiles_above_stand_for(void **state)
     assert_int_equal(findings(&some, &checked), 0);
 }
 
+/* A signed checkpoint may speak of any number of entries; the work follows what is there. */
+static void
+a_copy_that_ends_long_before_its_checkpoint_is_done_with_soon(void **state)
+{
+    (void) state;
+    static const uint8_t seed[32] = {5};
+    static struct mg_log_report report;
+    OWN(log_store) store = NULL;
+    struct mg_signer *signer = NULL;
+    struct mg_vkey key;
+    uint8_t public_key[32];
+    char log[128], path[160];
+    OWN_BUFFER(note, 2048);
+    OWN_BUFFER(lines, 1024);
+    assert_ok(mg_signer_new(mg_view_of(seed, sizeof seed), &signer));
+    mg_signer_public_key(signer, public_key);
+    assert_ok(mg_vkey_make(mg_view_text("test"), MG_NOTE_ED25519, public_key, &key));
+    assert_ok(mg_log_store_open(directory, &limits, &store));
+    append(store, 512);
+    publish(store);
+    const struct mg_checkpoint checkpoint = {.origin = mg_view_text("test"), .size = 555555555555};
+    assert_ok(mg_checkpoint_add(&note, &checkpoint));
+    assert_ok(mg_note_sign(mg_buffer_view(&note), &key, signer, 0, &lines));
+    assert_ok(mg_buffer_add_text(&note, "\n"));
+    assert_ok(mg_buffer_add(&note, mg_buffer_view(&lines)));
+    mg_signer_drop(&signer);
+    (void) snprintf(log, sizeof log, "%s/log", directory);
+    (void) snprintf(path, sizeof path, "%s/checkpoint", log);
+    OWN_FD fd = open(path, O_WRONLY | O_TRUNC);
+    assert_true(fd >= 0 && write(fd, note.bytes, note.length) == (ssize_t) note.length);
+    const struct mg_log_trust trust = {.log = &key};
+    assert_ok(mg_log_verify(log, &trust, &report));
+    assert_int_equal(report.size, 555555555555);
+    assert_int_equal(report.checked, 512);
+    bool told = false;
+    for (size_t i = 0; i < report.count; i++)
+        told = told || (report.findings[i].kind == MG_LOG_truncated && report.findings[i].index == 512);
+    assert_true(told);
+}
+
 /* A copy of the published files alone, put back: it goes on where its checkpoint is, at every kind of size.
  */
 static void
@@ -439,6 +479,8 @@ main(void)
                                         directory_remove),
         cmocka_unit_test_setup_teardown(a_look_may_leave_out_what_the_tiles_above_stand_for, directory_new,
                                         directory_remove),
+        cmocka_unit_test_setup_teardown(a_copy_that_ends_long_before_its_checkpoint_is_done_with_soon,
+                                        directory_new, directory_remove),
         cmocka_unit_test_setup_teardown(a_log_without_its_journal_goes_on_from_its_checkpoint, directory_new,
                                         directory_remove),
     };
