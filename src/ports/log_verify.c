@@ -484,6 +484,11 @@ is_past_end(struct verifier *verifier, const struct reading *reading, unsigned *
     if (*empty < EMPTY_MOST)
         return false;
     const uint64_t from = (reading->index + 1 - EMPTY_MOST) * MG_TILE_WIDTH;
+    /* The empty bundles have filled the list; that the look ends here must be on it. */
+    if (verifier->report->count == MG_LOG_FINDINGS_MOST) {
+        verifier->report->count--;
+        verifier->report->not_listed++;
+    }
     found(verifier, MG_LOG_truncated, from,
           "entries %llu to %llu: there is no file of the next %u bundles, and the rest was not looked at",
           (unsigned long long) from, (unsigned long long) verifier->checkpoint.size - 1, EMPTY_MOST);
