@@ -17,8 +17,9 @@ struct passage {
     int fd;
 };
 
-struct mg_status
-mg_passage_closed(const char *path, char ret_closed[MG_PATH], bool *ret_found)
+/* The topmost directory above `path` (absolute) that others may not pass through, if there is one. */
+static CHECKED struct mg_status
+closed_find(const char *path, char ret_closed[MG_PATH], bool *ret_found)
 {
     *ret_found = false;
     TRY(mg_view_copy(mg_view_text(path), ret_closed, MG_PATH));
@@ -131,7 +132,7 @@ mg_passage_open(const char *const paths[], size_t count)
     for (size_t i = 0; i < count; i++) {
         bool found;
         passages[closed] = (struct passage){.path = paths[i], .fd = -1};
-        TRY(mg_passage_closed(paths[i], passages[closed].closed, &found));
+        TRY(closed_find(paths[i], passages[closed].closed, &found));
         closed += found ? 1 : 0;
     }
     if (closed == 0)

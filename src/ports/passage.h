@@ -16,7 +16,4 @@
  * difference. REFUSED, with the directory's name and mode, where this machine does not let root do that. */
 CHECKED struct mg_status mg_passage_open(const char *const paths[], size_t count);
 
-/* The topmost directory above `path` (absolute) that is closed to others; false if there is none. */
-CHECKED struct mg_status mg_passage_closed(const char *path, char ret_closed[MG_PATH], bool *ret_found);
-
 #endif
