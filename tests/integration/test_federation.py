@@ -183,6 +183,44 @@ def test_roles_follow_the_groups(deployment, idp):
     assert second.is_in() and not first.is_in()  # what was signed in to with the lost role has ended
 
 
+# ---- where it comes from, and whether it looks like the person ------------------------------------------
+
+
+def policy(deployment, text=""):
+    deployment.masugata("tenant", "policy", "acme", "--file", "-", input=text)
+
+
+def test_only_from_the_networks_that_may_sign_in(deployment, idp):
+    began = Visitor(deployment)
+    back = idp.authorize(began.start())
+    policy(deployment, 'allow.sign_in = "192.0.2.0/24"\n')
+    try:
+        # The gate says no already; the authority would, too (test_second_factor.py asks it without a gate).
+        assert began.finish(back).status == 403 and not began.is_in()
+        visitor = Visitor(deployment)
+        assert visitor.start() is None and visitor.answer.status == 403
+    finally:
+        policy(deployment)
+    visitor = Visitor(deployment)
+    assert visitor.sign_in(idp).status == 303 and visitor.is_in()
+
+
+def test_a_suspicious_sign_in_is_held_unless_the_provider_asked_for_several_factors(deployment, idp):
+    idp.claims.update(sub="careful", email="careful@acme.example")
+    known = Visitor(deployment)
+    assert known.sign_in(idp).status == 303 and known.is_in()
+    policy(deployment, "adaptive.learning = 0s\nadaptive.step_up = 1\n")
+    try:
+        stranger = Visitor(deployment)
+        assert stranger.sign_in(idp).status == 403 and "look at your mail" in stranger.answer.text and not stranger.is_in()
+        assert last_attempt(deployment)["refusal"] == "SUSPICIOUS"
+        assert known.sign_in(idp).status == 303 and known.is_in()
+        idp.claims["amr"] = ["pwd", "mfa"]
+        assert stranger.sign_in(idp).status == 303 and stranger.is_in()
+    finally:
+        policy(deployment)
+
+
 # ---- tokens --------------------------------------------------------------------------------------------
 
 

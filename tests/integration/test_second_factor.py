@@ -63,6 +63,26 @@ def events(system, event, text):
     return system.done("audit_events", {"all_tenants": True, "event": event, "text": text, "limit": 50})["entries"]
 
 
+def test_the_second_step_too_is_only_for_networks_that_may_sign_in(system):
+    """A ticket that was had where it may be is of no use elsewhere, and nothing is spent by trying."""
+    login, newcomer = person(system), person(system)
+    policy(system, second_factor="required", allow__sign_in="192.0.2.0/24")
+    try:
+        assert system.sign_in(system.tenant, login, PASSWORD, "198.51.100.1")["outcome"] == "ADDRESS_NOT_ALLOWED"
+        app, _ = set_up(system, login)
+        ticket = system.sign_in(system.tenant, login, PASSWORD)["ticket"]
+        code = app.code()
+        outside = system.ask("second_give", tenant=system.tenant, ticket=ticket, code=code.encode(), address="198.51.100.1",
+                             user_agent="tests")
+        assert outside["outcome"] == "ADDRESS_NOT_ALLOWED" and outside["token"] == b""
+        assert give(system, ticket, code)["outcome"] == "GRANTED"
+        ticket = system.sign_in(system.tenant, newcomer, PASSWORD)["ticket"]
+        assert system.ask("factor_begin", tenant=system.tenant, ticket=ticket, session=b"",
+                          address="198.51.100.1")["outcome"] == "ADDRESS_NOT_ALLOWED"
+    finally:
+        policy(system)
+
+
 def test_the_password_alone_opens_nothing(system, required):
     login = person(system)
     answer = system.sign_in(system.tenant, login, PASSWORD)

@@ -4,6 +4,8 @@
  * alone. From both together come the nonce and the PKCE verifier: whoever has only one of them, or only our
  * database, has neither. */
 #include "process/authority/federation.h"
+#include "process/authority/identity_risk.h"
+#include "process/authority/tenants.h"
 
 #include "base/secret.h"
 #include "domain/login.h"
@@ -86,11 +88,14 @@ challenge_make(struct mg_view verifier, struct mg_buffer *challenge)
     return mg_base64url(mg_view_of(hash, sizeof hash), challenge);
 }
 
-/* Which refusals mean that the provider is away: the visitor may try again. */
+/* What the visitor is told: whether to try again, from elsewhere, or to look at the mail. Nothing else. */
 static enum mg_outcome
 outcome_of(enum mg_federation_refusal refusal)
 {
-    return refusal == MG_FEDERATION_UNREACHABLE ? MG_FEDERATION_AWAY : MG_FEDERATION_REFUSED;
+    return refusal == MG_FEDERATION_UNREACHABLE           ? MG_FEDERATION_AWAY
+           : refusal == MG_FEDERATION_ADDRESS_NOT_ALLOWED ? MG_ADDRESS_NOT_ALLOWED
+           : refusal == MG_FEDERATION_SUSPICIOUS          ? MG_SIGN_IN_HELD
+                                                          : MG_FEDERATION_REFUSED;
 }
 
 /* ---- begin ---- */
@@ -259,6 +264,8 @@ begin_run(struct beginning *it, bool *ret_answered)
     const enum mg_federation_refusal refusal = mg_idp_judge_now(it->idp, &it->tenant, it->now);
     if (refusal != MG_FEDERATION_NONE && !it->trial)
         return refuse_begin(it, database, refusal, MG_VIEW_EMPTY, ret_answered);
+    if (!mg_tenants_sign_in_allowed(it->tenant.number, it->request->address))
+        return refuse_begin(it, database, MG_FEDERATION_ADDRESS_NOT_ALLOWED, MG_VIEW_EMPTY, ret_answered);
     mg_database_drop(&database); /* others may use the connection while the provider is asked */
     mg_random(state, sizeof state);
     TRY(url_ask(it, mg_view_of(state, sizeof state), &storage, &reply));
@@ -320,6 +327,8 @@ struct finishing {
     struct mg_rows *rows; /* of the account */
     struct mg_buffer roles;
     struct mg_account account;
+    struct mg_risk_question question;
+    struct mg_risk_answer risk;
 };
 enum {
     PENDING_PROVIDER,
@@ -350,6 +359,8 @@ answer_finish(struct finishing *it, struct mg_reply_federation_finish reply, boo
         reply.host = mg_rows_text(it->pending, 0, PENDING_HOST);
         reply.path = mg_rows_text(it->pending, 0, PENDING_PATH);
     }
+    if (it->question.account != NULL) /* it was asked about, so the browser has a device to keep */
+        reply.device = mg_view_of(it->risk.device, sizeof it->risk.device);
     TRY(mg_answer_federation_finish(it->call, &reply));
     *ret_answered = true;
     return OK;
@@ -547,6 +558,25 @@ has_line(struct mg_view lines, const char *wanted)
     return false;
 }
 
+/* Control: IDENTITY_10
+ * The provider knows the person; does the rest look like them? Several factors given there are the step up
+ * that would be asked for here. Wrong passwords say nothing: none was asked for. */
+static CHECKED struct mg_status
+look_suspicious(struct finishing *it, struct mg_database *database, bool *ret_held)
+{
+    it->question = (struct mg_risk_question){.account = &it->account,
+                                             .address = it->request->address,
+                                             .user_agent = it->request->user_agent,
+                                             .device = it->request->device,
+                                             .account_key = MG_VIEW_EMPTY,
+                                             .breached = MG_NOT_TOLD,
+                                             .now = it->now};
+    TRY(mg_risk_ask(database, &it->question, &it->risk));
+    *ret_held = it->risk.verdict.outcome == MG_RISK_BLOCK ||
+                (it->risk.verdict.outcome == MG_RISK_STEP_UP && !has_line(it->claims.methods, "mfa"));
+    return *ret_held ? mg_risk_hold(database, &it->question, &it->risk) : OK;
+}
+
 static CHECKED struct mg_status
 grant(struct finishing *it, struct mg_database *database, bool *ret_answered)
 {
@@ -576,8 +606,11 @@ grant(struct finishing *it, struct mg_database *database, bool *ret_answered)
         .federated = &federated,
         .now = it->now,
     };
-    bool started = false;
+    bool started = false, held = false;
     OWN_BUFFER(by, 128);
+    TRY(look_suspicious(it, database, &held));
+    if (held)
+        return refuse_finish(it, database, MG_FEDERATION_SUSPICIOUS, MG_VIEW_EMPTY, ret_answered);
     const struct mg_core_actor actor = mg_actor_account(&it->account);
     TRY(mg_family_prepare(&family));
     TRY(mg_buffer_format(&by, "provider %s", it->idp->name));
@@ -591,6 +624,7 @@ grant(struct finishing *it, struct mg_database *database, bool *ret_answered)
     TRY(mg_family_start(database, &family, &record, &started));
     if (!started)
         return refuse_finish(it, database, MG_FEDERATION_CHANGED_MEANWHILE, MG_VIEW_EMPTY, ret_answered);
+    TRY(mg_risk_let_in(database, &it->question, &it->risk));
     TRY(attempt_keep(it, database, MG_FEDERATION_NONE, MG_VIEW_EMPTY));
     return answer_finish(
         it,
@@ -622,6 +656,8 @@ way_judge(const struct finishing *it)
     const enum mg_federation_refusal usable = mg_idp_judge_now(it->idp, &it->tenant, it->now);
     if (usable != MG_FEDERATION_NONE && !(it->trial && it->tenant.open))
         return usable;
+    if (!mg_tenants_sign_in_allowed(it->tenant.number, it->request->address))
+        return MG_FEDERATION_ADDRESS_NOT_ALLOWED;
     return it->request->error.length != 0 || it->request->code.length == 0 ? MG_FEDERATION_PROVIDER_ERROR
                                                                            : MG_FEDERATION_NONE;
 }

@@ -1,5 +1,6 @@
 /* Second factors of an account: what a code is compared with, setting up, taking away, recovery codes. */
 #include "process/authority/identity.h"
+#include "process/authority/tenants.h"
 
 #include "base/secret.h"
 #include "domain/recovery_code.h"
@@ -309,7 +310,10 @@ changer_find(struct mg_database *database, uint64_t tenant, struct mg_view ticke
     TRY(place);
     if (session.length != 0)
         return changer_of_session(database, tenant, session, it, ret_outcome);
-    TRY(changer_of_ticket(database, tenant, ticket, it, ret_outcome));
+    if (mg_tenants_sign_in_allowed(tenant, address)) /* a ticket is part of a sign-in */
+        TRY(changer_of_ticket(database, tenant, ticket, it, ret_outcome));
+    else
+        *ret_outcome = MG_ADDRESS_NOT_ALLOWED;
     if (*ret_outcome != MG_GRANTED)
         mg_sign_in_refusal_count(tenant, *ret_outcome, address);
     return OK;

@@ -1,6 +1,7 @@
 /* The second step of a sign-in. After the right password of somebody who must give a second factor there is
  * no session yet, only a ticket: it opens nothing but this step. */
 #include "process/authority/identity_risk.h"
+#include "process/authority/tenants.h"
 
 #include "base/secret.h"
 
@@ -73,6 +74,11 @@ mg_last_step_take(struct mg_database *database, const struct mg_last_step *step,
 {
     OWN(rows) rows = NULL;
     bool spent = false, started = false;
+    if (!mg_tenants_sign_in_allowed(step->tenant->number, step->address)) {
+        *ret_outcome = MG_ADDRESS_NOT_ALLOWED; /* the ticket stays, for where it may be used */
+        mg_sign_in_refusal_count(step->tenant->number, *ret_outcome, step->address);
+        return mg_attempt_forget(database, step->attempt, false);
+    }
     *ret_outcome = MG_TICKET_SPENT;
     TRY(ticket_spend(database, step->ticket, step->account->id, &rows, &spent));
     if (!spent)
@@ -208,6 +214,12 @@ give_run(struct give *it, struct mg_database *database, struct mg_reply_second_g
     reply->outcome = MG_HOST_NOT_YOURS;
     if (!mg_app_host_is_ours(request->tenant, request->host, request->binding))
         return OK;
+    /* Here as well, before a code is tried that works only once. */
+    if (!mg_tenants_sign_in_allowed(request->tenant, request->address)) {
+        reply->outcome = MG_ADDRESS_NOT_ALLOWED;
+        mg_sign_in_refusal_count(request->tenant, MG_ADDRESS_NOT_ALLOWED, request->address);
+        return OK;
+    }
     reply->outcome = MG_TICKET_SPENT;
     TRY(mg_second_ticket_find(database, request->tenant, request->ticket, "second", it->now, &it->rows,
                               &it->account, &found, &enrol));

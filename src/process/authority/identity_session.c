@@ -1,4 +1,5 @@
 #include "process/authority/identity.h"
+#include "process/authority/tenants.h"
 
 #include "base/log.h"
 #include "base/secret.h"
@@ -218,7 +219,7 @@ note_end(struct writing *writing)
     return mg_fail_with(writing->status.code, writing->status.where, "%s", writing->detail);
 }
 
-/* Control: IDENTITY_04 */
+/* Control: IDENTITY_04, IDENTITY_05 */
 struct mg_status
 mg_family_start(struct mg_database *database, struct mg_new_family *family, const struct mg_audit_note *note,
                 bool *ret_started)
@@ -235,6 +236,8 @@ mg_family_start(struct mg_database *database, struct mg_new_family *family, cons
     if (!place.open)
         return OK;
     /* The last word, whoever asks for a session: by the policy as it is now. */
+    if (!mg_tenants_sign_in_allowed(place.number, family->address))
+        return OK;
     const struct mg_second_factor_facts facts = mg_second_factor_facts_of(&place, family->account);
     if (family->second_factor == NULL && family->federated == NULL &&
         mg_second_factor_judge(&facts) != MG_DEMAND_NONE)

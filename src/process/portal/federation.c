@@ -136,6 +136,8 @@ finish(struct visit *visit, struct mg_reply_federation_finish *ret_reply)
         issuer.length > 511)
         return OK;
     TRY(visit_identify(visit)); /* the sign-in that this one replaces */
+    OWN_KEY(device, TOKEN_BYTES);
+    const bool has_device = visit_cookie(visit, COOKIE_DEVICE, device);
     const struct mg_request_federation_finish request = {
         .tenant = visit->tenant,
         .provider = visit->tail,
@@ -148,6 +150,7 @@ finish(struct visit *visit, struct mg_reply_federation_finish *ret_reply)
         .address = visit->address,
         .user_agent = visit->user_agent,
         .previous = visit_session(visit),
+        .device = has_device ? mg_view_of(device, TOKEN_BYTES) : MG_VIEW_EMPTY,
     };
     return mg_call_federation_finish(&request, ret_reply, &visit->storage, FEDERATION_CALL_MS);
 }
@@ -159,6 +162,8 @@ page_federation_callback(struct visit *visit)
     visit->here =
         "/sign-in"; /* nothing of the answer stands in a page of ours, not even in the language switch */
     TRY(finish(visit, &reply));
+    if (reply.device.length == TOKEN_BYTES) /* of this browser, also after the person signs out */
+        TRY(cookie_set(visit, COOKIE_DEVICE, reply.device, DEVICE_S));
     if (reply.outcome == MG_GRANTED && reply.trial)
         return show_message(
             visit, 200, N_("The trial sign-in is finished"),
