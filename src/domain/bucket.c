@@ -17,3 +17,16 @@ mg_bucket_take(struct mg_bucket *bucket, int64_t per_second, int64_t burst, int6
     bucket->milli -= 1000;
     return true;
 }
+
+int64_t
+mg_bucket_left(const struct mg_bucket *bucket)
+{
+    return bucket->milli / 1000;
+}
+
+int64_t
+mg_bucket_full_in_ms(const struct mg_bucket *bucket, int64_t per_second, int64_t burst)
+{
+    const int64_t lacking = burst * 1000 - bucket->milli;
+    return lacking <= 0 ? 0 : (lacking + per_second - 1) / per_second;
+}

@@ -13,4 +13,8 @@ struct mg_bucket {
 /* Takes one token if there is one; now_ms is monotonic and above 0. */
 bool mg_bucket_take(struct mg_bucket *bucket, int64_t per_second, int64_t burst, int64_t now_ms);
 
+/* How many tokens are left after the last take, and how many milliseconds until it is full again. */
+int64_t mg_bucket_left(const struct mg_bucket *bucket);
+int64_t mg_bucket_full_in_ms(const struct mg_bucket *bucket, int64_t per_second, int64_t burst);
+
 #endif

@@ -86,14 +86,11 @@ judge_path(const struct mg_gate_request *request, struct mg_gate_verdict *verdic
     return MG_REFUSAL_NONE;
 }
 
-/* A tenant's own console: "/console" and what is below it. */
+/* Where a tenant is administered on its sign-in origin: the console and the API. */
 static bool
-is_console(struct mg_view path)
+is_administration(struct mg_view path)
 {
-    static const char console[] = "/console";
-    enum { length = sizeof console - 1 };
-    return path.length >= length && memcmp(path.bytes, console, length) == 0 &&
-           (path.length == length || path.bytes[length] == '/');
+    return lies_below(path, "/console") || lies_below(path, "/api");
 }
 
 /* Control: IDENTITY_05, IDENTITY_06 */
@@ -108,7 +105,7 @@ judge_network(const struct mg_gate_request *request, const struct mg_gate_verdic
         return MG_REFUSAL_NETWORK;
     if (host->origin == MG_ORIGIN_SIGN_IN && !mg_network_set_has(&host->tenant->sign_in, request->client))
         return MG_REFUSAL_NETWORK;
-    if (host->origin == MG_ORIGIN_SIGN_IN && is_console(request->path) &&
+    if (host->origin == MG_ORIGIN_SIGN_IN && is_administration(request->path) &&
         !mg_network_set_has(&host->tenant->administrators, request->client))
         return MG_REFUSAL_NETWORK;
     if (route == NULL)

@@ -725,6 +725,12 @@ NOT_THEIRS(tenant_setting_set)
 NOT_THEIRS(audit_events)
 NOT_THEIRS(audit_evidence)
 NOT_THEIRS(report)
+NOT_THEIRS(service_list)
+NOT_THEIRS(service_add)
+NOT_THEIRS(token_list)
+NOT_THEIRS(token_add)
+NOT_THEIRS(token_revoke)
+NOT_THEIRS(token_check)
 
 CALL(audit_search)
 {

@@ -136,7 +136,9 @@ mg_core_record(const struct mg_core_record *record)
         .outcome = record->outcome != 0 ? record->outcome : MG_AUDIT_SUCCESS,
         .reason = record->reason,
         .address = record->address,
-        .session = record->session,
+        .session = record->session.length != 0 || record->actor == NULL
+                       ? record->session
+                       : mg_view_text(record->actor->session),
         .details = {.bytes = mg_buffer_view(&details)},
     };
     return mg_call_audit_append(&request, &reply, &storage, 10000);

@@ -54,6 +54,7 @@ uint32_t mg_core_role_bits(uint64_t tenant, struct mg_view roles);
 struct mg_core_actor {
     enum mg_actor_kind kind;
     char id[129], name[257];
+    char session[33]; /* recorded where the record names none: "token:17" */
 };
 
 /* An operator: the CLI (known by its socket), a live operator session from the portal, or a process

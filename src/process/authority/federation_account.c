@@ -113,12 +113,13 @@ first_sign_in(const struct search *it, bool only_look, struct mg_rows **ret_rows
         *ret_rows = TAKE(rows);
         return OK;
     }
-    /* A probe's account is nobody's to take. */
-    if (mg_canary_is_login(mg_buffer_view(&it->login))) {
+    /* A probe's account, or a program's, is nobody's to take. */
+    const bool read = person.account_exists && mg_account_read(rows, 0, 0, &account);
+    if (mg_canary_is_login(mg_buffer_view(&it->login)) || (read && account.service)) {
         *ret_refusal = MG_FEDERATION_ACCOUNT_TAKEN;
         return OK;
     }
-    if (act == MG_IDP_LINK && !mg_account_read(rows, 0, 0, &account))
+    if (act == MG_IDP_LINK && !read)
         return fail_with(DATABASE, "an account without columns");
     const struct mg_status done = act == MG_IDP_LINK ? link_existing(it, &account) : account_create(it);
     if (done.code == MG_EXISTS) { /* another sign-in was first; the next one finds what it made */

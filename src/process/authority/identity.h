@@ -36,12 +36,14 @@ struct mg_account {
     mg_instant changed_at;                              /* of the password; 0: never */
     bool must_change, disabled, locked;
     bool has_second_factor;
+    bool service; /* a program of the tenant: it has API tokens and never a session */
 };
 #define MG_ACCOUNT_COLUMNS                                                                               \
     "acc.id, acc.tenant, acc.login, acc.name, acc.email, acc.roles, acc.language, acc.password_sealed, " \
     "acc.password_changed_at, acc.must_change, acc.disabled_at IS NOT NULL, acc.locked_at IS NOT NULL, " \
-    "EXISTS (SELECT FROM factor fac WHERE fac.account = acc.id AND fac.confirmed_at IS NOT NULL)"
-#define MG_ACCOUNT_COLUMN_COUNT 13
+    "EXISTS (SELECT FROM factor fac WHERE fac.account = acc.id AND fac.confirmed_at IS NOT NULL), " \
+    "acc.service"
+#define MG_ACCOUNT_COLUMN_COUNT 14
 /* Reads those columns from `first` on; false if they are NULL (an outer join found nobody). */
 bool mg_account_read(const struct mg_rows *rows, size_t row, int first, struct mg_account *account);
 /* NOT_FOUND if there is none. The account borrows *ret_rows. */

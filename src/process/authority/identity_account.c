@@ -19,6 +19,7 @@ mg_account_read(const struct mg_rows *rows, size_t row, int first, struct mg_acc
         .disabled = mg_rows_flag(rows, row, first + 10),
         .locked = mg_rows_flag(rows, row, first + 11),
         .has_second_factor = mg_rows_flag(rows, row, first + 12),
+        .service = mg_rows_flag(rows, row, first + 13),
     };
     return true;
 }

@@ -31,7 +31,9 @@ name_set(struct mg_core_actor *actor, struct mg_view name)
 struct mg_core_actor
 mg_actor_account(const struct mg_account *account)
 {
-    struct mg_core_actor actor = {.kind = account->tenant == 0 ? MG_ACTOR_OPERATOR : MG_ACTOR_USER};
+    struct mg_core_actor actor = {.kind = account->service       ? MG_ACTOR_SERVICE
+                                          : account->tenant == 0 ? MG_ACTOR_OPERATOR
+                                                                 : MG_ACTOR_USER};
     (void) snprintf(actor.id, sizeof actor.id, "%" PRIu64, account->id);
     name_set(&actor, account->login);
     return actor;

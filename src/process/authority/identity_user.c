@@ -2,6 +2,7 @@
 #include "process/authority/rights.h"
 
 #include "base/secret.h"
+#include "domain/api_token.h"
 #include "domain/login.h"
 #include "ports/password_hash.h"
 
@@ -135,7 +136,7 @@ MG_HANDLER_PUBLIC(user_list)
         database, &rows,
         "SELECT " MG_ACCOUNT_COLUMNS ", acc.created_at, acc.last_sign_in_at,"
         " (SELECT count(*) FROM session_family f WHERE f.account = acc.id AND f.expires_at > $5)"
-        " FROM account acc WHERE acc.tenant = $1 AND acc.login > $2 AND ($3 = '' OR starts_with(acc.login, $3)"
+        " FROM account acc WHERE acc.tenant = $1 AND NOT acc.service AND acc.login > $2 AND ($3 = '' OR starts_with(acc.login, $3)"
         " OR starts_with(lower(acc.name), $3) OR starts_with(lower(acc.email), $3)) ORDER BY acc.login LIMIT $4",
         MG_I64(target.tenant.number), MG_TEXT(request->after), MG_TEXT(mg_buffer_view(&search)),
         MG_I64(PAGE_ROWS + 1), MG_INSTANT(now)));
@@ -155,7 +156,7 @@ struct new_user {
     struct mg_view name, email, roles, language;
     struct mg_buffer login, normalised, sealed;
     uint64_t id;
-    bool must_change;
+    bool must_change, service;
 };
 
 static void
@@ -224,15 +225,16 @@ account_insert(struct mg_database *database, const struct target *target, const 
     const bool invited = user->sealed.length == 0;
     const mg_instant now = mg_now();
     TRY(mg_transaction_begin(database, &transaction));
-    TRY(mg_query(
-        database, NULL,
-        "INSERT INTO account (id, tenant, login, name, email, roles, language, password_sealed,"
-        " password_changed_at, must_change, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        MG_I64(user->id), MG_I64(target->tenant.number), MG_TEXT(mg_buffer_view(&user->login)),
-        MG_TEXT(user->name), MG_TEXT(user->email), MG_TEXT(user->roles),
-        user->language.length == 0 ? MG_STRING("ja") : MG_TEXT(user->language),
-        invited ? MG_NULL : MG_BYTES(mg_buffer_view(&user->sealed)), invited ? MG_NULL : MG_INSTANT(now),
-        MG_FLAG(user->must_change), MG_INSTANT(now)));
+    TRY(mg_query(database, NULL,
+                 "INSERT INTO account (id, tenant, login, name, email, roles, language, password_sealed,"
+                 " password_changed_at, must_change, created_at, service)"
+                 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                 MG_I64(user->id), MG_I64(target->tenant.number), MG_TEXT(mg_buffer_view(&user->login)),
+                 MG_TEXT(user->name), MG_TEXT(user->email), MG_TEXT(user->roles),
+                 user->language.length == 0 ? MG_STRING("ja") : MG_TEXT(user->language),
+                 invited ? MG_NULL : MG_BYTES(mg_buffer_view(&user->sealed)),
+                 invited ? MG_NULL : MG_INSTANT(now), MG_FLAG(user->must_change), MG_INSTANT(now),
+                 MG_FLAG(user->service)));
     if (invited && user->email.length != 0)
         TRY(mg_query(database, NULL,
                      "INSERT INTO mail (tenant, account, kind, language, asked_at, due_at)"
@@ -479,7 +481,7 @@ MG_HANDLER_PUBLIC(user_ticket)
     TRY(mg_core_database(&database));
     TRY(user_find(database, call, MG_NEEDS_user_ticket, MG_VIEW_EMPTY, request->tenant, request->login,
                   &target, &outcome));
-    if (outcome == MG_GRANTED && target.account.disabled)
+    if (outcome == MG_GRANTED && (target.account.disabled || target.account.service))
         outcome = MG_NOT_VALID;
     if (outcome == MG_GRANTED) {
         TRY(note(&target, MG_EVENT_password_reset_request, target.account.login));
@@ -489,6 +491,53 @@ MG_HANDLER_PUBLIC(user_ticket)
     }
     reply.outcome = outcome;
     return mg_answer_user_ticket(call, &reply);
+}
+
+/* ---- service accounts (their tokens: token_requests.c) --------------------------------------------------
+ */
+
+MG_HANDLER_PUBLIC(service_add)
+{
+    OWN(database) database = NULL;
+    struct target target = {0};
+    struct mg_reply_service_add reply = {0};
+    enum mg_outcome outcome = MG_OUTCOME_NONE;
+    const char *reason = NULL;
+    MG_CLEANUP(new_user_drop)
+    struct new_user user = {
+        .name = request->name,
+        .roles = request->roles,
+        .service = true,
+        .login = MG_BUFFER(1024),
+        .normalised = MG_BUFFER(1),
+        .sealed = MG_BUFFER(1),
+    };
+    TRY(tenant_find(call, MG_NEEDS_service_add, request->session, request->tenant, &target, &outcome));
+    if (outcome == MG_GRANTED && target.tenant.number == 0)
+        reason = "tenant: the operators have no service accounts";
+    else if (outcome == MG_GRANTED && !mg_service_name_is_valid(request->login))
+        reason = "login: 1 to 63 of a-z, 0-9, '.', '-' and '_'";
+    else if (outcome == MG_GRANTED)
+        reason = new_user_judge(request->login, &user);
+    if (reason != NULL)
+        outcome = MG_NOT_VALID;
+    TRY(mg_core_database(&database));
+    if (outcome == MG_GRANTED)
+        TRY(new_roles_judge(database, &target, user.roles, &reason, &outcome));
+    if (outcome == MG_GRANTED) {
+        TRY(account_number(database, &user.id));
+        const struct mg_status status = account_insert(database, &target, &user, MG_EVENT_service_create);
+        if (status.code == MG_EXISTS) {
+            outcome = MG_TAKEN;
+            reason = "login";
+        } else {
+            TRY(status);
+            reply.account = user.id;
+        }
+    }
+    reply.outcome = outcome;
+    reply.reason = mg_view_text(reason);
+    return mg_answer_service_add(call, &reply);
 }
 
 /* ---- second factors ---------------------------------------------------------------------------------- */

@@ -77,7 +77,13 @@
     X(idp_attempts)              \
     X(risk_state)                \
     X(confirm_look)              \
-    X(confirm_complete)
+    X(confirm_complete)          \
+    X(token_check)               \
+    X(token_list)                \
+    X(token_add)                 \
+    X(token_revoke)              \
+    X(service_list)              \
+    X(service_add)
 
 #define X(name) MG_HANDLER_DECLARE(name)
 MG_AUTHORITY_REQUESTS(X)

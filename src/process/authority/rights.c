@@ -1,5 +1,7 @@
 #include "process/authority/rights.h"
 
+#include "process/authority/token.h"
+
 #include "base/log.h"
 #include "domain/role.h"
 
@@ -60,7 +62,7 @@ mg_right_other_administrator(struct mg_database *database, uint64_t tenant, uint
     OWN(rows) rows = NULL;
     TRY(mg_query(database, &rows,
                  "SELECT 1 FROM account WHERE tenant = $1 AND id <> $2 AND disabled_at IS NULL"
-                 " AND 'administrator' = ANY (string_to_array(roles, ' ')) LIMIT 1",
+                 " AND NOT service AND 'administrator' = ANY (string_to_array(roles, ' ')) LIMIT 1",
                  MG_I64(tenant), MG_I64(account)));
     *ret_exists = mg_rows_count(rows) != 0;
     return OK;
@@ -164,16 +166,47 @@ ask_of_tenant(enum mg_permission permission, struct mg_view session, struct mg_v
     return OK;
 }
 
-/* A session of the operators' origin is an operator's or nobody's; any other one is asked as a tenant's. */
+/* A program of a tenant, with a token: what both its account and the token hold, and it gives on no more. */
 static CHECKED struct mg_status
-is_of_tenant(const struct mg_call *call, struct mg_view session, bool *ret_tenants)
+ask_of_token(enum mg_permission permission, struct mg_view session, struct mg_view tenant,
+             struct mg_right *right, bool *ret_found, enum mg_outcome *ret_outcome)
+{
+    OWN(database) database = NULL;
+    MG_CLEANUP(mg_token_drop) struct mg_token token = {0};
+    TRY(mg_core_database(&database));
+    TRY(mg_token_find(database, session, mg_now(), &token, ret_found));
+    if (!*ret_found)
+        return OK;
+    *ret_outcome = MG_NOT_ALLOWED;
+    right->tenant = token.tenant;
+    right->actor = token.actor;
+    right->account = token.account.id;
+    right->token = token.id;
+    right->held = token.held;
+    right->grantable = token.held | mg_permissions_of_everybody();
+    if (!token.tenant.open)
+        return OK;
+    if (tenant.length != 0 && !mg_view_is(tenant, right->tenant.name))
+        return refusal_record(right, permission, tenant);
+    if (!mg_permissions_have(right->held, permission))
+        return refusal_record(right, permission, MG_VIEW_EMPTY);
+    use_note(database, right->account, permission);
+    *ret_outcome = MG_GRANTED;
+    return OK;
+}
+
+/* A session of the operators' origin is an operator's or nobody's; any other one is asked as a tenant's. What
+ * is no session may be a token. */
+static CHECKED struct mg_status
+is_of_tenant(const struct mg_call *call, struct mg_view session, bool *ret_tenants, bool *ret_unknown)
 {
     struct mg_session found;
-    *ret_tenants = false;
+    *ret_tenants = *ret_unknown = false;
     if (mg_call_sender(call) != MG_PORTAL || session.length != MG_TOKEN_HASH)
         return OK;
     const struct mg_status status = mg_session_get(mg_core_sessions(), session.bytes, &found);
-    if (status.code == MG_NOT_FOUND)
+    *ret_unknown = status.code == MG_NOT_FOUND;
+    if (*ret_unknown)
         return OK;
     TRY(status);
     *ret_tenants = found.origin == MG_ORIGIN_SIGN_IN && found.tenant_id != 0;
@@ -186,11 +219,17 @@ mg_right_ask(const struct mg_call *call, enum mg_permission permission, struct m
              struct mg_view tenant, struct mg_right *ret_right, enum mg_outcome *ret_outcome)
 {
     struct mg_right right = {.account = 0};
-    bool of_tenant = false, allowed = false;
+    bool of_tenant = false, unknown = false, allowed = false;
     *ret_outcome = MG_NOT_ALLOWED;
     if (mg_permission_row(permission) == NULL)
         return OK;
-    TRY(is_of_tenant(call, session, &of_tenant));
+    TRY(is_of_tenant(call, session, &of_tenant, &unknown));
+    if (unknown)
+        TRY(ask_of_token(permission, session, tenant, &right, &of_tenant, ret_outcome));
+    if (of_tenant && unknown) {
+        *ret_right = right;
+        return OK;
+    }
     if (of_tenant) {
         TRY(ask_of_tenant(permission, session, tenant, &right, ret_outcome));
         *ret_right = right;

@@ -11,6 +11,7 @@ struct mg_right {
     struct mg_core_tenant tenant; /* whose things are asked for */
     bool operator;                /* an operator, or a process of ours */
     uint64_t account, family;     /* of the person; 0 for the command line and for processes */
+    uint64_t token;               /* of the API token that acts for a service account; 0: none */
     mg_permissions held;          /* of the person; all for operators */
     mg_permissions grantable;     /* what they may give to others */
 };
@@ -18,7 +19,8 @@ struct mg_right {
 /* GRANTED when the person behind the call holds `permission` in the tenant; NOT_ALLOWED (recorded, when a
  * person tried); NOT_KNOWN when there is no such tenant. Operators name the tenant (empty: their own). A
  * tenant's people ask with a session of its sign-in origin and get that tenant, whatever the portal says;
- * naming another one is NOT_ALLOWED. Using a permission is noted. */
+ * naming another one is NOT_ALLOWED; so do service accounts, whose `session` is the hash of an API token. Using a
+ * permission is noted. */
 CHECKED struct mg_status mg_right_ask(const struct mg_call *call, enum mg_permission permission,
                                       struct mg_view session, struct mg_view tenant,
                                       struct mg_right *ret_right, enum mg_outcome *ret_outcome);

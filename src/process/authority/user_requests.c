@@ -77,10 +77,10 @@ MG_HANDLER_PUBLIC(user_detail)
         .name = account->name,
         .email = account->email,
         .roles = account->roles,
-        .state = account->disabled                      ? MG_LISTED_SUSPENDED
-                 : locked_until != 0                    ? MG_LISTED_LOCKED
-                 : account->password_sealed.length == 0 ? MG_LISTED_INVITED
-                                                        : MG_LISTED_ACTIVE,
+        .state = account->disabled                                           ? MG_LISTED_SUSPENDED
+                 : locked_until != 0                                         ? MG_LISTED_LOCKED
+                 : account->password_sealed.length == 0 && !account->service ? MG_LISTED_INVITED
+                                                                             : MG_LISTED_ACTIVE,
         .locked_until = locked_until,
         .created_at = mg_rows_instant(rows, 0, 0),
         .last_sign_in_at = mg_rows_instant(rows, 0, 1),

@@ -103,6 +103,16 @@ visit_posts(const struct visit *visit)
     return mg_view_is(visit->request->method, "POST");
 }
 
+/* True for paths that programs use (/api/, with a token): no form is read, and no cookie counts. */
+bool visit_is_by_program(const struct visit *visit);
+
+/* ---- bearer.c ---- */
+/* Who comes with an API token of this tenant: from then on visit_session() is the token's hash, which the
+ * authority takes in the place of a session. Otherwise signed_in stays false and the reply's outcome says why
+ * not. Adds the headers of the token's rate. The reply borrows `storage` (maximum MG_PACKET_MOST). */
+CHECKED struct mg_status visit_identify_token(struct visit *visit, struct mg_buffer *storage,
+                                              struct mg_reply_token_check *ret_reply);
+
 /* ---- answer.c ---- */
 CHECKED struct mg_status pages_open(void);
 void pages_close(void);
@@ -175,7 +185,8 @@ CHECKED struct mg_status customer_done(struct visit *visit, uint64_t outcome, co
 bool customer_may(const struct visit *visit, enum mg_permission permission);
 
 /* ---- federation.c ---- */
-/* Adds the tenant's identity providers to the sign-in page; `go_on`: the query with where to go afterwards. */
+/* Adds the tenant's identity providers to the sign-in page; `go_on`: the query with where to go afterwards.
+ */
 CHECKED struct mg_status federation_offer(struct visit *visit, const char *go_on);
 /* Where the person behind this session is signed out at the identity provider too; NULL if nowhere. */
 CHECKED struct mg_status federation_sign_out_place(struct visit *visit, const char **ret_url);

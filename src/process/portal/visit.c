@@ -72,11 +72,25 @@ language_of(const struct visit *visit)
     return mg_prefers_japanese(from_browser(visit, "Accept-Language", 512)) ? MG_JAPANESE : MG_ENGLISH;
 }
 
+bool
+visit_is_by_program(const struct visit *visit)
+{
+    static const char *const places[] = {"/api/"};
+    for (size_t i = 0; i < MG_COUNT(places); i++) {
+        const size_t length = strlen(places[i]);
+        const struct mg_view path = visit->request->path;
+        if (visit->origin == ORIGIN_SIGN_IN && path.length >= length &&
+            memcmp(path.bytes, places[i], length) == 0)
+            return true;
+    }
+    return false;
+}
+
 static CHECKED struct mg_status
 forms_read(struct visit *visit)
 {
     TRY(mg_form_decode(visit->request->query, &visit->query));
-    if (!visit_posts(visit))
+    if (!visit_posts(visit) || visit_is_by_program(visit))
         return OK;
     struct mg_view type;
     if (!mg_web_header(visit->request, "Content-Type", &type, NULL))
