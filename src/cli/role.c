@@ -179,8 +179,8 @@ mg_cli_role(int argc, char **argv)
             .en = "  matrix  every built-in role against every permission and every action\n"
                   "  list    the roles that a tenant made for itself, and what each may\n"
                   "  set     makes one or changes it; without --permissions it may nothing here, and only\n"
-                  "          reaches the application\n"
-                  "  remove  removes one that no user has\n"
+                  "          reaches the application and the rules of paths (roles = ROLE)\n"
+                  "  remove  removes one that no user has and no rule names\n"
                   "  give    replaces the roles of a user, whose sessions end\n"
                   "  report  rights that were given 90 (or --days) days ago or earlier and not used since\n"
                   "What is changed in a tenant stands in that tenant's own audit log.",

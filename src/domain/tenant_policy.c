@@ -1,6 +1,8 @@
 #include "domain/tenant_policy.h"
 
 #include "domain/host_name.h"
+#include "domain/login.h"
+#include "domain/login.h"
 #include "domain/role.h"
 #include "wire/network.h"
 
@@ -112,12 +114,11 @@ cookies_check(const char *keyword, const char *list)
 static CHECKED struct mg_status
 roles_check(const char *keyword, const char *list)
 {
-    struct mg_view unknown;
-    (void) mg_role_bits(mg_view_text(list), &unknown);
-    if (unknown.length != 0)
-        return fail_with(INVALID, "%s: \"%.*s\" is not one of %s", keyword,
-                         (int) mg_view_start(unknown, 64).length, (const char *) unknown.bytes,
-                         mg_role_names());
+    struct mg_view word;
+    while (mg_option_word(&list, &word))
+        if (!mg_roles_valid(word))
+            return fail_with(INVALID, "%s: \"%.*s\" is no role's name (a-z, 0-9, '-' and '_')", keyword,
+                             (int) mg_view_start(word, 64).length, (const char *) word.bytes);
     return OK;
 }
 
@@ -320,6 +321,47 @@ route_judge(const struct mg_tenant_route *route, const char *hosts)
             "route \"%s\": roles, fresh and second_factor need a session; public, bearer and webhook "
             "let requests pass without one",
             route->path);
+    return OK;
+}
+
+/* Which of a record's lists of roles names one that there is not; OK when none does. */
+static CHECKED struct mg_status
+record_roles_judge(const void *record, const struct mg_option_row *rows, const enum check *checks,
+                   size_t count, struct mg_own_roles own)
+{
+    for (size_t i = 0; i < count; i++) {
+        OWN_BUFFER(list, 8192);
+        OWN_BUFFER(names, 4096);
+        struct mg_view unknown;
+        if (checks[i] != ROLES)
+            continue;
+        TRY(mg_option_record_text(record, &rows[i], &list));
+        (void) mg_role_bits_with(mg_buffer_view(&list), own, &unknown);
+        if (unknown.length == 0)
+            continue;
+        TRY(mg_buffer_add_text(&names, mg_role_names()));
+        for (size_t role = 0; role < own.count; role++)
+            TRY(mg_buffer_format(&names, " %s", own.roles[role].name));
+        return fail_with(INVALID, "%s: \"%.*s\" is not one of this tenant's roles: %s", rows[i].keyword,
+                         (int) mg_view_start(unknown, 64).length, (const char *) unknown.bytes,
+                         mg_buffer_text(&names));
+    }
+    return OK;
+}
+
+struct mg_status
+mg_tenant_policy_roles_judge(const struct mg_tenant_policy *policy, struct mg_own_roles own)
+{
+    TRY(record_roles_judge(&policy->settings, mg_tenant_option_rows, tenant_checks, mg_tenant_option_count,
+                           own));
+    for (size_t i = 0; i < policy->route_count; i++) {
+        const struct mg_status status = record_roles_judge(&policy->routes[i].settings, mg_route_option_rows,
+                                                           route_checks, mg_route_option_count, own);
+        if (!mg_ok(status))
+            return status.code == MG_INVALID
+                       ? fail_with(INVALID, "route \"%s\": %s", policy->routes[i].path, status.detail)
+                       : status;
+    }
     return OK;
 }
 

@@ -4,6 +4,7 @@
 #ifndef MG_DOMAIN_TENANT_POLICY_H
 #define MG_DOMAIN_TENANT_POLICY_H
 
+#include "domain/role.h"
 #include "wire/options.h"
 
 struct mg_tenant_settings {
@@ -48,6 +49,11 @@ CHECKED struct mg_status mg_tenant_policy_set(struct mg_tenant_policy *policy, s
 /* What single values cannot show: contradicting rules, a rule of a host that is not the tenant's.
  * `hosts` are its application hosts, separated by spaces. INVALID with the reason. */
 CHECKED struct mg_status mg_tenant_policy_judge(const struct mg_tenant_policy *policy, const char *hosts);
+
+/* INVALID, naming the rule and the roles there are, if a list names one that is neither built in nor the
+ * tenant's. */
+CHECKED struct mg_status mg_tenant_policy_roles_judge(const struct mg_tenant_policy *policy,
+                                                      struct mg_own_roles own);
 
 /* True if the tenant's own administrators may set it; otherwise only operators do. */
 bool mg_tenant_option_is_customers(const struct mg_option_row *row);

@@ -255,6 +255,33 @@ def test_a_rule_that_locks_its_author_out_is_refused(deployment, keyword):
     assert browser.get(at(deployment, "/console/policy")).status == 200
 
 
+def test_a_tenants_own_role_guards_a_path(deployment):
+    """A role that the tenant made counts at the gate as a built-in one does, and cannot be taken away while a rule names it."""
+    def policy(text, check=True):
+        return deployment.masugata("tenant", "policy", "acme", "--file", "-", input=text, check=check)
+
+    guarded = 'route "/payroll" { roles = payroll }\n'
+    refused = policy(guarded, check=False)
+    assert refused.returncode == 2 and '"payroll" is not one of this tenant\'s roles: administrator' in refused.stderr
+    deployment.masugata("role", "set", "payroll", "--tenant", "acme")
+    policy(guarded + "second_factor.roles = payroll\n")
+    try:
+        page = f"https://acme.localhost:{deployment.https_port}/payroll"
+        outside = enter(deployment, login_of("user"))
+        assert wait_until(lambda: outside.get(page).status == 403, what="the rule at the gate")
+        held = deployment.masugata("role", "remove", "payroll", "--tenant", "acme", check=False)
+        assert held.returncode != 0 and "a rule names it" in held.stderr, held.stderr
+        policy(guarded)
+        deployment.masugata("role", "give", login_of("user"), "user payroll", "--tenant", "acme")
+        inside = enter(deployment, login_of("user"))
+        assert inside.get(page).status != 403
+        assert outside.get(page).status == 200 and "/sign-in" in outside.url  # roles changed: that sign-in ended
+    finally:
+        policy("")
+        deployment.masugata("role", "give", login_of("user"), "user", "--tenant", "acme")
+        deployment.masugata("role", "remove", "payroll", "--tenant", "acme")
+
+
 def test_networks_of_the_tenants_console(deployment):
     """allow.administrators keeps the console to its networks; the rest of the origin stays open."""
     browser = enter(deployment, login_of("administrator"))

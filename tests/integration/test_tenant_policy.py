@@ -41,7 +41,7 @@ def test_what_is_shown_can_be_read_in(deployment, policy):  # noqa: F811
     ("session.idle = 25h", ':2: session.idle: "25h" is out of range'),
     ('referrer_policy = "ünsafe"', ":2: referrer_policy: a header's value is printable ASCII"),
     ('content_security_policy.mode = off', "is not one of enforce|report-only|app"),
-    ('route "/a" { roles = king }', '"king" is not one of administrator'),
+    ('route "/a" { roles = king }', '"king" is not one of this tenant'),
     ('route "/a/../b" { public = yes }', "without empty or dot segments"),
     ('route "a" { public = yes }', 'route "a"'),
     ('route "/a" { }', 'route "/a" is empty'),

@@ -37,8 +37,7 @@ mg_core_sessions(void)
 uint32_t
 mg_core_role_bits(uint64_t tenant, struct mg_view roles)
 {
-    (void) tenant; /* custom roles per tenant come with the role matrix */
-    return mg_role_bits(roles, NULL);
+    return mg_tenants_role_bits(tenant, roles);
 }
 
 /* ---- who acts ---- */

@@ -47,6 +47,23 @@ MG_HANDLER_PUBLIC(tenant_policy)
 
 /* ---- setting ---- */
 
+/* With the row of the tenant locked, which whoever ends a role locks as well. */
+static CHECKED struct mg_status
+roles_judge(struct mg_database *database, uint64_t tenant, const struct mg_tenant_policy *policy)
+{
+    struct mg_own_role roles[MG_OWN_ROLES_MOST];
+    size_t count = 0;
+    OWN(rows) rows = NULL;
+    TRY(mg_query(database, &rows,
+                 "SELECT name, bit FROM tenant_role WHERE tenant = $1 ORDER BY name LIMIT $2", MG_I64(tenant),
+                 MG_I64(MG_OWN_ROLES_MOST)));
+    for (; count < mg_rows_count(rows); count++) {
+        roles[count].bit = (uint8_t) mg_rows_i64(rows, count, 1);
+        TRY(mg_view_copy(mg_rows_text(rows, count, 0), roles[count].name, sizeof roles[count].name));
+    }
+    return mg_tenant_policy_roles_judge(policy, (struct mg_own_roles){.roles = roles, .count = count});
+}
+
 static CHECKED struct mg_status
 request_read(const struct mg_request_tenant_policy_set *request, const char *hosts,
              struct mg_tenant_policy **ret_policy)
@@ -135,6 +152,7 @@ policy_store(const struct mg_core_tenant *tenant, const struct mg_tenant_policy 
     TRY(mg_transaction_begin(database, &transaction));
     TRY(mg_query(database, NULL, "SELECT 1 FROM tenant WHERE number = $1 FOR UPDATE",
                  MG_I64(tenant->number)));
+    TRY(roles_judge(database, tenant->number, policy));
     TRY(settings_read(database, tenant->number, &before));
     TRY(policy_insert(database, tenant->number, policy));
     TRY(settings_read(database, tenant->number, &after));
@@ -217,7 +235,9 @@ setting_store(const struct mg_right *right, const struct mg_request_tenant_setti
     for (size_t i = 0; i < mg_rows_count(before); i++)
         if (mg_rows_text(before, i, 0).length == 0 && mg_view_is(mg_rows_text(before, i, 1), row->keyword))
             was = mg_rows_text(before, i, 2);
-    const struct mg_status read = policy_with(before, request, &policy);
+    struct mg_status read = policy_with(before, request, &policy);
+    if (mg_ok(read))
+        read = roles_judge(database, right->tenant.number, policy);
     *ret_outcome = MG_NOT_VALID;
     if (read.code == MG_INVALID)
         return mg_buffer_add(reason, mg_view_start(mg_view_text(read.detail), 500));
@@ -306,13 +326,14 @@ MG_HANDLER_PUBLIC(tenant_policy_set)
     if (mg_ok(read) && policy->settings.forward_identity && !facts.over_socket)
         read = fail_with(INVALID, "forward_identity: the application would believe anybody who reaches it; "
                                   "its upstream must be a unix socket (unix:/PATH)");
+    if (mg_ok(read))
+        read = policy_store(&tenant, policy, &right.actor);
     if (read.code == MG_INVALID) {
         reply = (struct mg_reply_tenant_policy_set){.outcome = MG_NOT_VALID,
                                                     .reason = mg_view_start(mg_view_text(read.detail), 500)};
         return mg_answer_tenant_policy_set(call, &reply);
     }
     TRY(read);
-    TRY(policy_store(&tenant, policy, &right.actor));
     TRY(mg_tenants_changed());
     TRY(mg_core_tenant(tenant.number, &tenant));
     TRY(mg_second_factor_enforce(&tenant)); /* who must give one now and has not, signs in again */

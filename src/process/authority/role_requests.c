@@ -2,8 +2,9 @@
 #include "domain/role.h"
 #include "process/authority/requests.h"
 #include "process/authority/rights.h"
+#include "process/authority/tenants.h"
 
-enum { ROLES_MOST = 64, REPORT_USERS = 100 };
+enum { REPORT_USERS = 100 };
 
 /* ---- role_list ---- */
 
@@ -91,6 +92,26 @@ role_record(const struct mg_right *right, enum mg_event event, struct mg_view na
                                                    .detail_count = MG_COUNT(details)});
 }
 
+/* Whoever sets rules that name roles locks it as well (policy_requests.c). */
+static CHECKED struct mg_status
+tenant_lock(struct mg_database *database, uint64_t tenant)
+{
+    return mg_query(database, NULL, "SELECT 1 FROM tenant WHERE number = $1 FOR UPDATE", MG_I64(tenant));
+}
+
+/* The lowest bit that no role of the tenant has; 0 if they are used up. */
+static CHECKED struct mg_status
+bit_find(struct mg_database *database, uint64_t tenant, int *ret_bit)
+{
+    OWN(rows) rows = NULL;
+    TRY(mg_query(database, &rows,
+                 "SELECT coalesce(min(b), 0) FROM generate_series($2::int, $3::int) b WHERE NOT EXISTS"
+                 " (SELECT 1 FROM tenant_role r WHERE r.tenant = $1 AND r.bit = b)",
+                 MG_I64(tenant), MG_I64(MG_OWN_ROLE_BIT), MG_I64(MG_OWN_ROLE_BIT + MG_OWN_ROLES_MOST - 1)));
+    *ret_bit = (int) mg_rows_i64(rows, 0, 0);
+    return OK;
+}
+
 /* In one transaction; the record is durable before it commits. */
 static CHECKED struct mg_status
 role_store(struct mg_database *database, const struct mg_request_role_set *request,
@@ -98,33 +119,34 @@ role_store(struct mg_database *database, const struct mg_request_role_set *reque
 {
     OWN(transaction) transaction = NULL;
     OWN(rows) present = NULL;
-    OWN(rows) count = NULL;
+    int bit = 0;
     OWN_BUFFER(permissions, 2048);
     TRY(mg_transaction_begin(database, &transaction));
+    TRY(tenant_lock(database, right->tenant.number));
     TRY(mg_query(database, &present,
                  "SELECT permissions FROM tenant_role WHERE tenant = $1 AND name = $2 FOR UPDATE",
                  MG_I64(right->tenant.number), MG_TEXT(request->name)));
     TRY(role_judge(database, right, request, present, ret_reason, ret_outcome));
     if (*ret_outcome != MG_GRANTED)
         return OK;
-    TRY(mg_query(database, &count, "SELECT count(*) FROM tenant_role WHERE tenant = $1",
-                 MG_I64(right->tenant.number)));
     const bool exists = mg_rows_count(present) != 0;
-    if (!exists && mg_rows_i64(count, 0, 0) >= ROLES_MOST) {
+    if (!exists)
+        TRY(bit_find(database, right->tenant.number, &bit));
+    if (!exists && bit == 0) {
         *ret_outcome = MG_NOT_VALID;
-        *ret_reason = "more than 64 roles";
+        *ret_reason = "more than 24 roles of a tenant's own";
         return OK;
     }
     TRY(mg_permissions_text(mg_permissions_of_keywords(request->permissions, NULL), &permissions));
     TRY(role_record(right, MG_EVENT_role_change, request->name,
                     exists ? mg_rows_text(present, 0, 0) : MG_VIEW_EMPTY, mg_buffer_view(&permissions)));
-    TRY(mg_query(
-        database, NULL,
-        "INSERT INTO tenant_role (tenant, name, label, permissions, changed_at) VALUES ($1, $2, $3, $4, $5)"
-        " ON CONFLICT (tenant, name) DO UPDATE SET label = EXCLUDED.label,"
-        " permissions = EXCLUDED.permissions, changed_at = EXCLUDED.changed_at",
-        MG_I64(right->tenant.number), MG_TEXT(request->name), MG_TEXT(request->label),
-        MG_TEXT(mg_buffer_view(&permissions)), MG_INSTANT(mg_now())));
+    TRY(mg_query(database, NULL,
+                 "INSERT INTO tenant_role (tenant, name, label, permissions, changed_at, bit)"
+                 " VALUES ($1, $2, $3, $4, $5, greatest($6, 8)::smallint)"
+                 " ON CONFLICT (tenant, name) DO UPDATE SET label = EXCLUDED.label,"
+                 " permissions = EXCLUDED.permissions, changed_at = EXCLUDED.changed_at",
+                 MG_I64(right->tenant.number), MG_TEXT(request->name), MG_TEXT(request->label),
+                 MG_TEXT(mg_buffer_view(&permissions)), MG_INSTANT(mg_now()), MG_I64(bit)));
     return mg_transaction_commit(&transaction);
 }
 
@@ -138,8 +160,24 @@ MG_HANDLER_PUBLIC(role_set)
     TRY(mg_core_database(&database));
     if (outcome == MG_GRANTED)
         TRY(role_store(database, request, &right, &reason, &outcome));
+    if (outcome == MG_GRANTED)
+        TRY(mg_tenants_changed());
     return mg_answer_role_set(
         call, &(struct mg_reply_role_set){.outcome = outcome, .reason = mg_view_text(reason)});
+}
+
+/* Rules of the tenant that name the role: they would open what it guards. */
+static CHECKED struct mg_status
+is_in_rules(struct mg_database *database, uint64_t tenant, struct mg_view name, bool *ret_used)
+{
+    OWN(rows) rows = NULL;
+    TRY(mg_query(
+        database, &rows,
+        "SELECT 1 FROM tenant_setting WHERE tenant = $1 AND keyword IN ('roles', 'second_factor.roles')"
+        " AND $2 = ANY (string_to_array(value, ' ')) LIMIT 1",
+        MG_I64(tenant), MG_TEXT(name)));
+    *ret_used = mg_rows_count(rows) != 0;
+    return OK;
 }
 
 static CHECKED struct mg_status
@@ -149,12 +187,15 @@ role_drop(struct mg_database *database, const struct mg_right *right, struct mg_
     OWN(transaction) transaction = NULL;
     OWN(rows) rows = NULL;
     uint64_t users = 0;
+    bool ruled = false;
     TRY(mg_transaction_begin(database, &transaction));
+    TRY(tenant_lock(database, right->tenant.number));
+    TRY(is_in_rules(database, right->tenant.number, name, &ruled));
     TRY(mg_query(database, &rows,
                  "DELETE FROM tenant_role WHERE tenant = $1 AND name = $2 RETURNING permissions",
                  MG_I64(right->tenant.number), MG_TEXT(name)));
     TRY(holders_count(database, right->tenant.number, name, &users));
-    *ret_outcome = mg_rows_count(rows) == 0 ? MG_NOT_KNOWN : users != 0 ? MG_IN_USE : MG_GRANTED;
+    *ret_outcome = mg_rows_count(rows) == 0 ? MG_NOT_KNOWN : users != 0 || ruled ? MG_IN_USE : MG_GRANTED;
     if (*ret_outcome != MG_GRANTED)
         return OK;
     TRY(role_record(right, MG_EVENT_role_delete, name, mg_rows_text(rows, 0, 0), MG_VIEW_EMPTY));
@@ -170,6 +211,8 @@ MG_HANDLER_PUBLIC(role_remove)
     TRY(mg_core_database(&database));
     if (outcome == MG_GRANTED)
         TRY(role_drop(database, &right, request->name, &outcome));
+    if (outcome == MG_GRANTED)
+        TRY(mg_tenants_changed());
     return mg_answer_role_remove(call, &(struct mg_reply_role_remove){.outcome = outcome});
 }
 

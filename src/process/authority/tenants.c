@@ -14,6 +14,8 @@ struct tenant {
     struct mg_core_tenant core;
     char *upstream, *hosts;
     struct mg_tenant_policy *policy; /* NULL: what is stored is not valid */
+    struct mg_own_role *roles;       /* of its own */
+    size_t role_count;
     bool ready, suspended, drill;
     bool upstream_well, database_well;         /* as the watch last said */
     bool upstream_recorded, database_recorded; /* as the audit log has it */
@@ -41,6 +43,7 @@ tenants_free(struct tenant *list, size_t count)
     for (size_t i = 0; i < count; i++) {
         free(list[i].upstream);
         free(list[i].hosts);
+        free(list[i].roles);
         mg_tenant_policy_drop(&list[i].policy);
     }
     free(list);
@@ -133,6 +136,34 @@ tenant_read(const struct mg_rows *rows, size_t row, struct tenant *tenant)
     return OK;
 }
 
+static struct mg_own_roles
+own_roles(const struct tenant *tenant)
+{
+    return (struct mg_own_roles){.roles = tenant->roles, .count = tenant->role_count};
+}
+
+/* The tenant's own roles, rows *at and on. */
+static CHECKED struct mg_status
+roles_read(const struct mg_rows *rows, size_t *at, struct tenant *tenant)
+{
+    size_t count = 0;
+    while (*at + count < mg_rows_count(rows) &&
+           (uint64_t) mg_rows_i64(rows, *at + count, 0) == tenant->core.number)
+        count++;
+    tenant->roles = calloc(count + 1, sizeof *tenant->roles);
+    if (tenant->roles == NULL)
+        return fail(OUT_OF_MEMORY);
+    for (; tenant->role_count < count; ++*at) {
+        struct mg_own_role *role = &tenant->roles[tenant->role_count++];
+        const int64_t bit = mg_rows_i64(rows, *at, 2);
+        if (bit < MG_OWN_ROLE_BIT || bit >= MG_OWN_ROLE_BIT + MG_OWN_ROLES_MOST)
+            return fail_with(INTEGRITY, "bit %lld of a role", (long long) bit);
+        role->bit = (uint8_t) bit;
+        TRY(mg_view_copy(mg_rows_text(rows, *at, 1), role->name, sizeof role->name));
+    }
+    return OK;
+}
+
 /* The settings of one tenant, rows *at and on. What a newer or an older version stored and this one does
  * not understand closes the tenant: half a policy is none. */
 static CHECKED struct mg_status
@@ -148,6 +179,8 @@ policy_read(const struct mg_rows *rows, size_t *at, struct tenant *tenant)
                                           mg_rows_text(rows, *at, 3));
     if (mg_ok(status))
         status = mg_tenant_policy_judge(policy, tenant->hosts);
+    if (mg_ok(status)) /* a role that there is not would open what it guards */
+        status = mg_tenant_policy_roles_judge(policy, own_roles(tenant));
     if (!mg_ok(status)) {
         if (status.code != MG_INVALID)
             return status;
@@ -162,7 +195,8 @@ policy_read(const struct mg_rows *rows, size_t *at, struct tenant *tenant)
                                           .families = (uint32_t) settings->session_families};
     tenant->core.limits = mg_session_limits_of(&deployment, &own);
     tenant->core.second_factor = mg_second_factor_mode_of(settings->second_factor);
-    tenant->core.second_factor_roles = mg_role_bits(mg_view_text(settings->second_factor_roles), NULL);
+    tenant->core.second_factor_roles =
+        mg_role_bits_with(mg_view_text(settings->second_factor_roles), own_roles(tenant), NULL);
     if ((size_t) settings->password_length > tenant->core.password.least)
         tenant->core.password.least = (size_t) settings->password_length;
     tenant->core.password.history = (size_t) settings->password_history;
@@ -171,13 +205,17 @@ policy_read(const struct mg_rows *rows, size_t *at, struct tenant *tenant)
     return OK;
 }
 
-/* Both lists are in the order of the tenants' names. */
+/* All lists are in the order of the tenants' names. */
 static CHECKED struct mg_status
-policies_read(const struct mg_rows *rows, struct tenant *list, size_t count)
+policies_read(const struct mg_rows *rows, const struct mg_rows *roles, struct tenant *list, size_t count)
 {
-    size_t at = 0;
-    for (size_t i = 0; i < count; i++)
+    size_t at = 0, role = 0;
+    for (size_t i = 0; i < count; i++) {
+        TRY(roles_read(roles, &role, &list[i]));
         TRY(policy_read(rows, &at, &list[i]));
+    }
+    if (role != mg_rows_count(roles))
+        return fail_with(INTEGRITY, "roles of a tenant that is not listed");
     return at == mg_rows_count(rows) ? OK : fail_with(INTEGRITY, "settings of a tenant that is not listed");
 }
 
@@ -219,6 +257,7 @@ load(void)
     OWN(rows) tenant_rows = NULL;
     OWN(rows) host_rows = NULL;
     OWN(rows) setting_rows = NULL;
+    OWN(rows) role_rows = NULL;
     TRY(mg_core_database(&database));
     TRY(mg_query(database, &tenant_rows,
                  "SELECT t.number, t.name, t.label, t.sign_in_host, t.upstream, t.ready_at, t.suspended_at,"
@@ -231,6 +270,9 @@ load(void)
     TRY(mg_query(database, &setting_rows,
                  "SELECT s.tenant, s.route, s.keyword, s.value FROM tenant_setting s"
                  " JOIN tenant t ON t.number = s.tenant ORDER BY t.name, s.route, s.keyword"));
+    TRY(mg_query(database, &role_rows,
+                 "SELECT r.tenant, r.name, r.bit FROM tenant_role r JOIN tenant t ON t.number = r.tenant"
+                 " ORDER BY t.name, r.name"));
     const size_t new_tenant_count = mg_rows_count(tenant_rows), new_host_count = mg_rows_count(host_rows) + 1;
     struct tenant *new_tenants = calloc(new_tenant_count + 1, sizeof *new_tenants);
     /* Pointers. NOLINTNEXTLINE(bugprone-sizeof-expression) */
@@ -242,7 +284,7 @@ load(void)
     for (size_t i = 0; mg_ok(status) && i < new_tenant_count; i++)
         status = tenant_read(tenant_rows, i, &new_tenants[i]);
     if (mg_ok(status))
-        status = policies_read(setting_rows, new_tenants, new_tenant_count);
+        status = policies_read(setting_rows, role_rows, new_tenants, new_tenant_count);
     for (size_t i = 0; mg_ok(status) && i + 1 < new_host_count; i++)
         status = host_read(host_rows, i, &new_hosts[i]);
     if (mg_ok(status)) {
@@ -301,6 +343,19 @@ mg_core_tenant(uint64_t number, struct mg_core_tenant *ret_tenant)
         *ret_tenant = tenant->core;
     (void) pthread_rwlock_unlock(&lock);
     return tenant != NULL ? OK : fail_with(NOT_FOUND, "tenant %llu", (unsigned long long) number);
+}
+
+uint32_t
+mg_tenants_role_bits(uint64_t number, struct mg_view roles)
+{
+    if (number == 0)
+        return mg_role_bits(roles, NULL);
+    (void) pthread_rwlock_rdlock(&lock);
+    const struct tenant *tenant = tenant_find(number);
+    const uint32_t bits =
+        tenant != NULL ? mg_role_bits_with(roles, own_roles(tenant), NULL) : mg_role_bits(roles, NULL);
+    (void) pthread_rwlock_unlock(&lock);
+    return bits;
 }
 
 bool
@@ -431,6 +486,7 @@ mg_tenants_read(mg_tenants_reader read, void *context)
             .drill = tenants[i].drill,
             .well = tenants[i].upstream_well && tenants[i].database_well,
             .policy = tenants[i].policy,
+            .roles = own_roles(&tenants[i]),
         };
     for (size_t i = 0; mg_ok(status) && i < host_count; i++) {
         const struct tenant *tenant = tenant_find(hosts[i].core.tenant);

@@ -25,6 +25,8 @@ CHECKED struct mg_status mg_tenants_follow(void);
 CHECKED struct mg_status mg_tenants_health(uint64_t number, bool upstream, bool database,
                                            struct mg_view reason);
 
+/* The bits of roles of the tenant's users, its own roles among them (domain/role.h). */
+uint32_t mg_tenants_role_bits(uint64_t number, struct mg_view roles);
 /* Whether the tenant's networks let people sign in from there: what the gate judges as well. */
 bool mg_tenants_sign_in_allowed(uint64_t number, struct mg_view address);
 

@@ -11,6 +11,7 @@ struct mg_tenants_tenant {
     const char *upstream;
     bool ready, suspended, well, drill;
     const struct mg_tenant_policy *policy; /* NULL: what is stored is not valid, and nobody may enter */
+    struct mg_own_roles roles;
 };
 struct mg_tenants_host {
     struct mg_core_host core;

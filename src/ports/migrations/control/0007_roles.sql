@@ -12,7 +12,9 @@ CREATE TABLE tenant_role (
     label text NOT NULL DEFAULT '' CHECK (octet_length(label) <= 254),
     permissions text NOT NULL DEFAULT '' CHECK (octet_length(permissions) <= 2048),
     changed_at timestamptz NOT NULL,
-    PRIMARY KEY (tenant, name)
+    bit smallint NOT NULL CHECK (bit BETWEEN 8 AND 31), -- in the session table, for rules of routes (domain/role.h)
+    PRIMARY KEY (tenant, name),
+    UNIQUE (tenant, bit)
 );
 
 -- The last use of a permission, to the hour.
