@@ -56,22 +56,20 @@ is_recorded(struct mg_observer *observer, const struct mg_canary_account *accoun
     return OK;
 }
 
+/* *ret_inside: it was let in. A held one that the log does not tell of is a finding here. */
 static CHECKED struct mg_status
-must_be_held(struct mg_observer *observer, const struct mg_observed_tenant *tenant,
-             const struct mg_canary_account *account, const struct visit *visit, const char *signal,
-             struct mg_finding *finding)
+steal(struct mg_observer *observer, const struct mg_observed_tenant *tenant,
+      const struct mg_canary_account *account, const struct visit *visit, const char *signal,
+      struct mg_finding *finding, bool *ret_inside)
 {
     bool inside = false, recorded = false;
     struct mg_canary_account thief = *account; /* who knows the password, and no more */
     const mg_instant since = mg_now();
     thief.recovery[0] = '\0';
     TRY(sign_in(observer, tenant, &thief, visit, &inside));
-    if (inside) {
-        mg_finding_break(finding, tenant->name, "a suspicious sign-in was let in",
-                         "不審なサインインが許可されました");
-        mg_finding_note(finding, "%s: %s was let in", tenant->name, signal);
+    *ret_inside = inside;
+    if (inside)
         return OK;
-    }
     TRY(is_recorded(observer, account, since, signal, &recorded));
     if (!recorded) {
         mg_finding_break(finding, tenant->name, "a held sign-in is not in the audit trail with its reason",
@@ -81,22 +79,60 @@ must_be_held(struct mg_observer *observer, const struct mg_observed_tenant *tena
     return OK;
 }
 
+static void
+let_in(const struct mg_observed_tenant *tenant, const char *signal, struct mg_finding *finding)
+{
+    mg_finding_break(finding, tenant->name, "a suspicious sign-in was let in",
+                     "不審なサインインが許可されました");
+    mg_finding_note(finding, "%s: %s was let in", tenant->name, signal);
+}
+
+static CHECKED struct mg_status
+must_be_held(struct mg_observer *observer, const struct mg_observed_tenant *tenant,
+             const struct mg_canary_account *account, const struct visit *visit, const char *signal,
+             struct mg_finding *finding)
+{
+    bool inside = false;
+    TRY(steal(observer, tenant, account, visit, signal, finding, &inside));
+    if (inside)
+        let_in(tenant, signal, finding);
+    return OK;
+}
+
 /* Wrong passwords for names nobody has, then the right one of an account, all from one address. */
 static CHECKED struct mg_status
-stuff(struct mg_observer *observer, const struct mg_observed_tenant *tenant, const char *source,
-      struct mg_finding *finding)
+stuff(struct mg_observer *observer, const struct mg_observed_tenant *tenant, struct mg_finding *finding,
+      bool *ret_inside)
 {
+    char source[16];
     struct mg_canary_account account, wrong = {.password = "not the password of anybody"};
     bool inside = false;
     const struct visit visit = {.source = source};
+    mg_loopback_source(source);
     TRY(observer->ops->canary(observer, tenant->number, MG_CANARY_SIGN_IN, &account));
     for (int i = 0; i < NAMES; i++) {
-        (void) snprintf(wrong.login, sizeof wrong.login, "masugata-nobody-%d", i);
+        uint32_t nobody = 0; /* another name each time: one that is locked by now would not count */
+        mg_random(&nobody, sizeof nobody);
+        (void) snprintf(wrong.login, sizeof wrong.login, "masugata-nobody-%08x", nobody);
         TRY(sign_in(observer, tenant, &wrong, &visit, &inside));
         if (inside)
             return fail_with(INTEGRITY, "a name that nobody has was signed in to");
     }
-    return must_be_held(observer, tenant, &account, &visit, "stuffing", finding);
+    return steal(observer, tenant, &account, &visit, "stuffing", finding, ret_inside);
+}
+
+/* On a machine that is too busy to judge a wrong password nothing was guessed and nothing counts: one address
+ * that got through says less than two. */
+static CHECKED struct mg_status
+stuffing_must_be_held(struct mg_observer *observer, const struct mg_observed_tenant *tenant,
+                      struct mg_finding *finding)
+{
+    bool inside = true;
+    for (int i = 0; i < 2 && inside; i++)
+        TRY(stuff(observer, tenant, finding, &inside));
+    if (inside)
+        let_in(tenant, "stuffing", finding);
+    return OK;
 }
 
 static CHECKED struct mg_status
@@ -104,11 +140,10 @@ tenant_probe(struct mg_observer *observer, const struct mg_observed_tenant *tena
              struct mg_finding *finding)
 {
     struct mg_canary_account account;
-    char home[16], abroad[16], guesser[16];
+    char home[16], abroad[16];
     bool inside = false;
     source_in(TOKYO, home);
     source_in(PARIS, abroad);
-    mg_loopback_source(guesser);
     TRY(observer->ops->canary(observer, tenant->number, MG_CANARY_RISK, &account));
     TRY(sign_in(observer, tenant, &account, &(struct visit){.source = home, .device = true}, &inside));
     if (!inside) /* a door that is always shut would look like one that is watched */
@@ -117,7 +152,7 @@ tenant_probe(struct mg_observer *observer, const struct mg_observed_tenant *tena
     TRY(must_be_held(observer, tenant, &account, &(struct visit){.source = home}, "new_device", finding));
     TRY(must_be_held(observer, tenant, &account, &(struct visit){.source = abroad, .device = true},
                      "impossible_travel", finding));
-    TRY(stuff(observer, tenant, guesser, finding));
+    TRY(stuffing_must_be_held(observer, tenant, finding));
     mg_finding_cover(finding);
     return OK;
 }
