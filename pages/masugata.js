@@ -54,3 +54,77 @@ for (const form of document.querySelectorAll("form[method=post]")) {
 addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
+
+// Passkeys (W3C Web Authentication). A page says in its form what the browser is to be asked; the answer goes into the
+// form's hidden fields, unread. Where this does not run, the forms stay hidden and the page says what works instead.
+if (window.PublicKeyCredential && navigator.credentials) {
+  const decode = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+  const encode = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer))).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  const minutes = 60e3;
+  // The server takes an answer for ten minutes.
+  const patience = 9 * minutes;
+  const listed = (form) => form.dataset.credentials.split(",").filter(Boolean).map((entry) => {
+    const [id, transports] = entry.split(":");
+    return { type: "public-key", id: decode(id), ...(transports && { transports: transports.split(" ") }) };
+  });
+  const toUse = (form) => ({
+    challenge: decode(form.dataset.challenge), rpId: form.dataset.relyingParty, timeout: 5 * minutes,
+    userVerification: form.dataset.verify, allowCredentials: listed(form),
+  });
+  const toSetUp = (form) => ({
+    challenge: decode(form.dataset.challenge), timeout: 5 * minutes, attestation: "none",
+    rp: { id: form.dataset.relyingParty, name: form.dataset.relyingPartyName },
+    user: { id: decode(form.dataset.user), name: form.dataset.login, displayName: form.dataset.person },
+    pubKeyCredParams: [-7, -8, -257].map((alg) => ({ type: "public-key", alg })),
+    excludeCredentials: listed(form),
+    authenticatorSelection: {
+      userVerification: form.dataset.verify, residentKey: form.dataset.verify, requireResidentKey: form.dataset.verify === "required",
+    },
+  });
+  const answer = (form, credential) => {
+    const { response } = credential;
+    const fields = form.dataset.passkey === "create"
+      ? { client_data: response.clientDataJSON, attestation: response.attestationObject }
+      : { client_data: response.clientDataJSON, authenticator_data: response.authenticatorData, signature: response.signature,
+          user_handle: response.userHandle ?? new ArrayBuffer(0), credential: credential.rawId };
+    for (const [name, value] of Object.entries(fields)) form.elements[name].value = encode(value);
+    if (form.elements.transports) form.elements.transports.value = (response.getTransports?.() ?? []).join(" ");
+    form.submit();
+  };
+
+  let autofill = null;
+  for (const form of document.querySelectorAll("form[data-passkey]")) {
+    const says = form.querySelector("[data-passkey-says]");
+    form.hidden = false;
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      autofill?.abort();
+      says.hidden = true;
+      try {
+        answer(form, form.dataset.passkey === "create"
+          ? await navigator.credentials.create({ publicKey: toSetUp(form) })
+          : await navigator.credentials.get({ publicKey: toUse(form) }));
+      } catch (error) {
+        says.textContent = error.name === "InvalidStateError" ? says.dataset.known : says.dataset.failed;
+        says.hidden = false;
+        delete form.dataset.sent;
+      }
+    });
+  }
+  for (const note of document.querySelectorAll("[data-without-passkeys]")) note.hidden = true;
+
+  // A passkey among what the browser offers for the sign-in name.
+  const offering = document.querySelector("form[data-autofill]");
+  if (offering) {
+    (async () => {
+      if (!await PublicKeyCredential.isConditionalMediationAvailable?.()) return;
+      autofill = new AbortController();
+      setTimeout(() => autofill.abort(), patience);
+      try {
+        answer(offering, await navigator.credentials.get({ publicKey: toUse(offering), mediation: "conditional", signal: autofill.signal }));
+      } catch {
+        // Nobody chose one.
+      }
+    })();
+  }
+}

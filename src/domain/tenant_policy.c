@@ -4,12 +4,13 @@
 #include "domain/login.h"
 #include "domain/login.h"
 #include "domain/role.h"
+#include "domain/sign_in_method.h"
 #include "wire/network.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 
-enum check { NOTHING, NETWORKS, HEADER, COOKIES, ROLES, ORIGINS };
+enum check { NOTHING, NETWORKS, HEADER, COOKIES, ROLES, ORIGINS, METHODS };
 
 #define OPTION_ROW(record, name, word, kind, value, low, high, english, japanese) \
     {.keyword = (word),                                                           \
@@ -144,6 +145,14 @@ origins_check(const char *keyword, const char *list)
 }
 
 static CHECKED struct mg_status
+methods_check(const char *keyword, const char *text)
+{
+    unsigned methods = 0;
+    const struct mg_status status = mg_sign_in_methods_read(text, &methods);
+    return status.code == MG_INVALID ? fail_with(INVALID, "%s: %s", keyword, status.detail) : status;
+}
+
+static CHECKED struct mg_status
 text_check(enum check check, const char *keyword, const char *text)
 {
     switch (check) {
@@ -157,6 +166,8 @@ text_check(enum check check, const char *keyword, const char *text)
         return roles_check(keyword, text);
     case ORIGINS:
         return origins_check(keyword, text);
+    case METHODS:
+        return methods_check(keyword, text);
     default:
         return OK;
     }

@@ -127,6 +127,7 @@ CALL(site)
     char origin[300] = "";
     reply->open = request->tenant < 2;
     reply->label = mg_view_text(request->tenant == 0 ? "Masugata" : "株式会社アクメ");
+    reply->methods = 7;
     if (request->tenant == 0)
         (void) snprintf(origin, sizeof origin, "https://console.localhost:%u", portal_settings.https_port);
     else
@@ -295,8 +296,47 @@ CALL(second_look)
     reply->outcome = second_is(request->ticket) ? MG_GRANTED : MG_TICKET_SPENT;
     reply->set_up = second_enrols;
     reply->totp = true;
+    reply->passkey = true;
     reply->recovery_left = (uint64_t) recovery_left;
     reply->login = mg_view_text(second_enrols ? "enrol" : "second");
+    return OK;
+}
+
+/* Nothing here can answer a challenge: the real thing is tests/browser/passkeys.mjs. */
+CALL(passkey_begin)
+{
+    static uint8_t challenge[56], handle[32];
+    const bool right = request->use == 2 || (request->use == 4 && request->ticket.length != 0)
+                           ? second_is(request->ticket)
+                           : true;
+    storage->maximum = MG_PACKET_MOST;
+    reply->outcome = right ? MG_GRANTED : MG_TICKET_SPENT;
+    reply->challenge = mg_view_of(challenge, sizeof challenge);
+    reply->relying_party = mg_view_text("id.acme.localhost");
+    reply->label = mg_view_text("株式会社アクメ");
+    reply->user_handle = mg_view_of(handle, sizeof handle);
+    reply->login = mg_view_text("hana");
+    reply->totp = true;
+    if (request->use == 2 || request->use == 3)
+        TRY(mg_list_add_passkey_credential(
+            storage, &(struct mg_record_passkey_credential){.credential = mg_view_text("credential"),
+                                                            .transports = mg_view_text("internal")}));
+    reply->credentials.bytes = mg_buffer_view(storage);
+    return OK;
+}
+
+CALL(passkey_add)
+{
+    (void) request;
+    (void) storage;
+    reply->outcome = MG_PASSKEY_REFUSED;
+    return OK;
+}
+
+CALL(passkey_give)
+{
+    reply->outcome = request->use == 2 && !second_is(request->ticket) ? MG_TICKET_SPENT : MG_PASSKEY_REFUSED;
+    (void) storage;
     return OK;
 }
 

@@ -7,6 +7,7 @@
 #include "domain/outcome.h"
 #include "domain/second_factor.h"
 #include "domain/session_policy.h"
+#include "domain/sign_in_method.h"
 #include "ports/database.h"
 #include "process/runtime/runtime.h"
 #include "wire/events.h"
@@ -28,6 +29,7 @@ struct mg_core_tenant {
     struct mg_session_limits limits; /* the deployment's, made stricter by the tenant's */
     enum mg_second_factor_mode second_factor;
     uint32_t second_factor_roles; /* bits; must give one whatever second_factor says */
+    unsigned methods;             /* domain/sign_in_method.h: how its people may sign in */
     struct {
         size_t least;       /* characters */
         size_t history;     /* of the last passwords none may be used again; 0: any may */

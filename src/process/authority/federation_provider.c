@@ -82,7 +82,9 @@ mg_idp_judge_now(const struct mg_idp *idp, const struct mg_core_tenant *tenant, 
     const struct mg_idp_facts facts = {.enabled = idp->enabled,
                                        .tenant_open = tenant->open && tenant->number == idp->tenant,
                                        .expires_at = idp->expires_at};
-    return mg_idp_judge(&facts, now);
+    const enum mg_federation_refusal refusal = mg_idp_judge(&facts, now);
+    return refusal == MG_FEDERATION_NONE && (tenant->methods & MG_METHOD_SSO) == 0 ? MG_FEDERATION_METHOD
+                                                                                   : refusal;
 }
 
 struct mg_status

@@ -145,6 +145,7 @@ clean(mg_instant now)
     TRY(mg_query(database, NULL, "DELETE FROM factor WHERE confirmed_at IS NULL AND created_at < $1",
                  MG_INSTANT(now - CLEAN_EVERY_MS)));
     TRY(mg_risk_clean(database, now));
+    TRY(mg_query(database, NULL, "DELETE FROM passkey_answered WHERE expires_at < $1", MG_INSTANT(now)));
     return mg_query(database, NULL,
                     "DELETE FROM attempt WHERE touched_at < $1 OR (kind <> 1 AND touched_at < $2)",
                     MG_I64(now - 7 * INT64_C(86400000)), MG_I64(now - INT64_C(86400000)));

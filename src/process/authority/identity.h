@@ -173,6 +173,10 @@ struct mg_federated {
     bool several_factors;                    /* "mfa" among the methods (RFC 8176) */
 };
 
+/* The kind of a second factor that came without a password. A family keeps it, so that a changed policy knows how it
+ * began. */
+#define MG_PASSKEY_ALONE "passkey-alone"
+
 /* What a new family needs; token and code are the browser's, only their hashes are stored. */
 struct mg_new_family {
     const struct mg_core_tenant *tenant;
@@ -182,6 +186,7 @@ struct mg_new_family {
     struct mg_view code_host, binding; /* or empty */
     const struct mg_attempt *attempt;  /* that the password or code was right in: forgotten with the start */
     const char *second_factor;         /* the kind that was given; NULL: none */
+    bool without_password;             /* a passkey alone */
     const struct mg_federated *federated; /* instead of a password: the provider that vouches, whose second
                                              factor is its own matter (federation.h); or NULL */
     mg_instant now;

@@ -1,5 +1,5 @@
 /* Second factors of an account: what a code is compared with, setting up, taking away, recovery codes. */
-#include "process/authority/identity.h"
+#include "process/authority/identity_factor.h"
 #include "process/authority/tenants.h"
 
 #include "base/secret.h"
@@ -245,18 +245,8 @@ mg_factor_make_unknown(struct mg_database *database, const struct mg_account *ac
 
 /* ---- who asks to change something ------------------------------------------------------------------- */
 
-struct changer {
-    struct mg_rows *rows;
-    struct mg_account account;
-    struct mg_core_tenant tenant;
-    struct mg_live_session live; /* with a session */
-    bool by_ticket;
-    uint8_t begun_by[32]; /* names ticket or family for what is being set up */
-    mg_instant now;
-};
-
-static void
-changer_drop(struct changer *it)
+void
+mg_changer_drop(struct mg_changer *it)
 {
     mg_rows_drop(&it->rows);
 }
@@ -271,8 +261,8 @@ is_proven(const struct mg_live_session *live, mg_instant now)
 }
 
 static CHECKED struct mg_status
-changer_of_session(struct mg_database *database, uint64_t tenant, struct mg_view session, struct changer *it,
-                   enum mg_outcome *ret_outcome)
+changer_of_session(struct mg_database *database, uint64_t tenant, struct mg_view session,
+                   struct mg_changer *it, enum mg_outcome *ret_outcome)
 {
     bool found = false;
     TRY(mg_session_find(database, tenant, session, MG_VIEW_EMPTY, it->now, &it->rows, &it->live, &found));
@@ -288,7 +278,7 @@ changer_of_session(struct mg_database *database, uint64_t tenant, struct mg_view
 
 /* A ticket is for the first one only: whoever knows the password must not add one to those of its owner. */
 static CHECKED struct mg_status
-changer_of_ticket(struct mg_database *database, uint64_t tenant, struct mg_view ticket, struct changer *it,
+changer_of_ticket(struct mg_database *database, uint64_t tenant, struct mg_view ticket, struct mg_changer *it,
                   enum mg_outcome *ret_outcome)
 {
     bool found = false, enrol = false;
@@ -299,9 +289,9 @@ changer_of_ticket(struct mg_database *database, uint64_t tenant, struct mg_view 
     return found ? mg_secret_hash(ticket, it->begun_by) : OK;
 }
 
-static CHECKED struct mg_status
-changer_find(struct mg_database *database, uint64_t tenant, struct mg_view ticket, struct mg_view session,
-             struct mg_view address, struct changer *it, enum mg_outcome *ret_outcome)
+struct mg_status
+mg_changer_find(struct mg_database *database, uint64_t tenant, struct mg_view ticket, struct mg_view session,
+                struct mg_view address, struct mg_changer *it, enum mg_outcome *ret_outcome)
 {
     const struct mg_status place = mg_core_tenant(tenant, &it->tenant);
     *ret_outcome = MG_TENANT_CLOSED;
@@ -319,8 +309,9 @@ changer_find(struct mg_database *database, uint64_t tenant, struct mg_view ticke
     return OK;
 }
 
-static CHECKED struct mg_status
-change_note(const struct changer *it, enum mg_event event, struct mg_view address, const char *reason)
+struct mg_status
+mg_changer_note(const struct mg_changer *it, enum mg_event event, enum mg_audit_outcome outcome,
+                struct mg_view address, const char *reason)
 {
     const struct mg_core_actor actor = mg_actor_account(&it->account);
     return mg_identity_note(&(struct mg_audit_note){.event = event,
@@ -328,16 +319,22 @@ change_note(const struct changer *it, enum mg_event event, struct mg_view addres
                                                     .actor = &actor,
                                                     .target = it->account.login,
                                                     .reason = mg_view_text(reason),
-                                                    .outcome = MG_AUDIT_SUCCESS,
+                                                    .outcome = outcome,
                                                     .address = address,
                                                     .family = it->by_ticket ? 0 : it->live.family});
+}
+
+static CHECKED struct mg_status
+change_note(const struct mg_changer *it, enum mg_event event, struct mg_view address, const char *reason)
+{
+    return mg_changer_note(it, event, MG_AUDIT_SUCCESS, address, reason);
 }
 
 /* ---- setting up an app ------------------------------------------------------------------------------ */
 
 /* What this ticket or session has begun: its number (0: nothing) and its secret, which borrows storage. */
 static CHECKED struct mg_status
-begun_find(struct mg_database *database, const struct changer *it, uint64_t *ret_factor,
+begun_find(struct mg_database *database, const struct mg_changer *it, uint64_t *ret_factor,
            struct mg_view *ret_secret, struct mg_buffer *storage)
 {
     OWN(rows) rows = NULL;
@@ -358,7 +355,7 @@ begun_find(struct mg_database *database, const struct changer *it, uint64_t *ret
 }
 
 static CHECKED struct mg_status
-begin(struct mg_database *database, const struct changer *it, uint64_t *ret_factor,
+begin(struct mg_database *database, const struct mg_changer *it, uint64_t *ret_factor,
       uint8_t secret[MG_TOTP_SECRET_BYTES])
 {
     OWN_BUFFER(sealed, 1024);
@@ -378,8 +375,8 @@ begin(struct mg_database *database, const struct changer *it, uint64_t *ret_fact
     return OK;
 }
 
-static CHECKED struct mg_status
-factors_count(struct mg_database *database, uint64_t account, uint64_t *ret_count)
+struct mg_status
+mg_factors_count(struct mg_database *database, uint64_t account, uint64_t *ret_count)
 {
     OWN(rows) rows = NULL;
     TRY(mg_query(database, &rows,
@@ -396,16 +393,16 @@ MG_HANDLER_PUBLIC(factor_begin)
     OWN_BUFFER(storage, MG_PACKET_MOST);
     OWN_BUFFER(text, 64);
     OWN_BUFFER(uri, 1024);
-    MG_CLEANUP(changer_drop) struct changer it = {.now = mg_now()};
+    MG_CLEANUP(mg_changer_drop) struct mg_changer it = {.now = mg_now()};
     struct mg_reply_factor_begin reply = {0};
     enum mg_outcome outcome = MG_OUTCOME_NONE;
     struct mg_view secret = MG_VIEW_EMPTY;
     uint64_t count = 0;
     TRY(mg_core_database(&database));
-    TRY(changer_find(database, request->tenant, request->ticket, request->session, request->address, &it,
-                     &outcome));
+    TRY(mg_changer_find(database, request->tenant, request->ticket, request->session, request->address, &it,
+                        &outcome));
     if (outcome == MG_GRANTED)
-        TRY(factors_count(database, it.account.id, &count));
+        TRY(mg_factors_count(database, it.account.id, &count));
     if (count >= MG_FACTORS_MOST)
         outcome = MG_TOO_MANY;
     reply.outcome = outcome;
@@ -426,7 +423,7 @@ MG_HANDLER_PUBLIC(factor_begin)
 
 /* One at a time for an account, so that two first ones cannot both be the first. */
 static CHECKED struct mg_status
-confirm(struct mg_database *database, const struct changer *it, uint64_t factor, uint64_t step,
+confirm(struct mg_database *database, const struct mg_changer *it, uint64_t factor, uint64_t step,
         struct mg_view name, bool *ret_done)
 {
     OWN(transaction) transaction = NULL;
@@ -445,7 +442,7 @@ confirm(struct mg_database *database, const struct changer *it, uint64_t factor,
 
 /* The code is right: recorded, stored, told to the owner. */
 static CHECKED struct mg_status
-set_up(struct mg_database *database, const struct changer *it,
+set_up(struct mg_database *database, const struct mg_changer *it,
        const struct mg_request_factor_confirm *request, uint64_t factor, uint64_t step,
        struct mg_buffer *recovery, enum mg_outcome *ret_outcome)
 {
@@ -462,30 +459,30 @@ set_up(struct mg_database *database, const struct changer *it,
     return mg_factor_mail(database, &it->account, "factor_added", request->address, it->now);
 }
 
-/* With a ticket the sign-in ends here; a session has now given a second factor. */
-static CHECKED struct mg_status
-go_on(struct mg_database *database, const struct changer *it, const struct mg_request_factor_confirm *request,
-      struct mg_new_family *family, enum mg_outcome *ret_outcome)
+struct mg_status
+mg_changer_go_on(struct mg_database *database, const struct mg_changer *it,
+                 const struct mg_changer_place *place, const char *kind, struct mg_new_family *family,
+                 enum mg_outcome *ret_outcome)
 {
     if (!it->by_ticket) {
         bool alive = false;
-        TRY(mg_family_prove(database, &it->live, "totp", it->now, &alive));
+        TRY(mg_family_prove(database, &it->live, kind, it->now, &alive));
         *ret_outcome = alive ? MG_GRANTED : MG_SESSION_ENDED;
         return OK;
     }
     MG_CLEANUP(mg_attempt_drop) struct mg_attempt attempt = {0};
-    TRY(mg_attempt_begin_second(database, it->account.tenant, it->account.login, request->address, it->now,
+    TRY(mg_attempt_begin_second(database, it->account.tenant, it->account.login, place->address, it->now,
                                 &attempt));
     const struct mg_last_step step = {.tenant = &it->tenant,
                                       .account = &it->account,
                                       .attempt = &attempt,
-                                      .ticket = request->ticket,
-                                      .address = request->address,
-                                      .user_agent = request->user_agent,
-                                      .host = request->host,
-                                      .binding = request->binding,
-                                      .previous = request->previous,
-                                      .kind = "totp",
+                                      .ticket = place->ticket,
+                                      .address = place->address,
+                                      .user_agent = place->user_agent,
+                                      .host = place->host,
+                                      .binding = place->binding,
+                                      .previous = place->previous,
+                                      .kind = kind,
                                       .now = it->now};
     return mg_last_step_take(database, &step, family, ret_outcome);
 }
@@ -496,7 +493,7 @@ MG_HANDLER_PUBLIC(factor_confirm)
     OWN_KEY(code, MG_TOTP_DIGITS + 1);
     OWN_BUFFER(storage, MG_PACKET_MOST);
     OWN_BUFFER(recovery, 512);
-    MG_CLEANUP(changer_drop) struct changer it = {.now = mg_now()};
+    MG_CLEANUP(mg_changer_drop) struct mg_changer it = {.now = mg_now()};
     MG_CLEANUP(mg_new_family_drop) struct mg_new_family family = {0};
     struct mg_reply_factor_confirm reply = {0};
     enum mg_outcome outcome = MG_OUTCOME_NONE;
@@ -506,8 +503,8 @@ MG_HANDLER_PUBLIC(factor_confirm)
     if (!mg_app_host_is_ours(request->tenant, request->host, request->binding))
         outcome = MG_HOST_NOT_YOURS;
     else
-        TRY(changer_find(database, request->tenant, request->ticket, request->session, request->address, &it,
-                         &outcome));
+        TRY(mg_changer_find(database, request->tenant, request->ticket, request->session, request->address,
+                            &it, &outcome));
     if (outcome == MG_GRANTED)
         TRY(begun_find(database, &it, &factor, &secret, &storage));
     if (outcome == MG_GRANTED && factor != 0 && mg_totp_normalise(request->code, (char *) code))
@@ -517,7 +514,14 @@ MG_HANDLER_PUBLIC(factor_confirm)
     if (outcome == MG_GRANTED)
         TRY(set_up(database, &it, request, factor, step, &recovery, &outcome));
     if (outcome == MG_GRANTED)
-        TRY(go_on(database, &it, request, &family, &outcome));
+        TRY(mg_changer_go_on(database, &it,
+                             &(struct mg_changer_place){.ticket = request->ticket,
+                                                        .address = request->address,
+                                                        .user_agent = request->user_agent,
+                                                        .host = request->host,
+                                                        .binding = request->binding,
+                                                        .previous = request->previous},
+                             "totp", &family, &outcome));
     reply.outcome = outcome;
     if (outcome == MG_GRANTED) {
         reply.recovery = mg_buffer_view(&recovery);
@@ -535,12 +539,12 @@ MG_HANDLER_PUBLIC(factor_list)
     OWN(database) database = NULL;
     OWN(rows) rows = NULL;
     OWN_BUFFER(list, 15360);
-    MG_CLEANUP(changer_drop) struct changer it = {.now = mg_now()};
+    MG_CLEANUP(mg_changer_drop) struct mg_changer it = {.now = mg_now()};
     struct mg_reply_factor_list reply = {0};
     enum mg_outcome outcome = MG_OUTCOME_NONE;
     TRY(mg_core_database(&database));
-    TRY(changer_find(database, request->tenant, MG_VIEW_EMPTY, request->session, MG_VIEW_EMPTY, &it,
-                     &outcome));
+    TRY(mg_changer_find(database, request->tenant, MG_VIEW_EMPTY, request->session, MG_VIEW_EMPTY, &it,
+                        &outcome));
     reply.proven = outcome == MG_GRANTED;
     reply.outcome = outcome == MG_STEP_UP ? MG_GRANTED : outcome; /* to look is free */
     if (reply.outcome != MG_GRANTED)
@@ -548,24 +552,27 @@ MG_HANDLER_PUBLIC(factor_list)
     const struct mg_second_factor_facts facts = mg_second_factor_facts_of(&it.tenant, &it.account);
     reply.must = mg_second_factor_must_have(&facts);
     TRY(mg_recovery_left(database, it.account.id, &reply.recovery_left));
-    TRY(mg_query(database, &rows,
-                 "SELECT id, kind, name, created_at, last_used_at FROM factor WHERE account = $1"
-                 " AND confirmed_at IS NOT NULL ORDER BY created_at LIMIT $2",
-                 MG_I64(it.account.id), MG_I64(MG_FACTORS_MOST)));
+    TRY(mg_query(
+        database, &rows,
+        "SELECT id, kind, name, created_at, last_used_at, verifies_user, backed_up FROM factor WHERE account = $1"
+        " AND confirmed_at IS NOT NULL ORDER BY created_at LIMIT $2",
+        MG_I64(it.account.id), MG_I64(MG_FACTORS_MOST)));
     for (size_t i = 0; i < mg_rows_count(rows); i++)
         TRY(mg_list_add_factor_row(
             &list, &(struct mg_record_factor_row){.factor = (uint64_t) mg_rows_i64(rows, i, 0),
                                                   .kind = mg_rows_text(rows, i, 1),
                                                   .name = mg_rows_text(rows, i, 2),
                                                   .created_at = mg_rows_instant(rows, i, 3),
-                                                  .last_used_at = mg_rows_instant(rows, i, 4)}));
+                                                  .last_used_at = mg_rows_instant(rows, i, 4),
+                                                  .alone = mg_rows_flag(rows, i, 5),
+                                                  .synced = mg_rows_flag(rows, i, 6)}));
     reply.factors.bytes = mg_buffer_view(&list);
     return mg_answer_factor_list(call, &reply);
 }
 
 /* GRANTED when it is gone; with the last one the recovery codes go, too. */
 static CHECKED struct mg_status
-remove_one(struct mg_database *database, const struct changer *it, uint64_t factor, struct mg_view address,
+remove_one(struct mg_database *database, const struct mg_changer *it, uint64_t factor, struct mg_view address,
            enum mg_outcome *ret_outcome)
 {
     const struct mg_second_factor_facts facts = mg_second_factor_facts_of(&it->tenant, &it->account);
@@ -574,13 +581,18 @@ remove_one(struct mg_database *database, const struct changer *it, uint64_t fact
     TRY(mg_transaction_begin(database, &transaction));
     TRY(mg_query(database, NULL, "SELECT 1 FROM account WHERE id = $1 FOR UPDATE", MG_I64(it->account.id)));
     TRY(mg_query(database, &rows,
-                 "SELECT count(*) FILTER (WHERE id = $2), count(*) FILTER (WHERE id <> $2) FROM factor"
+                 "SELECT count(*) FILTER (WHERE id = $2), count(*) FILTER (WHERE id <> $2),"
+                 " count(*) FILTER (WHERE id <> $2 AND kind = 'passkey' AND verifies_user),"
+                 " count(*) FILTER (WHERE id = $2 AND kind = 'passkey') FROM factor"
                  " WHERE account = $1 AND confirmed_at IS NOT NULL",
                  MG_I64(it->account.id), MG_I64(factor)));
     const bool there = mg_rows_i64(rows, 0, 0) == 1, last = mg_rows_i64(rows, 0, 1) == 0;
-    *ret_outcome = !there                                       ? MG_NOT_KNOWN
-                   : last && mg_second_factor_must_have(&facts) ? MG_LAST_FACTOR
-                                                                : MG_GRANTED;
+    /* Where the password is no way in, the last passkey is the only one. */
+    const bool only_way = (it->tenant.methods & MG_METHOD_PASSWORD) == 0 && mg_rows_i64(rows, 0, 3) == 1 &&
+                          mg_rows_i64(rows, 0, 2) == 0;
+    *ret_outcome = !there                                                     ? MG_NOT_KNOWN
+                   : only_way || (last && mg_second_factor_must_have(&facts)) ? MG_LAST_FACTOR
+                                                                              : MG_GRANTED;
     if (*ret_outcome != MG_GRANTED)
         return OK;
     TRY(change_note(it, MG_EVENT_factor_remove, address, "by its owner"));
@@ -594,11 +606,11 @@ remove_one(struct mg_database *database, const struct changer *it, uint64_t fact
 MG_HANDLER_PUBLIC(factor_remove)
 {
     OWN(database) database = NULL;
-    MG_CLEANUP(changer_drop) struct changer it = {.now = mg_now()};
+    MG_CLEANUP(mg_changer_drop) struct mg_changer it = {.now = mg_now()};
     enum mg_outcome outcome = MG_OUTCOME_NONE;
     TRY(mg_core_database(&database));
-    TRY(changer_find(database, request->tenant, MG_VIEW_EMPTY, request->session, request->address, &it,
-                     &outcome));
+    TRY(mg_changer_find(database, request->tenant, MG_VIEW_EMPTY, request->session, request->address, &it,
+                        &outcome));
     if (outcome == MG_GRANTED)
         TRY(remove_one(database, &it, request->factor, request->address, &outcome));
     return mg_answer_factor_remove(call, &(struct mg_reply_factor_remove){.outcome = outcome});
@@ -608,11 +620,11 @@ MG_HANDLER_PUBLIC(recovery_renew)
 {
     OWN(database) database = NULL;
     OWN_BUFFER(recovery, 512);
-    MG_CLEANUP(changer_drop) struct changer it = {.now = mg_now()};
+    MG_CLEANUP(mg_changer_drop) struct mg_changer it = {.now = mg_now()};
     enum mg_outcome outcome = MG_OUTCOME_NONE;
     TRY(mg_core_database(&database));
-    TRY(changer_find(database, request->tenant, MG_VIEW_EMPTY, request->session, request->address, &it,
-                     &outcome));
+    TRY(mg_changer_find(database, request->tenant, MG_VIEW_EMPTY, request->session, request->address, &it,
+                        &outcome));
     if (outcome == MG_GRANTED && !it.account.has_second_factor)
         outcome = MG_NOT_VALID; /* codes stand in for something that must be there */
     if (outcome == MG_GRANTED) {

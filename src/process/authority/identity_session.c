@@ -219,6 +219,19 @@ note_end(struct writing *writing)
     return mg_fail_with(writing->status.code, writing->status.where, "%s", writing->detail);
 }
 
+/* The probes sign in by passwords that nobody else knows and that each round replaces, to accounts that own
+ * nothing: the policy is about people. */
+static bool
+method_is_allowed(const struct mg_core_tenant *tenant, const struct mg_new_family *family)
+{
+    const struct mg_sign_in_shown shown = {
+        .by_password = family->federated == NULL && !family->without_password,
+        .by_provider = family->federated != NULL,
+        .passkey = family->second_factor != NULL &&
+                   (family->without_password || strcmp(family->second_factor, "passkey") == 0)};
+    return mg_sign_in_method_allowed(tenant->methods, &shown) || mg_canary_is_login(family->account->login);
+}
+
 /* Control: IDENTITY_04, IDENTITY_05 */
 struct mg_status
 mg_family_start(struct mg_database *database, struct mg_new_family *family, const struct mg_audit_note *note,
@@ -241,6 +254,8 @@ mg_family_start(struct mg_database *database, struct mg_new_family *family, cons
     const struct mg_second_factor_facts facts = mg_second_factor_facts_of(&place, family->account);
     if (family->second_factor == NULL && family->federated == NULL &&
         mg_second_factor_judge(&facts) != MG_DEMAND_NONE)
+        return OK;
+    if (!method_is_allowed(&place, family))
         return OK;
     struct writing writing = {.note = note};
     note_begin(&writing);
@@ -409,7 +424,8 @@ mg_family_prove(struct mg_database *database, const struct mg_live_session *live
     TRY(mg_query(
         database, &rows,
         "WITH f AS (UPDATE session_family SET second_factor_at = CASE WHEN $2 <> '' THEN $3 ELSE second_factor_at END,"
-        " second_factor = CASE WHEN $2 <> '' THEN $2 ELSE second_factor END,"
+        " second_factor = CASE WHEN $2 <> '' AND second_factor <> '" MG_PASSKEY_ALONE
+        "' THEN $2 ELSE second_factor END,"
         " authenticated_at = CASE WHEN $2 = '' THEN $3 ELSE authenticated_at END WHERE id = $1 RETURNING *)"
         " SELECT s.id, s.token_hash, s.host, s.last_seen_at, f.authenticated_at, f.second_factor_at, f.expires_at,"
         " f.idle_ms FROM f JOIN session s ON s.family = f.id",

@@ -1,4 +1,5 @@
 /* Password sign-in: the row sign_in. */
+#include "process/authority/identity_factor.h"
 #include "process/authority/identity_risk.h"
 
 #include "base/log.h"
@@ -223,6 +224,28 @@ refuse_early(struct sign_in *it, enum mg_outcome outcome, int64_t wait_ms, bool 
     return answer(it, outcome, wait_ms, ret_answered);
 }
 
+/* Where a password is no way in, its right use is to set up the first passkey (sign_in.methods). The refusal
+ * looks like that of a wrong one: what it is good for elsewhere is nobody's business here. */
+/* Control: IDENTITY_04 */
+static CHECKED struct mg_status
+judge_method(struct sign_in *it, struct mg_database *database, bool *ret_answered)
+{
+    uint64_t passkeys = 0;
+    if ((it->tenant.methods & MG_METHOD_PASSWORD) != 0 || mg_canary_is_login(it->account.login))
+        return OK;
+    TRY(mg_passkeys_count(database, it->account.id, &passkeys));
+    switch (mg_password_use_of(it->tenant.methods, passkeys != 0)) {
+    case MG_PASSWORD_SIGNS_IN:
+        return OK;
+    case MG_PASSWORD_SETS_UP_PASSKEY: /* whoever has another second factor gives it first */
+        return demand_second(it, database, it->account.has_second_factor ? MG_DEMAND_GIVE : MG_DEMAND_SET_UP,
+                             ret_answered);
+    case MG_PASSWORD_NOT_HERE:
+        break;
+    }
+    return refuse(it, database, "METHOD", ret_answered);
+}
+
 /* After the attempt was counted: hash, then decide. */
 static CHECKED struct mg_status
 decide(struct sign_in *it, struct mg_database **database, bool *ret_answered)
@@ -246,6 +269,9 @@ decide(struct sign_in *it, struct mg_database **database, bool *ret_answered)
         TRY(mg_attempt_forget(*database, &it->attempt, true));
         return demand_change(it, *database, ret_answered);
     }
+    TRY(judge_method(it, *database, ret_answered));
+    if (*ret_answered)
+        return OK;
     const struct mg_second_factor_facts facts = mg_second_factor_facts_of(&it->tenant, &it->account);
     const enum mg_second_factor_demand demand = mg_second_factor_judge(&facts);
     if (demand == MG_DEMAND_NONE)
@@ -273,6 +299,9 @@ sign_in_run(struct sign_in *it, bool *ret_answered)
     /* What cannot be a name is nobody's: counted under the empty name, by address above all. */
     if (!mg_ok(mg_login_fold(request->login, &it->login)))
         mg_buffer_clear(&it->login);
+    if ((it->tenant.methods & (MG_METHOD_PASSWORD | MG_METHOD_PASSKEY)) == 0 &&
+        !mg_canary_is_login(mg_buffer_view(&it->login)))
+        return refuse_early(it, MG_METHOD_NOT_ALLOWED, 0, ret_answered);
     OWN(database) database = NULL;
     TRY(mg_core_database(&database));
     TRY(mg_attempt_begin(database, request->tenant, mg_buffer_view(&it->login), request->address,

@@ -1,5 +1,6 @@
 /* A tenant's own policy: what operators see of it and how they change it. */
 #include "process/authority/identity.h"
+#include "process/authority/identity_factor.h"
 #include "process/authority/requests.h"
 #include "process/authority/rights.h"
 #include "process/authority/tenants.h"
@@ -215,6 +216,34 @@ setting_record(const struct mg_right *right, const struct mg_option_row *row, st
                                                    .detail_count = MG_COUNT(details)});
 }
 
+/* GRANTED when who changes the rules could still sign in: by a password or passkey of theirs, or as they did.
+ */
+static CHECKED struct mg_status
+methods_keep_in(struct mg_database *database, const struct mg_right *right,
+                const struct mg_tenant_policy *policy, struct mg_buffer *reason, enum mg_outcome *ret_outcome)
+{
+    OWN(rows) rows = NULL;
+    unsigned methods = 0;
+    *ret_outcome = MG_GRANTED;
+    TRY(mg_sign_in_methods_read(policy->settings.sign_in_methods, &methods));
+    if (right->account == 0 || methods == right->tenant.methods)
+        return OK;
+    TRY(mg_query(
+        database, &rows,
+        "SELECT a.password_sealed IS NOT NULL,"
+        " EXISTS (SELECT 1 FROM factor f WHERE f.account = a.id AND f.kind = 'passkey' AND f.verifies_user"
+        "  AND f.confirmed_at IS NOT NULL),"
+        " EXISTS (SELECT 1 FROM family_federation p WHERE p.family = $2) FROM account a WHERE a.id = $1",
+        MG_I64(right->account), MG_I64(right->family)));
+    const bool there = mg_rows_count(rows) == 1, with_password = there && mg_rows_flag(rows, 0, 0);
+    if (((methods & MG_METHOD_PASSWORD) != 0 && with_password) ||
+        ((methods & MG_METHOD_PASSKEY) != 0 && with_password && mg_rows_flag(rows, 0, 1)) ||
+        ((methods & MG_METHOD_SSO) != 0 && there && mg_rows_flag(rows, 0, 2)))
+        return OK;
+    *ret_outcome = MG_LOCKS_OUT;
+    return mg_buffer_add_text(reason, "sign_in.methods");
+}
+
 /* In one transaction, the row of the tenant locked: two administrators at the same time lose nothing. */
 static CHECKED struct mg_status
 setting_store(const struct mg_right *right, const struct mg_request_tenant_setting_set *request,
@@ -246,7 +275,9 @@ setting_store(const struct mg_right *right, const struct mg_request_tenant_setti
     if (mg_tenant_policy_shuts_out(policy, request->address, &keyword))
         return mg_buffer_format(reason, "%s: %.*s", keyword, (int) request->address.length,
                                 (const char *) request->address.bytes);
-    *ret_outcome = MG_GRANTED;
+    TRY(methods_keep_in(database, right, policy, reason, ret_outcome));
+    if (*ret_outcome != MG_GRANTED)
+        return OK;
     TRY(mg_option_record_text(&policy->settings, row, &after));
     if (mg_view_equal(was, mg_buffer_view(&after)))
         return OK;
@@ -264,7 +295,8 @@ rule_effect(uint64_t number)
     struct mg_core_tenant tenant;
     TRY(mg_tenants_changed());
     TRY(mg_core_tenant(number, &tenant));
-    return mg_second_factor_enforce(&tenant); /* who must give one now and has not, signs in again */
+    TRY(mg_second_factor_enforce(&tenant)); /* who must give one now and has not, signs in again */
+    return mg_sign_in_methods_enforce(&tenant);
 }
 
 /* Control: IDENTITY_07, IDENTITY_12 */
@@ -337,6 +369,7 @@ MG_HANDLER_PUBLIC(tenant_policy_set)
     TRY(mg_tenants_changed());
     TRY(mg_core_tenant(tenant.number, &tenant));
     TRY(mg_second_factor_enforce(&tenant)); /* who must give one now and has not, signs in again */
+    TRY(mg_sign_in_methods_enforce(&tenant));
     reply.outcome = MG_GRANTED;
     return mg_answer_tenant_policy_set(call, &reply);
 }

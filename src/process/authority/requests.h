@@ -59,6 +59,9 @@
     X(factor_remove)             \
     X(factors_reset)             \
     X(recovery_renew)            \
+    X(passkey_begin)             \
+    X(passkey_add)               \
+    X(passkey_give)              \
     X(step_up)                   \
     X(canary_account)            \
     X(operator_passwords)        \

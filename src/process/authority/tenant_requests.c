@@ -511,7 +511,8 @@ MG_HANDLER_PUBLIC(site)
                                         .label = mg_view_text(tenant.label),
                                         .sign_in_origin = mg_view_text(tenant.sign_in_origin),
                                         .app_origin = mg_view_text(app_origin),
-                                        .password_least = tenant.password.least};
+                                        .password_least = tenant.password.least,
+                                        .methods = tenant.open ? tenant.methods : 0};
     return mg_answer_site(call, &reply);
 }
 

@@ -197,6 +197,9 @@ policy_read(const struct mg_rows *rows, size_t *at, struct tenant *tenant)
     tenant->core.second_factor = mg_second_factor_mode_of(settings->second_factor);
     tenant->core.second_factor_roles =
         mg_role_bits_with(mg_view_text(settings->second_factor_roles), own_roles(tenant), NULL);
+    if (!mg_ok(mg_sign_in_methods_read(settings->sign_in_methods, &tenant->core.methods)))
+        tenant->core.methods =
+            0; /* was checked when it was set: keeps everybody out rather than letting in */
     if ((size_t) settings->password_length > tenant->core.password.least)
         tenant->core.password.least = (size_t) settings->password_length;
     tenant->core.password.history = (size_t) settings->password_history;
@@ -323,6 +326,7 @@ static void
 operators_fill(struct mg_core_tenant *ret_tenant)
 {
     *ret_tenant = (struct mg_core_tenant){.open = true, .limits = deployment_limits(), .label = "Masugata"};
+    ret_tenant->methods = MG_METHOD_PASSWORD | MG_METHOD_PASSKEY;
     ret_tenant->password.least = (size_t) mg_environment()->options->password_minimum_length;
     ret_tenant->password.max_age_ms = mg_environment()->options->operators_password_max_age;
     const char *host = mg_environment()->options->console_host;

@@ -46,4 +46,8 @@ MG_HANDLER_DECLARE(oidc_finish)
 MG_HANDLER_DECLARE(oidc_logout)
 MG_HANDLER_DECLARE(oidc_look)
 
+/* ---- passkey.c ---- */
+MG_HANDLER_DECLARE(passkey_creation_read)
+MG_HANDLER_DECLARE(passkey_use_read)
+
 #endif

@@ -7,7 +7,9 @@
 
 #include <jansson.h>
 
-enum { THREADS = 16, AUTHORITIES_BYTES = 4 * 1024 * 1024 };
+/* The authority has at most 48 requests to providers under way (federation_work.c): there is always a thread
+ * for the answer of a passkey, which waits for nobody. */
+enum { THREADS = 56, AUTHORITIES_BYTES = 4 * 1024 * 1024 };
 
 struct mg_outbound_rules federation_rules;
 
@@ -43,6 +45,8 @@ main(int argc, char **argv)
         MG_HANDLE_PUBLIC(oidc_finish),
         MG_HANDLE_PUBLIC(oidc_logout),
         MG_HANDLE_PUBLIC(oidc_look),
+        MG_HANDLE_PUBLIC(passkey_creation_read),
+        MG_HANDLE_PUBLIC(passkey_use_read),
     };
     static const struct mg_process_description description = {
         .process = MG_FEDERATION,

@@ -7,7 +7,7 @@
 #include <openssl/sha.h>
 #include <stdarg.h>
 
-#define PAGES_MOST 48
+#define PAGES_MOST 96
 #define DAY_MS (24 * 3600 * 1000LL)
 #define JAPAN_MS (9 * 3600 * 1000LL)
 

@@ -3,6 +3,7 @@
 #include "process/portal/portal.h"
 
 #include "base/secret.h"
+#include "domain/passkey.h"
 
 static const char *
 outcome_text(const struct visit *visit, uint64_t outcome)
@@ -29,8 +30,8 @@ typed_code(const struct visit *visit)
 }
 
 /* Recovery codes come with spaces between. */
-static CHECKED struct mg_status
-show_recovery(struct visit *visit, struct mg_view codes, const char *on, const char *name)
+struct mg_status
+recovery_show(struct visit *visit, struct mg_view codes, const char *on)
 {
     for (size_t at = 0; at < codes.length;) {
         size_t end = at;
@@ -41,11 +42,11 @@ show_recovery(struct visit *visit, struct mg_view codes, const char *on, const c
     }
     mg_scope_set_text(visit->page, "on", on);
     visit->here = on; /* shown once: another language shows the next page */
-    return show(visit, 200, name);
+    return show(visit, 200, "recovery");
 }
 
-static CHECKED struct mg_status
-begin_anew(struct visit *visit, const struct destination *to)
+struct mg_status
+second_begin_anew(struct visit *visit, const struct destination *to)
 {
     TRY(cookie_set(visit, COOKIE_SECOND, MG_VIEW_EMPTY, 0));
     return redirect(visit, "/sign-in?%s", destination_query(visit, to));
@@ -61,8 +62,8 @@ session_take(struct visit *visit, struct mg_view token)
 
 /* ---- the second step of a sign-in ---- */
 
-static CHECKED struct mg_status
-show_second(struct visit *visit, const struct destination *to, const uint8_t ticket[TOKEN_BYTES],
+struct mg_status
+second_show(struct visit *visit, const struct destination *to, const uint8_t ticket[TOKEN_BYTES],
             uint64_t outcome)
 {
     const struct mg_request_second_look request = {
@@ -70,11 +71,19 @@ show_second(struct visit *visit, const struct destination *to, const uint8_t tic
     struct mg_reply_second_look reply;
     TRY(mg_call_second_look(&request, &reply, &visit->storage, CALL_MS));
     if (reply.outcome != MG_GRANTED)
-        return begin_anew(visit, to);
+        return second_begin_anew(visit, to);
     if (reply.set_up)
         return redirect(visit, "/sign-in/enrol?%s", destination_query(visit, to));
     mg_scope_set(visit->page, "login", reply.login);
     mg_scope_set_flag(visit->page, "has_recovery", reply.recovery_left > 0);
+    mg_scope_set_flag(visit->page, "has_app", reply.totp);
+    mg_scope_set_flag(visit->page, "with_code", reply.totp || reply.recovery_left > 0);
+    if (reply.passkey) {
+        uint64_t begun = MG_OUTCOME_NONE;
+        TRY(passkey_offer(visit, MG_PASSKEY_USE_SECOND, mg_view_of(ticket, TOKEN_BYTES), &begun));
+        if (begun != MG_GRANTED)
+            return second_begin_anew(visit, to);
+    }
     TRY(destination_show(visit, to, "/sign-in/second"));
     return outcome == MG_GRANTED ? show(visit, 200, "second") : show_outcome(visit, outcome, "second");
 }
@@ -87,8 +96,8 @@ page_second_form(struct visit *visit)
     TRY(destination_read(visit, &visit->query, &to));
     TRY(visit_identify(visit)); /* the form's token is bound to the session, if there is one */
     if (!visit_cookie(visit, COOKIE_SECOND, ticket))
-        return begin_anew(visit, &to);
-    return show_second(visit, &to, ticket, MG_GRANTED);
+        return second_begin_anew(visit, &to);
+    return second_show(visit, &to, ticket, MG_GRANTED);
 }
 
 struct mg_status
@@ -98,7 +107,7 @@ page_second(struct visit *visit)
     struct destination to;
     TRY(destination_read(visit, &visit->form, &to));
     if (!visit_cookie(visit, COOKIE_SECOND, ticket))
-        return begin_anew(visit, &to);
+        return second_begin_anew(visit, &to);
     const struct mg_request_second_give request = {
         .tenant = visit->tenant,
         .ticket = mg_view_of(ticket, TOKEN_BYTES),
@@ -111,16 +120,16 @@ page_second(struct visit *visit)
     };
     if (request.code.length == 0) {
         page_problem(visit, "code", say(visit, N_("Enter the code.")));
-        return show_second(visit, &to, ticket, MG_WRONG_CODE);
+        return second_show(visit, &to, ticket, MG_WRONG_CODE);
     }
     struct mg_reply_second_give reply;
     TRY(mg_call_second_give(&request, &reply, &visit->storage, CALL_MS));
     if (reply.outcome == MG_TICKET_SPENT)
-        return begin_anew(visit, &to);
+        return second_begin_anew(visit, &to);
     if (reply.outcome != MG_GRANTED || reply.token.length != TOKEN_BYTES) {
         const uint64_t outcome = reply.outcome;
         show_problem(visit, "code", outcome, reply.wait_s);
-        return show_second(visit, &to, ticket, outcome);
+        return second_show(visit, &to, ticket, outcome);
     }
     TRY(session_take(visit, reply.token));
     return destination_enter(visit, &to, reply.code);
@@ -128,28 +137,32 @@ page_second(struct visit *visit)
 
 /* ---- setting up an app: at sign-in with the ticket, later with the session ---- */
 
-/* STEP_UP, TICKET_SPENT and the like lead elsewhere; *ret_led tells. */
-static CHECKED struct mg_status
-lead_elsewhere(struct visit *visit, const struct destination *to, uint64_t outcome, bool by_ticket,
-               bool *ret_led)
+/* STEP_UP, SESSION_ENDED and the like, on the way to setting one up at `page`. */
+struct mg_status
+factor_lead_elsewhere(struct visit *visit, const struct destination *to, uint64_t outcome, const char *page)
 {
-    *ret_led = true;
-    if (by_ticket && outcome != MG_TOO_MANY)
-        return begin_anew(visit, to);
-    if (outcome == MG_SESSION_ENDED)
+    switch (outcome) {
+    case MG_SESSION_ENDED:
         return redirect(visit, "/sign-in?return=%s", encoded(visit, mg_view_text("/factors")));
-    if (outcome == MG_STEP_UP && to->origin != NULL)
-        return redirect(visit, "/step-up?%s", destination_query(visit, to));
-    if (outcome == MG_STEP_UP)
-        return redirect(visit, "/step-up?return=%s", encoded(visit, mg_view_text("/factors/totp")));
-    if (outcome == MG_TOO_MANY)
+    case MG_STEP_UP:
+        return to->origin != NULL ? redirect(visit, "/step-up?%s", destination_query(visit, to))
+                                  : redirect(visit, "/step-up?return=%s", encoded(visit, mg_view_text(page)));
+    case MG_TOO_MANY:
         return redirect(visit, "/factors?done=many");
-    *ret_led = false;
-    return OK;
+    default:
+        return fail_with(REFUSED, "second factor");
+    }
 }
 
 static CHECKED struct mg_status
-show_enrol(struct visit *visit, const struct destination *to, struct mg_view ticket, uint64_t outcome)
+lead_elsewhere(struct visit *visit, const struct destination *to, uint64_t outcome, bool by_ticket)
+{
+    return by_ticket && outcome != MG_TOO_MANY ? second_begin_anew(visit, to)
+                                               : factor_lead_elsewhere(visit, to, outcome, "/factors/totp");
+}
+
+struct mg_status
+enrol_show(struct visit *visit, const struct destination *to, struct mg_view ticket, uint64_t outcome)
 {
     const bool by_ticket = ticket.length != 0;
     const struct mg_request_factor_begin request = {.tenant = visit->tenant,
@@ -158,12 +171,9 @@ show_enrol(struct visit *visit, const struct destination *to, struct mg_view tic
                                                         by_ticket ? MG_VIEW_EMPTY : visit_session(visit),
                                                     .address = visit->address};
     struct mg_reply_factor_begin reply;
-    bool led = false;
     TRY(mg_call_factor_begin(&request, &reply, &visit->storage, CALL_MS));
-    if (reply.outcome != MG_GRANTED) {
-        TRY(lead_elsewhere(visit, to, reply.outcome, by_ticket, &led));
-        return led ? OK : fail_with(REFUSED, "second factor");
-    }
+    if (reply.outcome != MG_GRANTED)
+        return lead_elsewhere(visit, to, reply.outcome, by_ticket);
     OWN_BUFFER(groups, 128);
     for (size_t i = 0; i < reply.secret.length; i++)
         TRY(mg_buffer_format(&groups, "%s%c", i != 0 && i % 4 == 0 ? " " : "", reply.secret.bytes[i]));
@@ -171,6 +181,10 @@ show_enrol(struct visit *visit, const struct destination *to, struct mg_view tic
     mg_scope_set(visit->page, "uri", reply.uri);
     mg_scope_set(visit->page, "login", reply.login);
     TRY(scope_qr(visit, reply.uri));
+    if (by_ticket) {
+        uint64_t begun = MG_OUTCOME_NONE;
+        TRY(passkey_offer(visit, MG_PASSKEY_USE_SET_UP, ticket, &begun));
+    }
     mg_scope_set_flag(visit->page, "at_sign_in", by_ticket);
     mg_scope_set_flag(visit->page, "at_factors", !by_ticket);
     TRY(destination_show(visit, to, by_ticket ? "/sign-in/enrol" : "/factors/totp"));
@@ -207,8 +221,8 @@ page_enrol_form(struct visit *visit)
     TRY(destination_read(visit, &visit->query, &to));
     TRY(visit_identify(visit));
     if (!visit_cookie(visit, COOKIE_SECOND, ticket))
-        return begin_anew(visit, &to);
-    return show_enrol(visit, &to, mg_view_of(ticket, TOKEN_BYTES), MG_GRANTED);
+        return second_begin_anew(visit, &to);
+    return enrol_show(visit, &to, mg_view_of(ticket, TOKEN_BYTES), MG_GRANTED);
 }
 
 struct mg_status
@@ -219,15 +233,15 @@ page_enrol(struct visit *visit)
     struct mg_reply_factor_confirm reply;
     TRY(destination_read(visit, &visit->form, &to));
     if (!visit_cookie(visit, COOKIE_SECOND, ticket))
-        return begin_anew(visit, &to);
+        return second_begin_anew(visit, &to);
     TRY(confirm(visit, &to, mg_view_of(ticket, TOKEN_BYTES), &reply));
     if (reply.outcome == MG_WRONG_CODE) {
         page_problem(visit, "code",
                      say(visit, N_("The code is not right. Enter the one that the app shows now.")));
-        return show_enrol(visit, &to, mg_view_of(ticket, TOKEN_BYTES), MG_WRONG_CODE);
+        return enrol_show(visit, &to, mg_view_of(ticket, TOKEN_BYTES), MG_WRONG_CODE);
     }
     if (reply.outcome != MG_GRANTED || reply.token.length != TOKEN_BYTES)
-        return begin_anew(visit, &to);
+        return second_begin_anew(visit, &to);
     TRY(session_take(visit, reply.token));
     if (reply.recovery.length == 0)
         return destination_enter(visit, &to, reply.code);
@@ -235,7 +249,7 @@ page_enrol(struct visit *visit)
     const char *on = to.origin != NULL
                          ? arena_format(visit, "/sign-in?%s", destination_query(visit, &to))
                          : arena_format(visit, "%.*s", (int) to.path.length, (const char *) to.path.bytes);
-    return show_recovery(visit, reply.recovery, on, "recovery");
+    return recovery_show(visit, reply.recovery, on);
 }
 
 struct mg_status
@@ -243,7 +257,7 @@ page_factor_app_form(struct visit *visit)
 {
     struct destination to;
     TRY(destination_read(visit, &visit->query, &to));
-    return show_enrol(visit, &to, MG_VIEW_EMPTY, MG_GRANTED);
+    return enrol_show(visit, &to, MG_VIEW_EMPTY, MG_GRANTED);
 }
 
 struct mg_status
@@ -251,23 +265,20 @@ page_factor_app(struct visit *visit)
 {
     struct destination to;
     struct mg_reply_factor_confirm reply;
-    bool led = false;
     TRY(destination_read(visit, &visit->form, &to));
     TRY(confirm(visit, &to, MG_VIEW_EMPTY, &reply));
     if (reply.outcome == MG_WRONG_CODE) {
         page_problem(visit, "code",
                      say(visit, N_("The code is not right. Enter the one that the app shows now.")));
-        return show_enrol(visit, &to, MG_VIEW_EMPTY, MG_WRONG_CODE);
+        return enrol_show(visit, &to, MG_VIEW_EMPTY, MG_WRONG_CODE);
     }
-    if (reply.outcome != MG_GRANTED) {
-        TRY(lead_elsewhere(visit, &to, reply.outcome, false, &led));
-        return led ? OK : fail_with(REFUSED, "second factor");
-    }
+    if (reply.outcome != MG_GRANTED)
+        return lead_elsewhere(visit, &to, reply.outcome, false);
     const char *on = to.origin != NULL ? arena_format(visit, "/sign-in?%s", destination_query(visit, &to))
                                        : "/factors?done=added";
     if (reply.recovery.length == 0)
         return redirect(visit, "%s", on);
-    return show_recovery(visit, reply.recovery, on, "recovery");
+    return recovery_show(visit, reply.recovery, on);
 }
 
 /* ---- a person's own ---- */
@@ -299,6 +310,8 @@ page_factors(struct visit *visit)
         struct mg_scope *row = mg_scope_add(visit->page, "factors");
         mg_scope_set_number(row, "factor", factor.factor);
         mg_scope_set_flag(row, "is_app", mg_view_is(factor.kind, "totp"));
+        mg_scope_set_flag(row, "alone", factor.alone);
+        mg_scope_set_flag(row, "synced", factor.synced);
         mg_scope_set(row, "factor_name", factor.name);
         scope_time(visit, row, TIME_NAMES(added), factor.created_at);
         scope_time(visit, row, TIME_NAMES(used), factor.last_used_at);
@@ -348,15 +361,18 @@ page_recovery(struct visit *visit)
         return redirect(visit, "/step-up?return=%s", encoded(visit, mg_view_text("/factors")));
     if (reply.outcome != MG_GRANTED)
         return redirect(visit, "/factors");
-    return show_recovery(visit, reply.recovery, "/factors", "recovery");
+    return recovery_show(visit, reply.recovery, "/factors");
 }
 
 /* ---- showing anew who it is ---- */
 
-static CHECKED struct mg_status
-show_step_up(struct visit *visit, const struct destination *to, uint64_t outcome)
+struct mg_status
+step_up_show(struct visit *visit, const struct destination *to, uint64_t outcome)
 {
+    uint64_t begun = MG_OUTCOME_NONE;
     mg_scope_set_flag(visit->page, "by_code", visit->person.has_second_factor);
+    if (visit->person.has_second_factor)
+        TRY(passkey_offer(visit, MG_PASSKEY_USE_STEP_UP, MG_VIEW_EMPTY, &begun));
     TRY(destination_show(visit, to, "/step-up"));
     return outcome == MG_GRANTED ? show(visit, 200, "step_up") : show_outcome(visit, outcome, "step_up");
 }
@@ -366,7 +382,7 @@ page_step_up_form(struct visit *visit)
 {
     struct destination to;
     TRY(destination_read(visit, &visit->query, &to));
-    return show_step_up(visit, &to, MG_GRANTED);
+    return step_up_show(visit, &to, MG_GRANTED);
 }
 
 struct mg_status
@@ -388,7 +404,7 @@ page_step_up(struct visit *visit)
     if (request.code.length + request.password.length == 0) {
         page_problem(visit, field,
                      by_code ? say(visit, N_("Enter the code.")) : say(visit, N_("Enter your password.")));
-        return show_step_up(visit, &to, MG_WRONG_CODE);
+        return step_up_show(visit, &to, MG_WRONG_CODE);
     }
     TRY(mg_call_step_up(&request, &reply, &visit->storage, CALL_MS));
     if (reply.outcome == MG_SESSION_ENDED)
@@ -398,7 +414,7 @@ page_step_up(struct visit *visit)
             page_problem(visit, field, say(visit, N_("The password is not right.")));
         else
             show_problem(visit, field, reply.outcome, reply.wait_s);
-        return show_step_up(visit, &to, reply.outcome);
+        return step_up_show(visit, &to, reply.outcome);
     }
     /* Who has none yet and needs one goes on to set it up. */
     if (to.second_s > 0 && !by_code)

@@ -167,6 +167,26 @@ CHECKED struct mg_status destination_show(struct visit *visit, const struct dest
 CHECKED struct mg_status destination_enter(struct visit *visit, const struct destination *to,
                                            struct mg_view code);
 
+/* ---- sign_in.c, factors.c: pages that another file leads back to ---- */
+CHECKED struct mg_status sign_in_show(struct visit *visit, const struct destination *to, uint64_t outcome);
+CHECKED struct mg_status second_show(struct visit *visit, const struct destination *to,
+                                     const uint8_t ticket[TOKEN_BYTES], uint64_t outcome);
+CHECKED struct mg_status second_begin_anew(struct visit *visit, const struct destination *to);
+/* `ticket` empty: somebody who is signed in. */
+CHECKED struct mg_status enrol_show(struct visit *visit, const struct destination *to, struct mg_view ticket,
+                                    uint64_t outcome);
+CHECKED struct mg_status step_up_show(struct visit *visit, const struct destination *to, uint64_t outcome);
+/* New recovery codes (spaces between), which are shown once; `on`: where it goes on. */
+CHECKED struct mg_status recovery_show(struct visit *visit, struct mg_view codes, const char *on);
+CHECKED struct mg_status factor_lead_elsewhere(struct visit *visit, const struct destination *to,
+                                               uint64_t outcome, const char *page);
+
+/* ---- passkey.c ---- */
+/* Puts into the page what a browser needs to use a passkey (with_passkey) or to set one up; `use` is enum
+ * mg_passkey_use. Nothing is put there unless *ret_outcome is GRANTED. */
+CHECKED struct mg_status passkey_offer(struct visit *visit, uint64_t use, struct mg_view ticket,
+                                       uint64_t *ret_outcome);
+
 /* ---- qr.c ---- */
 /* Sets qr_path and qr_size of the page: the dark modules as one SVG path. */
 CHECKED struct mg_status scope_qr(struct visit *visit, struct mg_view text);

@@ -3,16 +3,26 @@
 
 #include "base/secret.h"
 
+#include "domain/passkey.h"
 #include "domain/second_factor.h"
+#include "domain/sign_in_method.h"
 
-static CHECKED struct mg_status
-show_form(struct visit *visit, const struct destination *to, uint64_t outcome)
+/* The ways in are the tenant's policy; the authority holds to it, whatever is shown. */
+struct mg_status
+sign_in_show(struct visit *visit, const struct destination *to, uint64_t outcome)
 {
     struct mg_scope *page = visit->page;
+    uint64_t begun = MG_OUTCOME_NONE;
     if (visit_posts(visit))
         mg_scope_set(page, "login", mg_form_value(&visit->form, "login"));
     TRY(destination_show(visit, to, "/sign-in"));
     TRY(federation_offer(visit, destination_query(visit, to)));
+    const bool by_password = (visit->site.methods & MG_METHOD_PASSWORD) != 0,
+               by_passkey = (visit->site.methods & MG_METHOD_PASSKEY) != 0;
+    if (by_passkey)
+        TRY(passkey_offer(visit, MG_PASSKEY_USE_SIGN_IN, MG_VIEW_EMPTY, &begun));
+    mg_scope_set_flag(page, "with_password", by_password || by_passkey);
+    mg_scope_set_flag(page, "password_for_set_up", by_passkey && !by_password);
     return outcome == MG_OUTCOME_NONE ? show(visit, 200, "sign_in") : show_outcome(visit, outcome, "sign_in");
 }
 
@@ -38,7 +48,7 @@ page_sign_in_form(struct visit *visit)
     TRY(destination_read(visit, &visit->query, &to));
     TRY(visit_identify(visit));
     if (!visit->signed_in)
-        return show_form(visit, &to, MG_OUTCOME_NONE);
+        return sign_in_show(visit, &to, MG_OUTCOME_NONE);
     if (to.origin == NULL)
         return destination_enter(visit, &to, MG_VIEW_EMPTY);
     if (to.second_s > 0 &&
@@ -47,7 +57,7 @@ page_sign_in_form(struct visit *visit)
     if (to.fresh_s > 0 && visit->now - visit->person.authenticated_at > (int64_t) to.fresh_s * 1000) {
         mg_scope_set_flag(visit->page, "again", true);
         mg_scope_set(visit->page, "login", visit->person.login);
-        return show_form(visit, &to, MG_OUTCOME_NONE);
+        return sign_in_show(visit, &to, MG_OUTCOME_NONE);
     }
     /* Signed in already: one sign-in serves all applications of the tenant. */
     const struct mg_request_code_issue request = {.tenant = visit->tenant,
@@ -59,7 +69,7 @@ page_sign_in_form(struct visit *visit)
     if (reply.outcome == MG_GRANTED && reply.code.length == TOKEN_BYTES)
         return destination_enter(visit, &to, reply.code);
     visit->signed_in = false;
-    return show_form(visit, &to, MG_OUTCOME_NONE);
+    return sign_in_show(visit, &to, MG_OUTCOME_NONE);
 }
 
 static void
@@ -116,7 +126,7 @@ page_sign_in(struct visit *visit)
     struct destination to;
     TRY(destination_read(visit, &visit->form, &to));
     if (!form_is_filled(visit))
-        return show_form(visit, &to, MG_WRONG_CREDENTIALS);
+        return sign_in_show(visit, &to, MG_WRONG_CREDENTIALS);
     struct mg_reply_sign_in reply;
     TRY(ask(visit, &to, &reply));
     if (reply.device.length == TOKEN_BYTES) /* of this browser, also after the person signs out */
@@ -134,7 +144,7 @@ page_sign_in(struct visit *visit)
     }
     if (reply.outcome != MG_GRANTED || reply.token.length != TOKEN_BYTES) {
         problem_of(visit, &reply);
-        return show_form(visit, &to, reply.outcome);
+        return sign_in_show(visit, &to, reply.outcome);
     }
     /* A new token at sign-in, never the one the browser came with (session fixation). */
     TRY(cookie_set(visit, COOKIE_SESSION, reply.token, -1));
