@@ -108,13 +108,15 @@ subject_find(struct give *it, struct mg_database *database, enum mg_outcome *ret
 {
     const struct mg_request_passkey_give *request = it->request;
     bool found = false, enrol = false;
+    *ret_outcome = MG_ADDRESS_NOT_ALLOWED; /* here as well, before a challenge is spent */
+    if (request->use != MG_PASSKEY_USE_STEP_UP &&
+        !mg_tenants_sign_in_allowed(request->tenant, request->address))
+        return OK;
     *ret_outcome = MG_GRANTED;
     switch (request->use) {
     case MG_PASSKEY_USE_SIGN_IN:
         if ((it->tenant.methods & MG_METHOD_PASSKEY) == 0)
             *ret_outcome = MG_METHOD_NOT_ALLOWED;
-        else if (!mg_tenants_sign_in_allowed(request->tenant, request->address))
-            *ret_outcome = MG_ADDRESS_NOT_ALLOWED;
         return OK;
     case MG_PASSKEY_USE_SECOND:
         TRY(mg_second_ticket_find(database, request->tenant, request->ticket, "second", it->now, &it->rows,
@@ -305,7 +307,7 @@ sign_in(struct give *it, struct mg_database *database, enum mg_outcome *ret_outc
                                              .user_agent = it->request->user_agent,
                                              .device = it->request->device,
                                              .account_key = MG_VIEW_EMPTY,
-                                             .breached = MG_NO,
+                                             .breached = MG_NOT_TOLD,
                                              .now = it->now};
     TRY(mg_risk_ask(database, &it->question, &it->risk));
     *ret_outcome = MG_SIGN_IN_HELD;
