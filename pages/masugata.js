@@ -44,6 +44,10 @@ const summary = document.getElementById("summary");
 if (summary) summary.focus();
 else first?.focus();
 
+// The menu is open where it stands beside the page, and closed where it would push the page away.
+const menu = document.querySelector("details.menu");
+if (menu && matchMedia("(max-width: 59.99rem)").matches) menu.open = false;
+
 // A second press while the first is on its way does nothing.
 for (const form of document.querySelectorAll("form[method=post]")) {
   form.addEventListener("submit", (event) => {

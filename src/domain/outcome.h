@@ -40,4 +40,12 @@ enum mg_listed_state {
     MG_LISTED_PREPARING = 5, /* tenant whose database is being made */
 };
 
+/* What has become of an invitation that nobody has accepted yet. */
+enum mg_invitation_state {
+    MG_INVITATION_NONE = 0,
+    MG_INVITATION_WAITING = 1, /* its mail is still to be sent */
+    MG_INVITATION_OPEN = 2,
+    MG_INVITATION_EXPIRED = 3,
+};
+
 #endif

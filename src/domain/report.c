@@ -30,11 +30,13 @@ mg_report_find(struct mg_view keyword)
 }
 
 bool
-mg_report_counts(enum mg_report report, enum mg_event event)
+mg_report_counts(enum mg_report report, enum mg_event event, bool by_operator)
 {
     const struct mg_event_row *row = mg_event_row(event);
     if (row == NULL)
         return false;
+    if (report == MG_REPORT_vendor)
+        return by_operator;
     if (report == MG_REPORT_privileges && row->privileged)
         return true;
     for (size_t i = 0; i < MG_COUNT(counted); i++)

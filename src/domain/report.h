@@ -18,6 +18,7 @@ struct mg_report_row {
 const struct mg_report_row *mg_report_row(enum mg_report report);
 /* By its keyword; MG_REPORT_NONE if there is none. */
 enum mg_report mg_report_find(struct mg_view keyword);
-bool mg_report_counts(enum mg_report report, enum mg_event event);
+/* by_operator: one of the vendor's people acted. */
+bool mg_report_counts(enum mg_report report, enum mg_event event, bool by_operator);
 
 #endif

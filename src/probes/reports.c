@@ -17,6 +17,7 @@ struct listed {
     struct {
         uint64_t number;
         enum mg_event event;
+        bool by_operator;
     } rows[ENTRIES_MOST];
 };
 
@@ -46,6 +47,8 @@ line_read(const char *line, const char *end, struct listed *listed)
                      &listed->rows[listed->count].number));
     TRY(mg_parse_u64(after(line, end, "\"time\":"), INT64_MAX, &time_ms));
     listed->rows[listed->count].event = mg_event_of_name(after(line, end, "\"event_code\":\""));
+    listed->rows[listed->count].by_operator =
+        memmem(line, (size_t) (end - line), "\"type\":\"operator\"}}", 19) != NULL;
     listed->oldest = listed->rows[listed->count].number; /* newest first */
     if (listed->count == 0)
         listed->newest = listed->oldest;
@@ -97,7 +100,7 @@ report_agrees(struct mg_visitor *auditor, enum mg_report report, const struct li
 {
     uint64_t logged[MG_EVENT_COUNT] = {0}, reported[MG_EVENT_COUNT] = {0}, total = 0;
     for (size_t i = 0; i < listed->count; i++)
-        if (mg_report_counts(report, listed->rows[i].event)) {
+        if (mg_report_counts(report, listed->rows[i].event, listed->rows[i].by_operator)) {
             logged[listed->rows[i].event]++;
             total++;
         }

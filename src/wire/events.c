@@ -51,6 +51,19 @@ mg_event_row(enum mg_event event)
     return &rows[event];
 }
 
+bool
+mg_event_is_of_class(enum mg_event event, uint64_t class_uid)
+{
+    enum { AUTHENTICATION = 3002 };
+    const struct mg_event_row *row = mg_event_row(event);
+    if (row == NULL)
+        return false;
+    if (class_uid != MG_CLASS_SIGN_INS)
+        return row->class_uid == class_uid;
+    return row->class_uid == AUTHENTICATION || event == MG_EVENT_sign_in_suspicious ||
+           event == MG_EVENT_sign_in_refused_flood || event == MG_EVENT_account_lock;
+}
+
 enum mg_event
 mg_event_of_name(struct mg_view name)
 {

@@ -44,6 +44,10 @@ struct mg_event_row {
 };
 /* NULL if there is no such event. */
 const struct mg_event_row *mg_event_row(enum mg_event event);
+/* Instead of a class's number: whatever concerns signing in, for people who look after it: class 3002, what
+ * was suspicious, what was refused and locked. */
+#define MG_CLASS_SIGN_INS 1
+bool mg_event_is_of_class(enum mg_event event, uint64_t class_uid);
 /* MG_EVENT_NONE if there is no such event. */
 enum mg_event mg_event_of_name(struct mg_view name);
 

@@ -89,6 +89,12 @@ HARMLESS = {
     "/console/policy": {"keyword": "session.idle", "value": "nonsense"},
     "/console/roles": {"new_role": "NOT A NAME"},
     "/console/roles/remove": {"role": "no-such-role"},
+    "/console/invitations/send": {"login": NOBODY},
+    "/console/invitations/revoke": {"login": NOBODY},
+    "/console/providers": {"new_provider": "NOT A NAME"},
+    "/console/provider": {"name": "no-such-provider"},
+    "/console/provider/change": {"name": "no-such-provider", "to": "disabled"},
+    "/console/provider/test": {"name": "no-such-provider"},
 }
 
 

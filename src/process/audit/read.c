@@ -31,11 +31,10 @@ row_matches(const struct search *search, const struct mg_index_row *row)
         return false;
     if (request->event != 0 && row->event != request->event)
         return false;
-    if (request->class_uid != 0) {
-        const struct mg_event_row *event = mg_event_row((enum mg_event) row->event);
-        if (event == NULL || event->class_uid != request->class_uid)
-            return false;
-    }
+    if (request->class_uid != 0 && !mg_event_is_of_class((enum mg_event) row->event, request->class_uid))
+        return false;
+    if (request->outcome != 0 && row->outcome != request->outcome)
+        return false;
     return (request->since == 0 || row->time >= request->since) &&
            (request->until == 0 || row->time < request->until);
 }

@@ -12,7 +12,6 @@
 /* An answer may be empty and have more: so many are asked for one page. */
 #define PAGES_MOST 50
 #define ROWS_MOST 200
-#define CLASS_AUTHENTICATION 3002
 
 /* Recorded once a search, not once a page of it. */
 static CHECKED struct mg_status
@@ -121,10 +120,13 @@ row_add(struct mg_buffer *list, const struct mg_record_audit_entry *entry)
     return status;
 }
 
-/* Adds the rows of one answer; *full when the list takes no more. */
+/* Adds the rows of one answer; *full when the list takes no more, and then *ret_next the last entry that it
+ * took: what comes before that one is next. */
 static CHECKED struct mg_status
-rows_add(struct mg_buffer *list, struct mg_list entries, uint64_t most, uint64_t *rows, bool *full)
+rows_add(struct mg_buffer *list, struct mg_list entries, uint64_t most, uint64_t *rows, bool *full,
+         uint64_t *ret_next)
 {
+    uint64_t last = 0;
     for (bool more = true;;) {
         struct mg_record_audit_entry entry;
         TRY(mg_list_next_audit_entry(&entries, &entry, &more));
@@ -135,9 +137,12 @@ rows_add(struct mg_buffer *list, struct mg_list entries, uint64_t most, uint64_t
         if (status.code == MG_TOO_LARGE && *rows != 0) {
             list->length = before;
             *full = true;
+            if (last != 0)
+                *ret_next = last;
             return OK;
         }
         TRY(status);
+        last = entry.index;
         ++*rows;
     }
 }
@@ -151,9 +156,9 @@ MG_HANDLER_PUBLIC(audit_search)
     struct mg_reply_audit_search reply = {.outcome = MG_NOT_ALLOWED};
     bool full = false;
     enum mg_permission permission = (enum mg_permission) MG_NEEDS_audit_search;
-    if (request->class_uid == CLASS_AUTHENTICATION)
+    if (request->class_uid == MG_CLASS_SIGN_INS)
         permission = MG_PERMISSION_sign_ins_read;
-    if (request->exporting)
+    else if (request->exporting)
         permission = MG_PERMISSION_audit_export;
     TRY(mg_right_ask(call, permission, request->session, request->tenant, &right, &outcome));
     if (outcome != MG_GRANTED) {
@@ -171,16 +176,21 @@ MG_HANDLER_PUBLIC(audit_search)
                                          .since = request->since,
                                          .until = request->until,
                                          .from = request->before,
-                                         .limit = most};
+                                         .limit = most,
+                                         .outcome = request->audit_outcome};
     struct mg_reply_audit_read answer = {.more = true};
-    uint64_t rows = 0;
+    uint64_t rows = 0, next = 0;
     for (unsigned page = 0; page < PAGES_MOST && answer.more && rows < most && !full; page++) {
         TRY(mg_call_audit_read(&read, &answer, &storage, AUDIT_MS));
-        TRY(rows_add(&list, answer.entries, most, &rows, &full));
-        read.from = answer.next;
+        next = read.from;
+        TRY(rows_add(&list, answer.entries, most, &rows, &full, &next));
+        if (!full)
+            next = answer.next;
+        read.from = next;
     }
     reply = (struct mg_reply_audit_search){.outcome = MG_GRANTED,
-                                           .more = rows != 0 && (answer.more || full),
+                                           .more = next != 0 && (answer.more || full),
+                                           .next = next,
                                            .entries = {.bytes = mg_buffer_view(&list)}};
     return mg_answer_audit_search(call, &reply);
 }
@@ -270,13 +280,15 @@ MG_HANDLER_PUBLIC(audit_evidence)
 
 /* ---- reports ---- */
 
-static enum mg_event
-event_of(const struct mg_record_audit_entry *entry)
+static bool
+is_counted(enum mg_report report, const struct mg_record_audit_entry *entry)
 {
     json_t *event = json_loadb((const char *) entry->event.bytes, entry->event.length, 0, NULL);
-    const enum mg_event found = mg_event_of_name(text_at(event, "metadata", "event_code", NULL));
+    const bool counted =
+        mg_report_counts(report, mg_event_of_name(text_at(event, "metadata", "event_code", NULL)),
+                         mg_view_is(text_at(event, "actor", "user", "type"), "operator"));
     json_decref(event);
-    return found;
+    return counted;
 }
 
 /* Adds what the report counts of one answer; *ret_next is the entry to go on from when the list is full. */
@@ -289,7 +301,7 @@ counted_add(struct mg_buffer *list, struct mg_list entries, enum mg_report repor
         TRY(mg_list_next_audit_entry(&entries, &entry, &more));
         if (!more)
             return OK;
-        if (!mg_report_counts(report, event_of(&entry)))
+        if (!is_counted(report, &entry))
             continue;
         const size_t before = list->length;
         const struct mg_status status = row_add(list, &entry);

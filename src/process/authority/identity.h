@@ -41,7 +41,7 @@ struct mg_account {
 #define MG_ACCOUNT_COLUMNS                                                                               \
     "acc.id, acc.tenant, acc.login, acc.name, acc.email, acc.roles, acc.language, acc.password_sealed, " \
     "acc.password_changed_at, acc.must_change, acc.disabled_at IS NOT NULL, acc.locked_at IS NOT NULL, " \
-    "EXISTS (SELECT FROM factor fac WHERE fac.account = acc.id AND fac.confirmed_at IS NOT NULL), " \
+    "EXISTS (SELECT FROM factor fac WHERE fac.account = acc.id AND fac.confirmed_at IS NOT NULL), "      \
     "acc.service"
 #define MG_ACCOUNT_COLUMN_COUNT 14
 /* Reads those columns from `first` on; false if they are NULL (an outer join found nobody). */
@@ -75,16 +75,19 @@ CHECKED struct mg_status mg_password_new_judge(const struct mg_core_tenant *tena
                                                const struct mg_account *account, struct mg_view typed,
                                                struct mg_buffer *normalised, enum mg_outcome *ret_outcome);
 
-/* True for a password that the tenant's history forbids (the present one among them), or that only puts off the end
- * of its age. Takes a hash for each that is compared. */
-CHECKED struct mg_status mg_password_was_used(struct mg_database *database, const struct mg_core_tenant *tenant,
+/* True for a password that the tenant's history forbids (the present one among them), or that only puts off
+ * the end of its age. Takes a hash for each that is compared. */
+CHECKED struct mg_status mg_password_was_used(struct mg_database *database,
+                                              const struct mg_core_tenant *tenant,
                                               const struct mg_account *account, struct mg_view normalised,
                                               bool *ret_used);
 /* Before it is replaced: the present one joins the history, as far as the tenant has one. */
-CHECKED struct mg_status mg_password_keep_past(struct mg_database *database, const struct mg_core_tenant *tenant,
+CHECKED struct mg_status mg_password_keep_past(struct mg_database *database,
+                                               const struct mg_core_tenant *tenant,
                                                const struct mg_account *account, mg_instant now);
 /* True when the password has to be changed at sign-in for its age. */
-bool mg_password_is_due(const struct mg_core_tenant *tenant, const struct mg_account *account, mg_instant now);
+bool mg_password_is_due(const struct mg_core_tenant *tenant, const struct mg_account *account,
+                        mg_instant now);
 /* Removes the operators' passwords that are past operators.password.max_age; on the tick. */
 CHECKED struct mg_status mg_password_operators_end(mg_instant now);
 
@@ -96,6 +99,12 @@ CHECKED struct mg_status mg_ticket_make(struct mg_database *database, const stru
 /* True for the names of the probes' accounts, which nobody else may have: their passwords and roles are
  * overwritten in every round (identity_canary.c). */
 bool mg_canary_is_login(struct mg_view folded);
+
+/* ---- invitations (identity_invitation.c) ---- */
+
+/* A new mail with a new link, the ones before it void, for an account without a password. */
+CHECKED struct mg_status mg_invitation_send(struct mg_database *database, const struct mg_account *account,
+                                            const struct mg_core_actor *actor, mg_instant now);
 
 /* ---- attempts (identity_attempt.c) ---- */
 

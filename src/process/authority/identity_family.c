@@ -450,8 +450,8 @@ end_as_operator(struct mg_database *database, struct mg_call *call,
     }
     const struct mg_family_match match = {
         .account = named.account, .tenant = named.tenant.number, .of_tenant = true};
-    return end_recorded(database, &actor, named.tenant.number, user ? request->login : request->tenant,
-                        &match, ret_ended);
+    return end_recorded(database, &actor, named.tenant.number,
+                        user ? request->login : mg_view_text(named.tenant.name), &match, ret_ended);
 }
 
 /* Whoever is signed in: of their own sign-ins one, the others, all. */

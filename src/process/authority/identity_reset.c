@@ -49,7 +49,7 @@ password_replace(struct mg_database *database, const struct replacement *it, uin
         " SELECT $4, $3, 'password_changed', $5, $6, $2, $2 WHERE $7",
         MG_BYTES(mg_buffer_view(&sealed)), MG_INSTANT(it->now), MG_I64(account->id), MG_I64(account->tenant),
         MG_TEXT(account->language), MG_TEXT(it->address), MG_FLAG(account->email.length != 0),
-        MG_FLAG(it->event == MG_EVENT_password_reset)));
+        MG_FLAG(it->event != MG_EVENT_password_change)));
     TRY(mg_attempt_clear(database, account->tenant, account->login));
     return mg_families_end(database, &(struct mg_family_match){.account = account->id, .except = it->except},
                            ret_ended);
@@ -317,8 +317,10 @@ MG_HANDLER_PUBLIC(reset_look)
         mg_sign_in_refusal_count(request->tenant, MG_TICKET_SPENT, request->address);
         return mg_answer_reset_look(call, &(struct mg_reply_reset_look){.outcome = MG_TICKET_SPENT});
     }
-    return mg_answer_reset_look(call,
-                                &(struct mg_reply_reset_look){.outcome = MG_GRANTED, .login = account.login});
+    return mg_answer_reset_look(
+        call, &(struct mg_reply_reset_look){.outcome = MG_GRANTED,
+                                            .login = account.login,
+                                            .invited = account.password_sealed.length == 0});
 }
 
 /* Spends the ticket: true for exactly one of any number at the same time. */
@@ -368,12 +370,13 @@ complete_run(const struct mg_request_reset_complete *request, enum mg_outcome *r
     if (!spent)
         return OK;
     uint64_t ended = 0;
-    const struct replacement replacement = {.account = &account,
-                                            .tenant = &tenant,
-                                            .normalised = mg_buffer_view(&normalised),
-                                            .address = request->address,
-                                            .event = MG_EVENT_password_reset,
-                                            .now = now};
+    const struct replacement replacement = {
+        .account = &account,
+        .tenant = &tenant,
+        .normalised = mg_buffer_view(&normalised),
+        .address = request->address,
+        .event = account.password_sealed.length == 0 ? MG_EVENT_invitation_accept : MG_EVENT_password_reset,
+        .now = now};
     TRY(password_replace(database, &replacement, &ended));
     *ret_outcome = MG_GRANTED;
     return OK;

@@ -136,8 +136,11 @@ MG_HANDLER_PUBLIC(user_list)
         database, &rows,
         "SELECT " MG_ACCOUNT_COLUMNS ", acc.created_at, acc.last_sign_in_at,"
         " (SELECT count(*) FROM session_family f WHERE f.account = acc.id AND f.expires_at > $5)"
-        " FROM account acc WHERE acc.tenant = $1 AND NOT acc.service AND acc.login > $2 AND ($3 = '' OR starts_with(acc.login, $3)"
-        " OR starts_with(lower(acc.name), $3) OR starts_with(lower(acc.email), $3)) ORDER BY acc.login LIMIT $4",
+        " FROM account acc WHERE acc.tenant = $1 AND NOT acc.service AND acc.login > $2 AND ($3 = '' OR acc.id IN ("
+        "  SELECT a.id FROM account a WHERE a.tenant = $1 AND starts_with(a.login, $3)"
+        "  UNION SELECT a.id FROM account a WHERE a.tenant = $1 AND starts_with(lower(a.name), $3)"
+        "  UNION SELECT a.id FROM account a WHERE a.tenant = $1 AND starts_with(lower(a.email), $3)))"
+        " ORDER BY acc.login LIMIT $4",
         MG_I64(target.tenant.number), MG_TEXT(request->after), MG_TEXT(mg_buffer_view(&search)),
         MG_I64(PAGE_ROWS + 1), MG_INSTANT(now)));
     const size_t count = mg_rows_count(rows);
@@ -237,11 +240,12 @@ account_insert(struct mg_database *database, const struct target *target, const 
                  MG_FLAG(user->service)));
     if (invited && user->email.length != 0)
         TRY(mg_query(database, NULL,
-                     "INSERT INTO mail (tenant, account, kind, language, asked_at, due_at)"
+                     "WITH a AS (UPDATE account SET invited_at = $4, invited_by = $5 WHERE id = $2)"
+                     " INSERT INTO mail (tenant, account, kind, language, asked_at, due_at)"
                      " VALUES ($1, $2, 'invite', $3, $4, $4)",
                      MG_I64(target->tenant.number), MG_I64(user->id),
-                     user->language.length == 0 ? MG_STRING("ja") : MG_TEXT(user->language),
-                     MG_INSTANT(now)));
+                     user->language.length == 0 ? MG_STRING("ja") : MG_TEXT(user->language), MG_INSTANT(now),
+                     MG_STRING(target->actor.name)));
     TRY(note(target, event, mg_buffer_view(&user->login)));
     return mg_transaction_commit(&transaction);
 }
@@ -459,14 +463,16 @@ MG_HANDLER_PUBLIC(user_invite)
                   &target, &outcome));
     if (outcome == MG_GRANTED && (target.account.email.length == 0 || target.account.disabled))
         outcome = MG_NOT_VALID; /* nowhere to send it, or nobody to send it to */
-    if (outcome == MG_GRANTED) {
+    if (outcome == MG_GRANTED && target.account.password_sealed.length == 0) {
+        TRY(note(&target, MG_EVENT_invitation_send, target.account.login));
+        TRY(mg_invitation_send(database, &target.account, &target.actor, mg_now()));
+    } else if (outcome == MG_GRANTED) {
         TRY(note(&target, MG_EVENT_password_reset_request, target.account.login));
         TRY(mg_query(
             database, NULL,
-            "INSERT INTO mail (tenant, account, kind, language, asked_at, due_at) VALUES ($1, $2, $3, $4, $5, $5)",
-            MG_I64(target.account.tenant), MG_I64(target.account.id),
-            MG_STRING(target.account.password_sealed.length == 0 ? "invite" : "reset"),
-            MG_TEXT(target.account.language), MG_INSTANT(mg_now())));
+            "INSERT INTO mail (tenant, account, kind, language, asked_at, due_at) VALUES ($1, $2, 'reset', $3, $4, $4)",
+            MG_I64(target.account.tenant), MG_I64(target.account.id), MG_TEXT(target.account.language),
+            MG_INSTANT(mg_now())));
     }
     return mg_answer_user_invite(call, &(struct mg_reply_user_invite){.outcome = outcome});
 }

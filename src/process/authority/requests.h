@@ -51,6 +51,8 @@
     X(user_lock)                 \
     X(user_invite)               \
     X(user_ticket)               \
+    X(invitation_list)           \
+    X(invitation_revoke)         \
     X(second_look)               \
     X(second_give)               \
     X(factor_begin)              \

@@ -229,6 +229,7 @@ page_reset_new_form(struct visit *visit)
     if (reply.outcome != MG_GRANTED)
         return show_spent(visit);
     mg_scope_set(visit->page, "login", reply.login);
+    mg_scope_set_flag(visit->page, "invited", reply.invited);
     mg_scope_set_flag(visit->page, "must", mg_view_is(mg_form_value(&visit->query, "must"), "1"));
     return show_new_form(visit, text, MG_GRANTED);
 }
@@ -241,7 +242,9 @@ page_reset_new(struct visit *visit)
     const struct mg_view password = mg_form_value(&visit->form, "password");
     if (!token_decode(text, ticket))
         return show_spent(visit);
+    const bool invited = mg_form_has(&visit->form, "invited"); /* only for what the pages say */
     mg_scope_set(visit->page, "login", mg_form_value(&visit->form, "login"));
+    mg_scope_set_flag(visit->page, "invited", invited);
     const struct mg_request_reset_complete request = {.tenant = visit->tenant,
                                                       .ticket = mg_view_of(ticket, TOKEN_BYTES),
                                                       .password = password,
@@ -255,6 +258,12 @@ page_reset_new(struct visit *visit)
         page_problem(visit, "password", mg_outcome_text(reply.outcome, visit->language == MG_JAPANESE));
         return show_new_form(visit, text, reply.outcome);
     }
+    if (invited)
+        return show_message(
+            visit, 200, N_("Your account is ready"),
+            N_("Sign in with your new password. Where your organization asks for a second factor, "
+               "you set it up now."),
+            "/sign-in", N_("Sign in"));
     return show_message(visit, 200, N_("Your password is set"), N_("Sign in with your new password."),
                         "/sign-in", N_("Sign in"));
 }

@@ -194,6 +194,19 @@ page_permissions(struct visit *visit)
         return;
     for (int i = 1; i < MG_PERMISSION_COUNT; i++)
         mg_scope_set_flag(visit->page, flags[i], mg_permissions_have(held, (enum mg_permission) i));
+    /* The headings of the menu: none without a page below it. */
+    static const enum mg_permission signing_in[] = {MG_PERMISSION_providers_read, MG_PERMISSION_policy_read,
+                                                    MG_PERMISSION_sessions_read, MG_PERMISSION_sign_ins_read},
+                                    records[] = {MG_PERMISSION_audit_read, MG_PERMISSION_reports_read};
+    bool may_sign_in = false, may_records = false;
+    for (size_t i = 0; i < MG_COUNT(signing_in); i++)
+        may_sign_in = may_sign_in || mg_permissions_have(held, signing_in[i]);
+    for (size_t i = 0; i < MG_COUNT(records); i++)
+        may_records = may_records || mg_permissions_have(held, records[i]);
+    mg_scope_set_flag(visit->page, "may_sign_in_pages", may_sign_in);
+    mg_scope_set_flag(visit->page, "may_record_pages", may_records);
+    mg_scope_set_flag(visit->page, "may_console",
+                      may_sign_in || may_records || mg_permissions_have(held, MG_PERMISSION_users_read));
 }
 
 static const struct mg_template *

@@ -19,6 +19,14 @@ static const struct {
     {"rule", N_("The rule is in force.")},
     {"role", N_("The role is kept.")},
     {"role_removed", N_("The role is removed.")},
+    {"invitation_sent", N_("A new mail is on its way; the links before it do not work any more.")},
+    {"invitation_revoked", N_("The invitation is withdrawn.")},
+    {"provider_added",
+     N_("The identity provider is added, and disabled until you enable it. Enter the addresses below there, then test the connection.")},
+    {"provider", N_("The settings of the identity provider are changed.")},
+    {"provider_enabled", N_("The identity provider is enabled. People can sign in with it now.")},
+    {"provider_disabled", N_("The identity provider is disabled, and the sessions that it gave have ended.")},
+    {"provider_removed", N_("The identity provider is removed, and the sessions that it gave have ended.")},
 };
 
 bool
@@ -79,100 +87,7 @@ page_customer_home(struct visit *visit)
     return redirect(visit, "/account");
 }
 
-/* ---- users ---- */
-
-static void
-scope_state(struct mg_scope *row, uint64_t state)
-{
-    mg_scope_set_flag(row, "user_active", state == MG_LISTED_ACTIVE);
-    mg_scope_set_flag(row, "user_disabled", state == MG_LISTED_SUSPENDED);
-    mg_scope_set_flag(row, "user_locked", state == MG_LISTED_LOCKED);
-    mg_scope_set_flag(row, "user_invited", state == MG_LISTED_INVITED);
-}
-
-static CHECKED struct mg_status
-users_list(struct visit *visit, uint64_t *ret_outcome)
-{
-    const struct mg_request_user_list request = {
-        .session = visit_session(visit),
-        .search = mg_form_value(&visit->query, "search"),
-        .after = mg_form_value(&visit->query, "after"),
-    };
-    struct mg_reply_user_list reply;
-    struct mg_record_user_row user = {0};
-    mg_buffer_clear(&visit->storage);
-    TRY(mg_call_user_list(&request, &reply, &visit->storage, CALL_MS));
-    *ret_outcome = reply.outcome;
-    for (bool more = reply.outcome == MG_GRANTED; more;) {
-        TRY(mg_list_next_user_row(&reply.users, &user, &more));
-        if (!more)
-            break;
-        struct mg_scope *row = mg_scope_add(visit->page, "users");
-        mg_scope_set(row, "login", user.login);
-        mg_scope_set(row, "user_name", user.name.length != 0 ? user.name : user.login);
-        mg_scope_set(row, "roles", user.roles);
-        mg_scope_set_number(row, "user_sessions", user.sessions);
-        scope_state(row, user.state);
-        scope_time(visit, row, TIME_NAMES(seen), user.last_sign_in_at);
-    }
-    mg_scope_set(visit->page, "search", request.search);
-    if (reply.more)
-        mg_scope_set(visit->page, "next", user.login);
-    return OK;
-}
-
-static CHECKED struct mg_status
-show_users(struct visit *visit, uint64_t problem)
-{
-    uint64_t outcome = MG_OUTCOME_NONE;
-    TRY(users_list(visit, &outcome));
-    if (outcome != MG_GRANTED)
-        return customer_refused(visit, outcome);
-    if (problem == MG_GRANTED)
-        return customer_show(visit, "at_users", "customer_users");
-    mg_scope_set_flag(visit->page, "at_users", true);
-    return show_outcome(visit, problem, "customer_users");
-}
-
-struct mg_status
-page_customer_users(struct visit *visit)
-{
-    return show_users(visit, MG_GRANTED);
-}
-
-struct mg_status
-page_customer_user_add(struct visit *visit)
-{
-    static const char *const fields[] = {"new_login", "new_name", "new_email"};
-    const struct mg_request_user_add request = {
-        .session = visit_session(visit),
-        .login = mg_form_value(&visit->form, "new_login"),
-        .name = mg_form_value(&visit->form, "new_name"),
-        .email = mg_form_value(&visit->form, "new_email"),
-        .roles = mg_view_text("user"), /* the least; more is given on the user's page */
-        .language = mg_view_text(mg_view_is(mg_form_value(&visit->form, "new_language"), "ja") ? "ja" : "en"),
-    };
-    struct mg_reply_user_add reply;
-    TRY(mg_call_user_add(&request, &reply, &visit->storage, CALL_MS));
-    if (reply.outcome == MG_GRANTED)
-        return redirect(visit, "/console/user?login=%s&done=user_added", encoded(visit, request.login));
-    if (reply.outcome == MG_NOT_ALLOWED || reply.outcome == MG_SESSION_ENDED)
-        return customer_refused(visit, reply.outcome);
-    for (size_t i = 0; i < MG_COUNT(fields); i++)
-        mg_scope_set(visit->page, fields[i], mg_form_value(&visit->form, fields[i]));
-    page_problem(visit, "new_login", mg_outcome_text(reply.outcome, visit->language == MG_JAPANESE));
-    mg_scope_set(visit->page, "reason", reply.reason);
-    return show_users(visit, reply.outcome);
-}
-
-/* ---- one user ---- */
-
-static const char *
-user_path(struct visit *visit)
-{
-    return arena_format(visit, "/console/user?login=%s",
-                        encoded(visit, mg_form_value(&visit->form, "login")));
-}
+/* ---- roles in a form ---- */
 
 static bool
 has_word(struct mg_view words, struct mg_view word)
@@ -223,6 +138,147 @@ scope_roles(struct visit *visit, struct mg_view held)
             scope_role(visit, role.name, role.label, role.permissions, held);
     }
     return OK;
+}
+
+/* "administrator own" as people read it: built-in roles by their names, the tenant's own as they are. */
+const char *
+customer_roles_text(struct visit *visit, struct mg_view roles)
+{
+    OWN_BUFFER(text, 4096);
+    for (size_t at = 0; at < roles.length;) {
+        size_t end = at;
+        while (end < roles.length && roles.bytes[end] != ' ')
+            end++;
+        const struct mg_view word = mg_view_of(roles.bytes + at, end - at);
+        struct mg_view shown = word;
+        for (size_t i = 0; i < mg_role_count; i++)
+            if (mg_view_is(word, mg_role_rows[i].name))
+                shown =
+                    mg_view_text(visit->language == MG_JAPANESE ? mg_role_rows[i].ja : mg_role_rows[i].en);
+        if ((at != 0 && !mg_ok(mg_buffer_add_text(&text, visit->language == MG_JAPANESE ? "、" : ", "))) ||
+            !mg_ok(mg_buffer_add(&text, shown)))
+            return NULL;
+        at = end + 1;
+    }
+    return mg_arena_text(visit->arena, mg_buffer_view(&text));
+}
+
+/* The names of the boxes that are ticked, as words. */
+static CHECKED struct mg_status
+roles_of_form(struct visit *visit, struct mg_buffer *roles)
+{
+    static const char prefix[] = "role_";
+    for (size_t i = 0; i < visit->form.count; i++) {
+        const struct mg_view field = visit->form.fields[i].name;
+        if (field.length > sizeof prefix - 1 && memcmp(field.bytes, prefix, sizeof prefix - 1) == 0)
+            TRY(mg_buffer_format(roles, "%s%.*s", roles->length == 0 ? "" : " ",
+                                 (int) (field.length - sizeof prefix + 1),
+                                 (const char *) field.bytes + sizeof prefix - 1));
+    }
+    return OK;
+}
+
+/* ---- users ---- */
+
+static void
+scope_state(struct mg_scope *row, uint64_t state)
+{
+    mg_scope_set_flag(row, "user_active", state == MG_LISTED_ACTIVE);
+    mg_scope_set_flag(row, "user_disabled", state == MG_LISTED_SUSPENDED);
+    mg_scope_set_flag(row, "user_locked", state == MG_LISTED_LOCKED);
+    mg_scope_set_flag(row, "user_invited", state == MG_LISTED_INVITED);
+}
+
+static CHECKED struct mg_status
+users_list(struct visit *visit, uint64_t *ret_outcome)
+{
+    const struct mg_request_user_list request = {
+        .session = visit_session(visit),
+        .search = mg_form_value(&visit->query, "search"),
+        .after = mg_form_value(&visit->query, "after"),
+    };
+    struct mg_reply_user_list reply;
+    struct mg_record_user_row user = {0};
+    mg_buffer_clear(&visit->storage);
+    TRY(mg_call_user_list(&request, &reply, &visit->storage, CALL_MS));
+    *ret_outcome = reply.outcome;
+    for (bool more = reply.outcome == MG_GRANTED; more;) {
+        TRY(mg_list_next_user_row(&reply.users, &user, &more));
+        if (!more)
+            break;
+        struct mg_scope *row = mg_scope_add(visit->page, "users");
+        mg_scope_set(row, "login", user.login);
+        mg_scope_set(row, "user_name", user.name.length != 0 ? user.name : user.login);
+        mg_scope_set_text(row, "roles", customer_roles_text(visit, user.roles));
+        mg_scope_set_number(row, "user_sessions", user.sessions);
+        scope_state(row, user.state);
+        scope_time(visit, row, TIME_NAMES(seen), user.last_sign_in_at);
+    }
+    mg_scope_set(visit->page, "search", request.search);
+    if (reply.more)
+        mg_scope_set(visit->page, "next", user.login);
+    return OK;
+}
+
+static CHECKED struct mg_status
+show_users(struct visit *visit, uint64_t problem)
+{
+    uint64_t outcome = MG_OUTCOME_NONE;
+    TRY(users_list(visit, &outcome));
+    if (outcome != MG_GRANTED)
+        return customer_refused(visit, outcome);
+    if (customer_may(visit, MG_PERMISSION_roles_grant)) {
+        OWN_BUFFER(roles, 1024);
+        TRY(roles_of_form(visit, &roles));
+        TRY(scope_roles(visit, problem == MG_GRANTED ? mg_view_text("user") : mg_buffer_view(&roles)));
+    }
+    if (problem == MG_GRANTED)
+        return customer_show(visit, "at_users", "customer_users");
+    mg_scope_set_flag(visit->page, "at_users", true);
+    return show_outcome(visit, problem, "customer_users");
+}
+
+struct mg_status
+page_customer_users(struct visit *visit)
+{
+    return show_users(visit, MG_GRANTED);
+}
+
+struct mg_status
+page_customer_user_add(struct visit *visit)
+{
+    static const char *const fields[] = {"new_login", "new_name", "new_email"};
+    OWN_BUFFER(roles, 1024);
+    OWN_BUFFER(storage, 4096); /* the reason outlives the next question */
+    TRY(roles_of_form(visit, &roles));
+    const struct mg_request_user_add request = {
+        .session = visit_session(visit),
+        .login = mg_form_value(&visit->form, "new_login"),
+        .name = mg_form_value(&visit->form, "new_name"),
+        .email = mg_form_value(&visit->form, "new_email"),
+        .roles = roles.length == 0 ? mg_view_text("user") : mg_buffer_view(&roles),
+        .language = mg_view_text(mg_view_is(mg_form_value(&visit->form, "new_language"), "ja") ? "ja" : "en"),
+    };
+    struct mg_reply_user_add reply;
+    TRY(mg_call_user_add(&request, &reply, &storage, CALL_MS));
+    if (reply.outcome == MG_GRANTED)
+        return redirect(visit, "/console/user?login=%s&done=user_added", encoded(visit, request.login));
+    if (reply.outcome == MG_NOT_ALLOWED || reply.outcome == MG_SESSION_ENDED)
+        return customer_refused(visit, reply.outcome);
+    for (size_t i = 0; i < MG_COUNT(fields); i++)
+        mg_scope_set(visit->page, fields[i], mg_form_value(&visit->form, fields[i]));
+    page_problem(visit, "new_login", mg_outcome_text(reply.outcome, visit->language == MG_JAPANESE));
+    mg_scope_set(visit->page, "reason", reply.reason);
+    return show_users(visit, reply.outcome);
+}
+
+/* ---- one user ---- */
+
+static const char *
+user_path(struct visit *visit)
+{
+    return arena_format(visit, "/console/user?login=%s",
+                        encoded(visit, mg_form_value(&visit->form, "login")));
 }
 
 static void
@@ -320,14 +376,7 @@ struct mg_status
 page_customer_user_roles(struct visit *visit)
 {
     OWN_BUFFER(roles, 1024);
-    for (size_t i = 0; i < visit->form.count; i++) {
-        static const char prefix[] = "role_";
-        const struct mg_view field = visit->form.fields[i].name;
-        if (field.length > sizeof prefix - 1 && memcmp(field.bytes, prefix, sizeof prefix - 1) == 0)
-            TRY(mg_buffer_format(&roles, "%s%.*s", roles.length == 0 ? "" : " ",
-                                 (int) (field.length - sizeof prefix + 1),
-                                 (const char *) field.bytes + sizeof prefix - 1));
-    }
+    TRY(roles_of_form(visit, &roles));
     const struct mg_request_user_roles_set request = {.session = visit_session(visit),
                                                       .login = mg_form_value(&visit->form, "login"),
                                                       .roles = mg_buffer_view(&roles)};
@@ -404,7 +453,9 @@ page_customer_session_end(struct visit *visit)
     uint8_t family[16];
     const struct mg_view login = mg_form_value(&visit->form, "login");
     struct mg_request_session_end request = {.session = visit_session(visit)};
-    if (login.length > 0) {
+    if (mg_form_has(&visit->form, "all")) {
+        request.scope = MG_SCOPE_TENANT;
+    } else if (login.length > 0) {
         request.scope = MG_SCOPE_USER;
         request.login = login;
     } else {
@@ -414,6 +465,8 @@ page_customer_session_end(struct visit *visit)
     }
     struct mg_reply_session_end reply;
     TRY(mg_call_session_end(&request, &reply, &visit->storage, CALL_MS));
+    if (request.scope == MG_SCOPE_TENANT && reply.outcome == MG_GRANTED)
+        return redirect(visit, "/signed-out"); /* one's own has ended with the others */
     if (request.scope == MG_SCOPE_USER)
         return customer_done(visit, reply.outcome, user_path(visit), "user_ended");
     return customer_done(visit, reply.outcome, "/console/sessions", "ended");

@@ -1,11 +1,12 @@
 /* A tenant's own console: the history of sign-ins, the audit log, its export and proofs from it. */
 #include "process/portal/csv.h"
 
+#include "domain/federation_refusal.h"
+#include "domain/risk.h"
 #include "wire/events.h"
 
 #include <inttypes.h>
 
-#define CLASS_AUTHENTICATION 3002
 #define PAGE_ENTRIES 100
 #define EXPORT_ENTRIES 200
 #define EXPORT_MOST (16u << 20)
@@ -17,6 +18,15 @@
 struct filter {
     struct mg_view words, since_text, until_text;
     mg_instant since, until; /* 0: open */
+    uint64_t outcome;        /* enum mg_audit_outcome; 0: any */
+};
+
+static const struct {
+    const char *word, *text;
+} outcomes[] = {
+    {"success", N_("Done")},
+    {"failure", N_("Failed")},
+    {"refused", N_("Refused")},
 };
 
 /* A day as <input type="date"> sends it, beginning in the reader's zone (Japan's, or UTC in English). */
@@ -47,19 +57,86 @@ filter_read(struct visit *visit, struct filter *ret_filter)
     mg_scope_set(visit->page, "words", filter.words);
     mg_scope_set(visit->page, "since", filter.since_text);
     mg_scope_set(visit->page, "until", filter.until_text);
+    for (uint64_t i = 0; i < MG_COUNT(outcomes); i++) {
+        const bool chosen = mg_view_is(mg_form_value(&visit->query, "outcome"), outcomes[i].word);
+        struct mg_scope *row = mg_scope_add(visit->page, "outcome_choices");
+        mg_scope_set_text(row, "choice", outcomes[i].word);
+        mg_scope_set_text(row, "choice_text", say(visit, outcomes[i].text));
+        mg_scope_set_flag(row, "chosen", chosen);
+        if (chosen) {
+            filter.outcome = MG_AUDIT_SUCCESS + i; /* in the order of the table */
+            mg_scope_set_text(visit->page, "outcome_chosen", outcomes[i].word);
+        }
+    }
     *ret_filter = filter;
     return OK;
 }
 
 /* ---- pages ---- */
 
+/* Why somebody was not let in, as the log has it. */
 static const struct {
-    const char *word, *text;
-} outcomes[] = {
-    {"success", N_("Done")},
-    {"failure", N_("Failed")},
-    {"refused", N_("Refused")},
+    const char *code, *text;
+} reasons[] = {
+    {"WRONG_PASSWORD", N_("wrong password")},
+    {"WRONG_CODE", N_("wrong code of the second factor")},
+    {"UNKNOWN", N_("nobody has this sign-in name")},
+    {"DISABLED", N_("the user is disabled")},
+    {"LOCKED_BY_OPERATOR", N_("the account is locked")},
+    {"LOCKED", N_("too many attempts")},
+    {"RATE_LIMITED", N_("too many attempts from this network")},
+    {"ADDRESS_NOT_ALLOWED", N_("not from this network")},
+    {"PASSWORD_MUST_CHANGE", N_("the password had to be changed first")},
+    {"SECOND_FACTOR", N_("the second factor was asked for")},
+    {"SECOND_FACTOR_SET_UP", N_("a second factor had to be set up")},
+    {"TICKET_SPENT", N_("a link or code that does not work any more")},
+    {"CHANGED_MEANWHILE", N_("the account changed at that moment")},
+    {"failures", N_("after too many wrong passwords")},
 };
+
+/* The value of "key=…" in what the log says besides; empty without one. Values with blanks end there. */
+static struct mg_view
+detail_value(struct mg_view detail, const char *key)
+{
+    const size_t length = strlen(key);
+    for (size_t at = 0; at + length < detail.length; at++) {
+        if ((at != 0 && detail.bytes[at - 1] != ' ') || memcmp(detail.bytes + at, key, length) != 0)
+            continue;
+        const uint8_t *value = detail.bytes + at + length;
+        const size_t left = detail.length - at - length;
+        const uint8_t *end = memchr(value, ' ', left);
+        return mg_view_of(value, end == NULL ? left : (size_t) (end - value));
+    }
+    return MG_VIEW_EMPTY;
+}
+
+/* A sign-in's reasons in words: signals of a suspicious one, the provider's refusal, or why it was refused.
+ */
+static CHECKED struct mg_status
+scope_reasons(const struct visit *visit, struct mg_scope *row, const struct mg_record_audit_row *entry)
+{
+    const bool japanese = visit->language == MG_JAPANESE;
+    OWN_BUFFER(words, 4096);
+    const uint8_t *blank =
+        entry->detail.length == 0 ? NULL : memchr(entry->detail.bytes, ' ', entry->detail.length);
+    const struct mg_view first = mg_view_of(
+        entry->detail.bytes, blank == NULL ? entry->detail.length : (size_t) (blank - entry->detail.bytes));
+    if (mg_view_is(entry->action, "sign_in_suspicious")) {
+        TRY(mg_signals_words(mg_signals_of(entry->detail), japanese, &words));
+        mg_scope_set(row, "score", detail_value(entry->detail, "score="));
+    }
+    for (size_t i = 0; words.length == 0 && i < MG_COUNT(reasons); i++)
+        if (mg_view_is(first, reasons[i].code))
+            TRY(mg_buffer_add_text(&words, say(visit, reasons[i].text)));
+    for (uint64_t i = 1; words.length == 0 && i < MG_FEDERATION_COUNT; i++)
+        if (mg_view_is(first, mg_federation_refusal_name(i)))
+            TRY(mg_buffer_add_text(&words, mg_federation_refusal_text(i, japanese)));
+    mg_scope_set(row, "reasons", mg_buffer_view(&words));
+    mg_scope_set(row, "provider", detail_value(entry->detail, "provider="));
+    mg_scope_set(row, "country", detail_value(entry->detail, "country="));
+    mg_scope_set(row, "count", detail_value(entry->detail, "count="));
+    return OK;
+}
 
 static void
 scope_entry(const struct visit *visit, struct mg_scope *row, const struct mg_record_audit_row *entry)
@@ -101,6 +178,7 @@ show_entries(struct visit *visit, uint64_t class_uid, const char *at, const char
         .before = before,
         .most = PAGE_ENTRIES,
         .class_uid = class_uid,
+        .audit_outcome = filter.outcome,
     };
     TRY(mg_call_audit_search(&request, &reply, &visit->storage, CALL_MS));
     if (reply.outcome != MG_GRANTED)
@@ -109,17 +187,23 @@ show_entries(struct visit *visit, uint64_t class_uid, const char *at, const char
         TRY(mg_list_next_audit_row(&reply.entries, &entry, &more));
         if (!more)
             break;
-        scope_entry(visit, mg_scope_add(visit->page, "entries"), &entry);
+        struct mg_scope *row = mg_scope_add(visit->page, "entries");
+        scope_entry(visit, row, &entry);
+        if (class_uid == MG_CLASS_SIGN_INS)
+            TRY(scope_reasons(visit, row, &entry));
     }
     if (reply.more)
-        mg_scope_set_number(visit->page, "next", entry.entry);
+        mg_scope_set_number(visit->page, "next", reply.next);
+    mg_scope_set_flag(visit->page, "filtered",
+                      filter.words.length != 0 || filter.since != 0 || filter.until != 0 ||
+                          filter.outcome != 0);
     return customer_show(visit, at, page);
 }
 
 struct mg_status
 page_customer_sign_ins(struct visit *visit)
 {
-    return show_entries(visit, CLASS_AUTHENTICATION, "at_sign_ins", "customer_sign_ins");
+    return show_entries(visit, MG_CLASS_SIGN_INS, "at_sign_ins", "customer_sign_ins");
 }
 
 struct mg_status
@@ -175,7 +259,8 @@ row_add(struct mg_buffer *csv, const struct mg_record_audit_row *row)
 
 /* Newest first. The first page is recorded as the export. */
 static CHECKED struct mg_status
-csv_make(struct visit *visit, const struct filter *filter, struct mg_buffer *csv, uint64_t *ret_outcome)
+csv_make(struct visit *visit, const struct filter *filter, uint64_t class_uid, struct mg_buffer *csv,
+         uint64_t *ret_outcome)
 {
     struct mg_request_audit_search request = {
         .session = visit_session(visit),
@@ -183,6 +268,8 @@ csv_make(struct visit *visit, const struct filter *filter, struct mg_buffer *csv
         .since = filter->since,
         .until = filter->until,
         .most = EXPORT_ENTRIES,
+        .class_uid = class_uid,
+        .audit_outcome = filter->outcome,
         .exporting = true,
     };
     struct mg_reply_audit_search reply = {.more = true};
@@ -197,7 +284,7 @@ csv_make(struct visit *visit, const struct filter *filter, struct mg_buffer *csv
             if (another)
                 TRY(row_add(csv, &row));
         }
-        request.before = row.entry;
+        request.before = reply.next;
     }
     return OK;
 }
@@ -235,25 +322,36 @@ ocsf_make(struct visit *visit, const struct filter *filter, struct mg_buffer *li
     return OK;
 }
 
-struct mg_status
-page_customer_audit_export(struct visit *visit)
+static CHECKED struct mg_status
+entries_export(struct visit *visit, bool csv, uint64_t class_uid, const char *name)
 {
     struct filter filter;
     uint64_t outcome = MG_OUTCOME_NONE;
-    const bool csv = mg_view_is(mg_form_value(&visit->query, "format"), "csv");
     MG_CLEANUP(mg_buffer_drop) struct mg_buffer file = MG_BUFFER(EXPORT_MOST);
     TRY(filter_read(visit, &filter));
-    const struct mg_status made =
-        csv ? csv_make(visit, &filter, &file, &outcome) : ocsf_make(visit, &filter, &file, &outcome);
+    const struct mg_status made = csv ? csv_make(visit, &filter, class_uid, &file, &outcome)
+                                      : ocsf_make(visit, &filter, &file, &outcome);
     if (made.code == MG_TOO_LARGE)
         return mg_csv_too_large(visit);
     TRY(made);
     if (outcome != MG_GRANTED)
         return customer_refused(visit, outcome);
-    TRY(send_file(visit, csv ? "text/csv; charset=utf-8" : "application/x-ndjson; charset=utf-8",
-                  csv ? "audit.csv" : "audit.ocsf.jsonl"));
+    TRY(send_file(visit, csv ? "text/csv; charset=utf-8" : "application/x-ndjson; charset=utf-8", name));
     visit->answer->body.maximum = EXPORT_MOST + 1;
     return mg_buffer_add(&visit->answer->body, mg_buffer_view(&file));
+}
+
+struct mg_status
+page_customer_audit_export(struct visit *visit)
+{
+    const bool csv = mg_view_is(mg_form_value(&visit->query, "format"), "csv");
+    return entries_export(visit, csv, 0, csv ? "audit.csv" : "audit.ocsf.jsonl");
+}
+
+struct mg_status
+page_customer_sign_in_export(struct visit *visit)
+{
+    return entries_export(visit, true, MG_CLASS_SIGN_INS, "sign-ins.csv");
 }
 
 /* ---- proof ---- */
@@ -297,6 +395,12 @@ mg_csv_period(struct visit *visit, mg_instant *ret_since, mg_instant *ret_until)
 }
 
 struct mg_status
+mg_csv_day(struct visit *visit, struct mg_view day, mg_instant *ret_instant)
+{
+    return day_read(visit, day, ret_instant);
+}
+
+struct mg_status
 mg_csv_audit_head(struct mg_buffer *csv)
 {
     return mg_buffer_add_text(csv, csv_head);
@@ -309,13 +413,13 @@ mg_csv_audit_row(struct mg_buffer *csv, const struct mg_record_audit_row *row)
 }
 
 struct mg_status
-mg_csv_send(struct visit *visit, const struct mg_buffer *csv, const char *name)
+mg_csv_send(struct visit *visit, const char *content_type, const struct mg_buffer *file, const char *name)
 {
     if (name == NULL)
         return fail(OUT_OF_MEMORY);
-    TRY(send_file(visit, "text/csv; charset=utf-8", name));
+    TRY(send_file(visit, content_type, name));
     visit->answer->body.maximum = EXPORT_MOST + 1;
-    return mg_buffer_add(&visit->answer->body, mg_buffer_view(csv));
+    return mg_buffer_add(&visit->answer->body, mg_buffer_view(file));
 }
 
 struct mg_status

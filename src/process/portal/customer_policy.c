@@ -1,7 +1,48 @@
 /* A tenant's own console: its rules (catalogue/tenant_options.def), one form each. */
 #include "process/portal/portal.h"
 
+#include "domain/risk.h"
 #include "domain/tenant_policy.h"
+
+/* What belongs together, by the start of the keyword; the last takes what no other does. */
+static const struct {
+    const char *name, *title, *keyword;
+} groups[] = {
+    {"sign-in", N_("Signing in and second factor"), "second_factor sign_in."},
+    {"password", N_("Passwords"), "password."},
+    {"session", N_("Sessions"), "session."},
+    {"networks", N_("Networks"), "allow."},
+    {"adaptive", N_("Suspicious sign-ins"), "adaptive."},
+    {"other", N_("Other rules"), ""},
+};
+
+static bool
+is_of_group(const char *keyword, size_t group)
+{
+    for (const char *at = groups[group].keyword; *at != '\0';) {
+        const size_t length = strcspn(at, " ");
+        if (strncmp(keyword, at, length) == 0)
+            return true;
+        at += length + (at[length] == ' ');
+    }
+    if (groups[group].keyword[0] != '\0')
+        return false;
+    for (size_t i = 0; i < group; i++)
+        if (is_of_group(keyword, i))
+            return false;
+    return true;
+}
+
+/* What the score of a sign-in is made of. */
+static void
+scope_signals(struct visit *visit, struct mg_scope *section)
+{
+    for (int i = 0; i < MG_SIGNAL_COUNT; i++) {
+        struct mg_scope *row = mg_scope_add(section, "signals");
+        mg_scope_set_text(row, "signal", mg_signal_text((enum mg_signal) i, visit->language == MG_JAPANESE));
+        mg_scope_set_number(row, "weight", mg_signal_weight((enum mg_signal) i));
+    }
+}
 
 static CHECKED struct mg_status
 scope_choices(struct mg_scope *row, const struct mg_option_row *option, struct mg_view value)
@@ -19,11 +60,11 @@ scope_choices(struct mg_scope *row, const struct mg_option_row *option, struct m
 }
 
 static CHECKED struct mg_status
-scope_rule(struct visit *visit, const struct mg_option_row *option, const struct mg_tenant_settings *settings,
-           struct mg_view wrong, struct mg_view tried)
+scope_rule(struct visit *visit, struct mg_scope *section, const struct mg_option_row *option,
+           const struct mg_tenant_settings *settings, struct mg_view wrong, struct mg_view tried)
 {
     OWN_BUFFER(value, 8192);
-    struct mg_scope *row = mg_scope_add(visit->page, "rules");
+    struct mg_scope *row = mg_scope_add(section, "rules");
     TRY(mg_option_record_text(settings, option, &value));
     const bool is_wrong = mg_view_is(wrong, option->keyword);
     const struct mg_view shown = is_wrong ? tried : mg_buffer_view(&value);
@@ -38,6 +79,28 @@ scope_rule(struct visit *visit, const struct mg_option_row *option, const struct
     mg_scope_set_flag(row, "is_list", option->type == MG_OPTION_LIST);
     mg_scope_set_flag(row, "is_line", !choice && option->type != MG_OPTION_LIST);
     return choice ? scope_choices(row, option, shown) : OK;
+}
+
+static CHECKED struct mg_status
+scope_group(struct visit *visit, size_t group, const struct mg_tenant_settings *settings,
+            struct mg_view wrong)
+{
+    struct mg_scope *section = NULL;
+    for (size_t i = 0; i < mg_tenant_option_count; i++) {
+        const struct mg_option_row *option = &mg_tenant_option_rows[i];
+        if (!mg_tenant_option_is_customers(option) || !is_of_group(option->keyword, group))
+            continue;
+        if (section == NULL)
+            section = mg_scope_add(visit->page, "sections");
+        TRY(scope_rule(visit, section, option, settings, wrong, mg_form_value(&visit->form, "value")));
+    }
+    if (section == NULL)
+        return OK;
+    mg_scope_set_text(section, "section_id", groups[group].name);
+    mg_scope_set_text(section, "section_title", say(visit, groups[group].title));
+    if (strcmp(groups[group].name, "adaptive") == 0)
+        scope_signals(visit, section);
+    return OK;
 }
 
 /* Rules for paths of the application: seen here, set by the vendor. */
@@ -90,10 +153,8 @@ show_policy(struct visit *visit, uint64_t problem, struct mg_view reason)
     TRY(policy_read(visit, &policy, &outcome));
     if (outcome != MG_GRANTED)
         return customer_refused(visit, outcome);
-    for (size_t i = 0; i < mg_tenant_option_count; i++)
-        if (mg_tenant_option_is_customers(&mg_tenant_option_rows[i]))
-            TRY(scope_rule(visit, &mg_tenant_option_rows[i], &policy->settings, wrong,
-                           mg_form_value(&visit->form, "value")));
+    for (size_t group = 0; group < MG_COUNT(groups); group++)
+        TRY(scope_group(visit, group, &policy->settings, wrong));
     mg_scope_set(visit->page, "own_address", visit->address);
     if (problem == MG_GRANTED)
         return customer_show(visit, "at_policy", "customer_policy");

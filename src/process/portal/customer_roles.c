@@ -174,5 +174,5 @@ page_customer_rights(struct visit *visit)
     mg_scope_set_number(visit->page, "days", UNUSED_DAYS);
     if (reply.more)
         mg_scope_set(visit->page, "next", reply.next);
-    return customer_show(visit, "at_roles", "customer_rights");
+    return customer_show(visit, "at_rights", "customer_rights");
 }

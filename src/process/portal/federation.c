@@ -164,11 +164,15 @@ page_federation_callback(struct visit *visit)
     TRY(finish(visit, &reply));
     if (reply.device.length == TOKEN_BYTES) /* of this browser, also after the person signs out */
         TRY(cookie_set(visit, COOKIE_DEVICE, reply.device, DEVICE_S));
-    if (reply.outcome == MG_GRANTED && reply.trial)
+    if (reply.trial && (reply.outcome == MG_GRANTED || reply.outcome == MG_FEDERATION_REFUSED))
         return show_message(
-            visit, 200, N_("The trial sign-in is finished"),
+            visit, reply.outcome == MG_GRANTED ? 200 : 403, N_("The trial sign-in is finished"),
             N_("Nobody was signed in. The administrator sees what arrived and what would have been decided."),
-            NULL, NULL);
+            customer_may(visit, MG_PERMISSION_providers_read)
+                ? arena_format(visit, "/console/provider?name=%.*s#attempts", (int) visit->tail.length,
+                               (const char *) visit->tail.bytes)
+                : NULL,
+            N_("See what arrived"));
     if (reply.outcome == MG_GRANTED && reply.token.length == TOKEN_BYTES) {
         /* A new token at sign-in, never the one the browser came with (session fixation). */
         TRY(cookie_set(visit, COOKIE_SESSION, reply.token, -1));

@@ -201,6 +201,8 @@ CHECKED struct mg_status customer_refused(struct visit *visit, uint64_t outcome)
  * not. */
 CHECKED struct mg_status customer_done(struct visit *visit, uint64_t outcome, const char *path,
                                        const char *done);
+/* Words of roles as people read them, in the arena. */
+const char *customer_roles_text(struct visit *visit, struct mg_view roles);
 /* A permission of the person behind the visit; for showing, the authority decides. */
 bool customer_may(const struct visit *visit, enum mg_permission permission);
 
