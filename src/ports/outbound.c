@@ -3,18 +3,29 @@
 #include "base/io.h"
 #include "base/secret.h"
 #include "domain/public_address.h"
+#include "ports/openssl.h"
 #include "wire/options.h"
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CONNECT_MS = 3000, HOST_MOST = 256 };
+enum {
+    CONNECT_MS = 3000,
+    HOST_MOST = 256,
+    CONNECTIONS_KEPT = 1, /* by a thread, for as long without use */
+    KEPT_S = 20,
+    AUTHORITIES_BYTES = 4 * 1024 * 1024
+};
 
 static const char system_authorities[] = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -25,13 +36,6 @@ struct target {
     struct mg_address addresses[MG_OUTBOUND_ADDRESSES_MOST];
     size_t count;
 };
-
-static void
-curl_drop(CURL **curl)
-{
-    curl_easy_cleanup(*curl);
-    *curl = NULL;
-}
 
 static void
 list_drop(struct curl_slist **list)
@@ -60,21 +64,152 @@ mg_outbound_answer_drop(struct mg_outbound_answer *answer)
     mg_buffer_drop(&answer->body);
 }
 
-struct mg_status
-mg_outbound_start(void)
+/* ---- what a thread keeps: a handle with its connections, and for which authorities ---- */
+
+struct kept {
+    CURL *curl;
+    const struct mg_outbound_authorities *authorities;
+    struct target target;
+};
+static pthread_key_t kept_key;
+
+static void
+kept_free(void *value)
 {
-    return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? OK : fail_with(SYSTEM, "libcurl");
+    struct kept *kept = value;
+    curl_easy_cleanup(kept->curl);
+    free(kept);
+}
+
+static void
+kept_key_make(void)
+{
+    mg_must(pthread_key_create(&kept_key, kept_free) == 0);
+}
+
+/* Of any order: names are often answered in turns. */
+static bool
+target_is_same(const struct target *one, const struct target *other)
+{
+    size_t found = 0;
+    if (one->port != other->port || one->count != other->count || strcmp(one->host, other->host) != 0)
+        return false;
+    for (size_t i = 0; i < one->count; i++)
+        for (size_t k = 0; k < other->count; k++)
+            if (one->addresses[i].high == other->addresses[k].high &&
+                one->addresses[i].low == other->addresses[k].low) {
+                found++;
+                break;
+            }
+    return found == one->count;
+}
+
+/* The thread's handle with nothing set. A connection that it has leads to an address that was judged now, and
+ * its certificate was checked against the same authorities. */
+static CHECKED struct mg_status
+handle_take(const struct mg_outbound_authorities *authorities, const struct target *target, CURL **ret_curl)
+{
+    struct kept *kept = pthread_getspecific(kept_key);
+    if (kept != NULL && (kept->authorities != authorities || !target_is_same(&kept->target, target))) {
+        (void) pthread_setspecific(kept_key, NULL);
+        kept_free(kept);
+        kept = NULL;
+    }
+    if (kept == NULL) {
+        kept = calloc(1, sizeof *kept);
+        if (kept == NULL)
+            return fail(OUT_OF_MEMORY);
+        kept->authorities = authorities;
+        kept->target = *target;
+        kept->curl = curl_easy_init();
+        if (kept->curl == NULL || pthread_setspecific(kept_key, kept) != 0) {
+            kept_free(kept);
+            return fail(OUT_OF_MEMORY);
+        }
+    }
+    curl_easy_reset(kept->curl);
+    *ret_curl = kept->curl;
+    return OK;
 }
 
 struct mg_status
-mg_outbound_authorities(const char *path, struct mg_buffer *pem)
+mg_outbound_start(void)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void) pthread_once(&once, kept_key_make);
+    return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? OK : fail_with(SYSTEM, "libcurl");
+}
+
+/* ---- authorities ---- */
+
+struct mg_outbound_authorities {
+    X509_STORE *store;
+};
+
+void
+mg_outbound_authorities_drop(struct mg_outbound_authorities **authorities)
+{
+    if (*authorities != NULL)
+        X509_STORE_free((*authorities)->store);
+    free(*authorities);
+    *authorities = NULL;
+}
+
+static CHECKED struct mg_status
+store_fill(struct mg_view pem, X509_STORE *store)
+{
+    size_t count = 0;
+    OWN_BIO bio = BIO_new_mem_buf(pem.bytes, (int) pem.length);
+    if (bio == NULL)
+        return fail(OUT_OF_MEMORY);
+    for (;; count++) {
+        OWN_X509 certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+        if (certificate == NULL)
+            break;
+        if (X509_STORE_add_cert(store, certificate) != 1) /* one that is there already is fine */
+            return fail_openssl("keep a certificate authority");
+    }
+    const bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+    ERR_clear_error();
+    if (!at_end || count == 0)
+        return fail_with(INVALID, "certificate authorities: number %zu is none in PEM", count + 1);
+    return OK;
+}
+
+struct mg_status
+mg_outbound_authorities_read(struct mg_view pem, struct mg_outbound_authorities **ret_authorities)
+{
+    MG_CLEANUP(mg_outbound_authorities_drop)
+    struct mg_outbound_authorities *authorities = calloc(1, sizeof *authorities);
+    if (authorities == NULL || (authorities->store = X509_STORE_new()) == NULL)
+        return fail(OUT_OF_MEMORY);
+    /* One that is not its own issuer may be named as well: that is what naming it means. */
+    (void) X509_STORE_set_flags(authorities->store, X509_V_FLAG_PARTIAL_CHAIN);
+    TRY(store_fill(pem, authorities->store));
+    *ret_authorities = TAKE(authorities);
+    return OK;
+}
+
+struct mg_status
+mg_outbound_authorities_load(const char *path, struct mg_outbound_authorities **ret_authorities)
+{
+    OWN_BUFFER(pem, AUTHORITIES_BYTES);
     if (access(system_authorities, R_OK) == 0)
-        TRY(mg_file_read(system_authorities, pem));
-    if (path[0] == '\0')
-        return OK;
-    TRY(mg_buffer_add_text(pem, "\n"));
-    return mg_file_read(path, pem);
+        TRY(mg_file_read(system_authorities, &pem));
+    if (path[0] != '\0') {
+        TRY(mg_buffer_add_text(&pem, "\n"));
+        TRY(mg_file_read(path, &pem));
+    }
+    return mg_outbound_authorities_read(mg_buffer_view(&pem), ret_authorities);
+}
+
+/* In place of libcurl's own reading of a file for each connection. */
+static CURLcode
+authorities_use(CURL *curl, void *context, void *authorities)
+{
+    (void) curl;
+    SSL_CTX_set1_cert_store(context, ((const struct mg_outbound_authorities *) authorities)->store);
+    return CURLE_OK;
 }
 
 __attribute__((format(printf, 3, 4))) static void
@@ -249,7 +384,8 @@ bounds_set(CURL *curl)
 {
     return SET(CURLOPT_PROTOCOLS_STR, "https") && SET(CURLOPT_FOLLOWLOCATION, 0L) && SET(CURLOPT_PROXY, "") &&
            SET(CURLOPT_NOSIGNAL, 1L) && SET(CURLOPT_TIMEOUT_MS, (long) MG_OUTBOUND_TIME_MS) &&
-           SET(CURLOPT_CONNECTTIMEOUT_MS, (long) CONNECT_MS) && SET(CURLOPT_FORBID_REUSE, 1L) &&
+           SET(CURLOPT_CONNECTTIMEOUT_MS, (long) CONNECT_MS) &&
+           SET(CURLOPT_MAXCONNECTS, (long) CONNECTIONS_KEPT) && SET(CURLOPT_MAXAGE_CONN, (long) KEPT_S) &&
            SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2) && SET(CURLOPT_SSL_VERIFYPEER, 1L) &&
            SET(CURLOPT_SSL_VERIFYHOST, 2L) && SET(CURLOPT_USERAGENT, "masugata/" MG_VERSION);
 }
@@ -258,13 +394,12 @@ static bool
 request_set(CURL *curl, const struct mg_outbound_rules *rules, const struct mg_outbound_request *request,
             struct target *target)
 {
-    const struct curl_blob authorities = {.data = (void *) (uintptr_t) rules->authorities.bytes,
-                                          .len = rules->authorities.length,
-                                          .flags = CURL_BLOB_NOCOPY};
     bool set = SET(CURLOPT_URL, request->url) && SET(CURLOPT_OPENSOCKETFUNCTION, socket_open) &&
                SET(CURLOPT_OPENSOCKETDATA, target) && SET(CURLOPT_WRITEFUNCTION, body_take);
-    if (set && authorities.len != 0)
-        set = SET(CURLOPT_CAINFO_BLOB, &authorities) && SET(CURLOPT_CAPATH, NULL);
+    if (set && rules->authorities != NULL)
+        set = SET(CURLOPT_CAINFO, NULL) && SET(CURLOPT_CAPATH, NULL) &&
+              SET(CURLOPT_SSL_CTX_FUNCTION, authorities_use) &&
+              SET(CURLOPT_SSL_CTX_DATA, (void *) (uintptr_t) rules->authorities);
     if (set && request->form.length != 0)
         set = SET(CURLOPT_POSTFIELDSIZE, (long) request->form.length) &&
               SET(CURLOPT_POSTFIELDS, request->form.bytes) && SET(CURLOPT_POST, 1L);
@@ -275,12 +410,11 @@ static CHECKED struct mg_status
 exchange(const struct mg_outbound_rules *rules, const struct mg_outbound_request *request,
          struct target *target, struct mg_outbound_answer *answer)
 {
-    MG_CLEANUP(curl_drop) CURL *curl = curl_easy_init();
+    CURL *curl = NULL;
     MG_CLEANUP(list_drop) struct curl_slist *pin = NULL;
     MG_CLEANUP(list_drop) struct curl_slist *headers = NULL;
     char error[CURL_ERROR_SIZE] = "";
-    if (curl == NULL)
-        return fail(OUT_OF_MEMORY);
+    TRY(handle_take(rules->authorities, target, &curl));
     TRY(headers_make(request, &headers));
     if (!target->literal)
         TRY(pin_make(target, &pin));

@@ -18,9 +18,14 @@ typedef struct mg_status (*mg_outbound_resolver)(void *context, const char *host
                                                  struct mg_address addresses[MG_OUTBOUND_ADDRESSES_MOST],
                                                  size_t *ret_count);
 
+/* Certificate authorities, read once: a thread that asked again would spend more on them than on the answer. */
+struct mg_outbound_authorities;
+
 struct mg_outbound_rules {
-    const char *inside;           /* host names that may lie inside, separated by spaces */
-    struct mg_view authorities;   /* PEM that server certificates are checked against; empty: the system's */
+    const char *inside; /* host names that may lie inside, separated by spaces */
+    /* What server certificates are checked against; NULL: the system's. A thread keeps its last connection
+     * for as long as it asks for the same host at the same addresses, and comes with the same authorities. */
+    const struct mg_outbound_authorities *authorities;
     mg_outbound_resolver resolve; /* NULL: the system's */
     void *resolve_context;
 };
@@ -42,8 +47,14 @@ void mg_outbound_answer_drop(struct mg_outbound_answer *answer);
 
 /* Once in a process, before it is sealed. */
 CHECKED struct mg_status mg_outbound_start(void);
-/* The system's certificate authorities and those of the file (a path, or "" for none). */
-CHECKED struct mg_status mg_outbound_authorities(const char *path, struct mg_buffer *pem);
+/* Those of the PEM text; what stands between the certificates is skipped. INVALID if there is none. The result
+ * is the caller's to drop, after the threads that used it. */
+CHECKED struct mg_status mg_outbound_authorities_read(struct mg_view pem,
+                                                      struct mg_outbound_authorities **ret_authorities);
+/* The system's and those of the file (a path, or "" for none). */
+CHECKED struct mg_status mg_outbound_authorities_load(const char *path,
+                                                      struct mg_outbound_authorities **ret_authorities);
+void mg_outbound_authorities_drop(struct mg_outbound_authorities **authorities);
 /* A failing status is a fault of ours; what the other side did is in the answer. */
 CHECKED struct mg_status mg_outbound_fetch(const struct mg_outbound_rules *rules,
                                            const struct mg_outbound_request *request,

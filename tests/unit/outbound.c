@@ -26,7 +26,7 @@ static struct {
     unsigned port;
     atomic_int connections, requests;
     pthread_t thread;
-    char pem[4096];
+    struct mg_outbound_authorities *authorities;
 } server;
 
 static void
@@ -108,7 +108,11 @@ start_server(void **state)
     OWN_BIO pem = BIO_new(BIO_s_mem());
     certificate_make(key, certificate);
     assert_int_equal(PEM_write_bio_X509(pem, certificate), 1);
-    assert_true(BIO_read(pem, server.pem, sizeof server.pem - 1) > 0);
+    char text[4096];
+    const int text_length = BIO_read(pem, text, sizeof text);
+    assert_true(text_length > 0);
+    assert_true(
+        mg_ok(mg_outbound_authorities_read(mg_view_of(text, (size_t) text_length), &server.authorities)));
     server.tls = SSL_CTX_new(TLS_server_method());
     assert_int_equal(SSL_CTX_use_certificate(server.tls, certificate), 1);
     assert_int_equal(SSL_CTX_use_PrivateKey(server.tls, key), 1);
@@ -167,10 +171,8 @@ fetch(const struct mg_outbound_rules *rules, const char *format, ...)
 static struct mg_outbound_rules
 rules_with(struct answers *answers, const char *inside)
 {
-    return (struct mg_outbound_rules){.inside = inside,
-                                      .authorities = mg_view_text(server.pem),
-                                      .resolve = resolve,
-                                      .resolve_context = answers};
+    return (struct mg_outbound_rules){
+        .inside = inside, .authorities = server.authorities, .resolve = resolve, .resolve_context = answers};
 }
 
 /* ---- tests ---- */
@@ -269,7 +271,7 @@ addresses_are_judged_however_they_are_written(void **state)
         "http://idp.test:%u/",   "ftp://idp.test:%u/", "https://user@idp.test:%u/",
         "file:///etc/passwd?%u", "//idp.test:%u/",     "idp.test:%u",
         "https://:%u/"};
-    const struct mg_outbound_rules rules = {.inside = "idp.test", .authorities = mg_view_text(server.pem)};
+    const struct mg_outbound_rules rules = {.inside = "idp.test", .authorities = server.authorities};
     const int before = atomic_load(&server.connections);
     for (size_t i = 0; i < MG_COUNT(inside); i++)
         if (fetch(&rules, inside[i], server.port) != MG_FEDERATION_ADDRESS)
@@ -289,9 +291,29 @@ a_server_that_cannot_prove_its_name_is_not_believed(void **state)
     struct mg_outbound_rules rules = rules_with(&answers, "idp.test other.test");
     const int before = atomic_load(&server.requests);
     assert_int_equal(fetch(&rules, "https://other.test:%u/", server.port), MG_FEDERATION_UNREACHABLE);
-    rules.authorities = MG_VIEW_EMPTY; /* the system's, which do not know this one */
+    rules.authorities = NULL; /* the system's, which do not know this one */
     assert_int_equal(fetch(&rules, "https://idp.test:%u/", server.port), MG_FEDERATION_UNREACHABLE);
     assert_int_equal(atomic_load(&server.requests), before);
+}
+
+static void
+authorities_are_certificates(void **state)
+{
+    (void) state;
+    static const char *const wrong[] = {"", "no certificate at all",
+                                        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"};
+    struct mg_outbound_authorities *authorities = NULL;
+    for (size_t i = 0; i < MG_COUNT(wrong); i++)
+        assert_int_equal(mg_outbound_authorities_read(mg_view_text(wrong[i]), &authorities).code, MG_INVALID);
+    assert_null(authorities);
+}
+
+static int
+stop_server(void **state)
+{
+    (void) state;
+    mg_outbound_authorities_drop(&server.authorities);
+    return 0;
 }
 
 int
@@ -306,7 +328,8 @@ main(void)
         cmocka_unit_test(redirects_are_not_followed),
         cmocka_unit_test(addresses_are_judged_however_they_are_written),
         cmocka_unit_test(a_server_that_cannot_prove_its_name_is_not_believed),
+        cmocka_unit_test(authorities_are_certificates),
         cmocka_unit_test(size_and_time_are_bounded),
     };
-    return cmocka_run_group_tests(tests, start_server, NULL);
+    return cmocka_run_group_tests(tests, start_server, stop_server);
 }

@@ -9,7 +9,7 @@
 
 /* The authority has at most 48 requests to providers under way (federation_work.c): there is always a thread
  * for the answer of a passkey, which waits for nobody. */
-enum { THREADS = 56, AUTHORITIES_BYTES = 4 * 1024 * 1024 };
+enum { THREADS = 56 };
 
 struct mg_outbound_rules federation_rules;
 
@@ -27,13 +27,13 @@ federation_fetch(const struct mg_outbound_request *request, struct mg_outbound_a
 static CHECKED struct mg_status
 prepare(const struct mg_environment *environment)
 {
-    static struct mg_buffer authorities = MG_BUFFER(AUTHORITIES_BYTES);
+    static struct mg_outbound_authorities *authorities;
     json_object_seed(0); /* reads /dev/urandom, which is out of sight later */
     TRY(mg_crypto_start());
     TRY(mg_outbound_start());
-    TRY(mg_outbound_authorities(environment->options->federation_authorities, &authorities));
+    TRY(mg_outbound_authorities_load(environment->options->federation_authorities, &authorities));
     federation_rules = (struct mg_outbound_rules){.inside = environment->options->federation_inside,
-                                                  .authorities = mg_buffer_view(&authorities)};
+                                                  .authorities = authorities};
     return OK;
 }
 
