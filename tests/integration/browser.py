@@ -67,7 +67,8 @@ class Browser:
         parser = _Forms()
         parser.feed(self.page.text)
         forms = [f for f in parser.forms if f["method"] == "POST" and (action is None or f["action"].startswith(action))]
-        chosen = forms[form]
+        exact = [f for f in forms if f["action"] == action]
+        chosen = (exact or forms)[form]
         fields = {**chosen["fields"], **(values or {})}
         target = urllib.parse.urljoin(self.url, chosen["action"] or self.url)
         parts = urllib.parse.urlsplit(self.url)
