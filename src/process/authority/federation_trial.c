@@ -15,7 +15,7 @@ enum { ATTEMPTS_KEPT = 50, ARRIVED_MOST = 8192, TRIAL_MS = 10 * 60 * 1000 };
 struct mg_status
 mg_idp_attempt_keep(struct mg_database *database, const struct mg_idp_attempt *attempt, mg_instant now)
 {
-    return mg_query(
+    return mg_query_often(
         database, NULL,
         "WITH c AS (SELECT set_config('synchronous_commit', 'off', true)), d AS ("
         " DELETE FROM federation_attempt WHERE provider = $1 AND id <= (SELECT id FROM federation_attempt"
