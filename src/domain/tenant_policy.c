@@ -2,7 +2,6 @@
 
 #include "domain/host_name.h"
 #include "domain/login.h"
-#include "domain/login.h"
 #include "domain/role.h"
 #include "domain/sign_in_method.h"
 #include "wire/network.h"
@@ -414,6 +413,31 @@ mg_tenant_networks_have(const char *list, struct mg_view address)
     MG_CLEANUP(mg_network_set_drop) struct mg_network_set set = {.restricted = true};
     return mg_ok(mg_address_parse(address, &parsed)) &&
            mg_ok(mg_network_set_make(true, networks, count, &set)) && mg_network_set_has(&set, parsed);
+}
+
+bool
+mg_tenant_policy_ends_too_soon(const struct mg_tenant_policy *policy, struct mg_view keyword,
+                               const char **ret_reason)
+{
+    enum { MINUTE_MS = 60000, DAY_MS = 86400000 };
+    const struct {
+        const char *keyword;
+        int64_t value_ms, least_ms;
+        const char *reason;
+    } rules[] = {
+        {"session.idle", policy->settings.session_idle, MINUTE_MS, "session.idle: 0s, or at least 1m"},
+        {"session.absolute", policy->settings.session_absolute, 5 * MINUTE_MS,
+         "session.absolute: 0s, or at least 5m"},
+        {"password.max_age", policy->settings.password_max_age, DAY_MS,
+         "password.max_age: 0s, or at least 1d"},
+    };
+    for (size_t i = 0; i < MG_COUNT(rules); i++)
+        if (mg_view_is(keyword, rules[i].keyword) && rules[i].value_ms != 0 &&
+            rules[i].value_ms < rules[i].least_ms) {
+            *ret_reason = rules[i].reason;
+            return true;
+        }
+    return false;
 }
 
 /* Control: IDENTITY_05 */

@@ -339,4 +339,7 @@ def test_a_rule_of_the_console_is_recorded_with_before_and_after(deployment):
     assert "a device that this account has not used before: 50" in page
     out = post(browser, deployment, "/console/policy", {"keyword": "allow.administrators", "value": "192.0.2.0/24"})
     assert out.status == 422 and "lock you out yourself" in out.text and "allow.administrators: 127.0.0.1" in out.text
+    for keyword, value in (("session.idle", "1s"), ("session.absolute", "30s"), ("password.max_age", "1h")):
+        out = post(browser, deployment, "/console/policy", {"keyword": keyword, "value": value})
+        assert out.status == 422 and "lock you out yourself" in out.text and "at least" in out.text, keyword
     post(browser, deployment, "/console/policy", {"keyword": "password.length", "value": "0"})

@@ -272,6 +272,8 @@ setting_store(const struct mg_right *right, const struct mg_request_tenant_setti
         return mg_buffer_add(reason, mg_view_start(mg_view_text(read.detail), 500));
     TRY(read);
     *ret_outcome = MG_LOCKS_OUT;
+    if (mg_tenant_policy_ends_too_soon(policy, request->keyword, &keyword))
+        return mg_buffer_add_text(reason, keyword);
     if (mg_tenant_policy_shuts_out(policy, request->address, &keyword))
         return mg_buffer_format(reason, "%s: %.*s", keyword, (int) request->address.length,
                                 (const char *) request->address.bytes);

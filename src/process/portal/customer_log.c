@@ -8,6 +8,7 @@
 #include <inttypes.h>
 
 #define PAGE_ENTRIES 100
+#define PROBE "masugata-probe" /* how the names of the probes' accounts begin (identity_canary.c) */
 #define EXPORT_ENTRIES 200
 #define EXPORT_MOST (16u << 20)
 #define JAPAN_MS (9 * 3600 * 1000LL)
@@ -132,6 +133,14 @@ scope_reasons(const struct visit *visit, struct mg_scope *row, const struct mg_r
         if (mg_view_is(first, mg_federation_refusal_name(i)))
             TRY(mg_buffer_add_text(&words, mg_federation_refusal_text(i, japanese)));
     mg_scope_set(row, "reasons", mg_buffer_view(&words));
+    /* Of names that are nobody's there is only a hash, and what was counted together was nobody's alone. */
+    const bool probe =
+        entry->actor.length >= sizeof PROBE - 1 && memcmp(entry->actor.bytes, PROBE, sizeof PROBE - 1) == 0;
+    if (!mg_view_is(first, "UNKNOWN") && !mg_view_is(entry->action, "sign_in_refused_flood"))
+        mg_scope_set(row, "who", entry->actor.length != 0 ? entry->actor : entry->target);
+    mg_scope_set_flag(row, "probe", probe);
+    if (probe)
+        mg_scope_set_flag(visit->page, "probes", true);
     mg_scope_set(row, "provider", detail_value(entry->detail, "provider="));
     mg_scope_set(row, "country", detail_value(entry->detail, "country="));
     mg_scope_set(row, "count", detail_value(entry->detail, "count="));
