@@ -22,8 +22,8 @@
 enum {
     CONNECT_MS = 3000,
     HOST_MOST = 256,
-    CONNECTIONS_KEPT = 1, /* by a thread, for as long without use */
-    KEPT_S = 20,
+    HANDLES_KEPT = 32, /* when nothing is asked, */
+    KEPT_S = 20,       /* and its connection is used again for this long */
     AUTHORITIES_BYTES = 4 * 1024 * 1024
 };
 
@@ -64,27 +64,25 @@ mg_outbound_answer_drop(struct mg_outbound_answer *answer)
     mg_buffer_drop(&answer->body);
 }
 
-/* ---- what a thread keeps: a handle with its connections, and for which authorities ---- */
+/* ---- handles that are not in use, each with its connection ---- */
 
 struct kept {
     CURL *curl;
     const struct mg_outbound_authorities *authorities;
     struct target target;
 };
-static pthread_key_t kept_key;
+static struct {
+    pthread_mutex_t lock;
+    struct kept *idle[HANDLES_KEPT]; /* newest last */
+    size_t count;
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void
-kept_free(void *value)
+kept_free(struct kept *kept)
 {
-    struct kept *kept = value;
-    curl_easy_cleanup(kept->curl);
+    if (kept != NULL)
+        curl_easy_cleanup(kept->curl);
     free(kept);
-}
-
-static void
-kept_key_make(void)
-{
-    mg_must(pthread_key_create(&kept_key, kept_free) == 0);
 }
 
 /* Of any order: names are often answered in turns. */
@@ -104,17 +102,30 @@ target_is_same(const struct target *one, const struct target *other)
     return found == one->count;
 }
 
-/* The thread's handle with nothing set. A connection that it has leads to an address that was judged now, and
- * its certificate was checked against the same authorities. */
-static CHECKED struct mg_status
-handle_take(const struct mg_outbound_authorities *authorities, const struct target *target, CURL **ret_curl)
+/* The newest that leads there; its connection goes to an address that was judged now, and its certificate was
+ * checked against the same authorities. NULL if there is none. */
+static struct kept *
+idle_take(const struct mg_outbound_authorities *authorities, const struct target *target)
 {
-    struct kept *kept = pthread_getspecific(kept_key);
-    if (kept != NULL && (kept->authorities != authorities || !target_is_same(&kept->target, target))) {
-        (void) pthread_setspecific(kept_key, NULL);
-        kept_free(kept);
-        kept = NULL;
-    }
+    struct kept *found = NULL;
+    (void) pthread_mutex_lock(&pool.lock);
+    for (size_t i = pool.count; i > 0 && found == NULL; i--)
+        if (pool.idle[i - 1]->authorities == authorities &&
+            target_is_same(&pool.idle[i - 1]->target, target)) {
+            found = pool.idle[i - 1];
+            pool.count--;
+            memmove(&pool.idle[i - 1], &pool.idle[i], (pool.count - (i - 1)) * sizeof(struct kept *));
+        }
+    (void) pthread_mutex_unlock(&pool.lock);
+    return found;
+}
+
+/* With nothing set but what it is connected to. */
+static CHECKED struct mg_status
+kept_take(const struct mg_outbound_authorities *authorities, const struct target *target,
+          struct kept **ret_kept)
+{
+    struct kept *kept = idle_take(authorities, target);
     if (kept == NULL) {
         kept = calloc(1, sizeof *kept);
         if (kept == NULL)
@@ -122,21 +133,47 @@ handle_take(const struct mg_outbound_authorities *authorities, const struct targ
         kept->authorities = authorities;
         kept->target = *target;
         kept->curl = curl_easy_init();
-        if (kept->curl == NULL || pthread_setspecific(kept_key, kept) != 0) {
+        if (kept->curl == NULL) {
             kept_free(kept);
             return fail(OUT_OF_MEMORY);
         }
     }
     curl_easy_reset(kept->curl);
-    *ret_curl = kept->curl;
+    *ret_kept = kept;
     return OK;
+}
+
+/* Back among the idle ones, the oldest of which goes when there are too many. */
+static void
+kept_give(struct kept **handle)
+{
+    struct kept *kept = *handle, *oldest = NULL;
+    *handle = NULL;
+    if (kept == NULL)
+        return;
+    curl_easy_reset(kept->curl); /* what was asked and who listens is over */
+    (void) pthread_mutex_lock(&pool.lock);
+    if (pool.count == HANDLES_KEPT) {
+        oldest = pool.idle[0];
+        memmove(&pool.idle[0], &pool.idle[1], --pool.count * sizeof(struct kept *));
+    }
+    pool.idle[pool.count++] = kept;
+    (void) pthread_mutex_unlock(&pool.lock);
+    kept_free(oldest);
+}
+
+void
+mg_outbound_stop(void)
+{
+    (void) pthread_mutex_lock(&pool.lock);
+    while (pool.count > 0)
+        kept_free(pool.idle[--pool.count]);
+    (void) pthread_mutex_unlock(&pool.lock);
 }
 
 struct mg_status
 mg_outbound_start(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void) pthread_once(&once, kept_key_make);
     return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? OK : fail_with(SYSTEM, "libcurl");
 }
 
@@ -384,8 +421,8 @@ bounds_set(CURL *curl)
 {
     return SET(CURLOPT_PROTOCOLS_STR, "https") && SET(CURLOPT_FOLLOWLOCATION, 0L) && SET(CURLOPT_PROXY, "") &&
            SET(CURLOPT_NOSIGNAL, 1L) && SET(CURLOPT_TIMEOUT_MS, (long) MG_OUTBOUND_TIME_MS) &&
-           SET(CURLOPT_CONNECTTIMEOUT_MS, (long) CONNECT_MS) &&
-           SET(CURLOPT_MAXCONNECTS, (long) CONNECTIONS_KEPT) && SET(CURLOPT_MAXAGE_CONN, (long) KEPT_S) &&
+           SET(CURLOPT_CONNECTTIMEOUT_MS, (long) CONNECT_MS) && SET(CURLOPT_MAXCONNECTS, 1L) &&
+           SET(CURLOPT_MAXAGE_CONN, (long) KEPT_S) &&
            SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2) && SET(CURLOPT_SSL_VERIFYPEER, 1L) &&
            SET(CURLOPT_SSL_VERIFYHOST, 2L) && SET(CURLOPT_USERAGENT, "masugata/" MG_VERSION);
 }
@@ -410,11 +447,12 @@ static CHECKED struct mg_status
 exchange(const struct mg_outbound_rules *rules, const struct mg_outbound_request *request,
          struct target *target, struct mg_outbound_answer *answer)
 {
-    CURL *curl = NULL;
+    MG_CLEANUP(kept_give) struct kept *kept = NULL;
     MG_CLEANUP(list_drop) struct curl_slist *pin = NULL;
     MG_CLEANUP(list_drop) struct curl_slist *headers = NULL;
     char error[CURL_ERROR_SIZE] = "";
-    TRY(handle_take(rules->authorities, target, &curl));
+    TRY(kept_take(rules->authorities, target, &kept));
+    CURL *curl = kept->curl;
     TRY(headers_make(request, &headers));
     if (!target->literal)
         TRY(pin_make(target, &pin));

@@ -23,8 +23,8 @@ struct mg_outbound_authorities;
 
 struct mg_outbound_rules {
     const char *inside; /* host names that may lie inside, separated by spaces */
-    /* What server certificates are checked against; NULL: the system's. A thread keeps its last connection
-     * for as long as it asks for the same host at the same addresses, and comes with the same authorities. */
+    /* What server certificates are checked against; NULL: the system's. Connections are kept for a while
+     * and used again for the same host at the same addresses, by whoever comes with the same authorities. */
     const struct mg_outbound_authorities *authorities;
     mg_outbound_resolver resolve; /* NULL: the system's */
     void *resolve_context;
@@ -47,6 +47,8 @@ void mg_outbound_answer_drop(struct mg_outbound_answer *answer);
 
 /* Once in a process, before it is sealed. */
 CHECKED struct mg_status mg_outbound_start(void);
+/* Ends the connections that are kept; before the authorities that they were checked against are dropped. */
+void mg_outbound_stop(void);
 /* Those of the PEM text; what stands between the certificates is skipped. INVALID if there is none. The result
  * is the caller's to drop, after the threads that used it. */
 CHECKED struct mg_status mg_outbound_authorities_read(struct mg_view pem,

@@ -225,6 +225,10 @@ class IdentityProvider:
         provider = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"  # connections stay open, as providers' do
+            disable_nagle_algorithm = True
+            wbufsize = -1
+
             def log_message(self, *unused):
                 pass
 

@@ -312,6 +312,7 @@ static int
 stop_server(void **state)
 {
     (void) state;
+    mg_outbound_stop();
     mg_outbound_authorities_drop(&server.authorities);
     return 0;
 }
