@@ -138,10 +138,12 @@ BEGIN
     END IF;
     WITH gone AS (
         DELETE FROM session_family f
-            WHERE f.tenant = a_tenant
-              AND (f.id = (SELECT s.family FROM session s WHERE s.token_hash = previous_hash)
-                   OR families_most > 0 AND f.id IN (SELECT o.id FROM session_family o WHERE o.account = a_account
-                                                     ORDER BY o.authenticated_at DESC, o.id OFFSET families_most - 1))
+            WHERE f.tenant = a_tenant AND f.id = ANY (ARRAY(
+                SELECT s.family FROM session s WHERE s.token_hash = previous_hash
+                UNION ALL
+                SELECT o.id FROM (SELECT b.id FROM session_family b WHERE b.account = a_account
+                                  ORDER BY b.authenticated_at DESC, b.id OFFSET greatest(families_most, 1) - 1) o
+                    WHERE families_most > 0))
             RETURNING f.id, f.account)
     SELECT coalesce(string_agg(g.id || ':' || g.account, ' '), '') INTO ended FROM gone g;
     INSERT INTO session_family (id, tenant, account, authenticated_at, last_seen_at, expires_at, idle_ms, address, user_agent,
