@@ -116,6 +116,8 @@ if (window.PublicKeyCredential && navigator.credentials) {
     });
   }
   for (const note of document.querySelectorAll("[data-without-passkeys]")) note.hidden = true;
+  // The first field may have been hidden when it was to be focused.
+  if (!summary && document.activeElement === document.body) first?.focus();
 
   // A passkey among what the browser offers for the sign-in name.
   const offering = document.querySelector("form[data-autofill]");
