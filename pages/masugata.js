@@ -116,6 +116,7 @@ if (window.PublicKeyCredential && navigator.credentials) {
     });
   }
   for (const note of document.querySelectorAll("[data-without-passkeys]")) note.hidden = true;
+  for (const note of document.querySelectorAll("[data-with-passkeys]")) note.hidden = false;
   // The first field may have been hidden when it was to be focused.
   if (!summary && document.activeElement === document.body) first?.focus();
 

@@ -26,16 +26,35 @@ is_below(struct mg_view path, const char *directory)
     return path.length >= 2 && path.bytes[1] == '.' && lies_below(path, directory);
 }
 
+/* RFC 8615: what every host of ours answers in one manner. One of three is a statement to strangers (RFC
+ * 9116). */
+static bool
+is_well_known_of_ours(struct mg_view path)
+{
+    static const char *const names[] = {"change-password", "passkey-endpoints", "security.txt"};
+    static const char directory[] = "/.well-known/";
+    enum { length = sizeof directory - 1 };
+    if (path.length <= length || path.bytes[1] != '.' || memcmp(path.bytes, directory, length) != 0)
+        return false;
+    for (size_t i = 0; i < MG_COUNT(names); i++)
+        if (mg_view_is(mg_view_of(path.bytes + length, path.length - length), names[i]))
+            return true;
+    return false;
+}
+
 static inline bool
 is_public_statement(struct mg_view path)
 {
-    return is_below(path, "/.well-known/masugata");
+    return is_below(path, "/.well-known/masugata") ||
+           (path.length == sizeof "/.well-known/security.txt" - 1 &&
+            is_below(path, "/.well-known/security.txt"));
 }
 
 static enum mg_gate_destination
 destination_of(const struct mg_gate_host *host, struct mg_view path)
 {
-    if (host->origin != MG_ORIGIN_APP || is_below(path, "/.masugata") || is_public_statement(path))
+    if (host->origin != MG_ORIGIN_APP || is_below(path, "/.masugata") || is_public_statement(path) ||
+        is_well_known_of_ours(path))
         return MG_TO_PORTAL;
     return MG_TO_APP;
 }

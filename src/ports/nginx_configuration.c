@@ -381,6 +381,12 @@ add_locations(const struct mg_site *site, size_t number, struct mg_buffer *out)
     TRY(mg_buffer_add_text(out, portal_location));
     TRY(mg_buffer_add_text(out, "        location ^~ /.well-known/masugata/ {\n"));
     TRY(mg_buffer_add_text(out, portal_location));
+    /* The gate knows the same three (gate/decision.c). */
+    static const char *const well_known[] = {"change-password", "passkey-endpoints", "security.txt"};
+    for (size_t i = 0; i < MG_COUNT(well_known); i++) {
+        TRY(mg_buffer_format(out, "        location = /.well-known/%s {\n", well_known[i]));
+        TRY(mg_buffer_add_text(out, portal_location));
+    }
     return mg_buffer_format(out,
                             "        location / {\n"
                             "            proxy_pass http://masugata_app_%zu;\n"

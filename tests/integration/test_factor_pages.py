@@ -1,11 +1,14 @@
 """Second factors through the front door: step-up by route, a tenant that demands one, recovery, what operators reset."""
 
+import json
 import re
+import time
 import urllib.parse
 
 import pytest
 
 import factors
+from authenticator import BE, UP, UV, Passkey, b64, unb64
 from browser import Browser
 from harness import wait_until
 from test_pages import (PASSWORD, add_user, app, at_app, at_console, deployment, is_in, mails, sign_in,  # noqa: F401
@@ -143,3 +146,108 @@ def test_a_persons_own_list_and_the_operators_reset(deployment, policy):  # noqa
     browser.get(sign_in(deployment, "/factors"))
     browser.submit({}, action="/factors/remove")
     assert "Nothing yet." in browser.page.text
+
+
+# ---- passkeys (what they are worth: test_passkey.py) ----
+
+def asked(browser):
+    """What the page's form with a passkey says to the browser, and its action."""
+    form = re.search(r'<form method="post" action="([^"]+)" class="passkey" data-passkey="(\w+)"([^>]*)>', browser.page.text)
+    assert form, browser.page.text
+    told = dict(re.findall(r'data-([a-z-]+)="([^"]*)"', form.group(3)))
+    return form.group(1), told
+
+
+def told_passkey(browser, deployment, passkey, wrong=None, **more):  # noqa: F811
+    """Answers the form of the page at hand as a browser's script does."""
+    action, told = asked(browser)
+    origin, challenge = f"https://{told['relying-party']}:{deployment.https_port}", unb64(told["challenge"])
+    fields = (passkey.create(told["relying-party"], origin, challenge, unb64(told["user"])) if "user" in told else
+              passkey.get(told["relying-party"], origin, challenge, **(wrong or {})))
+    return browser.submit({name: b64(value) for name, value in fields.items()} | more, action=action)
+
+
+def test_passkeys_through_the_front_door(deployment, policy):  # noqa: F811
+    add_user(deployment, "kei@acme.example")
+    browser = signed_in(deployment, "kei@acme.example")
+    browser.get(sign_in(deployment, "/factors/passkey"))
+    passkey = Passkey()
+    told_passkey(browser, deployment, passkey, name="鍵 <1>", transports="internal")
+    assert len(re.findall(r"<li><code>[a-z2-9-]{14}</code></li>", browser.page.text)) == 10
+    browser.get(sign_in(deployment, "/factors"))
+    assert "鍵 &lt;1&gt;" in browser.page.text and "Signs in without the password" in browser.page.text
+    wait_until(lambda: any("a second factor was added" in text for text in mails(deployment, "kei@acme.example")), what="mail")
+    # Without a password, on the way to the application.
+    other = Browser(deployment)
+    other.get(at_app(deployment, "/deep?x=1"))
+    assert where(other) == ("id.acme.localhost", "/sign-in") and 'autocomplete="username webauthn"' in other.page.text
+    told_passkey(other, deployment, passkey, {"flags": UP | BE})
+    assert other.page.status == 422 and "was not accepted" in other.page.text and not is_inside(other, deployment)
+    told_passkey(other, deployment, passkey)
+    assert where(other) == ("acme.localhost", "/deep") and is_inside(other, deployment)
+    # After the password.
+    third = Browser(deployment)
+    third.get(at_app(deployment, "/there"))
+    third.submit({"login": "kei@acme.example", "password": PASSWORD}, action="/sign-in")
+    assert where(third) == ("id.acme.localhost", "/sign-in/second") and "Passkeys need JavaScript" in third.page.text
+    page = third.page
+    told_passkey(third, deployment, passkey)
+    assert where(third) == ("acme.localhost", "/there")
+    # The same answer again, from another browser that has the page: the form's token is not its own.
+    again = Browser(deployment)
+    again.get(sign_in(deployment))
+    again.page = page
+    assert again.submit({}, action="/sign-in/second/passkey").status == 403
+    # A page that asks anew.
+    policy('route "/vault" { second_factor = 1s }\n')
+    time.sleep(2)
+    third.get(at_app(deployment, "/vault"))
+    assert where(third) == ("id.acme.localhost", "/step-up")
+    told_passkey(third, deployment, passkey)
+    assert where(third) == ("acme.localhost", "/vault") and third.page.status == 200
+    # Removed, and worth nothing from then on.
+    policy("")
+    browser.get(sign_in(deployment, "/factors"))
+    browser.submit({}, action="/factors/remove")
+    assert "has been removed" in browser.page.text
+    wait_until(lambda: any("was removed from your account" in text for text in mails(deployment, "kei@acme.example")), what="mail")
+    last = Browser(deployment)
+    last.get(sign_in(deployment))
+    told_passkey(last, deployment, passkey)
+    assert last.page.status == 422 and not is_inside(last, deployment)
+
+
+def test_an_operator_signs_in_by_passkey(deployment):  # noqa: F811
+    browser = signed_in(deployment, "ops", PASSWORD, at_console(deployment, "/factors/passkey"))
+    assert where(browser) == ("console.localhost", "/factors/passkey")
+    passkey = Passkey("EdDSA", flags=UP | UV)
+    told_passkey(browser, deployment, passkey, name="key")
+    assert browser.get(at_console(deployment, "/factors")).text.count('name="factor"') == 2
+    other = Browser(deployment)
+    other.get(at_console(deployment, "/console/tenants"))
+    told_passkey(other, deployment, passkey)
+    assert where(other) == ("console.localhost", "/console/tenants") and other.page.status == 200
+
+
+def test_well_known(deployment):  # noqa: F811
+    port = deployment.https_port
+    for host, own in (("acme.localhost", False), ("id.acme.localhost", True), ("console.localhost", True)):
+        sign_in_origin = f"https://{'console' if host.startswith('console') else 'id.acme'}.localhost:{port}"
+        at = f"https://{host}:{port}/.well-known/"
+        browser = Browser(deployment)
+        answer = browser.get(at + "change-password", follow=False)
+        assert (answer.status, answer.headers["Location"]) == (303, "/password" if own else f"{sign_in_origin}/password")
+        answer = deployment.request(at + "passkey-endpoints")
+        assert answer.status == 200 and answer.headers["Content-Type"] == "application/json"
+        assert json.loads(answer.text) == {"enroll": f"{sign_in_origin}/factors/passkey", "manage": f"{sign_in_origin}/factors"}
+        answer = deployment.request(at + "security.txt")
+        assert answer.status == 200 and answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+        lines = answer.text.splitlines()
+        assert lines[0] == "Contact: mailto:security@example.com" and lines[1] == "Contact: https://example.com/report"
+        assert re.fullmatch(r"Expires: \d{4}-\d\d-\d\dT00:00:00\.000Z", lines[2]), lines
+        assert f"Canonical: {at}security.txt" in lines and "Policy: https://example.com/policy" in lines
+        assert "Preferred-Languages: ja, en" in lines and not any("javascript" in line for line in lines)
+        # Only these: what else lies there is the application's, behind its session.
+        if not own:
+            for name in ("security.txt.bak", "security.txt/x", "openid-configuration"):
+                assert Browser(deployment).get(at + name, follow=False).status == 302, name

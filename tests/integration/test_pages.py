@@ -46,7 +46,9 @@ def app():
 @pytest.fixture(scope="module")
 def deployment(app):
     port = free_port()
-    options = {"mail.url": f"smtp://127.0.0.1:{port}", "mail.tls": "off", "mail.from": "masugata@localhost"}
+    options = {"mail.url": f"smtp://127.0.0.1:{port}", "mail.tls": "off", "mail.from": "masugata@localhost",
+               "security.contact": "mailto:security@example.com https://example.com/report javascript:alert(1)",
+               "security.policy": "https://example.com/policy"}
     with Deployment(options) as deployment:
         deployment.mailbox = deployment.directory / "mailbox"
         sink = subprocess.Popen(["/usr/bin/python3", str(BUILD / "masugata-mail-sink"), f"127.0.0.1:{port}", str(deployment.mailbox)])

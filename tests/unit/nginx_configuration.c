@@ -60,6 +60,7 @@ the_file_has_what_the_claims_need(void **state)
     assert_has(&text, "client_max_body_size 0;");
     assert_has(&text, "server_name acme.localhost www.acme.localhost;");
     assert_has(&text, "location ^~ /.well-known/masugata/ {");
+    assert_has(&text, "location = /.well-known/security.txt {");
     /* What may carry a secret is not in the log's format. */
     assert_null(strstr(mg_buffer_text(&text), "$args"));
     assert_null(strstr(mg_buffer_text(&text), "$request\""));

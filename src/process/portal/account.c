@@ -155,13 +155,6 @@ page_password(struct visit *visit)
     return show_outcome(visit, reply.outcome, "password");
 }
 
-/* Where password managers look (W3C, A Well-Known URL for Changing Passwords). */
-struct mg_status
-page_change_password(struct visit *visit)
-{
-    return redirect(visit, "/password");
-}
-
 /* ---- reset by mail ---- */
 
 struct mg_status

@@ -40,6 +40,9 @@ prepare(const struct mg_environment *environment)
         .https_port = (unsigned) environment->options->gate_https_port,
         .password_minimum = (unsigned) environment->options->password_minimum_length,
         .proof_directory = proof,
+        .security_contact = environment->options->security_contact,
+        .security_policy = environment->options->security_policy,
+        .security_encryption = environment->options->security_encryption,
     };
     TRY(pages_open());
     return mg_web_server_open(path, SOCKET_MODE, workers_uid(), &server);

@@ -36,6 +36,8 @@ struct portal_settings {
     unsigned https_port;
     unsigned password_minimum;
     const char *proof_directory; /* what the prober publishes */
+    /* Of security.txt; empty for none. */
+    const char *security_contact, *security_policy, *security_encryption;
 };
 extern struct portal_settings portal_settings;
 
