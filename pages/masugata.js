@@ -1,12 +1,13 @@
 // Optional comfort; every page works without it.
 "use strict";
 
-// Times in the reader's own zone.
+// Times in the tenant's zone, or the reader's own where there is no tenant.
 for (const time of document.querySelectorAll("time[data-local]")) {
   const at = new Date(time.dateTime);
   if (!Number.isNaN(at.getTime())) {
     const format = new Intl.DateTimeFormat(document.documentElement.lang, {
       year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short",
+      timeZone: document.documentElement.dataset.zone,
     });
     time.textContent = format.format(at);
   }

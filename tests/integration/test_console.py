@@ -343,3 +343,16 @@ def test_a_rule_of_the_console_is_recorded_with_before_and_after(deployment):
         out = post(browser, deployment, "/console/policy", {"keyword": keyword, "value": value})
         assert out.status == 422 and "lock you out yourself" in out.text and "at least" in out.text, keyword
     post(browser, deployment, "/console/policy", {"keyword": "password.length", "value": "0"})
+
+
+def test_dates_are_in_the_tenants_time_zone(deployment):
+    """Also where days begin: an entry of this moment is of today there and of no other day."""
+    browser = enter(deployment)
+    for zone, hours in (("Pacific/Honolulu", -10), ("Asia/Tokyo", 9)):
+        post(browser, deployment, "/console/policy", {"keyword": "time_zone", "value": zone})
+        page = wait_until(lambda: (text := browser.get(at(deployment, "/console/audit")).text) and zone in text and text, what=zone)
+        now = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=hours)
+        assert f"{now.day} {now:%b} {now.year}, {now:%H}:" in page and f'data-zone="{zone}"' in page
+        today, yesterday = now.date(), now.date() - datetime.timedelta(days=1)
+        assert "before=" in browser.get(at(deployment, f"/console/audit?words=time_zone&since={today}&until={today}")).text
+        assert "before=" not in browser.get(at(deployment, f"/console/audit?words=time_zone&until={yesterday}")).text

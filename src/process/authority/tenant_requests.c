@@ -5,6 +5,7 @@
 #include "base/secret.h"
 #include "domain/drill.h"
 #include "domain/host_name.h"
+#include "domain/tenant_policy.h"
 #include "process/authority/rights.h"
 #include "process/authority/tenants.h"
 
@@ -493,8 +494,19 @@ MG_HANDLER_PUBLIC(tenant_rotate)
 
 /* ---- for pages and processes ---- */
 
+enum { ZONE_MOST = 64 };
+
+static void
+zone_read(void *context, const struct mg_tenant_policy *policy)
+{
+    char *zone = context;
+    if (policy != NULL)
+        (void) snprintf(zone, ZONE_MOST, "%s", policy->settings.time_zone);
+}
+
 MG_HANDLER_PUBLIC(site)
 {
+    char zone[ZONE_MOST] = "";
     struct mg_core_tenant tenant = {0};
     struct mg_core_host host = {0};
     char app_origin[301] = "";
@@ -507,12 +519,15 @@ MG_HANDLER_PUBLIC(site)
         (void) snprintf(app_origin, sizeof app_origin, port == 443 ? "https://%.*s" : "https://%.*s:%lld",
                         (int) request->host.length, (const char *) request->host.bytes, (long long) port);
     }
+    if (tenant.open)
+        mg_tenants_policy_read(tenant.number, zone_read, zone);
     const struct mg_reply_site reply = {.open = tenant.open,
                                         .label = mg_view_text(tenant.label),
                                         .sign_in_origin = mg_view_text(tenant.sign_in_origin),
                                         .app_origin = mg_view_text(app_origin),
                                         .password_least = tenant.password.least,
-                                        .methods = tenant.open ? tenant.methods : 0};
+                                        .methods = tenant.open ? tenant.methods : 0,
+                                        .time_zone = mg_view_text(zone)};
     return mg_answer_site(call, &reply);
 }
 

@@ -9,7 +9,6 @@
 
 #define PAGES_MOST 96
 #define DAY_MS (24 * 3600 * 1000LL)
-#define JAPAN_MS (9 * 3600 * 1000LL)
 
 static struct {
     const char *file; /* "account.html" */
@@ -166,6 +165,8 @@ page_common(struct visit *visit)
     mg_scope_set_text(page, "lang", mg_language_tag(visit->language));
     mg_scope_set_text(page, "other_lang", japanese ? "en" : "ja");
     mg_scope_set_text(page, "other_language", japanese ? "English" : "日本語");
+    if (visit->site.time_zone.length != 0)
+        mg_scope_set(page, "time_zone", visit->site.time_zone);
     mg_scope_set_text(page, "style_version", style_version);
     mg_scope_set_text(page, "script_version", script_version);
     mg_scope_set_text(page, "here", visit->here != NULL ? visit->here : visit_target(visit));
@@ -307,22 +308,23 @@ send_bytes(struct visit *visit, const char *content_type, const char *cache, str
 
 /* ---- times in words ---- */
 
-/* Japanese readers get Japan's time and the others UTC, both named; masugata.js turns either into the
- * reader's own zone. */
+/* In the tenant's time zone, which is named; masugata.js writes it shorter, in the same zone. */
 static void
 date_text(const struct visit *visit, mg_instant instant, char *text, size_t size)
 {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     const bool japanese = visit->language == MG_JAPANESE;
-    const time_t seconds = (time_t) ((instant + (japanese ? JAPAN_MS : 0)) / 1000);
+    const struct mg_time_zone *zone = visit_time_zone(visit);
+    const char *name = mg_time_zone_name(zone);
+    const time_t seconds = (time_t) ((instant + mg_time_zone_ahead_ms(zone, instant)) / 1000);
     struct tm t;
     mg_must(gmtime_r(&seconds, &t) != NULL);
     if (japanese)
-        (void) snprintf(text, size, "%d年%d月%d日 %d:%02d (日本時間)", t.tm_year + 1900, t.tm_mon + 1,
-                        t.tm_mday, t.tm_hour, t.tm_min);
+        (void) snprintf(text, size, "%d年%d月%d日 %d:%02d (%s)", t.tm_year + 1900, t.tm_mon + 1, t.tm_mday,
+                        t.tm_hour, t.tm_min, strcmp(name, "Asia/Tokyo") == 0 ? "日本時間" : name);
     else
-        (void) snprintf(text, size, "%d %.3s %d, %02d:%02d UTC", t.tm_mday, months + 3 * t.tm_mon,
-                        t.tm_year + 1900, t.tm_hour, t.tm_min);
+        (void) snprintf(text, size, "%d %.3s %d, %02d:%02d %s", t.tm_mday, months + 3 * t.tm_mon,
+                        t.tm_year + 1900, t.tm_hour, t.tm_min, name);
 }
 
 static void

@@ -6,7 +6,7 @@
 
 /* From the query's `since` and `until` (days, both included), which the page keeps; 0: open. */
 CHECKED struct mg_status mg_csv_period(struct visit *visit, mg_instant *ret_since, mg_instant *ret_until);
-/* When a day as <input type="date"> sends it begins in the reader's zone; 0 for an empty one. */
+/* When a day as <input type="date"> sends it begins in the tenant's zone; 0 for an empty one. */
 CHECKED struct mg_status mg_csv_day(struct visit *visit, struct mg_view day, mg_instant *ret_instant);
 CHECKED struct mg_status mg_csv_audit_head(struct mg_buffer *csv);
 /* RFC 4180; what a spreadsheet would take for a formula is text. */

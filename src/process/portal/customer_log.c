@@ -11,7 +11,6 @@
 #define PROBE "masugata-probe" /* how the names of the probes' accounts begin (identity_canary.c) */
 #define EXPORT_ENTRIES 200
 #define EXPORT_MOST (16u << 20)
-#define JAPAN_MS (9 * 3600 * 1000LL)
 #define DAY_MS (24 * 3600 * 1000LL)
 
 /* ---- what is asked for ---- */
@@ -30,17 +29,23 @@ static const struct {
     {"refused", N_("Refused")},
 };
 
-/* A day as <input type="date"> sends it, beginning in the reader's zone (Japan's, or UTC in English). */
+/* A day as <input type="date"> sends it, beginning in the tenant's zone. */
 static CHECKED struct mg_status
 day_read(const struct visit *visit, struct mg_view text, mg_instant *ret_instant)
 {
-    OWN_BUFFER(instant, 64);
     *ret_instant = 0;
-    if (text.length == 0)
-        return OK;
-    TRY(mg_buffer_format(&instant, "%.*sT00:00:00%s", (int) text.length, (const char *) text.bytes,
-                         visit->language == MG_JAPANESE ? "+09:00" : "Z"));
-    return mg_instant_parse(mg_buffer_view(&instant), ret_instant);
+    return text.length == 0 ? OK : mg_time_zone_day(visit_time_zone(visit), text, ret_instant);
+}
+
+/* When the day after the one that begins at *instant begins: 23 to 25 hours later. */
+static CHECKED struct mg_status
+day_after(const struct visit *visit, mg_instant *instant)
+{
+    char text[MG_INSTANT_TEXT];
+    const mg_instant noon = *instant + DAY_MS + DAY_MS / 2;
+    mg_instant_text(noon + mg_time_zone_ahead_ms(visit_time_zone(visit), noon), text);
+    text[10] = '\0';
+    return mg_time_zone_day(visit_time_zone(visit), mg_view_text(text), instant);
 }
 
 static CHECKED struct mg_status
@@ -54,7 +59,7 @@ filter_read(struct visit *visit, struct filter *ret_filter)
     TRY(day_read(visit, filter.since_text, &filter.since));
     TRY(day_read(visit, filter.until_text, &filter.until));
     if (filter.until != 0)
-        filter.until += DAY_MS; /* that day included */
+        TRY(day_after(visit, &filter.until)); /* that day included */
     mg_scope_set(visit->page, "words", filter.words);
     mg_scope_set(visit->page, "since", filter.since_text);
     mg_scope_set(visit->page, "until", filter.until_text);

@@ -129,7 +129,7 @@ period_read(struct visit *visit, mg_instant *ret_since, mg_instant *ret_until)
     TRY(mg_csv_period(visit, ret_since, ret_until));
     if (mg_form_has(&visit->query, "since") || mg_form_has(&visit->query, "until"))
         return OK;
-    *ret_since = (visit->now - SHOWN_MS) / DAY_MS * DAY_MS;
+    *ret_since = visit->now - SHOWN_MS + mg_time_zone_ahead_ms(visit_time_zone(visit), visit->now);
     mg_instant_text(*ret_since, day);
     day[10] = '\0';
     mg_scope_set_text(visit->page, "since", day);

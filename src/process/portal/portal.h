@@ -7,6 +7,7 @@
 #include "base/time.h"
 #include "domain/outcome.h"
 #include "domain/permission.h"
+#include "domain/time_zone.h"
 #include "ports/form.h"
 #include "ports/template.h"
 #include "ports/translation.h"
@@ -114,6 +115,9 @@ bool visit_is_by_program(const struct visit *visit);
  * not. Adds the headers of the token's rate. The reply borrows `storage` (maximum MG_PACKET_MOST). */
 CHECKED struct mg_status visit_identify_token(struct visit *visit, struct mg_buffer *storage,
                                               struct mg_reply_token_check *ret_reply);
+
+/* The time zone of this origin's tenant; of the operators Japan's, or UTC in English. Never NULL. */
+const struct mg_time_zone *visit_time_zone(const struct visit *visit);
 
 /* ---- answer.c ---- */
 CHECKED struct mg_status pages_open(void);

@@ -149,6 +149,17 @@ visit_end(struct visit *visit)
     mg_wipe(visit->browser, sizeof visit->browser);
 }
 
+const struct mg_time_zone *
+visit_time_zone(const struct visit *visit)
+{
+    const struct mg_time_zone *zone =
+        visit->site.time_zone.length == 0 ? NULL : mg_time_zone_find(visit->site.time_zone);
+    if (zone == NULL)
+        zone = mg_time_zone_find(mg_view_text(visit->language == MG_JAPANESE ? "Asia/Tokyo" : "UTC"));
+    mg_must(zone != NULL);
+    return zone;
+}
+
 bool
 token_decode(struct mg_view text, uint8_t bytes[TOKEN_BYTES])
 {
