@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { ENABLE = 1, DISABLE, REMOVE, SECRET_MOST = 255, FILE_MOST = 65536 };
+enum { ENABLE = 1, DISABLE, REMOVE, SECRET_MOST = 255, FILE_MOST = 65536, METADATA_MOST = 122880 };
 
-static const char *secret_file, *settings_file;
+static const char *secret_file, *settings_file, *metadata_file;
 static bool wait_for_it;
 
 static struct mg_view
@@ -37,6 +37,7 @@ idp_list(const struct mg_cli *cli, struct mg_admin *admin)
         {"domains", "DOMAINS", "ドメイン", false},
         {"state", "STATE", "状態", false},
         {"expires_at", "EXPIRES", "期限", false},
+        {"certificate_ends_at", "CERTIFICATE ENDS", "証明書の期限", false},
         {"links", "PEOPLE", "人数", true},
         {"last_used_at", "LAST USED", "最終利用", false},
     };
@@ -61,6 +62,7 @@ idp_list(const struct mg_cli *cli, struct mg_admin *admin)
                                     : row.enabled ? mg_view_text(mg_cli_say(cli, "enabled", "有効"))
                                                   : mg_view_text(mg_cli_say(cli, "disabled", "無効"))));
         TRY(mg_cli_list_instant(&list, row.expires_at));
+        TRY(mg_cli_list_instant(&list, row.certificate_ends_at));
         TRY(mg_cli_list_number(&list, row.links));
         TRY(mg_cli_list_instant(&list, row.last_used_at));
     }
@@ -211,6 +213,38 @@ settings_now(const struct mg_cli *cli, struct mg_admin *admin, struct mg_idp_set
     }
 }
 
+/* A SAML provider's metadata, from a file or from its address, becomes settings; what is given besides counts
+ * more. */
+static CHECKED struct mg_status
+metadata_take(const struct mg_cli *cli, struct mg_admin *admin, struct mg_idp_settings *settings)
+{
+    OWN_BUFFER(document, METADATA_MOST);
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_idp_metadata reply;
+    if (metadata_file != NULL)
+        TRY(strcmp(metadata_file, "-") == 0 ? mg_fd_read_all(STDIN_FILENO, &document)
+                                            : mg_file_read(metadata_file, &document));
+    const struct mg_request_idp_metadata request = {
+        .tenant = tenant_of(cli),
+        .document = mg_buffer_view(&document),
+        .url = metadata_file != NULL ? MG_VIEW_EMPTY : mg_view_text(settings->metadata_url)};
+    if (request.document.length == 0 && request.url.length == 0)
+        return OK;
+    TRY(mg_admin_idp_metadata(admin, &request, &reply, &storage));
+    TRY(mg_cli_outcome(cli, reply.outcome, tenant_of(cli)));
+    if (reply.refusal != MG_FEDERATION_NONE)
+        return fail_with(INVALID, "%s: %.*s", mg_federation_refusal_text(reply.refusal, cli->japanese),
+                         (int) reply.detail.length, (const char *) reply.detail.bytes);
+    for (;;) {
+        struct mg_record_idp_setting row;
+        bool more;
+        TRY(mg_list_next_idp_setting(&reply.settings, &row, &more));
+        if (!more)
+            return OK;
+        TRY(mg_idp_settings_set(settings, row.keyword, row.value));
+    }
+}
+
 static CHECKED struct mg_status
 settings_send(const struct mg_cli *cli, struct mg_admin *admin, const struct mg_idp_settings *settings,
               bool add)
@@ -246,16 +280,27 @@ settings_send(const struct mg_cli *cli, struct mg_admin *admin, const struct mg_
 }
 
 static CHECKED struct mg_status
+given_take(const struct mg_cli *cli, struct mg_idp_settings *settings)
+{
+    if (settings_file != NULL)
+        TRY(file_take(settings, settings_file));
+    for (int i = 4; i < cli->argc; i++)
+        TRY(pair_take(settings, mg_view_text(cli->argv[i])));
+    return OK;
+}
+
+static CHECKED struct mg_status
 put(const struct mg_cli *cli, struct mg_admin *admin, bool add)
 {
     OWN(idp_settings) settings = NULL;
     TRY(mg_idp_settings_new(&settings));
     if (!add)
         TRY(settings_now(cli, admin, settings));
-    if (settings_file != NULL)
-        TRY(file_take(settings, settings_file));
-    for (int i = 4; i < cli->argc; i++)
-        TRY(pair_take(settings, mg_view_text(cli->argv[i])));
+    TRY(given_take(cli, settings));
+    if (mg_idp_is_saml(settings) || metadata_file != NULL) {
+        TRY(metadata_take(cli, admin, settings));
+        TRY(given_take(cli, settings));
+    }
     TRY(settings_send(cli, admin, settings, add));
     mg_cli_done(cli, add ? "Added, and disabled until `idp enable`; try it with `idp test`." : "Changed.",
                 add ? "追加しました (`idp enable` まで無効)。`idp test` で試せます。" : "変更しました。",
@@ -429,6 +474,7 @@ mg_cli_idp(int argc, char **argv)
     static const struct mg_cli_option options[] = {
         {"--secret-file", &secret_file, NULL},
         {"--file", &settings_file, NULL},
+        {"--metadata-file", &metadata_file, NULL},
         {"--wait", NULL, &wait_for_it},
         {NULL, NULL, NULL},
     };
@@ -440,25 +486,28 @@ mg_cli_idp(int argc, char **argv)
             .usage =
                 "masugata idp add TENANT NAME issuer=URL client.id=ID [KEYWORD=VALUE …] [--file FILE]\n"
                 "                         [--secret-file FILE]\n"
+                "       masugata idp add TENANT NAME kind=saml --metadata-file FILE | metadata.url=URL [KEYWORD=VALUE …]\n"
                 "       masugata idp set TENANT NAME [KEYWORD=VALUE …] [--file FILE] [--secret-file FILE]\n"
                 "       masugata idp list TENANT | show TENANT NAME\n"
                 "       masugata idp enable|disable|remove TENANT NAME\n"
                 "       masugata idp test TENANT NAME [--wait]",
             .en =
-                "An identity provider (OpenID Connect) signs the people of a tenant in. The keywords are in\n"
-                "masugata-idp(5); show prints them, and what the provider must know of us.\n"
-                "  --file         KEYWORD=VALUE a line (- for standard input)\n"
-                "  --secret-file  the client secret, for client.authentication=secret-…; it is kept sealed\n"
-                "  --wait         until the trial sign-in is done, or ten minutes\n"
+                "An identity provider (OpenID Connect or SAML 2.0) signs the people of a tenant in. The keywords are\n"
+                "in masugata-idp(5); show prints them, and what the provider must know of us.\n"
+                "  --file           KEYWORD=VALUE a line (- for standard input)\n"
+                "  --metadata-file  a SAML provider's metadata (- for standard input); metadata.url has it fetched\n"
+                "  --secret-file    the client secret, for client.authentication=secret-…; it is kept sealed\n"
+                "  --wait           until the trial sign-in is done, or ten minutes\n"
                 "A new provider is disabled. test fetches what it says of itself, gives a link for a trial\n"
                 "sign-in, and shows of the last sign-ins what arrived and what was decided.\n"
                 "disable and remove end every session that the provider gave before they return.",
             .ja =
-                "IdP (OpenID Connect) はテナントの利用者をサインインさせます。キーワードは masugata-idp(5)\n"
+                "IdP (OpenID Connect または SAML 2.0) はテナントの利用者をサインインさせます。キーワードは masugata-idp(5)\n"
                 "にあります。show は設定と、IdP に登録する値を表示します。\n"
-                "  --file         1 行に 1 つの KEYWORD=VALUE (標準入力は -)\n"
-                "  --secret-file  client.authentication=secret-… で使うシークレット (封緘して保管)\n"
-                "  --wait         試験サインインが終わるまで (最長 10 分) 待つ\n"
+                "  --file           1 行に 1 つの KEYWORD=VALUE (標準入力は -)\n"
+                "  --metadata-file  SAML の IdP メタデータ (標準入力は -)。metadata.url を指定すれば取得する\n"
+                "  --secret-file    client.authentication=secret-… で使うシークレット (封緘して保管)\n"
+                "  --wait           試験サインインが終わるまで (最長 10 分) 待つ\n"
                 "追加した IdP は無効の状態です。test は IdP の公開情報を取得し、試験サインイン用のリンクを\n"
                 "発行し、最近のサインインで届いた内容と判定を表示します。\n"
                 "disable と remove は、その IdP によるセッションをすべて終了してから戻ります。",

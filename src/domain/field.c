@@ -9,6 +9,7 @@ static const struct {
 } owners[] = {
     {"instance", MG_WORKER},
     {"tls", MG_LAUNCHER},
+    {"saml_key", MG_KEYS}, /* nobody else ever sees one (process/keys/saml.c) */
 };
 
 enum mg_process

@@ -6,7 +6,21 @@
 
 #include <stdlib.h>
 
-enum check { NOTHING, LABEL, ISSUER, NAMED, SCOPES, DOMAINS, ROLES, ROLE_MAP, INSTANT };
+enum check {
+    NOTHING,
+    LABEL,
+    ISSUER,
+    CLIENT,
+    NAMED,
+    SCOPES,
+    DOMAINS,
+    ROLES,
+    ROLE_MAP,
+    INSTANT,
+    ADDRESS,
+    ATTRIBUTE,
+    CERTIFICATES,
+};
 
 const struct mg_option_row mg_idp_option_rows[] = {
 #define IDP_OPTION(name, word, kind, value, low, high, check, english, japanese) \
@@ -69,7 +83,7 @@ mg_idp_settings_drop(struct mg_idp_settings **settings)
 
 /* RFC 8414 section 2: https, no query, no fragment; nothing that would read as something else in a URL. */
 static CHECKED struct mg_status
-issuer_check(const char *keyword, const char *text)
+https_check(const char *keyword, const char *text)
 {
     static const char scheme[] = "https://";
     const size_t start = sizeof scheme - 1;
@@ -81,6 +95,62 @@ issuer_check(const char *keyword, const char *text)
     const size_t length = https ? strcspn(text + start, ":/") : 0;
     if (!https || !mg_host_name_is_valid(mg_view_of(text + start, length)) || strlen(text) > 511)
         return fail_with(INVALID, "%s: \"%.128s\" is not an https URL with a host name", keyword, text);
+    return OK;
+}
+
+/* What either kind of provider may be called: SAML Core section 8.3.6 allows any URI. */
+static CHECKED struct mg_status
+issuer_check(const char *keyword, const char *text)
+{
+    for (const char *at = text; *at != '\0'; at++)
+        if (*at <= 0x20 || *at > 0x7E)
+            return fail_with(INVALID, "%s: \"%.128s\" has a character that no identifier has", keyword, text);
+    return text[0] != '\0' && strlen(text) <= 511
+               ? OK
+               : fail_with(INVALID, "%s: is needed, and has at most 511 bytes", keyword);
+}
+
+/* A place on the web that a browser or we ourselves are sent to; empty: none. */
+static CHECKED struct mg_status
+address_check(const char *keyword, const char *text)
+{
+    static const char scheme[] = "https://";
+    const size_t start = sizeof scheme - 1;
+    if (text[0] == '\0')
+        return OK;
+    for (const char *at = text; *at != '\0'; at++)
+        if (*at <= 0x20 || *at > 0x7E || strchr("#@\\\"<>^`{|}", *at) != NULL)
+            return fail_with(INVALID, "%s: \"%.128s\" is not an https URL without user and fragment", keyword,
+                             text);
+    const bool https = strncmp(text, scheme, start) == 0;
+    const size_t length = https ? strcspn(text + start, ":/?") : 0;
+    return https && strlen(text) <= 1023 && mg_host_name_is_valid(mg_view_of(text + start, length))
+               ? OK
+               : fail_with(INVALID, "%s: \"%.128s\" is not an https URL with a host name", keyword, text);
+}
+
+static CHECKED struct mg_status
+attribute_check(const char *keyword, const char *text)
+{
+    for (const char *at = text; *at != '\0'; at++)
+        if ((uint8_t) *at < 0x20)
+            return fail_with(INVALID, "%s: a control character", keyword);
+    return strlen(text) <= 255 ? OK : fail_with(INVALID, "%s: at most 255 bytes", keyword);
+}
+
+/* Only the form; what is inside is the federation process's to read. */
+static CHECKED struct mg_status
+certificates_check(const char *keyword, const char *list)
+{
+    struct mg_view word;
+    if (strlen(list) > 8191)
+        return fail_with(INVALID, "%s: at most 8191 bytes", keyword);
+    while (mg_option_word(&list, &word)) {
+        OWN_BUFFER(der, 8192);
+        if (!mg_ok(mg_base64_decode(word, &der)) || der.length < 64)
+            return fail_with(INVALID, "%s: \"%.*s\" is not a certificate in base64", keyword,
+                             (int) mg_view_start(word, 32).length, (const char *) word.bytes);
+    }
     return OK;
 }
 
@@ -191,9 +261,17 @@ text_check(enum check check, const char *keyword, const char *text)
     case ISSUER:
         return issuer_check(keyword, text);
     case NAMED:
-        return text[0] != '\0' && strlen(text) <= (strcmp(keyword, "client.id") == 0 ? 255U : 63U)
+        return text[0] != '\0' && strlen(text) <= 63
                    ? OK
                    : fail_with(INVALID, "%s: is needed, and must not be longer", keyword);
+    case CLIENT:
+        return strlen(text) <= 255 ? OK : fail_with(INVALID, "%s: at most 255 bytes", keyword);
+    case ADDRESS:
+        return address_check(keyword, text);
+    case ATTRIBUTE:
+        return attribute_check(keyword, text);
+    case CERTIFICATES:
+        return certificates_check(keyword, text);
     case SCOPES:
         return scopes_check(keyword, text);
     case DOMAINS:
@@ -219,8 +297,8 @@ mg_idp_settings_set(struct mg_idp_settings *settings, struct mg_view keyword, st
         OWN_TEXT text = NULL;
         if (!mg_view_is(keyword, mg_idp_option_rows[i].keyword))
             continue;
-        if (!mg_view_is_utf8(value) || value.length > 4096)
-            return fail_with(INVALID, "%s must be UTF-8 of at most 4096 bytes",
+        if (!mg_view_is_utf8(value) || value.length > 8191)
+            return fail_with(INVALID, "%s must be UTF-8 of at most 8191 bytes",
                              mg_idp_option_rows[i].keyword);
         TRY(mg_view_to_text(value, &text));
         TRY(text_check(checks[i], mg_idp_option_rows[i].keyword, text));
@@ -242,17 +320,45 @@ mg_idp_expires_at(const struct mg_idp_settings *settings)
     return mg_ok(mg_instant_parse(mg_view_text(settings->expires), &at)) ? at : 0;
 }
 
-struct mg_status
-mg_idp_settings_judge(const struct mg_idp_settings *settings, bool with_secret)
+bool
+mg_idp_is_saml(const struct mg_idp_settings *settings)
+{
+    return strcmp(settings->kind, "saml") == 0;
+}
+
+static CHECKED struct mg_status
+saml_judge(const struct mg_idp_settings *settings, bool with_secret)
+{
+    if (settings->saml_sign_in[0] == '\0' || settings->saml_certificates[0] == '\0')
+        return fail_with(INVALID, "saml.sign_in_url and saml.certificates are needed; metadata brings them");
+    if (with_secret)
+        return fail_with(INVALID, "a SAML provider has no client secret");
+    if ((settings->link || settings->create) && strcmp(settings->emails, "trusted") != 0)
+        return fail_with(INVALID,
+                         "SAML does not say that an address was verified: link_by_email and create_users "
+                         "need emails=trusted");
+    return OK;
+}
+
+static CHECKED struct mg_status
+oidc_judge(const struct mg_idp_settings *settings, bool with_secret)
 {
     const bool shared = strncmp(settings->client_authentication, "secret-", 7) == 0;
-    if (settings->issuer[0] == '\0')
-        return fail_with(INVALID, "issuer is needed");
+    TRY(https_check("issuer", settings->issuer));
     if (settings->client[0] == '\0')
         return fail_with(INVALID, "client.id is needed");
     if (shared && !with_secret)
         return fail_with(INVALID, "client.authentication %s needs the secret (--secret-file)",
                          settings->client_authentication);
+    return OK;
+}
+
+struct mg_status
+mg_idp_settings_judge(const struct mg_idp_settings *settings, bool with_secret)
+{
+    if (settings->issuer[0] == '\0')
+        return fail_with(INVALID, "issuer is needed");
+    TRY(mg_idp_is_saml(settings) ? saml_judge(settings, with_secret) : oidc_judge(settings, with_secret));
     if ((settings->link || settings->create) && settings->domains[0] == '\0')
         return fail_with(INVALID, "link_by_email and create_users need domains: only their addresses count");
     return OK;

@@ -28,6 +28,7 @@ CHECKED struct mg_status mg_idp_settings_set(struct mg_idp_settings *settings, s
                                              struct mg_view value);
 /* What single values cannot show; `with_secret`: a client secret is stored. INVALID with the reason. */
 CHECKED struct mg_status mg_idp_settings_judge(const struct mg_idp_settings *settings, bool with_secret);
+bool mg_idp_is_saml(const struct mg_idp_settings *settings);
 /* When it ends; INT64_MAX for never. */
 mg_instant mg_idp_expires_at(const struct mg_idp_settings *settings);
 

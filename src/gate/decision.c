@@ -136,12 +136,25 @@ judge_network(const struct mg_gate_request *request, const struct mg_gate_verdic
     return MG_REFUSAL_NONE;
 }
 
+/* SAML's POST binding: a form of an identity provider, which comes from its site. What counts is its
+ * signature; the portal looks at no cookie there. */
+static bool
+is_carried_in(const struct mg_gate_host *host, struct mg_view path)
+{
+    static const char *const places[] = {"/federation/saml/", "/federation/sign-out/"};
+    for (size_t i = 0; i < MG_COUNT(places) && host->origin == MG_ORIGIN_SIGN_IN; i++)
+        if (path.length > strlen(places[i]) && memcmp(path.bytes, places[i], strlen(places[i])) == 0)
+            return true;
+    return false;
+}
+
 /* A browser names where a request comes from: Sec-Fetch-Site, or Origin on anything but GET and HEAD
  * (Fetch standard). A request with neither was not caused by a page. */
 static enum mg_refusal
-judge_site(const struct mg_gate_request *request, const struct mg_gate_route *route)
+judge_site(const struct mg_gate_request *request, const struct mg_gate_verdict *verdict)
 {
-    if (!request->unsafe && !request->websocket)
+    const struct mg_gate_route *route = verdict->route;
+    if ((!request->unsafe && !request->websocket) || is_carried_in(verdict->host, request->path))
         return MG_REFUSAL_NONE;
     if (route != NULL && request->origin.bytes != NULL && in_list(route->cors_origins, request->origin))
         return MG_REFUSAL_NONE;
@@ -296,7 +309,7 @@ judge(const struct mg_gate_policy *policy, struct mg_session_reader *sessions,
         refusal = judge_network(request, verdict);
     if (refusal != MG_REFUSAL_NONE)
         return refusal;
-    refusal = judge_site(request, verdict->route);
+    refusal = judge_site(request, verdict);
     const bool nobody = refusal != MG_REFUSAL_NONE && comes_as_nobody(request, verdict);
     if (refusal != MG_REFUSAL_NONE && !nobody)
         return refusal;

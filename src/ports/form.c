@@ -53,7 +53,8 @@ name_is_plain(struct mg_view name)
 {
     for (size_t i = 0; i < name.length; i++) {
         const uint8_t c = name.bytes[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-'))
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+              c == '-'))
             return false;
     }
     return name.length > 0 && name.length <= 32;

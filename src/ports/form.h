@@ -24,8 +24,8 @@ void mg_form_drop(struct mg_form *form);
 #define OWN_FORM(name) MG_CLEANUP(mg_form_drop) struct mg_form name = {.storage = {.maximum = MG_FORM_BYTES}}
 
 /* `form` must be empty. MALFORMED for a bad escape, bytes that are not UTF-8, a control character
- * other than tab and line break, a name that is not of a-z 0-9 _ - or appears twice; TOO_LARGE for
- * too many fields or bytes. Nothing is decoded halfway: on failure the form is empty. */
+ * other than tab and line break, a name that is not of letters, digits, _ and - or appears twice; TOO_LARGE
+ * for too many fields or bytes. Nothing is decoded halfway: on failure the form is empty. */
 CHECKED struct mg_status mg_form_decode(struct mg_view encoded, struct mg_form *form);
 
 /* The empty view when there is no such field. */

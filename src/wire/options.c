@@ -165,8 +165,8 @@ number_set(void *record, const struct mg_option_row *row, struct mg_view value)
 struct mg_status
 mg_option_record_set(void *record, const struct mg_option_row *row, struct mg_view value)
 {
-    if (value.length > 4096 || !mg_view_is_utf8(value))
-        return fail_with(INVALID, "%s must be UTF-8 of at most 4096 bytes", row->keyword);
+    if (value.length > 8191 || !mg_view_is_utf8(value))
+        return fail_with(INVALID, "%s must be UTF-8 of at most 8191 bytes", row->keyword);
     for (size_t i = 0; i < value.length; i++)
         if (value.bytes[i] < 0x20 || value.bytes[i] == 0x7F)
             return fail_with(INVALID, "%s must not contain control characters", row->keyword);

@@ -10,7 +10,7 @@ enum mg_option_type {
     MG_OPTION_DURATION, /* int64_t milliseconds */
     MG_OPTION_NUMBER,   /* int64_t */
     MG_OPTION_FLAG,     /* bool: yes or no */
-    MG_OPTION_TEXT,     /* any UTF-8, at most 4096 bytes */
+    MG_OPTION_TEXT,     /* any UTF-8, at most 8191 bytes */
     MG_OPTION_CHOICE,   /* one word of `most`, separated by | */
     MG_OPTION_LIST,     /* words separated by spaces or commas */
 };

@@ -188,6 +188,30 @@ CALL(federation_sign_out)
     return OK;
 }
 
+CALL(saml_arrive)
+{
+    (void) storage;
+    (void) request;
+    *reply = (struct mg_reply_saml_arrive){.outcome = MG_FEDERATION_REFUSED};
+    return OK;
+}
+
+CALL(saml_sign_out)
+{
+    (void) storage;
+    (void) request;
+    *reply = (struct mg_reply_saml_sign_out){.outcome = MG_FEDERATION_REFUSED};
+    return OK;
+}
+
+CALL(saml_describe)
+{
+    (void) storage;
+    (void) request;
+    *reply = (struct mg_reply_saml_describe){.outcome = MG_NOT_KNOWN};
+    return OK;
+}
+
 CALL(federation_keys)
 {
     (void) request;

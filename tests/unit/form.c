@@ -25,7 +25,7 @@ what_no_browser_sends_is_refused(void **state)
     (void) state;
     static const char *const bad[] = {
         "a=%",      "a=%4",        "a=%4g",    "a=%zz",          "a=%00",   "a=%1F", "a=%7f",
-        "a=%C0%80", "a=%ED%A0%80", "a=%E6%9E", "a=\xE6\x9E\xA1", "a=b c",   "a=\n",  "A=1",
+        "a=%C0%80", "a=%ED%A0%80", "a=%E6%9E", "a=\xE6\x9E\xA1", "a=b c",   "a=\n",  "a.b=1",
         "a",        "=1",          "a=1&a=2",  "a=1&&b=2",       "a%20b=1", "a=1&",  "a[]=1",
     };
     for (size_t i = 0; i < MG_COUNT(bad); i++) {

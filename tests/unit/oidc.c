@@ -256,15 +256,13 @@ static void
 settings_are_checked(void **state)
 {
     (void) state;
+    static const char *const issuers[] = {
+        "http://idp.example",       "https://",
+        "https://user@idp.example", "https://idp.example?x=1",
+        "https://idp.example#x",    "https://IDP.example",
+        "https://127.0.0.1",        "https://[::1]",
+    };
     static const char *const wrong[][2] = {
-        {"issuer", "http://idp.example"},
-        {"issuer", "https://"},
-        {"issuer", "https://user@idp.example"},
-        {"issuer", "https://idp.example?x=1"},
-        {"issuer", "https://idp.example#x"},
-        {"issuer", "https://IDP.example"},
-        {"issuer", "https://127.0.0.1"},
-        {"issuer", "https://[::1]"},
         {"issuer", "https://idp.example/ x"},
         {"scopes", "profile email"},
         {"domains", "Acme.example"},
@@ -277,7 +275,12 @@ settings_are_checked(void **state)
         {"expires", "tomorrow"},
         {"skew", "10m"},
         {"client.authentication", "hmac"},
-        {"client.id", ""},
+        {"metadata.url", "http://idp.example/"},
+        {"metadata.url", "https://10.0.0.1/"},
+        {"saml.sign_in_url", "https://a@idp.example/"},
+        {"saml.certificates", "not base64"},
+        {"idp_initiated", "always"},
+        {"kind", "ldap"},
         {"unknown", "x"},
     };
     OWN(idp_settings) settings = settings_with(NULL, 0);
@@ -285,6 +288,13 @@ settings_are_checked(void **state)
         if (mg_ok(mg_idp_settings_set(settings, mg_view_text(wrong[i][0]), mg_view_text(wrong[i][1]))))
             fail_msg("%s=%s was taken", wrong[i][0], wrong[i][1]);
     assert_false(mg_ok(mg_idp_settings_judge(settings, false)));
+    /* What SAML may call a provider, OpenID Connect may not. */
+    for (size_t i = 0; i < MG_COUNT(issuers); i++) {
+        OWN(idp_settings) other = settings_with(NULL, 0);
+        assert_true(mg_ok(mg_idp_settings_set(other, mg_view_text("client.id"), mg_view_text("masugata"))));
+        assert_true(mg_ok(mg_idp_settings_set(other, mg_view_text("issuer"), mg_view_text(issuers[i]))));
+        assert_false(mg_ok(mg_idp_settings_judge(other, false)));
+    }
     assert_true(mg_ok(mg_idp_settings_set(settings, mg_view_text("issuer"),
                                           mg_view_text("https://idp.example:8443/realms/a"))));
     assert_true(mg_ok(mg_idp_settings_set(settings, mg_view_text("client.id"), mg_view_text("masugata"))));

@@ -59,6 +59,73 @@ CHECKED struct mg_status mg_idp_record(enum mg_event event, const struct mg_idp 
                                        const struct mg_core_actor *actor, enum mg_federation_refusal refusal,
                                        struct mg_view detail, struct mg_view address, uint64_t family);
 
+/* ---- SAML (federation_saml.c; what signs people out: federation_saml_logout.c) ---- */
+
+/* Our own names at a provider. */
+struct mg_saml_names {
+    char entity[512], consumer[512], logout[512];
+};
+CHECKED struct mg_status mg_saml_names(const struct mg_idp *idp, const struct mg_core_tenant *tenant,
+                                       struct mg_saml_names *ret_names);
+/* Our keys there, made when the provider is added. */
+CHECKED struct mg_status mg_saml_keys_make(struct mg_database *database, uint64_t provider, uint64_t tenant,
+                                           const char *entity);
+/* What the federation process says of a provider's certificates. */
+CHECKED struct mg_status mg_saml_certificates_ask(const struct mg_idp_settings *settings,
+                                                  struct mg_buffer *storage,
+                                                  struct mg_reply_saml_certificates *ret_reply);
+/* What `idp test` shows of a SAML provider: its certificates, and whether its metadata still says the same.
+ */
+CHECKED struct mg_status mg_saml_look(const struct mg_idp *idp, uint64_t *ret_refusal, char detail[512],
+                                      struct mg_buffer *found);
+
+/* A request to sign in: an address to go to and, for the POST binding, what is carried there. `identifier` is
+ * what the answer has to name. */
+struct mg_saml_ask {
+    struct mg_view identifier, relay_state;
+    int64_t maximum_age_s;
+    bool fresh; /* the person must show there anew who they are */
+};
+CHECKED struct mg_status mg_saml_begin(const struct mg_idp *idp, const struct mg_core_tenant *tenant,
+                                       const struct mg_saml_ask *ask, struct mg_buffer *url,
+                                       struct mg_buffer *message);
+/* A message of ours, signed; the fields that name tenant, provider and key are filled in here. */
+CHECKED struct mg_status mg_saml_sign_ask(struct mg_database *database, const struct mg_idp *idp,
+                                          struct mg_request_saml_sign *fields, struct mg_buffer *storage,
+                                          struct mg_reply_saml_sign *ret_reply);
+/* "_" and 32 hexadecimal digits. */
+CHECKED struct mg_status mg_saml_identifier(struct mg_buffer *text);
+/* The address with a query of ours behind its own. */
+CHECKED struct mg_status mg_saml_query_add(const char *place, struct mg_view query, struct mg_buffer *url);
+
+/* What saml_arrive kept: taken, once, unless `look`. NULL rows if there is none, or its minute has passed.
+ * The claims borrow the rows. */
+CHECKED struct mg_status mg_saml_arrival_take(struct mg_database *database, uint64_t tenant,
+                                              struct mg_view ticket, bool look, mg_instant now,
+                                              struct mg_rows **ret_rows,
+                                              struct mg_record_saml_claims *ret_claims,
+                                              struct mg_view *ret_provider, struct mg_view *ret_relay_state);
+CHECKED struct mg_status mg_saml_claims_judge(const struct mg_idp *idp, const struct mg_core_tenant *tenant,
+                                              const struct mg_record_saml_claims *claims,
+                                              int64_t maximum_age_s, mg_instant now,
+                                              enum mg_federation_refusal *ret_refusal);
+/* What both kinds of provider say, in one form: accounts, roles and records are the same for both. */
+struct mg_reply_oidc_finish mg_saml_claims_map(const struct mg_record_saml_claims *claims);
+/* The claims as JSON, for people. */
+CHECKED struct mg_status mg_saml_arrived(const struct mg_record_saml_claims *claims, struct mg_buffer *json);
+/* Keeps whom a family's sign-out has to name. */
+CHECKED struct mg_status mg_saml_family_note(struct mg_database *database, uint64_t family,
+                                             const struct mg_record_saml_claims *claims);
+/* Where the person of a family is sent to sign out there; nothing is added if nowhere. */
+CHECKED struct mg_status mg_saml_sign_out_url(const struct mg_idp *idp, const struct mg_core_tenant *tenant,
+                                              uint64_t family, struct mg_buffer *url);
+/* Forgets what nobody fetched; tells of certificates that end soon. */
+CHECKED struct mg_status mg_saml_sweep(struct mg_database *database, mg_instant now);
+/* Counts an identifier of the provider as used, once for all nodes; REPLAYED for whoever comes second. */
+CHECKED struct mg_status mg_idp_replay_check(struct mg_database *database, const struct mg_idp *idp,
+                                             struct mg_view identifier, mg_instant now,
+                                             enum mg_federation_refusal *ret_refusal);
+
 /* ---- people (federation_account.c) ---- */
 
 /* The account of the person that the provider vouches for: linked, linked now, or made now; its roles follow

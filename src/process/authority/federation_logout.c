@@ -46,19 +46,18 @@ refuse_logout(const struct logout *it, struct mg_database *database, enum mg_fed
     return answer_logout(it, MG_FEDERATION_REFUSED, 0, ret_answered);
 }
 
-/* Once for all nodes; REPLAYED for whoever comes second. */
-static CHECKED struct mg_status
-replay_check(const struct logout *it, struct mg_database *database, struct mg_view identifier,
-             enum mg_federation_refusal *ret_refusal)
+struct mg_status
+mg_idp_replay_check(struct mg_database *database, const struct mg_idp *idp, struct mg_view identifier,
+                    mg_instant now, enum mg_federation_refusal *ret_refusal)
 {
     OWN(rows) rows = NULL;
     uint8_t hash[32];
     TRY(mg_secret_hash(identifier, hash));
-    TRY(mg_query(database, &rows,
-                 "INSERT INTO federation_replay (provider, key, expires_at) VALUES ($1, $2, $3)"
-                 " ON CONFLICT DO NOTHING RETURNING provider",
-                 MG_I64(it->idp->id), MG_BYTES(mg_view_of(hash, sizeof hash)),
-                 MG_INSTANT(it->now + REPLAY_MS)));
+    TRY(mg_query_often(database, &rows,
+                       "INSERT INTO federation_replay (provider, key, expires_at) VALUES ($1, $2, $3)"
+                       " ON CONFLICT DO NOTHING RETURNING provider",
+                       MG_I64(idp->id), MG_BYTES(mg_view_of(hash, sizeof hash)),
+                       MG_INSTANT(now + REPLAY_MS)));
     *ret_refusal = mg_rows_count(rows) == 1 ? MG_FEDERATION_NONE : MG_FEDERATION_REPLAYED;
     return OK;
 }
@@ -125,7 +124,7 @@ back_channel(const struct logout *it, bool *ret_answered)
     if (refusal == MG_FEDERATION_NONE)
         refusal = token_judge(it, &reply);
     if (refusal == MG_FEDERATION_NONE)
-        TRY(replay_check(it, database, reply.identifier, &refusal));
+        TRY(mg_idp_replay_check(database, it->idp, reply.identifier, it->now, &refusal));
     if (refusal != MG_FEDERATION_NONE)
         return refuse_logout(it, database, refusal, reply.detail, ret_answered);
     return sign_out(it, database, reply.sid, reply.subject, ret_answered);
@@ -154,7 +153,9 @@ logout_run(struct logout *it, bool *ret_answered)
     if (found.code == MG_NOT_FOUND)
         return answer_logout(it, MG_FEDERATION_REFUSED, 0, ret_answered);
     TRY(found);
-    const enum mg_federation_refusal refusal = mg_idp_judge_now(it->idp, &it->tenant, it->now);
+    const enum mg_federation_refusal refusal = mg_idp_is_saml(it->idp->settings)
+                                                   ? MG_FEDERATION_WRONG_PROVIDER
+                                                   : mg_idp_judge_now(it->idp, &it->tenant, it->now);
     if (refusal != MG_FEDERATION_NONE)
         return refuse_logout(it, database, refusal, MG_VIEW_EMPTY, ret_answered);
     mg_database_drop(&database);
@@ -214,7 +215,7 @@ sign_out_url(const struct mg_idp *idp, const struct mg_core_tenant *tenant, stru
 /* The provider behind a live session; NULL if it came about otherwise. */
 static CHECKED struct mg_status
 provider_of(const struct mg_request_federation_sign_out *request, const struct mg_core_tenant *tenant,
-            struct mg_idp **ret_idp)
+            struct mg_idp **ret_idp, uint64_t *ret_family)
 {
     OWN(database) database = NULL;
     OWN(rows) rows = NULL;
@@ -232,6 +233,7 @@ provider_of(const struct mg_request_federation_sign_out *request, const struct m
                  MG_I64(session.family), MG_I64(tenant->number)));
     if (mg_rows_count(names) == 0)
         return OK;
+    *ret_family = session.family;
     const struct mg_status found = mg_idp_load(database, tenant->number, mg_rows_text(names, 0, 0), ret_idp);
     return found.code == MG_NOT_FOUND ? OK : found;
 }
@@ -242,12 +244,15 @@ sign_out_task(const void *copy, struct mg_call *call, bool *ret_answered)
     const struct mg_request_federation_sign_out *request = copy;
     OWN(idp) idp = NULL;
     OWN_BUFFER(storage, MG_PACKET_MOST);
-    OWN_BUFFER(url, 4096);
+    OWN_BUFFER(url, 36864);
     struct mg_core_tenant tenant;
     struct mg_reply_oidc_look look = {.refusal = MG_FEDERATION_UNREACHABLE};
+    uint64_t family = 0;
     TRY(mg_core_tenant(request->tenant, &tenant));
-    TRY(provider_of(request, &tenant, &idp));
-    if (idp != NULL) {
+    TRY(provider_of(request, &tenant, &idp, &family));
+    if (idp != NULL && mg_idp_is_saml(idp->settings)) {
+        TRY(mg_saml_sign_out_url(idp, &tenant, family, &url));
+    } else if (idp != NULL) {
         const struct mg_request_oidc_look ask = {.issuer = mg_view_text(idp->settings->issuer)};
         TRY(mg_call_oidc_look(&ask, &look, &storage, MG_FEDERATION_CALL_MS));
         if (look.refusal == MG_FEDERATION_NONE && look.end_session_endpoint.length != 0)
@@ -281,7 +286,8 @@ MG_HANDLER_PUBLIC(federation_keys)
     const struct mg_status found = mg_idp_load(database, request->tenant, request->provider, &idp);
     if (!mg_ok(found) && found.code != MG_NOT_FOUND)
         return found;
-    if (!mg_ok(found) || strcmp(idp->settings->client_authentication, "private-key") != 0)
+    if (!mg_ok(found) || mg_idp_is_saml(idp->settings) ||
+        strcmp(idp->settings->client_authentication, "private-key") != 0)
         return mg_answer_federation_keys(call, &(struct mg_reply_federation_keys){.outcome = MG_NOT_KNOWN});
     mg_database_drop(&database);
     const struct mg_request_client_key ask = {
@@ -317,6 +323,7 @@ sweep(mg_instant now)
     OWN(database) database = NULL;
     TRY(mg_core_database(&database));
     TRY(providers_expire(database, now));
+    TRY(mg_saml_sweep(database, now));
     TRY(mg_query_often(database, NULL, "DELETE FROM federation_pending WHERE expires_at <= $1",
                        MG_INSTANT(now)));
     TRY(mg_query_often(database, NULL, "DELETE FROM federation_replay WHERE expires_at <= $1",

@@ -51,8 +51,7 @@ mg_idp_load(struct mg_database *database, uint64_t tenant, struct mg_view name, 
         return fail_with(NOT_FOUND, "identity provider");
     TRY(mg_query_often(
         database, &rows,
-        "SELECT id, name, enabled, secret_sealed FROM identity_provider WHERE tenant = $1 AND name = $2"
-        " AND kind = 'oidc'",
+        "SELECT id, name, enabled, secret_sealed FROM identity_provider WHERE tenant = $1 AND name = $2",
         MG_I64(tenant), MG_TEXT(name)));
     if (mg_rows_count(rows) == 0)
         return fail_with(NOT_FOUND, "identity provider %.*s", (int) name.length, (const char *) name.bytes);
@@ -158,7 +157,7 @@ row_add(struct mg_database *database, uint64_t tenant, const struct mg_rows *row
     TRY(mg_idp_words(idp->settings->domains, &domains));
     const struct mg_record_idp_row record = {
         .name = mg_view_text(idp->name),
-        .kind = mg_view_text("oidc"),
+        .kind = mg_view_text(idp->settings->kind),
         .label = mg_view_text(idp->settings->label),
         .issuer = mg_view_text(idp->settings->issuer),
         .domains = mg_buffer_view(&domains),
@@ -166,6 +165,7 @@ row_add(struct mg_database *database, uint64_t tenant, const struct mg_rows *row
         .expires_at = idp->expires_at == INT64_MAX ? 0 : idp->expires_at,
         .links = (uint64_t) mg_rows_i64(rows, row, 1),
         .last_used_at = mg_rows_null(rows, row, 2) ? 0 : mg_rows_instant(rows, row, 2),
+        .certificate_ends_at = mg_rows_null(rows, row, 3) ? 0 : mg_rows_instant(rows, row, 3),
     };
     return mg_list_add_idp_row(list, &record);
 }
@@ -183,7 +183,7 @@ MG_HANDLER_PUBLIC(idp_list)
     TRY(mg_core_database(&database));
     TRY(mg_query(
         database, &rows,
-        "SELECT p.name, count(l.account), max(l.last_used_at) FROM identity_provider p"
+        "SELECT p.name, count(l.account), max(l.last_used_at), p.certificate_ends_at FROM identity_provider p"
         " LEFT JOIN account_link l ON l.provider = p.id WHERE p.tenant = $1 GROUP BY p.id ORDER BY p.name",
         MG_I64(asked.tenant.number)));
     for (size_t i = 0; i < mg_rows_count(rows); i++)
@@ -206,10 +206,22 @@ settings_list(const struct mg_idp_settings *settings, struct mg_buffer *list)
     return OK;
 }
 
+static CHECKED struct mg_status
+saml_addresses_list(const struct mg_idp *idp, const struct mg_core_tenant *tenant, struct mg_buffer *text)
+{
+    struct mg_saml_names names;
+    TRY(mg_saml_names(idp, tenant, &names));
+    return mg_buffer_format(
+        text, "metadata %s\nentity_id %s\nassertion_consumer_service %s\nsingle_logout_service %s",
+        names.entity, names.entity, names.consumer, names.logout);
+}
+
 /* What somebody types into the provider's own administration. */
 static CHECKED struct mg_status
 addresses_list(const struct mg_idp *idp, const struct mg_core_tenant *tenant, struct mg_buffer *text)
 {
+    if (mg_idp_is_saml(idp->settings))
+        return saml_addresses_list(idp, tenant, text);
     static const struct {
         const char *word, *what;
     } rows[] = {{"redirect_uri", "callback"},
@@ -306,6 +318,33 @@ settings_write(struct mg_database *database, uint64_t provider, const struct mg_
     return OK;
 }
 
+/* A certificate is told by the SHA-256 of its DER form, as `idp test` shows it. */
+static CHECKED struct mg_status
+hashes_add(const char *list, struct mg_buffer *text)
+{
+    struct mg_view word;
+    for (bool first = true; mg_option_word(&list, &word); first = false) {
+        OWN_BUFFER(der, 8192);
+        uint8_t hash[32];
+        char digits[65];
+        TRY(mg_base64_decode(word, &der));
+        TRY(mg_secret_hash(mg_buffer_view(&der), hash));
+        mg_hex(mg_view_of(hash, sizeof hash), digits);
+        TRY(mg_buffer_format(text, "%s%s", first ? "" : " ", digits));
+    }
+    return OK;
+}
+
+static CHECKED struct mg_status
+certificates_difference(const char *old, const char *new, struct mg_buffer *text)
+{
+    TRY(mg_buffer_format(text, "%ssaml.certificates: \"", text->length == 0 ? "" : "; "));
+    TRY(hashes_add(old, text));
+    TRY(mg_buffer_add_text(text, "\" -> \""));
+    TRY(hashes_add(new, text));
+    return mg_buffer_add_text(text, "\"");
+}
+
 /* Before and after, keyword by keyword: what an auditor wants to see of a change. */
 static CHECKED struct mg_status
 difference(const struct mg_idp_settings *before, const struct mg_idp_settings *after, bool secret,
@@ -321,6 +360,10 @@ difference(const struct mg_idp_settings *before, const struct mg_idp_settings *a
         TRY(mg_option_record_text(after, &mg_idp_option_rows[i], &new));
         if (mg_view_equal(mg_buffer_view(&old), mg_buffer_view(&new)))
             continue;
+        if (strcmp(mg_idp_option_rows[i].keyword, "saml.certificates") == 0) {
+            TRY(certificates_difference(mg_buffer_text(&old), mg_buffer_text(&new), text));
+            continue;
+        }
         TRY(mg_buffer_format(text, "%s%s: \"%s\" -> \"%s\"", text->length == 0 ? "" : "; ",
                              mg_idp_option_rows[i].keyword, mg_buffer_text(&old), mg_buffer_text(&new)));
     }
@@ -334,6 +377,7 @@ struct setting {
     struct mg_idp_settings *settings;
     struct mg_buffer sealed;
     uint64_t id;
+    mg_instant certificate_ends_at;
 };
 
 static void
@@ -342,6 +386,16 @@ setting_drop(struct setting *it)
     mg_idp_drop(&it->before);
     mg_idp_settings_drop(&it->settings);
     mg_buffer_drop(&it->sealed);
+}
+
+static CHECKED struct mg_status
+saml_keys_add(struct mg_database *database, const struct setting *it)
+{
+    struct mg_idp named = {.id = it->id, .tenant = it->asked.tenant.number};
+    struct mg_saml_names names;
+    TRY(mg_view_copy(it->request->name, named.name, sizeof named.name));
+    TRY(mg_saml_names(&named, &it->asked.tenant, &names));
+    return mg_saml_keys_make(database, it->id, named.tenant, names.entity);
 }
 
 static CHECKED struct mg_status
@@ -356,15 +410,22 @@ setting_write(struct mg_database *database, const struct setting *it)
     if (it->before == NULL)
         TRY(mg_query(database, NULL,
                      "INSERT INTO identity_provider (id, tenant, name, kind, created_at, changed_at)"
-                     " VALUES ($1, $2, $3, 'oidc', $4, $4)",
-                     MG_I64(it->id), MG_I64(it->asked.tenant.number), MG_TEXT(request->name),
-                     MG_INSTANT(now)));
+                     " VALUES ($1, $2, $3, $5, $4, $4)",
+                     MG_I64(it->id), MG_I64(it->asked.tenant.number), MG_TEXT(request->name), MG_INSTANT(now),
+                     MG_STRING(it->settings->kind)));
     TRY(mg_query(database, NULL,
                  "UPDATE identity_provider SET changed_at = $2, expires_at = $3,"
                  " secret_sealed = CASE WHEN $4 THEN secret_sealed ELSE $5 END WHERE id = $1",
                  MG_I64(it->id), MG_INSTANT(now), expires_at == INT64_MAX ? MG_NULL : MG_INSTANT(expires_at),
                  MG_FLAG(keeps), it->sealed.length != 0 ? MG_BYTES(mg_buffer_view(&it->sealed)) : MG_NULL));
     TRY(settings_write(database, it->id, it->settings));
+    if (mg_idp_is_saml(it->settings))
+        TRY(mg_query(
+            database, NULL,
+            "UPDATE identity_provider SET certificate_ends_at = $2, certificate_told_at = NULL WHERE id = $1",
+            MG_I64(it->id), MG_INSTANT(it->certificate_ends_at)));
+    if (mg_idp_is_saml(it->settings) && it->before == NULL)
+        TRY(saml_keys_add(database, it));
     TRY(difference(it->before != NULL ? it->before->settings : NULL, it->settings, request->with_secret,
                    &detail));
     const struct mg_core_detail details[] = {{"change", mg_view_start(mg_buffer_view(&detail), 1024)}};
@@ -417,6 +478,21 @@ setting_find(struct mg_database *database, struct setting *it, const char **ret_
     return OK;
 }
 
+/* At least one certificate that may be used now: without it nobody could sign in. */
+static CHECKED struct mg_status
+certificates_judge(struct setting *it)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_saml_certificates reply;
+    TRY(mg_saml_certificates_ask(it->settings, &storage, &reply));
+    if (reply.refusal != MG_FEDERATION_NONE)
+        return fail_with(INVALID, "saml.certificates: %s: %.*s",
+                         mg_federation_refusal_text(reply.refusal, false), (int) reply.detail.length,
+                         (const char *) reply.detail.bytes);
+    it->certificate_ends_at = reply.first_ends_at;
+    return OK;
+}
+
 static CHECKED struct mg_status
 setting_judge(struct setting *it, char reason[256], enum mg_outcome *ret_outcome)
 {
@@ -426,6 +502,10 @@ setting_judge(struct setting *it, char reason[256], enum mg_outcome *ret_outcome
     struct mg_status judged = settings_read(request->settings, &it->settings);
     if (mg_ok(judged))
         judged = mg_idp_settings_judge(it->settings, with_secret);
+    if (mg_ok(judged) && it->before != NULL && strcmp(it->before->settings->kind, it->settings->kind) != 0)
+        judged = fail_with(INVALID, "kind cannot be changed: remove the provider and add it anew");
+    if (mg_ok(judged) && mg_idp_is_saml(it->settings))
+        judged = certificates_judge(it);
     if (judged.code == MG_INVALID) {
         *ret_outcome = MG_NOT_VALID;
         (void) snprintf(reason, 256, "%.255s", judged.detail);
@@ -469,6 +549,63 @@ MG_HANDLER_PUBLIC(idp_set)
         TRY(mg_idp_families_end(database, it.id, MG_VIEW_EMPTY, MG_VIEW_EMPTY, &ended));
     }
     return mg_answer_idp_set(call, &(struct mg_reply_idp_set){.outcome = MG_GRANTED});
+}
+
+/* ---- metadata of a SAML provider ---- */
+
+static CHECKED struct mg_status
+metadata_list(const struct mg_reply_saml_metadata *from, struct mg_buffer *list)
+{
+    const struct {
+        const char *keyword;
+        struct mg_view value;
+    } rows[] = {{"kind", mg_view_text("saml")},
+                {"issuer", from->issuer},
+                {"saml.sign_in_url", from->sign_in_url},
+                {"saml.binding", mg_view_text(from->post ? "post" : "redirect")},
+                {"saml.sign_out_url", from->sign_out_url},
+                {"saml.sign_out_answer_url", from->sign_out_answer_url},
+                {"saml.certificates", from->certificates}};
+    for (size_t i = 0; i < MG_COUNT(rows); i++) {
+        const struct mg_record_idp_setting row = {.keyword = mg_view_text(rows[i].keyword),
+                                                  .value = rows[i].value};
+        TRY(mg_list_add_idp_setting(list, &row));
+    }
+    return OK;
+}
+
+static struct mg_status
+metadata_task(const void *copy, struct mg_call *call, bool *ret_answered)
+{
+    const struct mg_request_idp_metadata *request = copy;
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    OWN_BUFFER(list, 16384);
+    struct mg_right asked;
+    enum mg_outcome outcome;
+    struct mg_reply_saml_metadata found;
+    ASK(idp_metadata, call, request, &asked, &outcome);
+    struct mg_reply_idp_metadata reply = {.outcome = outcome};
+    if (outcome == MG_GRANTED) {
+        const struct mg_request_saml_metadata ask = {.document = request->document, .url = request->url};
+        TRY(mg_call_saml_metadata(&ask, &found, &storage, MG_FEDERATION_CALL_MS));
+        reply.refusal = found.refusal;
+        reply.detail = found.detail;
+        if (found.refusal == MG_FEDERATION_NONE)
+            TRY(metadata_list(&found, &list));
+        reply.settings = (struct mg_list){.bytes = mg_buffer_view(&list)};
+    }
+    TRY(mg_answer_idp_metadata(call, &reply));
+    *ret_answered = true;
+    return OK;
+}
+
+MG_HANDLER_PUBLIC(idp_metadata)
+{
+    struct mg_core_tenant tenant = {.number = 0};
+    const struct mg_status found = mg_core_tenant_named(request->tenant, &tenant);
+    if (!mg_ok(found) && found.code != MG_NOT_FOUND)
+        return found;
+    return mg_federation_work(tenant.number, metadata_task, request, sizeof *request, call);
 }
 
 /* ---- enable, disable, remove ---- */

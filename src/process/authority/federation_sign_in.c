@@ -10,6 +10,8 @@
 #include "base/secret.h"
 #include "domain/login.h"
 #include "domain/oidc.h"
+#include "domain/return_path.h"
+#include "domain/saml.h"
 
 #include <inttypes.h>
 #include <openssl/hmac.h>
@@ -107,18 +109,24 @@ struct beginning {
     struct mg_core_tenant tenant;
     struct mg_idp *idp;
     bool trial;
+    struct mg_buffer message, relay_state; /* for the POST binding of SAML */
 };
 
 static void
 beginning_drop(struct beginning *it)
 {
     mg_idp_drop(&it->idp);
+    mg_buffer_drop(&it->message);
+    mg_buffer_drop(&it->relay_state);
 }
 
 static CHECKED struct mg_status
 answer_begin(const struct beginning *it, enum mg_outcome outcome, struct mg_view url, bool *ret_answered)
 {
-    const struct mg_reply_federation_begin reply = {.outcome = outcome, .url = url};
+    const struct mg_reply_federation_begin reply = {.outcome = outcome,
+                                                    .url = url,
+                                                    .message = mg_buffer_view(&it->message),
+                                                    .relay_state = mg_buffer_view(&it->relay_state)};
     TRY(mg_answer_federation_begin(it->call, &reply));
     *ret_answered = true;
     return OK;
@@ -175,6 +183,28 @@ age_wanted_s(const struct mg_idp *idp, uint64_t fresh_s)
     if (setting_s == 0 || page_s == 0)
         return setting_s == 0 ? page_s : setting_s;
     return setting_s < page_s ? setting_s : page_s;
+}
+
+/* "_" and what only this browser and this state make: the answer names it (SAML Core section 3.2.2). */
+static CHECKED struct mg_status
+request_identifier(struct mg_view browser, struct mg_view state, struct mg_buffer *text)
+{
+    TRY(mg_buffer_add_text(text, "_"));
+    return derive(browser, state, "request", text);
+}
+
+static CHECKED struct mg_status
+saml_ask(struct beginning *it, struct mg_view state, struct mg_buffer *url)
+{
+    OWN_BUFFER(identifier, 2 * DERIVED_TEXT);
+    OWN_BUFFER(relay_state, DERIVED_TEXT);
+    TRY(request_identifier(it->request->browser, state, &identifier));
+    TRY(mg_base64url(state, &relay_state));
+    const struct mg_saml_ask ask = {.identifier = mg_buffer_view(&identifier),
+                                    .relay_state = mg_buffer_view(&relay_state),
+                                    .fresh = age_wanted_s(it->idp, it->request->fresh_s) > 0};
+    TRY(mg_saml_begin(it->idp, &it->tenant, &ask, url, &it->message));
+    return it->message.length != 0 ? mg_buffer_add(&it->relay_state, mg_buffer_view(&relay_state)) : OK;
 }
 
 static CHECKED struct mg_status
@@ -249,7 +279,8 @@ begin_run(struct beginning *it, bool *ret_answered)
     OWN(database) database = NULL;
     OWN_BUFFER(storage, MG_PACKET_MOST);
     OWN_KEY(state, MG_TOKEN_BYTES);
-    struct mg_reply_oidc_begin reply;
+    OWN_BUFFER(saml_url, 36864);
+    struct mg_reply_oidc_begin reply = {.refusal = MG_FEDERATION_NONE};
     bool kept = false;
     TRY(mg_core_database(&database));
     const struct mg_status found = mg_idp_load(database, it->tenant.number, it->request->provider, &it->idp);
@@ -268,7 +299,11 @@ begin_run(struct beginning *it, bool *ret_answered)
         return refuse_begin(it, database, MG_FEDERATION_ADDRESS_NOT_ALLOWED, MG_VIEW_EMPTY, ret_answered);
     mg_database_drop(&database); /* others may use the connection while the provider is asked */
     mg_random(state, sizeof state);
-    TRY(url_ask(it, mg_view_of(state, sizeof state), &storage, &reply));
+    if (mg_idp_is_saml(it->idp->settings)) {
+        TRY(saml_ask(it, mg_view_of(state, sizeof state), &saml_url));
+        reply.url = mg_buffer_view(&saml_url);
+    } else
+        TRY(url_ask(it, mg_view_of(state, sizeof state), &storage, &reply));
     TRY(mg_core_database(&database));
     if (reply.refusal != MG_FEDERATION_NONE)
         return refuse_begin(it, database, (enum mg_federation_refusal) reply.refusal, reply.detail,
@@ -287,7 +322,12 @@ begin_run(struct beginning *it, bool *ret_answered)
 static struct mg_status
 begin_task(const void *request, struct mg_call *call, bool *ret_answered)
 {
-    MG_CLEANUP(beginning_drop) struct beginning it = {.request = request, .call = call, .now = mg_now()};
+    MG_CLEANUP(beginning_drop)
+    struct beginning it = {.request = request,
+                           .call = call,
+                           .now = mg_now(),
+                           .message = MG_BUFFER(16384),
+                           .relay_state = MG_BUFFER(127)};
     const struct mg_status tenant = mg_core_tenant(it.request->tenant, &it.tenant);
     if (it.request->tenant == 0 || tenant.code == MG_NOT_FOUND || (mg_ok(tenant) && !it.tenant.open))
         return answer_begin(&it, MG_TENANT_CLOSED, MG_VIEW_EMPTY, ret_answered);
@@ -319,9 +359,13 @@ struct finishing {
     struct mg_call *call;
     mg_instant now;
     struct mg_core_tenant tenant;
-    struct mg_rows *pending;
+    struct mg_rows *pending; /* NULL: nobody here asked (SAML) */
     struct mg_idp *idp;
     bool trial;
+    struct mg_rows *arrival; /* of SAML; the next three borrow it */
+    struct mg_record_saml_claims saml;
+    struct mg_view provider, relay_state;
+    uint8_t state[MG_TOKEN_BYTES];
     struct mg_buffer storage; /* of the claims */
     struct mg_reply_oidc_finish claims;
     struct mg_rows *rows; /* of the account */
@@ -345,10 +389,36 @@ static void
 finishing_drop(struct finishing *it)
 {
     mg_rows_drop(&it->pending);
+    mg_rows_drop(&it->arrival);
     mg_rows_drop(&it->rows);
     mg_idp_drop(&it->idp);
     mg_buffer_drop(&it->storage);
     mg_buffer_drop(&it->roles);
+}
+
+/* Where a sign-in that began at the provider leads: RelayState, if that is an address of this tenant's own
+ * applications, or a path here. Anything else is left alone (open redirect). */
+static void
+place_of(const struct finishing *it, struct mg_reply_federation_finish *reply)
+{
+    static const char scheme[] = "https://";
+    const size_t start = sizeof scheme - 1;
+    const struct mg_view wish = it->relay_state;
+    struct mg_core_host host;
+    if (wish.length <= start || memcmp(wish.bytes, scheme, start) != 0) {
+        reply->path = mg_return_path(wish);
+        return;
+    }
+    const struct mg_view rest = mg_view_of(wish.bytes + start, wish.length - start);
+    const uint8_t *slash = memchr(rest.bytes, '/', rest.length);
+    const size_t length = slash == NULL ? rest.length : (size_t) (slash - rest.bytes);
+    const uint8_t *colon = memchr(rest.bytes, ':', length);
+    const struct mg_view name =
+        mg_view_of(rest.bytes, colon == NULL ? length : (size_t) (colon - rest.bytes));
+    if (!mg_ok(mg_core_host(name, &host)) || host.tenant != it->tenant.number || host.origin != MG_ORIGIN_APP)
+        return;
+    reply->host = name; /* the port is ours to say, not theirs */
+    reply->path = mg_return_path(mg_view_of(rest.bytes + length, rest.length - length));
 }
 
 static CHECKED struct mg_status
@@ -358,7 +428,8 @@ answer_finish(struct finishing *it, struct mg_reply_federation_finish reply, boo
         reply.trial = it->trial;
         reply.host = mg_rows_text(it->pending, 0, PENDING_HOST);
         reply.path = mg_rows_text(it->pending, 0, PENDING_PATH);
-    }
+    } else if (it->arrival != NULL && it->saml.in_response_to.length == 0)
+        place_of(it, &reply);
     if (it->question.account != NULL) /* it was asked about, so the browser has a device to keep */
         reply.device = mg_view_of(it->risk.device, sizeof it->risk.device);
     TRY(mg_answer_federation_finish(it->call, &reply));
@@ -380,7 +451,8 @@ attempt_keep(struct finishing *it, struct mg_database *database, enum mg_federat
              struct mg_view detail)
 {
     OWN_BUFFER(arrived, 8192);
-    const struct mg_status told = mg_idp_arrived(&it->claims, &arrived);
+    const struct mg_status told =
+        it->arrival != NULL ? mg_saml_arrived(&it->saml, &arrived) : mg_idp_arrived(&it->claims, &arrived);
     if (!mg_ok(told)) { /* too much of it */
         mg_buffer_clear(&arrived);
         TRY(mg_buffer_add_text(&arrived, "{}"));
@@ -414,9 +486,11 @@ pending_take(struct mg_database *database, struct finishing *it)
 {
     OWN(rows) rows = NULL;
     uint8_t state_hash[32], browser_hash[32];
-    if (it->request->state.length != MG_TOKEN_BYTES || it->request->browser.length != MG_TOKEN_BYTES)
+    const struct mg_view state =
+        it->arrival != NULL ? mg_view_of(it->state, MG_TOKEN_BYTES) : it->request->state;
+    if (state.length != MG_TOKEN_BYTES || it->request->browser.length != MG_TOKEN_BYTES)
         return OK;
-    TRY(mg_secret_hash(it->request->state, state_hash));
+    TRY(mg_secret_hash(state, state_hash));
     TRY(mg_secret_hash(it->request->browser, browser_hash));
     TRY(mg_query_often(
         database, &rows,
@@ -577,10 +651,19 @@ look_suspicious(struct finishing *it, struct mg_database *database, bool *ret_he
     return *ret_held ? mg_risk_hold(database, &it->question, &it->risk) : OK;
 }
 
+/* With the provider, and when the provider says that its own session ends (SAML Core section 2.7.2). */
+static mg_instant
+session_end(const struct finishing *it)
+{
+    const int64_t end_s = it->arrival != NULL ? it->saml.session_expires_s : -1;
+    return end_s >= 0 && end_s * 1000 < it->idp->expires_at ? end_s * 1000 : it->idp->expires_at;
+}
+
 static CHECKED struct mg_status
 grant(struct finishing *it, struct mg_database *database, bool *ret_answered)
 {
-    const struct mg_view host = mg_rows_text(it->pending, 0, PENDING_HOST);
+    const struct mg_view host =
+        it->pending != NULL ? mg_rows_text(it->pending, 0, PENDING_HOST) : MG_VIEW_EMPTY;
     const int64_t authenticated_s = it->claims.authenticated_s;
     const struct mg_federated federated = {
         .provider = it->idp->id,
@@ -591,7 +674,7 @@ grant(struct finishing *it, struct mg_database *database, bool *ret_answered)
         /* What the provider says, but never later than now: a clock that is ahead makes nobody fresher. */
         .authenticated_at =
             authenticated_s >= 0 && authenticated_s * 1000 < it->now ? authenticated_s * 1000 : it->now,
-        .expires_at = it->idp->expires_at,
+        .expires_at = session_end(it),
         .several_factors = has_line(it->claims.methods, "mfa"),
     };
     MG_CLEANUP(mg_new_family_drop)
@@ -602,7 +685,7 @@ grant(struct finishing *it, struct mg_database *database, bool *ret_answered)
         .user_agent = it->request->user_agent,
         .previous = it->request->previous,
         .code_host = host,
-        .binding = mg_rows_bytes(it->pending, 0, PENDING_BINDING),
+        .binding = it->pending != NULL ? mg_rows_bytes(it->pending, 0, PENDING_BINDING) : MG_VIEW_EMPTY,
         .federated = &federated,
         .now = it->now,
     };
@@ -625,6 +708,8 @@ grant(struct finishing *it, struct mg_database *database, bool *ret_answered)
     if (!started)
         return refuse_finish(it, database, MG_FEDERATION_CHANGED_MEANWHILE, MG_VIEW_EMPTY, ret_answered);
     TRY(mg_risk_let_in(database, &it->question, &it->risk));
+    if (it->arrival != NULL)
+        TRY(mg_saml_family_note(database, family.family, &it->saml));
     TRY(attempt_keep(it, database, MG_FEDERATION_NONE, MG_VIEW_EMPTY));
     return answer_finish(
         it,
@@ -651,7 +736,8 @@ trial_end(struct finishing *it, struct mg_database *database, bool *ret_answered
 static enum mg_federation_refusal
 way_judge(const struct finishing *it)
 {
-    if (!mg_view_equal(it->request->provider, mg_view_text(it->idp->name)))
+    if (!mg_view_equal(it->request->provider, mg_view_text(it->idp->name)) ||
+        mg_idp_is_saml(it->idp->settings))
         return MG_FEDERATION_WRONG_PROVIDER;
     const enum mg_federation_refusal usable = mg_idp_judge_now(it->idp, &it->tenant, it->now);
     if (usable != MG_FEDERATION_NONE && !(it->trial && it->tenant.open))
@@ -694,6 +780,108 @@ finish_run(struct finishing *it, bool *ret_answered)
     return it->trial ? trial_end(it, database, ret_answered) : grant(it, database, ret_answered);
 }
 
+/* ---- SAML: what saml_arrive has verified meets the browser's cookies ---- */
+
+/* Control: IDENTITY_03. Who asked, in which browser, and whether somebody is signed in here already. Answers
+ * by itself when the sign-in does not go on. */
+static CHECKED struct mg_status
+arrival_bind(struct finishing *it, struct mg_database *database, bool *ret_answered)
+{
+    OWN_BUFFER(identifier, 2 * DERIVED_TEXT);
+    OWN_BUFFER(state, MG_TOKEN_BYTES);
+    enum mg_federation_refusal refusal = MG_FEDERATION_NONE;
+    const bool solicited = it->saml.in_response_to.length != 0;
+    const bool allowed = strcmp(it->idp->settings->idp_initiated, "no") != 0;
+    if (solicited) {
+        if (mg_ok(mg_base64url_decode(it->relay_state, &state)) && state.length == MG_TOKEN_BYTES) {
+            memcpy(it->state, state.bytes, MG_TOKEN_BYTES);
+            TRY(pending_take(database, it));
+        }
+        if (it->pending == NULL) /* of another browser (login CSRF), or too late */
+            refusal = MG_FEDERATION_WRONG_REQUEST;
+        else if (!mg_view_is(mg_rows_text(it->pending, 0, PENDING_NAME), it->idp->name))
+            refusal = MG_FEDERATION_WRONG_PROVIDER;
+        else
+            TRY(request_identifier(it->request->browser, mg_view_of(it->state, MG_TOKEN_BYTES), &identifier));
+    }
+    if (refusal == MG_FEDERATION_NONE)
+        refusal = mg_saml_answer_judge(&it->saml, mg_buffer_view(&identifier), allowed);
+    if (refusal != MG_FEDERATION_NONE)
+        return refuse_finish(it, database, refusal, MG_VIEW_EMPTY, ret_answered);
+    /* What nobody here asked for never takes the place of a session. */
+    if (!solicited && it->request->previous.length != 0)
+        return answer_finish(it, (struct mg_reply_federation_finish){.outcome = MG_GRANTED, .stays = true},
+                             ret_answered);
+    return OK;
+}
+
+/* A sign-in that began at the provider may need the person's word first: then the arrival is kept, and the
+ * page says who would be signed in. */
+static CHECKED struct mg_status
+confirm_ask(struct finishing *it, struct mg_database *database, bool *ret_answered)
+{
+    OWN_BUFFER(unused, 1024);
+    enum mg_federation_refusal refusal = MG_FEDERATION_NONE;
+    TRY(mg_idp_account(database, it->idp, &it->claims, true, it->now, &it->rows, &unused, &it->account,
+                       &refusal));
+    if (refusal != MG_FEDERATION_NONE)
+        return refuse_finish(it, database, refusal, MG_VIEW_EMPTY, ret_answered);
+    const struct mg_view login = it->account.id != 0 ? it->account.login : it->claims.email;
+    return answer_finish(
+        it, (struct mg_reply_federation_finish){.outcome = MG_GRANTED, .confirm = true, .login = login},
+        ret_answered);
+}
+
+static CHECKED struct mg_status
+arrival_run(struct finishing *it, bool *ret_answered)
+{
+    OWN(database) database = NULL;
+    enum mg_federation_refusal refusal;
+    TRY(mg_core_database(&database));
+    TRY(mg_saml_arrival_take(database, it->tenant.number, it->request->arrival, !it->request->confirmed,
+                             it->now, &it->arrival, &it->saml, &it->provider, &it->relay_state));
+    if (it->arrival == NULL || !mg_view_equal(it->provider, it->request->provider)) {
+        mg_sign_in_refusal_count(it->tenant.number, MG_TICKET_SPENT, it->request->address);
+        return answer_finish(it, (struct mg_reply_federation_finish){.outcome = MG_TICKET_SPENT},
+                             ret_answered);
+    }
+    it->claims = mg_saml_claims_map(&it->saml);
+    TRY(mg_idp_load(database, it->tenant.number, it->provider, &it->idp));
+    const bool asks = it->saml.in_response_to.length == 0 &&
+                      strcmp(it->idp->settings->idp_initiated, "confirm") == 0 &&
+                      it->request->previous.length == 0;
+    if (!it->request->confirmed && !asks) { /* taken now; whoever comes second finds nothing */
+        OWN(rows) taken = NULL;
+        struct mg_record_saml_claims unused;
+        struct mg_view none;
+        TRY(mg_saml_arrival_take(database, it->tenant.number, it->request->arrival, false, it->now, &taken,
+                                 &unused, &none, &none));
+        if (taken == NULL)
+            return answer_finish(it, (struct mg_reply_federation_finish){.outcome = MG_TICKET_SPENT},
+                                 ret_answered);
+    }
+    TRY(arrival_bind(it, database, ret_answered));
+    if (*ret_answered)
+        return OK;
+    refusal = mg_idp_judge_now(it->idp, &it->tenant, it->now);
+    if (refusal != MG_FEDERATION_NONE && !(it->trial && it->tenant.open))
+        return refuse_finish(it, database, refusal, MG_VIEW_EMPTY, ret_answered);
+    if (!mg_tenants_sign_in_allowed(it->tenant.number, it->request->address))
+        return refuse_finish(it, database, MG_FEDERATION_ADDRESS_NOT_ALLOWED, MG_VIEW_EMPTY, ret_answered);
+    const uint64_t fresh_s = it->pending != NULL ? (uint64_t) mg_rows_i64(it->pending, 0, PENDING_FRESH) : 0;
+    TRY(mg_saml_claims_judge(it->idp, &it->tenant, &it->saml, age_wanted_s(it->idp, fresh_s), it->now,
+                             &refusal));
+    if (refusal != MG_FEDERATION_NONE)
+        return refuse_finish(it, database, refusal, MG_VIEW_EMPTY, ret_answered);
+    if (asks && !it->request->confirmed)
+        return confirm_ask(it, database, ret_answered);
+    TRY(mg_idp_account(database, it->idp, &it->claims, it->trial, it->now, &it->rows, &it->roles,
+                       &it->account, &refusal));
+    if (refusal != MG_FEDERATION_NONE)
+        return refuse_finish(it, database, refusal, MG_VIEW_EMPTY, ret_answered);
+    return it->trial ? trial_end(it, database, ret_answered) : grant(it, database, ret_answered);
+}
+
 static struct mg_status
 finish_task(const void *request, struct mg_call *call, bool *ret_answered)
 {
@@ -709,7 +897,8 @@ finish_task(const void *request, struct mg_call *call, bool *ret_answered)
         return answer_finish(&it, (struct mg_reply_federation_finish){.outcome = MG_TENANT_CLOSED},
                              ret_answered);
     TRY(tenant);
-    const struct mg_status status = finish_run(&it, ret_answered);
+    const struct mg_status status =
+        it.request->arrival.length != 0 ? arrival_run(&it, ret_answered) : finish_run(&it, ret_answered);
     if (status.code == MG_BUSY && !*ret_answered)
         return answer_finish(&it, (struct mg_reply_federation_finish){.outcome = MG_BUSY_NOW}, ret_answered);
     return status;

@@ -123,6 +123,21 @@ found_write(const struct mg_reply_oidc_look *look, struct mg_buffer *text)
                             look->front_channel ? "yes" : "no");
 }
 
+/* What the provider says of itself now. The texts go into `found` and `detail`. */
+static CHECKED struct mg_status
+provider_look(const struct mg_idp *idp, uint64_t *ret_refusal, char detail[512], struct mg_buffer *found)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_oidc_look look;
+    if (mg_idp_is_saml(idp->settings))
+        return mg_saml_look(idp, ret_refusal, detail, found);
+    const struct mg_request_oidc_look ask = {.issuer = mg_view_text(idp->settings->issuer), .fresh = true};
+    TRY(mg_call_oidc_look(&ask, &look, &storage, MG_FEDERATION_CALL_MS));
+    *ret_refusal = look.refusal;
+    TRY(mg_view_copy(look.detail, detail, 512));
+    return look.refusal == MG_FEDERATION_NONE ? found_write(&look, found) : OK;
+}
+
 /* One ticket at a time; only its hash is stored. */
 static CHECKED struct mg_status
 ticket_make(struct mg_database *database, const struct mg_idp *idp, const struct mg_core_tenant *tenant,
@@ -162,29 +177,23 @@ test_task(const void *copy, struct mg_call *call, bool *ret_answered)
     const struct mg_request_idp_test *request = copy;
     OWN(database) database = NULL;
     OWN(idp) idp = NULL;
-    OWN_BUFFER(storage, MG_PACKET_MOST);
     OWN_BUFFER(found, 16384);
     OWN_BUFFER(link, 511);
     struct mg_right right;
     struct mg_reply_idp_test reply = {.outcome = MG_NOT_ALLOWED};
-    struct mg_reply_oidc_look look;
+    char detail[512] = "";
     enum mg_outcome outcome;
     TRY(provider_find(call, MG_NEEDS_idp_test, request->session, request->tenant, request->name, &right,
                       &database, &idp, &outcome));
     reply.outcome = outcome;
     if (outcome == MG_GRANTED) {
         mg_database_drop(&database); /* others may use it while the provider is asked */
-        const struct mg_request_oidc_look ask = {.issuer = mg_view_text(idp->settings->issuer),
-                                                 .fresh = true};
-        TRY(mg_call_oidc_look(&ask, &look, &storage, MG_FEDERATION_CALL_MS));
-        reply.refusal = look.refusal;
-        reply.detail = look.detail;
+        TRY(provider_look(idp, &reply.refusal, detail, &found));
+        reply.detail = mg_view_text(detail);
         reply.link_ends_at = mg_now() + TRIAL_MS;
-        if (look.refusal == MG_FEDERATION_NONE)
-            TRY(found_write(&look, &found));
         TRY(mg_core_database(&database));
-        TRY(mg_idp_record(MG_EVENT_idp_test, idp, &right.actor, (enum mg_federation_refusal) look.refusal,
-                          look.detail, MG_VIEW_EMPTY, 0));
+        TRY(mg_idp_record(MG_EVENT_idp_test, idp, &right.actor, (enum mg_federation_refusal) reply.refusal,
+                          reply.detail, MG_VIEW_EMPTY, 0));
         TRY(ticket_make(database, idp, &right.tenant, reply.link_ends_at, &link));
         reply.link = mg_buffer_view(&link);
         reply.found = mg_buffer_view(&found);

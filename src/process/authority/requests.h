@@ -77,6 +77,10 @@
     X(idp_list)                  \
     X(idp_show)                  \
     X(idp_set)                   \
+    X(idp_metadata)              \
+    X(saml_arrive)               \
+    X(saml_sign_out)             \
+    X(saml_describe)             \
     X(idp_change)                \
     X(idp_test)                  \
     X(idp_attempts)              \

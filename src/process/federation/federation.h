@@ -45,6 +45,10 @@ MG_HANDLER_DECLARE(oidc_begin)
 MG_HANDLER_DECLARE(oidc_finish)
 MG_HANDLER_DECLARE(oidc_logout)
 MG_HANDLER_DECLARE(oidc_look)
+MG_HANDLER_DECLARE(saml_read)
+MG_HANDLER_DECLARE(saml_logout)
+MG_HANDLER_DECLARE(saml_metadata)
+MG_HANDLER_DECLARE(saml_certificates)
 
 /* ---- passkey.c ---- */
 MG_HANDLER_DECLARE(passkey_creation_read)

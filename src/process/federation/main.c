@@ -4,6 +4,7 @@
 #include "process/federation/federation.h"
 
 #include "ports/crypto.h"
+#include "ports/saml_read.h"
 
 #include <jansson.h>
 
@@ -32,6 +33,7 @@ prepare(const struct mg_environment *environment)
     TRY(mg_crypto_start());
     TRY(mg_outbound_start());
     TRY(mg_outbound_authorities_load(environment->options->federation_authorities, &authorities));
+    TRY(mg_saml_start());
     federation_rules = (struct mg_outbound_rules){.inside = environment->options->federation_inside,
                                                   .authorities = authorities};
     return OK;
@@ -47,6 +49,10 @@ main(int argc, char **argv)
         MG_HANDLE_PUBLIC(oidc_look),
         MG_HANDLE_PUBLIC(passkey_creation_read),
         MG_HANDLE_PUBLIC(passkey_use_read),
+        MG_HANDLE_PUBLIC(saml_read),
+        MG_HANDLE_PUBLIC(saml_logout),
+        MG_HANDLE_PUBLIC(saml_metadata),
+        MG_HANDLE_PUBLIC(saml_certificates),
     };
     static const struct mg_process_description description = {
         .process = MG_FEDERATION,

@@ -5,8 +5,8 @@
 enum { FIELD_MOST = 65600 };
 
 /* Control: DATA_02 */
-static CHECKED struct mg_status
-seal_under_newest(const struct mg_field_place *place, struct mg_view plaintext, struct mg_buffer *buffer)
+struct mg_status
+mg_keys_field_seal(const struct mg_field_place *place, struct mg_view plaintext, struct mg_buffer *buffer)
 {
     OWN_KEY(key, MG_KEY_BYTES);
     struct mg_key_record record;
@@ -18,9 +18,9 @@ seal_under_newest(const struct mg_field_place *place, struct mg_view plaintext, 
 }
 
 /* `ret_plaintext` is made here and wiped by its owner. */
-static CHECKED struct mg_status
-open_field(const struct mg_field_place *place, struct mg_view field, struct mg_secret **ret_plaintext,
-           bool *ret_stale)
+struct mg_status
+mg_keys_field_open(const struct mg_field_place *place, struct mg_view field, struct mg_secret **ret_plaintext,
+                   bool *ret_stale)
 {
     uint64_t id;
     struct mg_view sealed;
@@ -58,7 +58,7 @@ MG_HANDLER_PUBLIC(seal)
     const struct mg_field_place place = {request->tenant, request->table, request->column, request->row};
     TRY(owner_check(call, &place, mg_view_text("seal")));
     OWN_BUFFER(sealed, FIELD_MOST);
-    TRY(seal_under_newest(&place, request->plaintext, &sealed));
+    TRY(mg_keys_field_seal(&place, request->plaintext, &sealed));
     return mg_answer_seal(call, &(struct mg_reply_seal){.sealed = mg_buffer_view(&sealed)});
 }
 
@@ -70,7 +70,7 @@ open_recorded(const struct mg_call *call, const struct mg_field_place *place, st
     const enum mg_process sender = mg_call_sender(call);
     TRY(owner_check(call, place, purpose));
     TRY(mg_keys_note_use(sender, place->tenant, place->table, place->column, purpose, false));
-    const struct mg_status status = open_field(place, field, ret_plaintext, ret_stale);
+    const struct mg_status status = mg_keys_field_open(place, field, ret_plaintext, ret_stale);
     if (status.code == MG_INTEGRITY)
         TRY(mg_keys_note_use(sender, place->tenant, place->table, place->column, purpose, true));
     return status;
@@ -97,7 +97,7 @@ MG_HANDLER_PUBLIC(reseal)
     if (!stale)
         return mg_answer_reseal(call, &(struct mg_reply_reseal){.sealed = request->sealed, .changed = false});
     OWN_BUFFER(sealed, FIELD_MOST);
-    TRY(seal_under_newest(&place, mg_secret_view(plaintext), &sealed));
+    TRY(mg_keys_field_seal(&place, mg_secret_view(plaintext), &sealed));
     return mg_answer_reseal(call,
                             &(struct mg_reply_reseal){.sealed = mg_buffer_view(&sealed), .changed = true});
 }

@@ -2,6 +2,7 @@
 #ifndef MG_PROCESS_KEYS_H
 #define MG_PROCESS_KEYS_H
 
+#include "domain/field.h"
 #include "domain/use_ledger.h"
 #include "ports/keystore.h"
 #include "process/runtime/runtime.h"
@@ -30,6 +31,13 @@ CHECKED struct mg_status mg_keys_record_act(enum mg_event event, enum mg_process
 void mg_keys_record_failure(enum mg_event event, enum mg_process sender, uint64_t tenant, const char *purpose,
                             struct mg_status status);
 
+/* ---- sealed fields (field.c) ---- */
+/* Neither asks whose the field is, nor records: the handlers do. */
+CHECKED struct mg_status mg_keys_field_seal(const struct mg_field_place *place, struct mg_view plaintext,
+                                            struct mg_buffer *buffer);
+CHECKED struct mg_status mg_keys_field_open(const struct mg_field_place *place, struct mg_view field,
+                                            struct mg_secret **ret_plaintext, bool *ret_stale);
+
 /* ---- assertion keys (assertion.c) ---- */
 /* Reads the assertion keys of the store into memory, ready to sign; again after a rotation. */
 CHECKED struct mg_status mg_keys_assertion_load(void);
@@ -45,6 +53,9 @@ MG_HANDLER_DECLARE(sign_assertion)
 MG_HANDLER_DECLARE(jwks)
 MG_HANDLER_DECLARE(sign_client_assertion)
 MG_HANDLER_DECLARE(client_key)
+MG_HANDLER_DECLARE(saml_key)
+MG_HANDLER_DECLARE(saml_sign)
+MG_HANDLER_DECLARE(saml_unwrap)
 MG_HANDLER_DECLARE(tenant_key_create)
 MG_HANDLER_DECLARE(tenant_key_destroy)
 MG_HANDLER_DECLARE(key_rotate)

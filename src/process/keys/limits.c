@@ -19,6 +19,9 @@ static const struct {
     /* One a sign-in through a provider. */
     {MG_REQUEST_sign_client_assertion, 200, 1000},
     {MG_REQUEST_client_key, 50, 200},
+    {MG_REQUEST_saml_key, 2, 20},
+    {MG_REQUEST_saml_sign, 200, 1000},
+    {MG_REQUEST_saml_unwrap, 200, 1000},
     {MG_REQUEST_tenant_key_create, 10, 200},
     {MG_REQUEST_tenant_key_destroy, 1, 50},
     {MG_REQUEST_key_rotate, 1, 50},

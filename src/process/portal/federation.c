@@ -5,10 +5,7 @@
 #include "base/secret.h"
 #include "domain/return_path.h"
 
-#define COOKIE_FEDERATION "__Host-masugata-federation"
 #define FEDERATION_S 600
-/* The authority waits for the provider at most 26 s (authority/federation.h). */
-#define FEDERATION_CALL_MS 30000
 
 /* ---- what the sign-in page offers ---- */
 
@@ -47,8 +44,8 @@ federation_offer(struct visit *visit, const char *go_on)
 
 /* ---- to the provider ---- */
 
-static CHECKED struct mg_status
-show_refusal(struct visit *visit, uint64_t outcome)
+struct mg_status
+federation_show_refusal(struct visit *visit, uint64_t outcome)
 {
     const bool later = outcome == MG_BUSY_NOW || outcome == MG_FEDERATION_AWAY;
     return show_message(visit,
@@ -58,6 +55,20 @@ show_refusal(struct visit *visit, uint64_t outcome)
                         N_("Sign-in did not finish"),
                         mg_outcome_text(outcome, visit->language == MG_JAPANESE), "/sign-in",
                         N_("Start again"));
+}
+
+/* SAML's POST binding: a form that a script sends, or a person by its button. */
+static CHECKED struct mg_status
+show_carrying(struct visit *visit, const struct mg_reply_federation_begin *reply)
+{
+    const char *url = mg_arena_text(visit->arena, reply->url);
+    if (url == NULL)
+        return fail(OUT_OF_MEMORY);
+    visit->form_target = origin_of_url(visit, url);
+    mg_scope_set_text(visit->page, "action", url);
+    mg_scope_set(visit->page, "message", reply->message);
+    mg_scope_set(visit->page, "relay_state", reply->relay_state);
+    return show(visit, 200, "saml_post");
 }
 
 /* A second tab that begins while the first is on its way uses the same secret, so both arrive. */
@@ -94,15 +105,17 @@ page_federation_start(struct visit *visit)
     };
     TRY(mg_call_federation_begin(&request, &reply, &visit->storage, FEDERATION_CALL_MS));
     if (reply.outcome != MG_GRANTED)
-        return show_refusal(visit, reply.outcome);
+        return federation_show_refusal(visit, reply.outcome);
     TRY(cookie_set(visit, COOKIE_FEDERATION, mg_view_of(browser, TOKEN_BYTES), FEDERATION_S));
+    if (reply.message.length != 0)
+        return show_carrying(visit, &reply);
     return redirect(visit, "%.*s", (int) reply.url.length, (const char *) reply.url.bytes);
 }
 
 /* ---- and back ---- */
 
-static CHECKED struct mg_status
-go_on(struct visit *visit, const struct mg_reply_federation_finish *reply)
+struct mg_status
+federation_go_on(struct visit *visit, const struct mg_reply_federation_finish *reply)
 {
     const char *code = NULL, *origin = NULL;
     if (reply->host.length == 0)
@@ -110,8 +123,11 @@ go_on(struct visit *visit, const struct mg_reply_federation_finish *reply)
                         mg_return_path_is_safe(reply->path) && !mg_view_is(reply->path, "/")
                             ? mg_arena_text(visit->arena, reply->path)
                             : "/account");
-    TRY(token_text(visit, reply->code, &code));
-    const char *path = encoded(visit, mg_return_path(reply->path));
+    const bool with_code = reply->code.length != 0;
+    if (with_code)
+        TRY(token_text(visit, reply->code, &code));
+    const char *path = with_code ? encoded(visit, mg_return_path(reply->path))
+                                 : mg_arena_text(visit->arena, mg_return_path(reply->path));
     const struct mg_request_site request = {.tenant = visit->tenant, .host = reply->host};
     struct mg_reply_site site;
     OWN_BUFFER(storage, MG_PACKET_MOST);
@@ -119,8 +135,12 @@ go_on(struct visit *visit, const struct mg_reply_federation_finish *reply)
     if (!site.open || site.app_origin.length == 0)
         return fail_with(REFUSED, "host is not of this tenant");
     origin = mg_arena_text(visit->arena, site.app_origin);
-    return origin == NULL ? fail(OUT_OF_MEMORY)
-                          : redirect(visit, "%s/.masugata/enter?code=%s&return=%s", origin, code, path);
+    if (origin == NULL || path == NULL)
+        return fail(OUT_OF_MEMORY);
+    /* Without a code (nobody came from the application): it sends the browser back here, which is signed in
+     * by then. */
+    return with_code ? redirect(visit, "%s/.masugata/enter?code=%s&return=%s", origin, code, path)
+                     : redirect(visit, "%s%s", origin, path);
 }
 
 static CHECKED struct mg_status
@@ -156,38 +176,44 @@ finish(struct visit *visit, struct mg_reply_federation_finish *ret_reply)
 }
 
 struct mg_status
-page_federation_callback(struct visit *visit)
+federation_conclude(struct visit *visit, const struct mg_reply_federation_finish *reply)
 {
-    struct mg_reply_federation_finish reply;
-    visit->here =
-        "/sign-in"; /* nothing of the answer stands in a page of ours, not even in the language switch */
-    TRY(finish(visit, &reply));
-    if (reply.device.length == TOKEN_BYTES) /* of this browser, also after the person signs out */
-        TRY(cookie_set(visit, COOKIE_DEVICE, reply.device, DEVICE_S));
-    if (reply.trial && (reply.outcome == MG_GRANTED || reply.outcome == MG_FEDERATION_REFUSED))
+    if (reply->device.length == TOKEN_BYTES) /* of this browser, also after the person signs out */
+        TRY(cookie_set(visit, COOKIE_DEVICE, reply->device, DEVICE_S));
+    if (reply->trial && (reply->outcome == MG_GRANTED || reply->outcome == MG_FEDERATION_REFUSED))
         return show_message(
-            visit, reply.outcome == MG_GRANTED ? 200 : 403, N_("The trial sign-in is finished"),
+            visit, reply->outcome == MG_GRANTED ? 200 : 403, N_("The trial sign-in is finished"),
             N_("Nobody was signed in. The administrator sees what arrived and what would have been decided."),
             customer_may(visit, MG_PERMISSION_providers_read)
                 ? arena_format(visit, "/console/provider?name=%.*s#attempts", (int) visit->tail.length,
                                (const char *) visit->tail.bytes)
                 : NULL,
             N_("See what arrived"));
-    if (reply.outcome == MG_GRANTED && reply.token.length == TOKEN_BYTES) {
+    if (reply->outcome == MG_GRANTED && reply->token.length == TOKEN_BYTES) {
         /* A new token at sign-in, never the one the browser came with (session fixation). */
-        TRY(cookie_set(visit, COOKIE_SESSION, reply.token, -1));
+        TRY(cookie_set(visit, COOKIE_SESSION, reply->token, -1));
         TRY(cookie_set(visit, COOKIE_FEDERATION, MG_VIEW_EMPTY, 0));
-        return go_on(visit, &reply);
+        return federation_go_on(visit, reply);
     }
     /* The back button, or the second of two tabs: who is in already just goes on. */
-    if (reply.outcome == MG_TICKET_SPENT && visit->signed_in)
+    if (reply->outcome == MG_TICKET_SPENT && visit->signed_in)
         return redirect(visit, "/account");
-    if (reply.outcome == MG_TICKET_SPENT)
+    if (reply->outcome == MG_TICKET_SPENT)
         return show_message(
             visit, 400, N_("Sign-in did not finish"),
             N_("It took too long, or cookies are switched off in this browser. Please start again."),
             "/sign-in", N_("Start again"));
-    return show_refusal(visit, reply.outcome);
+    return federation_show_refusal(visit, reply->outcome);
+}
+
+struct mg_status
+page_federation_callback(struct visit *visit)
+{
+    struct mg_reply_federation_finish reply;
+    visit->here =
+        "/sign-in"; /* nothing of the answer stands in a page of ours, not even in the language switch */
+    TRY(finish(visit, &reply));
+    return federation_conclude(visit, &reply);
 }
 
 /* ---- the provider signs somebody out ---- */

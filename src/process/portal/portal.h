@@ -216,6 +216,18 @@ bool customer_may(const struct visit *visit, enum mg_permission permission);
 /* Adds the tenant's identity providers to the sign-in page; `go_on`: the query with where to go afterwards.
  */
 CHECKED struct mg_status federation_offer(struct visit *visit, const char *go_on);
+#define COOKIE_FEDERATION "__Host-masugata-federation"
+/* The authority waits for the provider at most 26 s (authority/federation.h). */
+#define FEDERATION_CALL_MS 30000
+/* What follows from an answer of the authority: in, a trial, or a page that says that it did not work. */
+CHECKED struct mg_status federation_conclude(struct visit *visit,
+                                             const struct mg_reply_federation_finish *reply);
+/* Where it goes on, without a session being given. */
+CHECKED struct mg_status federation_go_on(struct visit *visit,
+                                          const struct mg_reply_federation_finish *reply);
+CHECKED struct mg_status federation_show_refusal(struct visit *visit, uint64_t outcome);
+/* "https://host:port" of an address, in the arena. */
+const char *origin_of_url(struct visit *visit, const char *url);
 /* Where the person behind this session is signed out at the identity provider too; NULL if nowhere. */
 CHECKED struct mg_status federation_sign_out_place(struct visit *visit, const char **ret_url);
 

@@ -151,8 +151,7 @@ page_sign_in(struct visit *visit)
     return destination_enter(visit, &to, reply.code);
 }
 
-/* "https://host:port" of an address, in the arena. */
-static const char *
+const char *
 origin_of_url(struct visit *visit, const char *url)
 {
     static const char scheme[] = "https://";

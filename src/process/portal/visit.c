@@ -112,7 +112,7 @@ visit_begin(struct visit *visit, const struct mg_web_request *request, struct mg
         .answer = answer,
         .now = mg_now(),
         .query = {.storage = {.maximum = MG_FORM_BYTES}},
-        .form = {.storage = {.maximum = MG_FORM_BYTES}},
+        .form = {.storage = {.maximum = MG_WEB_BODY}},
         .site_storage = MG_BUFFER(REPLY_BYTES),
         .person_storage = MG_BUFFER(REPLY_BYTES),
         .storage = MG_BUFFER(REPLY_BYTES),

@@ -1,0 +1,135 @@
+#include "ports/rsa_key.h"
+
+#include "ports/openssl.h"
+
+#include <openssl/rsa.h>
+
+enum { BITS = 3072, NAME_MOST = 64, CONTENT_MOST = 32 };
+
+static void
+context_drop(EVP_PKEY_CTX **context)
+{
+    EVP_PKEY_CTX_free(*context);
+    *context = NULL;
+}
+
+static void
+digest_drop(EVP_MD_CTX **context)
+{
+    EVP_MD_CTX_free(*context);
+    *context = NULL;
+}
+
+static void
+pkcs8_drop(PKCS8_PRIV_KEY_INFO **information)
+{
+    PKCS8_PRIV_KEY_INFO_free(*information);
+    *information = NULL;
+}
+
+/* What is read here was made here and came back sealed. */
+static CHECKED struct mg_status
+key_read(struct mg_view der, EVP_PKEY **ret_key)
+{
+    const uint8_t *cursor = der.bytes;
+    MG_CLEANUP(pkcs8_drop)
+    PKCS8_PRIV_KEY_INFO *information = d2i_PKCS8_PRIV_KEY_INFO(NULL, &cursor, (long) der.length);
+    OWN_PKEY key = information == NULL ? NULL : EVP_PKCS82PKEY(information);
+    if (key == NULL || EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA || EVP_PKEY_get_bits(key) != BITS)
+        return fail_openssl("RSA key");
+    *ret_key = TAKE(key);
+    return OK;
+}
+
+struct mg_status
+mg_rsa_key_new(struct mg_secret **ret_key)
+{
+    OWN_PKEY key = EVP_RSA_gen(BITS);
+    MG_CLEANUP(pkcs8_drop) PKCS8_PRIV_KEY_INFO *information = key == NULL ? NULL : EVP_PKEY2PKCS8(key);
+    const int length = information == NULL ? -1 : i2d_PKCS8_PRIV_KEY_INFO(information, NULL);
+    if (length <= 0)
+        return fail_openssl("make an RSA key");
+    OWN(secret) secret = NULL;
+    TRY(mg_secret_new((size_t) length, &secret));
+    uint8_t *cursor = mg_secret_bytes(secret);
+    if (i2d_PKCS8_PRIV_KEY_INFO(information, &cursor) != length)
+        return fail_openssl("write an RSA key");
+    *ret_key = TAKE(secret);
+    return OK;
+}
+
+static bool
+certificate_fill(X509 *certificate, EVP_PKEY *key, struct mg_view name, mg_instant now, int years)
+{
+    uint8_t serial[16];
+    mg_random(serial, sizeof serial);
+    serial[0] &= 0x7F;
+    BIGNUM *number = BN_bin2bn(serial, sizeof serial, NULL);
+    const bool numbered =
+        number != NULL && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate)) != NULL;
+    BN_free(number);
+    X509_NAME *subject = X509_get_subject_name(certificate);
+    const struct mg_view cut = mg_view_start(name, NAME_MOST);
+    const time_t start = (time_t) (now / 1000) - 3600;
+    return numbered && X509_set_version(certificate, X509_VERSION_3) == 1 &&
+           ASN1_TIME_set(X509_getm_notBefore(certificate), start) != NULL &&
+           ASN1_TIME_adj(X509_getm_notAfter(certificate), start, years * 365, 0) != NULL &&
+           X509_set_pubkey(certificate, key) == 1 &&
+           X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, cut.bytes, (int) cut.length, -1, 0) ==
+               1 &&
+           X509_set_issuer_name(certificate, subject) == 1 && X509_sign(certificate, key, EVP_sha256()) > 0;
+}
+
+struct mg_status
+mg_rsa_certificate(struct mg_view key_der, struct mg_view name, mg_instant now, int years,
+                   struct mg_buffer *der)
+{
+    OWN_PKEY key = NULL;
+    TRY(key_read(key_der, &key));
+    OWN_X509 certificate = X509_new();
+    if (certificate == NULL || !certificate_fill(certificate, key, name, now, years))
+        return fail_openssl("make a certificate");
+    const int length = i2d_X509(certificate, NULL);
+    if (length <= 0)
+        return fail_openssl("write a certificate");
+    TRY(mg_buffer_reserve(der, (size_t) length));
+    uint8_t *cursor = der->bytes + der->length;
+    (void) i2d_X509(certificate, &cursor);
+    der->length += (size_t) length;
+    return OK;
+}
+
+struct mg_status
+mg_rsa_sign(struct mg_view key_der, struct mg_view message, uint8_t ret_signature[MG_RSA_SIGNATURE_BYTES])
+{
+    OWN_PKEY key = NULL;
+    size_t length = MG_RSA_SIGNATURE_BYTES;
+    TRY(key_read(key_der, &key));
+    MG_CLEANUP(digest_drop) EVP_MD_CTX *context = EVP_MD_CTX_new();
+    if (context == NULL || EVP_DigestSignInit_ex(context, NULL, "SHA256", NULL, NULL, key, NULL) != 1 ||
+        EVP_DigestSign(context, ret_signature, &length, message.bytes, message.length) != 1 ||
+        length != MG_RSA_SIGNATURE_BYTES)
+        return fail_openssl("sign");
+    return OK;
+}
+
+struct mg_status
+mg_rsa_unwrap(struct mg_view key_der, struct mg_view wrapped, const char *digest, const char *mask,
+              struct mg_secret **ret_secret)
+{
+    OWN_PKEY key = NULL;
+    OWN_KEY(clear, BITS / 8);
+    size_t length = sizeof clear;
+    TRY(key_read(key_der, &key));
+    MG_CLEANUP(context_drop) EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    if (context == NULL || EVP_PKEY_decrypt_init(context) != 1 ||
+        EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_OAEP_PADDING) != 1 ||
+        EVP_PKEY_CTX_set_rsa_oaep_md_name(context, digest, NULL) != 1 ||
+        EVP_PKEY_CTX_set_rsa_mgf1_md_name(context, mask, NULL) != 1)
+        return fail_openssl("prepare to unwrap");
+    const bool opened = EVP_PKEY_decrypt(context, clear, &length, wrapped.bytes, wrapped.length) == 1;
+    ERR_clear_error();
+    if (!opened || length == 0 || length > CONTENT_MOST)
+        return fail_with(INTEGRITY, "not wrapped for this key");
+    return mg_secret_copy(mg_view_of(clear, length), ret_secret);
+}

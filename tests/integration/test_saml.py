@@ -1,0 +1,680 @@
+"""Sign-in through SAML providers in a whole deployment: what is right goes through, and every trick is refused, with the
+reason told to the administrator and not to the visitor."""
+
+import concurrent.futures
+import json
+import re
+import secrets
+import time
+import urllib.parse
+
+import pytest
+
+from browser import Browser
+from harness import Deployment, wait_until
+from identity_provider import Authority, IdentityProvider
+from saml_provider import (ASSERTION, DSIG, EXCLUSIVE, MORE, PASSWORD, PROTOCOL, SamlKey, SamlProvider, XENC, after_issuer, encode,
+                           instant, signature, wrapped)
+from test_federation import Visitor, last_attempt
+
+SETTINGS = ["kind=saml", "domains=acme.example", "emails=trusted", "link_by_email=yes", "create_users=yes",
+            "groups.roles=Admins=administrator; Staff=user"]
+
+
+@pytest.fixture(scope="module")
+def authority():
+    made = Authority()
+    yield made
+    made.drop()
+
+
+@pytest.fixture(scope="module")
+def deployment(authority):
+    with Deployment({"federation.inside": "localhost", "federation.authorities": str(authority.path)}) as made:
+        made.tenant_add("acme", upstream="example:notes")
+        made.tenant_add("hinode", upstream="example:notes")
+        yield made
+
+
+def logged(deployment, event):
+    return deployment.masugata("audit", "search", "--tenant", "acme", "--event", event, "--json", check=False).stdout
+
+
+def add(deployment, idp, name, *settings, tenant="acme", enable=True):
+    done = deployment.masugata("idp", "add", tenant, name, *SETTINGS, *settings, "--metadata-file", "-", input=idp.metadata())
+    assert done.returncode == 0, done.stderr
+    idp.learn(deployment.request(f"https://id.{tenant}.localhost/federation/metadata/{name}").text)
+    idp.name, idp.tenant = name, tenant
+    if enable:
+        deployment.masugata("idp", "enable", tenant, name)
+    return idp
+
+
+@pytest.fixture(scope="module")
+def main(deployment):
+    return add(deployment, SamlProvider(), "main", "label=Acme SAML")
+
+
+@pytest.fixture(scope="module")
+def open_idp(deployment):
+    """One that may begin a sign-in by itself."""
+    return add(deployment, SamlProvider("https://open.example/saml", "https://open.example"), "open", "idp_initiated=yes", "button=no")
+
+
+@pytest.fixture
+def idp(main):
+    main.person = {"name_id": "person-1", "email": "aiko@acme.example", "name": "Aiko", "groups": []}
+    return main
+
+
+@pytest.fixture
+def visitor(deployment):
+    return Visitor(deployment)
+
+
+def post(deployment, idp, response, relay_state="", name=None, tenant=None):
+    """The form that the provider's page sends: from its site, so without cookies of ours."""
+    url = f"https://id.{tenant or idp.tenant}.localhost:{deployment.https_port}/federation/saml/{name or idp.name}"
+    body = urllib.parse.urlencode({"SAMLResponse": response, "RelayState": relay_state})
+    return deployment.request(url, "POST", {"Content-Type": "application/x-www-form-urlencoded", "Origin": idp.base,
+                                            "Sec-Fetch-Site": "cross-site"}, body)
+
+
+def deliver(visitor, idp, response, relay_state=None, **place):
+    """The form, and then the browser with its cookies; the last answer."""
+    answer = post(visitor.deployment, idp, response, idp.relay_state if relay_state is None else relay_state, **place)
+    visitor.answer = answer
+    if answer.status == 303:
+        visitor.answer = visitor.browser.get(
+            urllib.parse.urljoin(visitor.deployment_url("/", place.get("tenant") or idp.tenant), answer.headers["Location"]),
+            headers={"Sec-Fetch-Site": "cross-site"}, follow=False)
+        visitor.browser.page = visitor.answer
+    return visitor.answer
+
+
+def sign_in(visitor, idp, **changes):
+    asked = idp.answer(visitor.start(idp.name, idp.tenant))
+    return deliver(visitor, idp, idp.response(**asked, **changes))
+
+
+def refused(visitor, idp, reason, response=None, **changes):
+    """A sign-in that is refused for that reason, of which the visitor sees nothing."""
+    asked = idp.answer(visitor.start(idp.name, idp.tenant))
+    answer = deliver(visitor, idp, response(**asked) if response else idp.response(**asked, **changes))
+    assert answer.status == 403, (answer.status, last_attempt(visitor.deployment, idp.name, idp.tenant))
+    attempt = last_attempt(visitor.deployment, idp.name, idp.tenant)
+    assert attempt["refusal"] == reason, attempt
+    assert not visitor.is_in(idp.tenant)
+    assert "Your administrator can see why" in answer.text and reason not in answer.text
+    return attempt
+
+
+# ---- what is right -------------------------------------------------------------------------------------
+
+
+def test_our_metadata_says_what_a_provider_needs(deployment, idp):
+    answer = deployment.request("https://id.acme.localhost/federation/metadata/main")
+    assert answer.headers["Content-Type"] == "application/samlmetadata+xml"
+    assert idp.audience.endswith("/federation/metadata/main") and idp.consumer.endswith("/federation/saml/main")
+    assert 'AuthnRequestsSigned="true"' in answer.text and 'WantAssertionsSigned="true"' in answer.text
+    assert set(idp.sp_keys) == {"signing", "encryption"} and all(key.key_size == 3072 for key in idp.sp_keys.values())
+    assert idp.sp_keys["signing"].public_numbers() != idp.sp_keys["encryption"].public_numbers()
+    shown = json.loads(deployment.masugata("idp", "show", "acme", "main", "--json").stdout)
+    assert shown["settings"]["saml.sign_in_url"] == f"{idp.base}/sso" and shown["addresses"]["entity_id"] == idp.audience
+    assert deployment.request("https://id.hinode.localhost/federation/metadata/main").status == 404
+    assert deployment.request("https://id.acme.localhost/federation/keys/main").status == 404
+
+
+def test_a_person_signs_in_and_reaches_the_application(deployment, idp):
+    browser = Browser(deployment)
+    page = browser.get(f"https://acme.localhost:{deployment.https_port}/")
+    assert "Continue with Acme SAML" in page.text
+    link = re.search(r'href="(/federation/start/main\?[^"]+)"', page.text)[1].replace("&amp;", "&")
+    answer = browser.get(f"https://id.acme.localhost:{deployment.https_port}{link}", follow=False)
+    asked = idp.answer(answer.headers["Location"])
+    came = post(deployment, idp, idp.response(**asked), idp.relay_state)
+    assert came.status == 303 and not came.headers.get_all("Set-Cookie")
+    page = browser.get(f"https://id.acme.localhost:{deployment.https_port}{came.headers['Location']}")
+    assert page.status == 200 and urllib.parse.urlsplit(browser.url).hostname == "acme.localhost", page.text
+    assert "Aiko" in browser.get(f"https://id.acme.localhost:{deployment.https_port}/account").text
+    assert any(row["login"] == "aiko@acme.example" for row in deployment.json("user", "list", "--tenant", "acme")["users"])
+
+
+@pytest.mark.parametrize("how", [
+    {"sign": "response"}, {"sign": "both"}, {"encrypt": "gcm"}, {"encrypt": "gcm", "sign": "response"},
+    {"encrypt": "cbc", "sign": "both"}, {"digest": "sha384"}, {"digest": "sha512"}, {"signature": {"prefixes": "xs"}}])
+def test_every_honest_way_to_sign_and_encrypt(visitor, idp, how):
+    assert sign_in(visitor, idp, **how).status == 303 and visitor.is_in(), last_attempt(visitor.deployment)
+    if "encrypt" in how:
+        assert last_attempt(visitor.deployment)["arrived"]["encrypted"] is True
+
+
+@pytest.mark.parametrize("kind,digest", [("ec", "sha256"), ("ec384", "sha384")])
+def test_elliptic_curves_and_a_second_certificate(deployment, visitor, idp, kind, digest):
+    key = SamlKey(kind)
+    idp.extra_keys = [key]
+    try:
+        deployment.masugata("idp", "set", "acme", "main", "--metadata-file", "-", input=idp.metadata())
+        assert sign_in(visitor, idp, key=key, digest=digest).status == 303 and visitor.is_in()
+        other = Visitor(deployment)
+        assert sign_in(other, idp).status == 303 and other.is_in()
+    finally:
+        idp.extra_keys = []
+        deployment.masugata("idp", "set", "acme", "main", "--metadata-file", "-", input=idp.metadata())
+    refused(Visitor(deployment), idp, "TOKEN_SIGNATURE", key=key, digest=digest)
+
+
+def test_the_answer_may_hold_a_multiple_of_lines_and_spaces(visitor, idp):
+    asked = idp.answer(visitor.start(idp.name))
+    response = idp.response(**asked)
+    broken = "\r\n".join(response[at:at + 76] for at in range(0, len(response), 76))
+    assert deliver(visitor, idp, broken).status == 303 and visitor.is_in()
+
+
+def test_roles_follow_the_groups(deployment, idp):
+    def roles():
+        return next(row for row in deployment.json("user", "list", "--tenant", "acme")["users"]
+                    if row["login"] == "saml-groups@acme.example")["roles"].split()
+
+    idp.person.update(name_id="groups", email="saml-groups@acme.example", groups=["Staff", "Admins"])
+    first, second = Visitor(deployment), Visitor(deployment)
+    assert sign_in(first, idp).status == 303 and sorted(roles()) == ["administrator", "user"]
+    idp.person["groups"] = ["Staff"]
+    assert sign_in(second, idp).status == 303 and roles() == ["user"]
+    assert second.is_in() and not first.is_in()
+
+
+def test_the_post_binding_works_without_a_script(deployment, visitor, idp):
+    deployment.masugata("idp", "set", "acme", "main", "saml.binding=post")
+    try:
+        page = visitor.browser.get(visitor.deployment_url("/federation/start/main?return=/account"), follow=False)
+        assert page.status == 200 and f'action="{idp.base}/sso"' in page.text and "<button" in page.text
+        policy = page.headers["Content-Security-Policy"]
+        assert f"form-action 'self' {idp.base};" in policy and "unsafe" not in policy
+        import base64
+        xml = base64.b64decode(re.search(r'name="SAMLRequest" value="([^"]+)"', page.text)[1]).decode()
+        idp.relay_state = re.search(r'name="RelayState" value="([^"]+)"', page.text)[1]
+        mark = re.search(r"<ds:Signature.*</ds:Signature>", xml)[0]
+        # What a provider checks: the digest of the rest, and the signature over SignedInfo.
+        import hashlib
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import padding
+        digest = re.search(r"<ds:DigestValue>([^<]+)<", mark)[1]
+        assert base64.b64decode(digest) == hashlib.sha256(xml.replace(mark, "").encode()).digest()
+        information = re.search(r"<ds:SignedInfo>.*</ds:SignedInfo>", mark)[0].replace(
+            "<ds:SignedInfo>", f'<ds:SignedInfo xmlns:ds="{DSIG}">')
+        idp.sp_keys["signing"].verify(base64.b64decode(re.search(r"<ds:SignatureValue>([^<]+)<", mark)[1]),
+                                      information.encode(), padding.PKCS1v15(), hashes.SHA256())
+        asked = {"in_response_to": re.search(r' ID="([^"]+)"', xml)[1]}
+        assert deliver(visitor, idp, idp.response(**asked)).status == 303 and visitor.is_in()
+    finally:
+        deployment.masugata("idp", "set", "acme", "main", "saml.binding=redirect")
+
+
+# ---- hostile: signatures ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", range(1, 9))
+def test_signature_wrapping(visitor, idp, shape):
+    refused(visitor, idp, "XML_WRAPPED", lambda **asked: wrapped(idp, shape, **asked))
+
+
+def test_unsigned_and_signed_by_somebody_else(deployment, idp):
+    stranger = SamlKey(name="idp")
+    refused(Visitor(deployment), idp, "TOKEN_UNSIGNED", sign="none")
+    refused(Visitor(deployment), idp, "TOKEN_UNSIGNED", sign="none", encrypt="gcm")
+    refused(Visitor(deployment), idp, "TOKEN_SIGNATURE", key=stranger)
+    refused(Visitor(deployment), idp, "TOKEN_SIGNATURE", key=stranger, encrypt="gcm")
+    # A key that the message brings along is nobody's.
+    own = f"<ds:KeyInfo><ds:X509Data><ds:X509Certificate>{stranger.der()}</ds:X509Certificate></ds:X509Data></ds:KeyInfo>"
+    refused(Visitor(deployment), idp, "TOKEN_SIGNATURE", key=stranger, signature={"key_information": own})
+
+
+@pytest.mark.parametrize("method,digest,reason", [
+    (None, "sha1", "TOKEN_ALGORITHM"), (DSIG + "hmac-sha1", "sha256", "TOKEN_ALGORITHM"),
+    (MORE + "hmac-sha256", "sha256", "TOKEN_ALGORITHM"), (MORE + "rsa-sha512", "sha256", "TOKEN_SIGNATURE"),
+    (MORE + "ecdsa-sha256", "sha256", "TOKEN_SIGNATURE"), ("", "sha256", "TOKEN_ALGORITHM")])
+def test_algorithms_that_are_not_allowed(visitor, idp, method, digest, reason):
+    refused(visitor, idp, reason, digest=digest, signature={"method": method} if method is not None else {})
+
+
+def test_a_digest_with_another_algorithm_than_is_allowed(visitor, idp):
+    refused(visitor, idp, "TOKEN_SIGNATURE", change=lambda text: text.replace(XENC + "sha256", DSIG + "sha1"))
+
+
+@pytest.mark.parametrize("transforms", [
+    f'<ds:Transform Algorithm="{EXCLUSIVE}"></ds:Transform>',
+    f'<ds:Transform Algorithm="{DSIG}enveloped-signature"></ds:Transform>'
+    f'<ds:Transform Algorithm="{EXCLUSIVE}WithComments"></ds:Transform>',
+    f'<ds:Transform Algorithm="{DSIG}enveloped-signature"></ds:Transform>'
+    f'<ds:Transform Algorithm="http://www.w3.org/TR/1999/REC-xpath-19991116"><ds:XPath>true()</ds:XPath></ds:Transform>'
+    f'<ds:Transform Algorithm="{EXCLUSIVE}"></ds:Transform>',
+    f'<ds:Transform Algorithm="{DSIG}enveloped-signature"></ds:Transform>'
+    '<ds:Transform Algorithm="http://www.w3.org/TR/1999/REC-xslt-19991116"></ds:Transform>'])
+def test_transforms_that_are_not_allowed(visitor, idp, transforms):
+    refused(visitor, idp, "TOKEN_ALGORITHM", signature={"transforms": transforms})
+
+
+@pytest.mark.parametrize("uri", ["", "#_other", "https://idp.example/x.xml", "#xpointer(/)"])
+def test_references_elsewhere(visitor, idp, uri):
+    refused(visitor, idp, "XML_WRAPPED", signature={"uri": uri})
+
+
+@pytest.mark.parametrize("change,reason", [
+    (lambda t: t.replace("aiko@acme.example", "boss@acme.example"), "TOKEN_SIGNATURE"),
+    (lambda t: t.replace(">person-1<", ">person-2<"), "TOKEN_SIGNATURE"),
+    (lambda t: t.replace("<saml:AttributeStatement>", '<saml:AttributeStatement xmlns:x="urn:x" x:y="z">'), "TOKEN_SIGNATURE"),
+    (lambda t: t.replace("aiko@acme.example", "aiko@acme.example<!---->.evil.example"), "XML_FORM"),
+    (lambda t: t.replace(">person-1<", "><!-- -->person-1<"), "XML_FORM"),
+    (lambda t: t.replace("<ds:DigestValue>", "<ds:DigestValue><!---->"), "XML_FORM"),
+    (lambda t: t.replace(">person-1<", "><![CDATA[person-1]]><"), "XML_FORM"),
+    (lambda t: t.replace(">person-1<", "><?x y?>person-1<"), "XML_FORM"),
+    (lambda t: '<!DOCTYPE r [<!ENTITY e "boss">]>' + t, "XML_FORM"),
+    (lambda t: '<!DOCTYPE r SYSTEM "https://idp.example/x.dtd">' + t, "XML_FORM"),
+    (lambda t: '<!DOCTYPE r [<!ENTITY a "xx"><!ENTITY b "&a;&a;&a;">]>' + t.replace("person-1", "&b;"), "XML_FORM"),
+    (lambda t: t.replace("person-1", "&e;"), "XML_FORM"),
+    (lambda t: '<?xml version="1.0" encoding="UTF-16"?>' + t + "<", "XML_FORM"),
+    (lambda t: t.encode("utf-16"), "XML_FORM"),
+    (lambda t: t + "<x/>", "XML_FORM"),
+    (lambda t: "<a>" * 300 + t + "</a>" * 300, "XML_FORM"),
+    (lambda t: t.replace("samlp:Response", "samlp:Answer"), "XML_FORM"),
+    (lambda t: "not xml", "XML_FORM")])
+def test_contents_that_were_changed_or_are_no_saml(visitor, idp, change, reason):
+    refused(visitor, idp, reason, change=change)
+
+
+@pytest.mark.parametrize("how", [{"oaep": "1_5"}, {"wrap": "other"}])
+def test_encryption_that_is_not_for_us_or_too_old(visitor, idp, how):
+    if how.get("wrap"):
+        how = {"wrap": SamlKey(bits=3072).private.public_key()}
+    refused(visitor, idp, "ENCRYPTION", lambda **asked: encode(idp.envelope(idp.encrypt(idp.assertion(**asked), **how), **asked)))
+
+
+def test_cbc_without_a_signature_around_it_is_not_opened(visitor, idp):
+    refused(visitor, idp, "ENCRYPTION", encrypt="cbc")
+
+
+def test_a_changed_cipher_text_is_refused_as_one_for_somebody_else(visitor, idp):
+    def changed(**asked):
+        text = idp.encrypt(idp.assertion(**asked))
+        at = text.rindex("<xenc:CipherValue>") + 60
+        return encode(idp.envelope(text[:at] + ("A" if text[at] != "A" else "B") + text[at + 1:], **asked))
+    refused(visitor, idp, "ENCRYPTION", changed)
+
+
+# ---- hostile: what is said ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change,reason", [
+    ({"issuer": "https://evil.example/saml"}, "WRONG_ISSUER"),
+    ({"audience": "https://other.example/metadata"}, "WRONG_AUDIENCE"),
+    ({"audience": ""}, "TOKEN_CLAIMS"),
+    ({"recipient": "https://other.example/acs"}, "WRONG_RECIPIENT"),
+    ({"envelope": {"destination": "https://other.example/acs"}}, "WRONG_DESTINATION"),
+    ({"envelope": {"issuer": "https://evil.example/saml"}}, "WRONG_ISSUER"),
+    ({"confirmed_until": instant(-3600)}, "EXPIRED"),
+    ({"ends": instant(-3600)}, "EXPIRED"),
+    ({"not_before": instant(3600)}, "FROM_THE_FUTURE"),
+    ({"issued": instant(3600)}, "FROM_THE_FUTURE"),
+    ({"issued": instant(-3600)}, "TOO_OLD"),
+    ({"authenticated": instant(3600)}, "FROM_THE_FUTURE"),
+    ({"issued": "yesterday"}, "TOKEN_CLAIMS"),
+    ({"method": "urn:oasis:names:tc:SAML:2.0:cm:sender-vouches"}, "TOKEN_CLAIMS"),
+    ({"format": "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"}, "TOKEN_CLAIMS"),
+    ({"conditions": '<saml:Condition xmlns:xsi="urn:x" xsi:type="y"></saml:Condition>'}, "CONDITION"),
+    ({"email": "aiko@evil.example", "name_id": "elsewhere"}, "EMAIL_DOMAIN"),
+    ({"email": "", "name_id": "without"}, "EMAIL_UNVERIFIED"),
+    ({"envelope": {"status": "Requester"}}, "PROVIDER_ERROR")])
+def test_every_wrong_statement_is_refused(visitor, idp, change, reason):
+    refused(visitor, idp, reason, **change)
+
+
+def test_within_the_skew_clocks_may_differ(deployment, idp):
+    first, second = Visitor(deployment), Visitor(deployment)
+    assert sign_in(first, idp, not_before=instant(30), issued=instant(30)).status == 303 and first.is_in()
+    assert sign_in(second, idp, confirmed_until=instant(-30), ends=instant(-30)).status == 303 and second.is_in()
+
+
+def test_a_demanded_class_and_age(deployment, idp):
+    strong = "https://refeds.org/profile/mfa"
+    deployment.masugata("idp", "set", "acme", "main", f"acr={strong}", "maximum_age=10m")
+    try:
+        visitor = Visitor(deployment)
+        request, _, xml = idp.open_query(visitor.start())
+        assert strong in xml and request.attrib["ForceAuthn"] == "true"
+        refused(Visitor(deployment), idp, "WRONG_CLASS")
+        refused(Visitor(deployment), idp, "STALE_AUTHENTICATION", **{"class": strong, "authenticated": instant(-3600)})
+        assert sign_in(visitor, idp, **{"class": strong}).status == 303 and visitor.is_in()
+    finally:
+        deployment.masugata("idp", "set", "acme", "main", "acr=", "maximum_age=0s")
+
+
+# ---- hostile: which sign-in it answers ---------------------------------------------------------------------
+
+
+def test_an_assertion_counts_once_whoever_uses_it(deployment, idp):
+    visitor, thief = Visitor(deployment), Visitor(deployment)
+    asked = idp.answer(visitor.start())
+    response, relay_state = idp.response(**asked), idp.relay_state
+    assert deliver(visitor, idp, response).status == 303 and visitor.is_in()
+    assert deliver(thief, idp, response, relay_state).status == 403 and not thief.is_in()
+    assert last_attempt(deployment)["refusal"] == "REPLAYED"
+
+
+def test_of_two_uses_at_once_one_wins(deployment, idp):
+    visitor = Visitor(deployment)
+    asked = idp.answer(visitor.start())
+    response = idp.response(**asked)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: post(deployment, idp, response, idp.relay_state), range(8)))
+    assert sorted(answer.status for answer in answers) == [303] + [403] * 7
+    place = next(answer.headers["Location"] for answer in answers if answer.status == 303)
+    url = visitor.deployment_url(place)
+    cookies = dict(visitor.browser.cookies["id.acme.localhost"])
+
+    def arrive(_):
+        browser = Browser(deployment)
+        browser.cookies["id.acme.localhost"] = dict(cookies)
+        answer = browser.get(url, follow=False)
+        return answer.status == 303 and any(c.startswith("__Host-masugata=") and len(c.split(";")[0]) > 20
+                                            for c in answer.headers.get_all("Set-Cookie") or [])
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(arrive, range(8))) == 1
+
+
+def test_an_answer_delivered_to_another_browser_is_refused(deployment, idp):
+    """Login CSRF: the attacker's own answer in the victim's browser, which has asked for nothing, or for something else."""
+    attacker, victim = Visitor(deployment), Visitor(deployment)
+    asked = idp.answer(attacker.start())
+    assert deliver(victim, idp, idp.response(**asked)).status == 403 and not victim.is_in()
+    assert last_attempt(deployment)["refusal"] == "WRONG_REQUEST"
+    asked = idp.answer(attacker.start())
+    relay_state = idp.relay_state
+    victim.start()
+    assert deliver(victim, idp, idp.response(**asked), relay_state).status == 403 and not victim.is_in()
+    # With the victim's own state the answer still names the attacker's request.
+    idp.answer(victim.start())
+    assert deliver(victim, idp, idp.response(in_response_to=asked["in_response_to"])).status == 403 and not victim.is_in()
+    assert last_attempt(deployment)["refusal"] == "WRONG_REQUEST"
+
+
+def test_an_unsigned_envelope_cannot_make_an_answer_of_what_nobody_asked_for(deployment, visitor, open_idp):
+    asked = open_idp.answer(visitor.start("open"))
+    text = open_idp.envelope(open_idp.assertion(), **asked)
+    assert deliver(visitor, open_idp, encode(text)).status == 403 and not visitor.is_in()
+    assert last_attempt(deployment, "open")["refusal"] == "WRONG_REQUEST"
+
+
+def test_mixed_up_providers(deployment, visitor, idp, open_idp):
+    """An answer of one provider at the address of another, and the state of one with the answer of the other."""
+    asked = idp.answer(visitor.start())
+    assert deliver(visitor, idp, idp.response(**asked), name="open").status == 403
+    assert last_attempt(deployment, "open")["refusal"] == "TOKEN_SIGNATURE"
+    asked = open_idp.answer(visitor.start("open"))
+    state = open_idp.relay_state
+    assert deliver(visitor, idp, idp.response(**asked), state).status == 403 and not visitor.is_in()
+    assert last_attempt(deployment)["refusal"] == "WRONG_PROVIDER"
+    # One that claims to be the other: its key is not the other's.
+    asked = idp.answer(visitor.start())
+    assert deliver(visitor, idp, idp.response(**asked, key=open_idp.key)).status == 403
+    assert last_attempt(deployment)["refusal"] == "TOKEN_SIGNATURE"
+
+
+def test_a_saml_answer_at_an_openid_provider_and_the_other_way_round(deployment, visitor, authority, idp):
+    with IdentityProvider(authority) as oidc:
+        deployment.masugata("idp", "add", "acme", "other-kind", f"issuer={oidc.issuer}", f"client.id={oidc.client}", "button=no",
+                            "client.authentication=none")
+        deployment.masugata("idp", "enable", "acme", "other-kind")
+        asked = idp.answer(visitor.start())
+        assert post(deployment, idp, idp.response(**asked), idp.relay_state, name="other-kind").status == 403
+        url = visitor.deployment_url(f"/federation/callback/main?code=x&state={idp.relay_state}")
+        assert visitor.browser.get(url, follow=False).status in (400, 403) and not visitor.is_in()
+        deployment.masugata("idp", "remove", "acme", "other-kind")
+
+
+# ---- sign-in that begins at the provider ---------------------------------------------------------------------
+
+
+def test_what_nobody_asked_for_is_refused_unless_it_is_allowed(deployment, idp, open_idp):
+    visitor = Visitor(deployment)
+    assert deliver(visitor, idp, idp.response(), "").status == 403 and not visitor.is_in()
+    assert last_attempt(deployment)["refusal"] == "UNSOLICITED"
+    assert deliver(visitor, open_idp, open_idp.response(), "").status == 303 and visitor.is_in()
+    assert visitor.answer.headers["Location"] == "/account"
+
+
+def test_it_never_replaces_a_session(deployment, open_idp):
+    visitor = Visitor(deployment)
+    open_idp.person.update(name_id="first", email="first@acme.example", name="Ichiro")
+    assert deliver(visitor, open_idp, open_idp.response(), "").status == 303 and visitor.is_in()
+    session = visitor.browser.cookies["id.acme.localhost"]["__Host-masugata"]
+    open_idp.person.update(name_id="second", email="second@acme.example", name="Jiro")
+    assert deliver(visitor, open_idp, open_idp.response(), "").status == 303
+    assert visitor.browser.cookies["id.acme.localhost"]["__Host-masugata"] == session
+    page = visitor.browser.get(visitor.deployment_url("/account"))
+    assert "Ichiro" in page.text and "Jiro" not in page.text
+
+
+def test_the_place_that_it_names_is_ours_or_none(deployment, open_idp):
+    ours = f"https://acme.localhost:{deployment.https_port}"
+    for wish, place in [(f"{ours}/notes?x=1", f"{ours}/notes?x=1"), ("/factors", "/factors"),
+                        ("https://evil.example/", "/account"), ("//evil.example/", "/account"),
+                        ("https://acme.localhost.evil.example/", "/account"), ("https://hinode.localhost/", "/account"),
+                        ("https://acme.localhost@evil.example/", "/account"), ("javascript:alert(1)", "/account"),
+                        ("https://acme.localhost\\@evil.example/", "/account"), ("/\\evil.example", "/account"),
+                        ("https://id.acme.localhost/account", "/account"), ("/federation/start/main", "/account")]:
+        visitor = Visitor(deployment)
+        answer = deliver(visitor, open_idp, open_idp.response(), wish)
+        assert answer.status == 303, wish
+        assert answer.headers["Location"] == place or (wish.startswith("/fed") and "evil" not in answer.headers["Location"]), wish
+    visitor = Visitor(deployment)
+    deliver(visitor, open_idp, open_idp.response(), f"{ours}/")
+    assert visitor.browser.get(visitor.answer.headers["Location"]).status == 200
+    assert urllib.parse.urlsplit(visitor.browser.url).netloc == f"acme.localhost:{deployment.https_port}"
+
+
+def test_with_confirm_the_person_has_the_word(deployment, open_idp):
+    deployment.masugata("idp", "set", "acme", "open", "idp_initiated=confirm")
+    try:
+        visitor = Visitor(deployment)
+        open_idp.person.update(name_id="mallory", email="mallory@acme.example", name="Mallory")
+        answer = deliver(visitor, open_idp, open_idp.response(), "")
+        assert answer.status == 200 and "mallory@acme.example" in answer.text and not visitor.is_in()
+        visitor.browser.url = visitor.deployment_url("/federation/arrived/open")
+        visitor.browser.page = answer
+        assert visitor.browser.submit(follow=False, action="/federation/arrived/open").status == 303 and visitor.is_in()
+    finally:
+        deployment.masugata("idp", "set", "acme", "open", "idp_initiated=yes")
+
+
+# ---- a provider that may not be used -------------------------------------------------------------------------
+
+
+def test_disabled_expired_removed_and_of_another_tenant(deployment, open_idp):
+    """On every path: asked for, not asked for, and with an assertion that arrived while all was well."""
+    visitor = Visitor(deployment)
+    asked = open_idp.answer(visitor.start("open"))
+    waiting, relay_state = open_idp.response(**asked), open_idp.relay_state
+    late = Visitor(deployment)
+    arrived = post(deployment, open_idp, open_idp.response(), "")
+    assert arrived.status == 303
+    inside = Visitor(deployment)
+    assert deliver(inside, open_idp, open_idp.response(), "").status == 303 and inside.is_in()
+    for stop, start, reason in [(["disable"], ["enable"], "PROVIDER_DISABLED"),
+                                (["set", "expires=2020-01-01T00:00:00Z"], ["set", "expires="], "PROVIDER_EXPIRED")]:
+        deployment.masugata("idp", stop[0], "acme", "open", *stop[1:])
+        assert not inside.is_in()
+        assert Visitor(deployment).start("open") is None
+        for response, state in [(waiting, relay_state), (open_idp.response(), "")]:
+            assert post(deployment, open_idp, response, state).status == 403
+            assert last_attempt(deployment, "open")["refusal"] == reason
+        if late is not None:
+            answer = late.browser.get(late.deployment_url(arrived.headers["Location"]), follow=False)
+            assert answer.status == 403 and not late.is_in()
+            assert last_attempt(deployment, "open")["refusal"] == reason
+            late = None
+        deployment.masugata("idp", start[0], "acme", "open", *start[1:])
+    assert deliver(visitor, open_idp, waiting, relay_state).status == 303 and visitor.is_in()
+    # Of another tenant: there is no such provider there, and one of the same name there has other keys.
+    assert post(deployment, open_idp, open_idp.response(), "", tenant="hinode").status == 403
+    twin = add(deployment, SamlProvider(open_idp.issuer, open_idp.base), "open", "idp_initiated=yes", tenant="hinode")
+    assert post(deployment, open_idp, open_idp.response(), "", tenant="hinode").status == 403
+    assert last_attempt(deployment, "open", "hinode")["refusal"] == "TOKEN_SIGNATURE"
+    # The same provider at two tenants: an assertion for one is none for the other.
+    same = add(deployment, SamlProvider(open_idp.issuer, open_idp.base, key=open_idp.key), "same", "idp_initiated=yes", tenant="hinode")
+    assert post(deployment, open_idp, open_idp.response(), "", name="same", tenant="hinode").status == 403
+    assert last_attempt(deployment, "same", "hinode")["refusal"] == "WRONG_AUDIENCE"
+    arrived = post(deployment, open_idp, open_idp.response(), "")
+    assert Visitor(deployment).browser.get(f"https://id.hinode.localhost:{deployment.https_port}{arrived.headers['Location']}",
+                                           follow=False).status == 400
+
+
+# ---- sign-out ------------------------------------------------------------------------------------------------
+
+
+def test_signing_out_here_signs_out_there(deployment, visitor, idp):
+    assert sign_in(visitor, idp).status == 303
+    session = idp.session
+    page = visitor.browser.get(visitor.deployment_url("/sign-out"))
+    assert f"form-action 'self' {idp.base};" in page.headers["Content-Security-Policy"]
+    answer = visitor.browser.submit(follow=False, action="/sign-out")
+    assert not visitor.is_in() and answer.headers["Location"].startswith(f"{idp.base}/slo?SAMLRequest=")
+    request, _, _ = idp.open_query(answer.headers["Location"])
+    assert request.find(f"{{{ASSERTION}}}NameID").text == "person-1"
+    assert request.find(f"{{{PROTOCOL}}}SessionIndex").text == session
+    # The provider's answer changes nothing, and leads to the page that says so.
+    import base64, zlib
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    done = deflate.compress(f'<samlp:LogoutResponse xmlns:samlp="{PROTOCOL}" ID="_1" Version="2.0"/>'.encode()) + deflate.flush()
+    back = visitor.browser.get(visitor.deployment_url("/federation/sign-out/main?" + urllib.parse.urlencode(
+        {"SAMLResponse": base64.b64encode(done).decode()})), follow=False)
+    assert back.status == 303 and back.headers["Location"] == "/signed-out"
+
+
+def test_signing_out_there_signs_out_here(deployment, idp):
+    here, there = Visitor(deployment), Visitor(deployment)
+    assert sign_in(here, idp).status == 303
+    session = idp.session
+    assert sign_in(there, idp).status == 303
+    url = here.deployment_url("/federation/sign-out/main")
+    answer = deployment.request(f"{url}?{idp.logout_query(session=session)}")
+    assert answer.status == 303 and not here.is_in() and there.is_in()
+    reply, relay_state, _ = idp.open_query(answer.headers["Location"], "SAMLResponse")
+    assert answer.headers["Location"].startswith(f"{idp.base}/slo-done?") and relay_state == "there"
+    assert reply.attrib["InResponseTo"] == idp.logout_id and reply.attrib["Destination"] == f"{idp.base}/slo-done"
+    # By POST, all sessions of the person.
+    answer = deployment.request(url, "POST", {"Content-Type": "application/x-www-form-urlencoded", "Origin": idp.base},
+                                urllib.parse.urlencode({"SAMLRequest": idp.logout_form()}))
+    assert answer.status == 303 and not there.is_in()
+    assert "idp_sign_out" in logged(deployment, "idp_sign_out")
+
+
+@pytest.mark.parametrize("how,reason", [
+    ({"sign": False}, "TOKEN_UNSIGNED"), ({"key": "other"}, "TOKEN_SIGNATURE"), ({"issuer": "https://evil.example"}, "WRONG_ISSUER"),
+    ({"destination": "https://other.example/"}, "WRONG_DESTINATION"), ({"issued": instant(-3600)}, "TOO_OLD"),
+    ({"issued": instant(3600)}, "FROM_THE_FUTURE"), ({"ends": instant(-3600)}, "EXPIRED"), ({"again": True}, "REPLAYED")])
+@pytest.mark.parametrize("binding", ["query", "form"])
+def test_forged_sign_outs_end_nothing(deployment, idp, how, reason, binding):
+    how, again = dict(how), False
+    if how.get("key"):
+        how["key"] = SamlKey()
+    if how.pop("again", False):
+        how["name_id"], again = "nobody", True
+    visitor = Visitor(deployment)
+    assert sign_in(visitor, idp).status == 303
+    url = visitor.deployment_url("/federation/sign-out/main")
+
+    def send(message):
+        if binding == "query":
+            return deployment.request(f"{url}?{message}")
+        return deployment.request(url, "POST", {"Content-Type": "application/x-www-form-urlencoded"},
+                                  urllib.parse.urlencode({"SAMLRequest": message}))
+    message = idp.logout_query(**how) if binding == "query" else idp.logout_form(**how)
+    if again:
+        assert send(message).status == 303
+    assert send(message).status == 403 and visitor.is_in()
+    assert last_attempt(deployment)["refusal"] == reason
+
+
+# ---- setting up -----------------------------------------------------------------------------------------------
+
+
+def test_metadata_is_fetched_and_changes_are_seen(deployment, authority):
+    idp = SamlProvider("https://fetched.example/saml")
+    with IdentityProvider(authority) as server:
+        server.fail["/metadata"] = (200, {"Content-Type": "application/samlmetadata+xml"}, idp.metadata().encode())
+        url = f"https://localhost:{server.port}/metadata"
+        deployment.masugata("idp", "add", "acme", "fetched", *SETTINGS, f"metadata.url={url}", "button=no")
+        found = json.loads(deployment.masugata("idp", "test", "acme", "fetched", "--json").stdout)
+        assert found["refusal"] == "NONE" and found["found"]["metadata"] == "as it was taken"
+        idp.key = SamlKey()
+        server.fail["/metadata"] = (200, {}, idp.metadata().encode())
+        found = json.loads(deployment.masugata("idp", "test", "acme", "fetched", "--json").stdout)
+        assert "has changed" in found["found"]["metadata"]
+        deployment.masugata("idp", "set", "acme", "fetched")
+        found = json.loads(deployment.masugata("idp", "test", "acme", "fetched", "--json").stdout)
+        assert found["found"]["metadata"] == "as it was taken"
+        for answer in [(302, {"Location": f"https://localhost:{server.port}/other"}, b""), (200, {}, b"x" * (300 * 1024)),
+                       (404, {}, b"")]:
+            server.fail["/metadata"] = answer
+            assert deployment.masugata("idp", "set", "acme", "fetched", check=False).returncode != 0
+    for inside in ["https://127.0.0.1/metadata", "https://acme.localhost/metadata"]:
+        assert deployment.masugata("idp", "add", "acme", "inward", *SETTINGS, f"metadata.url={inside}", check=False).returncode != 0
+    deployment.masugata("idp", "remove", "acme", "fetched")
+
+
+@pytest.mark.parametrize("document", [
+    "", "<a/>", '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><x>&e;</x>',
+    '<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" entityID="x"/>'])
+def test_metadata_that_is_none(deployment, document):
+    done = deployment.masugata("idp", "add", "acme", "broken", *SETTINGS, "--metadata-file", "-", input=document or " ", check=False)
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("key,word", [({"bits": 1024}, "weak"), ({"days": -1}, "expired")])
+def test_certificates_that_may_not_be_used(deployment, key, word):
+    idp = SamlProvider("https://weak.example/saml", key=SamlKey(**key))
+    done = deployment.masugata("idp", "add", "acme", "weak", *SETTINGS, "--metadata-file", "-", input=idp.metadata(), check=False)
+    assert done.returncode != 0 and word in done.stderr
+
+
+def test_a_certificate_that_ends_soon_is_told(deployment):
+    idp = add(deployment, SamlProvider("https://soon.example/saml", key=SamlKey(days=10)), "soon", "button=no")
+    found = json.loads(deployment.masugata("idp", "test", "acme", "soon", "--json").stdout)
+    assert "ends within 30 days" in found["found"]["warning"]
+    row = next(row for row in deployment.json("idp", "list", "acme")["providers"] if row["name"] == "soon")
+    assert row["certificate_ends_at"]
+    wait_until(lambda: "idp_certificate" in logged(deployment, "idp_certificate"), 15, what="the warning in the audit log")
+    deployment.masugata("idp", "remove", "acme", "soon")
+
+
+def test_a_trial_tells_what_arrived_and_signs_nobody_in(deployment):
+    idp = add(deployment, SamlProvider("https://trial.example/saml"), "trial", "button=no", enable=False)
+    visitor = Visitor(deployment)
+    assert visitor.start("trial") is None
+    link = json.loads(deployment.masugata("idp", "test", "acme", "trial", "--json").stdout)["link"]
+    answer = visitor.browser.get(link, follow=False)
+    idp.person.update(name_id="trial", email="trial@acme.example", groups=["Staff"])
+    asked = idp.answer(answer.headers["Location"])
+    assert deliver(visitor, idp, idp.response(**asked)).status == 200 and not visitor.is_in()
+    assert "The trial sign-in is finished" in visitor.answer.text
+    attempt = last_attempt(deployment, "trial")
+    assert attempt["trial"] and attempt["refusal"] == "NONE"
+    assert attempt["arrived"]["NameID"] == "trial" and attempt["arrived"]["groups"] == "Staff"
+    assert not any(row["login"] == "trial@acme.example" for row in deployment.json("user", "list", "--tenant", "acme")["users"])
+    deployment.masugata("idp", "remove", "acme", "trial")
+
+
+def test_links_by_address_need_the_word_that_it_is_trusted(deployment):
+    done = deployment.masugata("idp", "add", "acme", "untrusted", "kind=saml", "domains=acme.example", "create_users=yes",
+                               "--metadata-file", "-", input=SamlProvider().metadata(), check=False)
+    assert done.returncode != 0 and "emails=trusted" in done.stderr
+    assert deployment.masugata("idp", "set", "acme", "main", "kind=oidc", "client.id=x", check=False).returncode != 0
+
+
+def test_the_process_that_reads_xml_holds_nothing(deployment, idp, visitor):
+    """Killed in the middle of a sign-in it costs one retry at most."""
+    asked = idp.answer(visitor.start())
+    deployment.kill("federation")
+    wait_until(lambda: deliver(visitor, idp, idp.response(**asked)).status == 303, 20, what="the sign-in")
+    assert visitor.is_in()
