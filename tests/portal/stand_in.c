@@ -803,6 +803,14 @@ NOT_THEIRS(idp_set)
 NOT_THEIRS(idp_change)
 NOT_THEIRS(idp_test)
 NOT_THEIRS(idp_attempts)
+CALL(api_begin)
+{
+    return OK;
+}
+CALL(api_end)
+{
+    return OK;
+}
 
 CALL(audit_search)
 {

@@ -388,6 +388,23 @@ setting_drop(struct setting *it)
     mg_buffer_drop(&it->sealed);
 }
 
+/* Whether the settings are still what the person who changes them saw; nobody else changes them until the
+ * transaction ends. */
+static CHECKED struct mg_status
+setting_is_as_seen(struct mg_database *database, const struct setting *it, bool *ret_as_seen)
+{
+    OWN(idp) now = NULL;
+    OWN_BUFFER(list, 122880);
+    *ret_as_seen = true;
+    if (it->before == NULL || it->request->expected.length == 0)
+        return OK;
+    TRY(mg_query(database, NULL, "SELECT 1 FROM identity_provider WHERE id = $1 FOR UPDATE", MG_I64(it->id)));
+    TRY(mg_idp_load(database, it->asked.tenant.number, it->request->name, &now));
+    TRY(settings_list(now->settings, &list));
+    *ret_as_seen = mg_is_as_expected(it->request->expected, mg_buffer_view(&list));
+    return OK;
+}
+
 static CHECKED struct mg_status
 saml_keys_add(struct mg_database *database, const struct setting *it)
 {
@@ -399,7 +416,7 @@ saml_keys_add(struct mg_database *database, const struct setting *it)
 }
 
 static CHECKED struct mg_status
-setting_write(struct mg_database *database, const struct setting *it)
+setting_write(struct mg_database *database, const struct setting *it, bool *ret_as_seen)
 {
     OWN(transaction) transaction = NULL;
     OWN_BUFFER(detail, 1 << 20);
@@ -407,6 +424,9 @@ setting_write(struct mg_database *database, const struct setting *it)
     const mg_instant now = mg_now(), expires_at = mg_idp_expires_at(it->settings);
     const bool keeps = it->before != NULL && !request->with_secret;
     TRY(mg_transaction_begin(database, &transaction));
+    TRY(setting_is_as_seen(database, it, ret_as_seen));
+    if (!*ret_as_seen)
+        return OK;
     if (it->before == NULL)
         TRY(mg_query(database, NULL,
                      "INSERT INTO identity_provider (id, tenant, name, kind, created_at, changed_at)"
@@ -536,10 +556,13 @@ MG_HANDLER_PUBLIC(idp_set)
             call, &(struct mg_reply_idp_set){.outcome = outcome, .reason = mg_view_text(reason)});
     if (request->with_secret && request->secret.length != 0)
         TRY(secret_seal(it.asked.tenant.number, it.id, request->secret, &it.sealed));
-    const struct mg_status written = setting_write(database, &it);
+    bool as_seen = false;
+    const struct mg_status written = setting_write(database, &it, &as_seen);
     if (written.code == MG_EXISTS)
         return mg_answer_idp_set(call, &(struct mg_reply_idp_set){.outcome = MG_TAKEN});
     TRY(written);
+    if (!as_seen)
+        return mg_answer_idp_set(call, &(struct mg_reply_idp_set){.outcome = MG_CHANGED_MEANWHILE});
     /* Whoever moves the issuer makes the old links somebody else's: they go, and with them what they gave. */
     const bool moved = it.before != NULL && strcmp(it.before->settings->issuer, it.settings->issuer) != 0;
     if (moved || mg_idp_expires_at(it.settings) <= mg_now()) {

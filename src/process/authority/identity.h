@@ -20,6 +20,9 @@ mg_secret_hash(struct mg_view bytes, uint8_t hash[32])
     return SHA256(bytes.bytes, bytes.length, hash) == NULL ? fail(CRYPTO) : OK;
 }
 
+/* True if somebody who changes a value saw it as it is: `expected` is empty (they do not say) or its SHA-256. */
+bool mg_is_as_expected(struct mg_view expected, struct mg_view value);
+
 /* Milliseconds that one call to another process may take. */
 #define MG_IDENTITY_CALL_MS 10000
 

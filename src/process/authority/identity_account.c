@@ -39,3 +39,12 @@ mg_account_find(struct mg_database *database, uint64_t tenant, struct mg_view fo
     *ret_rows = TAKE(rows);
     return OK;
 }
+
+bool
+mg_is_as_expected(struct mg_view expected, struct mg_view value)
+{
+    uint8_t hash[32];
+    if (expected.length == 0)
+        return true;
+    return mg_ok(mg_secret_hash(value, hash)) && mg_view_equal(expected, mg_view_of(hash, sizeof hash));
+}

@@ -226,8 +226,8 @@ methods_keep_in(struct mg_database *database, const struct mg_right *right,
     unsigned methods = 0;
     *ret_outcome = MG_GRANTED;
     TRY(mg_sign_in_methods_read(policy->settings.sign_in_methods, &methods));
-    if (right->account == 0 || methods == right->tenant.methods)
-        return OK;
+    if (right->account == 0 || right->token != 0 || methods == right->tenant.methods)
+        return OK; /* the command line and programs do not sign in */
     TRY(mg_query(
         database, &rows,
         "SELECT a.password_sealed IS NOT NULL,"
@@ -242,6 +242,26 @@ methods_keep_in(struct mg_database *database, const struct mg_right *right,
         return OK;
     *ret_outcome = MG_LOCKS_OUT;
     return mg_buffer_add_text(reason, "sign_in.methods");
+}
+
+/* Whether the rule is still what the person who changes it saw. */
+static CHECKED struct mg_status
+rule_is_as_seen(const struct mg_rows *before, const struct mg_option_row *row, struct mg_view expected,
+                bool *ret_as_seen)
+{
+    OWN(tenant_policy) policy = NULL;
+    OWN_BUFFER(value, 8192);
+    *ret_as_seen = true;
+    if (expected.length == 0)
+        return OK;
+    TRY(mg_tenant_policy_new(&policy));
+    for (size_t i = 0; i < mg_rows_count(before); i++)
+        if (mg_rows_text(before, i, 0).length == 0)
+            TRY(mg_tenant_policy_set(policy, MG_VIEW_EMPTY, mg_rows_text(before, i, 1),
+                                     mg_rows_text(before, i, 2)));
+    TRY(mg_option_record_text(&policy->settings, row, &value));
+    *ret_as_seen = mg_is_as_expected(expected, mg_buffer_view(&value));
+    return OK;
 }
 
 /* In one transaction, the row of the tenant locked: two administrators at the same time lose nothing. */
@@ -264,6 +284,11 @@ setting_store(const struct mg_right *right, const struct mg_request_tenant_setti
     for (size_t i = 0; i < mg_rows_count(before); i++)
         if (mg_rows_text(before, i, 0).length == 0 && mg_view_is(mg_rows_text(before, i, 1), row->keyword))
             was = mg_rows_text(before, i, 2);
+    bool as_seen = false;
+    TRY(rule_is_as_seen(before, row, request->expected, &as_seen));
+    *ret_outcome = MG_CHANGED_MEANWHILE;
+    if (!as_seen)
+        return OK;
     struct mg_status read = policy_with(before, request, &policy);
     if (mg_ok(read))
         read = roles_judge(database, right->tenant.number, policy);

@@ -92,7 +92,9 @@
     X(token_add)                 \
     X(token_revoke)              \
     X(service_list)              \
-    X(service_add)
+    X(service_add)               \
+    X(api_begin)                 \
+    X(api_end)
 
 #define X(name) MG_HANDLER_DECLARE(name)
 MG_AUTHORITY_REQUESTS(X)

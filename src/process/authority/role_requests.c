@@ -112,6 +112,28 @@ bit_find(struct mg_database *database, uint64_t tenant, int *ret_bit)
     return OK;
 }
 
+enum { EITHER = 0, MAKE, CHANGE };
+
+/* Whether what is there is what the person who asks takes it for. */
+static CHECKED struct mg_status
+role_presence_judge(const struct mg_request_role_set *request, const struct mg_rows *present,
+                    enum mg_outcome *ret_outcome)
+{
+    const bool exists = mg_rows_count(present) != 0;
+    OWN_BUFFER(seen, 4096);
+    *ret_outcome = request->how == MAKE && exists      ? MG_TAKEN
+                   : request->how == CHANGE && !exists ? MG_NOT_KNOWN
+                                                       : MG_GRANTED;
+    if (!exists || *ret_outcome != MG_GRANTED)
+        return OK;
+    TRY(mg_buffer_add(&seen, mg_rows_text(present, 0, 1)));
+    TRY(mg_buffer_add_byte(&seen, '\n'));
+    TRY(mg_buffer_add(&seen, mg_rows_text(present, 0, 0)));
+    if (!mg_is_as_expected(request->expected, mg_buffer_view(&seen)))
+        *ret_outcome = MG_CHANGED_MEANWHILE;
+    return OK;
+}
+
 /* In one transaction; the record is durable before it commits. */
 static CHECKED struct mg_status
 role_store(struct mg_database *database, const struct mg_request_role_set *request,
@@ -124,8 +146,11 @@ role_store(struct mg_database *database, const struct mg_request_role_set *reque
     TRY(mg_transaction_begin(database, &transaction));
     TRY(tenant_lock(database, right->tenant.number));
     TRY(mg_query(database, &present,
-                 "SELECT permissions FROM tenant_role WHERE tenant = $1 AND name = $2 FOR UPDATE",
+                 "SELECT permissions, label FROM tenant_role WHERE tenant = $1 AND name = $2 FOR UPDATE",
                  MG_I64(right->tenant.number), MG_TEXT(request->name)));
+    TRY(role_presence_judge(request, present, ret_outcome));
+    if (*ret_outcome != MG_GRANTED)
+        return OK;
     TRY(role_judge(database, right, request, present, ret_reason, ret_outcome));
     if (*ret_outcome != MG_GRANTED)
         return OK;

@@ -192,14 +192,34 @@ roles_record(const struct mg_right *right, const struct mg_account *account, str
     return OK;
 }
 
+/* In one transaction: what was judged is what is replaced, and the record is durable before it commits. */
+static CHECKED struct mg_status
+roles_write(struct mg_database *database, const struct mg_right *right, const struct mg_account *account,
+            struct mg_view roles, enum mg_outcome *ret_outcome)
+{
+    OWN(transaction) transaction = NULL;
+    OWN(rows) rows = NULL;
+    TRY(mg_transaction_begin(database, &transaction));
+    TRY(mg_query(database, &rows,
+                 "UPDATE account SET roles = $2, roles_changed_at = $3 WHERE id = $1 AND roles = $4",
+                 MG_I64(account->id), MG_TEXT(roles), MG_INSTANT(mg_now()), MG_TEXT(account->roles)));
+    if (mg_rows_affected(rows) != 1) {
+        *ret_outcome = MG_CHANGED_MEANWHILE;
+        return OK;
+    }
+    TRY(roles_record(right, account, roles));
+    return mg_transaction_commit(&transaction);
+}
+
 /* The sessions end: the table that the gate reads and the assertions made ahead carry the roles of before. */
 static CHECKED struct mg_status
-roles_store(struct mg_database *database, const struct mg_account *account, struct mg_view roles,
-            uint64_t *ret_ended)
+roles_store(struct mg_database *database, const struct mg_right *right, const struct mg_account *account,
+            struct mg_view roles, uint64_t *ret_ended, enum mg_outcome *ret_outcome)
 {
+    TRY(roles_write(database, right, account, roles, ret_outcome));
+    if (*ret_outcome != MG_GRANTED)
+        return OK;
     OWN_EFFECTS(true);
-    TRY(mg_query(database, NULL, "UPDATE account SET roles = $2, roles_changed_at = $3 WHERE id = $1",
-                 MG_I64(account->id), MG_TEXT(roles), MG_INSTANT(mg_now())));
     return mg_families_end(database, &(struct mg_family_match){.account = account->id}, ret_ended);
 }
 
@@ -218,10 +238,10 @@ MG_HANDLER_PUBLIC(user_roles_set)
         TRY(subject_find(database, right.tenant.number, request->login, &subject, &outcome));
     if (outcome == MG_GRANTED)
         TRY(roles_judge(database, &right, &subject.account, request->roles, &reason, &outcome));
-    if (outcome == MG_GRANTED && !mg_view_equal(subject.account.roles, request->roles)) {
-        TRY(roles_record(&right, &subject.account, request->roles));
-        TRY(roles_store(database, &subject.account, request->roles, &reply.ended));
-    }
+    if (outcome == MG_GRANTED && !mg_is_as_expected(request->expected, subject.account.roles))
+        outcome = MG_CHANGED_MEANWHILE;
+    if (outcome == MG_GRANTED && !mg_view_equal(subject.account.roles, request->roles))
+        TRY(roles_store(database, &right, &subject.account, request->roles, &reply.ended, &outcome));
     reply.outcome = outcome;
     reply.reason = mg_view_text(reason);
     return mg_answer_user_roles_set(call, &reply);

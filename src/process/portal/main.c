@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "base/log.h"
 
+#include <jansson.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -44,6 +45,7 @@ prepare(const struct mg_environment *environment)
         .security_policy = environment->options->security_policy,
         .security_encryption = environment->options->security_encryption,
     };
+    json_object_seed(0); /* reads /dev/urandom, which is out of sight later */
     TRY(pages_open());
     return mg_web_server_open(path, SOCKET_MODE, workers_uid(), &server);
 }

@@ -1,5 +1,5 @@
 /* Finds the row of catalogue/routes.def for a request and does what the row asks before the page runs. */
-#include "process/portal/portal.h"
+#include "process/portal/api.h"
 
 #include "base/log.h"
 
@@ -105,6 +105,8 @@ static CHECKED struct mg_status
 follow(struct visit *visit)
 {
     bool elsewhere = false;
+    if (visit_is_by_program(visit))
+        return api_follow(visit);
     const struct route *route = route_find(visit, &elsewhere);
     if (route == NULL && elsewhere)
         return show_message(visit, 405, N_("Not possible"), N_("This address does not accept that request."),
@@ -132,6 +134,8 @@ static CHECKED struct mg_status
 show_failure(struct visit *visit, struct mg_status failure)
 {
     mg_web_answer_clear(visit->answer);
+    if (visit_is_by_program(visit))
+        return api_failed(visit, failure);
     visit->form_target = NULL;
     visit->page = mg_scope_new(visit->arena);
     switch (failure.code) {

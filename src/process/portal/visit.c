@@ -127,7 +127,8 @@ visit_begin(struct visit *visit, const struct mg_web_request *request, struct mg
     TRY(origin_of(origin, &visit->origin));
     TRY(mg_parse_u64(tenant, UINT64_MAX, &visit->tenant));
     TRY(own_origin_make(visit));
-    visit->cookies = from_browser(visit, "Cookie", MG_WEB_TARGET);
+    if (!visit_is_by_program(visit))
+        visit->cookies = from_browser(visit, "Cookie", MG_WEB_TARGET);
     visit->user_agent = from_browser(visit, "User-Agent", 512);
     visit->language = language_of(visit);
     if (!visit_cookie(visit, COOKIE_FORM, visit->browser)) {

@@ -40,7 +40,7 @@ CREATE TABLE api_answer (
     key text NOT NULL CHECK (octet_length(key) BETWEEN 1 AND 255),
     request_hash bytea NOT NULL CHECK (octet_length(request_hash) = 32), -- of method, target and body
     begun_at timestamptz NOT NULL,
-    status int,
+    status bigint,
     place text NOT NULL DEFAULT '',
     body text NOT NULL DEFAULT '' CHECK (octet_length(body) <= 65536),
     PRIMARY KEY (token, key)
