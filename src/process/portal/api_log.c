@@ -3,18 +3,26 @@
 
 #include "domain/report.h"
 
-#define CLASS_AUTHENTICATION 3002
 #define PAGE_ENTRIES 100
 #define UNUSED_DAYS 90
 #define DAY_MS (24 * 3600 * INT64_C(1000))
 
 /* ---- entries ---- */
 
+static uint64_t
+outcome_of(struct mg_view word)
+{
+    for (int i = 1; i < MG_AUDIT_OUTCOME_COUNT; i++)
+        if (mg_view_is(word, mg_audit_outcome_name((enum mg_audit_outcome) i)))
+            return (uint64_t) i;
+    return 0;
+}
+
 static CHECKED struct mg_status
 entries_list(struct api *api, uint64_t class_uid)
 {
     struct mg_reply_audit_search reply;
-    struct mg_record_audit_row entry = {0};
+    struct mg_record_audit_row entry;
     struct mg_request_audit_search request = {
         .session = visit_session(api->visit),
         .words = api_text(api, "words"),
@@ -27,6 +35,9 @@ entries_list(struct api *api, uint64_t class_uid)
     TRY(api_cursor_number(api, &request.before, &right));
     if (!right)
         return OK;
+    request.audit_outcome = outcome_of(api_text(api, "outcome"));
+    if (request.audit_outcome == 0 && api_text(api, "outcome").length != 0)
+        return api_problem(api, MG_API_PROBLEM_wrong_member, "outcome");
     TRY(mg_call_audit_search(&request, &reply, &api->visit->storage, CALL_MS));
     if (reply.outcome != MG_GRANTED)
         return api_refuse(api, reply.outcome, MG_VIEW_EMPTY);
@@ -37,13 +48,13 @@ entries_list(struct api *api, uint64_t class_uid)
             break;
         TRY(api_item_entry(api, &entry));
     }
-    return api_list_end_number(api, reply.more && entry.entry != 0, entry.entry);
+    return api_list_end_number(api, reply.more, reply.next);
 }
 
 struct mg_status
 api_on_sign_ins(struct api *api)
 {
-    return entries_list(api, CLASS_AUTHENTICATION);
+    return entries_list(api, MG_CLASS_SIGN_INS);
 }
 
 struct mg_status

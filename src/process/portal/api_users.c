@@ -164,6 +164,43 @@ api_on_user_review(struct api *api)
     return api_done(api, reply.outcome, MG_VIEW_EMPTY);
 }
 
+/* ---- invitations ---- */
+
+struct mg_status
+api_on_invitations(struct api *api)
+{
+    OWN_BUFFER(after, 254);
+    struct mg_reply_invitation_list reply;
+    struct mg_record_invitation_row invitation = {0};
+    bool right = false;
+    TRY(api_cursor(api, &after, &right));
+    if (!right)
+        return OK;
+    const struct mg_request_invitation_list request = {.session = visit_session(api->visit),
+                                                       .after = mg_buffer_view(&after)};
+    CALL(invitation_list, &request, &reply, &api->visit->storage);
+    if (reply.outcome != MG_GRANTED)
+        return api_refuse(api, reply.outcome, MG_VIEW_EMPTY);
+    TRY(api_list_begin(api));
+    for (bool more = true;;) {
+        TRY(mg_list_next_invitation_row(&reply.invitations, &invitation, &more));
+        if (!more)
+            break;
+        TRY(api_item_invitation(api, &invitation));
+    }
+    return api_list_end(api, reply.more ? invitation.login : MG_VIEW_EMPTY);
+}
+
+struct mg_status
+api_on_invitation_revoke(struct api *api)
+{
+    const struct mg_request_invitation_revoke request = {.session = visit_session(api->visit),
+                                                         .login = api_text(api, "login")};
+    struct mg_reply_invitation_revoke reply;
+    CALL(invitation_revoke, &request, &reply, &api->visit->storage);
+    return api_done(api, reply.outcome, MG_VIEW_EMPTY);
+}
+
 /* ---- sessions ---- */
 
 struct mg_status
