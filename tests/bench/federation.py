@@ -103,13 +103,16 @@ class Ours:
         self.deployment, self.idp = deployment, idp
         self.roots = [row["pid"] for row in deployment.status().values() if row.get("pid")]
         self.prober = deployment.status()["prober"]["pid"]
+        self.device = {}  # a browser keeps that cookie, also when its session is over
 
     def sign_in(self):
         context = ssl._create_unverified_context()
         visitor = Visitor("id.acme.localhost", self.deployment.https_port, context)
+        visitor.cookies.update(self.device)
         away = visitor.get("/federation/start/main?return=/account")
         back = visitor.get(path_of(self.idp.authorize(away.headers["Location"])))
         assert back.status == 303 and self.cookie in visitor.cookies, (back.status, back.body[:300])
+        self.device = {name: value for name, value in visitor.cookies.items() if name == "__Host-masugata-device"}
         visitor.close()
 
 
