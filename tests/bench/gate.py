@@ -5,7 +5,8 @@ Every side runs in the complete configuration that masugata writes (bench-config
 module, the others without it and with the same static response headers and X-Forwarded-* added:
   bare            proxy_pass
   same payload    bare, and an assertion's bytes to the app
-  gate            100 tenants, allow lists of 31 networks, 10 route rules
+  gate            100 tenants, allow lists of 31 networks, 11 route rules; the one that every request meets demands a
+                  role, a second factor and a network
   auth_request    to a backend that answers 204
   LemonLDAP::NG   its nginx handler (plain, 1,000 sessions; its Perl beside it)
 Each connection is one visitor for 10 requests, then another of 4,000, as browsers are. Worker CPU a request
@@ -107,13 +108,16 @@ class Rig:
                  upstream=f"127.0.0.1:{self.upstream_port}")
         for number in range(10):
             hand("route", tenant_id=1, prefix=f"/area-{number}/admin", roles=1)
+        # What every request here meets: a role, a second factor that is fresh enough, networks.
+        hand("route", tenant_id=1, prefix="/area-3/notes", roles=1, second_factor_s=36000, fresh_s=36000,
+             networks="127.0.0.0/8," + ",".join(f"10.{n}.0.0/16" for n in range(30)))
         hand("publish")
         visitors = min(VISITORS, sessions)
         if sessions > visitors:
             hand("many", first=10000, count=sessions - visitors)
         for number in range(1, visitors + 1):
             token = os.urandom(32)
-            hand("session", id=number, token=gate_rig.session_hash(token).hex(), roles=1, expires_in_ms=36000000)
+            hand("session", id=number, token=gate_rig.session_hash(token).hex(), roles=1, second_ms=0, expires_in_ms=36000000)
             hand("assertion", session=number, token=JWT, exp_in_ms=36000000)
             self.tokens.append(base64.urlsafe_b64encode(token).decode().rstrip("="))
 
