@@ -142,7 +142,9 @@ class IdentityProvider:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(authority.certificate, authority.key)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
+        # A client that says nothing keeps its own thread waiting, and a connection that is gone again keeps nobody.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        server.socket.settimeout(2)
         self.server, self.port = server, server.server_address[1]
         self.issuer = f"https://localhost:{self.port}"
 

@@ -1,6 +1,7 @@
 """Roles and the tenant's own console, through the front door: every role against every action of the one table
 (`masugata role matrix`), the tenant from the origin alone, rules that only its administrators change."""
 
+import concurrent.futures
 import http.server
 import json
 import re
@@ -261,6 +262,38 @@ def test_a_rule_that_locks_its_author_out_is_refused(deployment, keyword):
     assert browser.get(at(deployment, "/console/policy")).status == 200
 
 
+def test_of_two_administrators_who_end_each_other_one_stays(deployment):
+    """By roles or by disabling, however often at the same moment: there is always one left."""
+    second = "second-administrator@acme.example"
+    add_user(deployment, "administrator", login=second)
+    names = [login_of("administrator"), second]
+    try:
+        for round_ in range(6):
+            pair = [enter(deployment, name) for name in names]
+            start = threading.Barrier(2)
+
+            def attack(at_hand):
+                browser, victim = at_hand
+                token = re.search(r'name="token" value="([^"]+)"', browser.get(at(deployment, "/account")).text).group(1)
+                path, fields = (("/console/user/roles", {"login": victim, "role_user": "1"}) if round_ % 2 == 0 else
+                                ("/console/user/disable", {"login": victim, "to": "disabled"}))
+                start.wait()
+                browser.send(at(deployment, path), "POST", urllib.parse.urlencode({"token": token, **fields}),
+                             {"Content-Type": "application/x-www-form-urlencoded", "Origin": at(deployment, "")})
+
+            with concurrent.futures.ThreadPoolExecutor(2) as pool:
+                list(pool.map(attack, zip(pair, reversed(names))))
+            users = {row["login"]: row for row in deployment.json("user", "list", "--tenant", "acme")["users"]}
+            left = [name for name in names if users[name]["roles"] == "administrator" and users[name]["state"] != "suspended"]
+            assert len(left) == 1, (round_, [users[name] for name in names])
+            for name in names:
+                deployment.masugata("user", "enable", name, "--tenant", "acme")
+                deployment.masugata("role", "give", name, "administrator", "--tenant", "acme")
+    finally:
+        deployment.masugata("user", "enable", names[0], "--tenant", "acme")
+        deployment.masugata("user", "disable", second, "--tenant", "acme")
+
+
 def test_a_tenants_own_role_guards_a_path(deployment):
     """A role that the tenant made counts at the gate as a built-in one does, and cannot be taken away while a rule names it."""
     def policy(text, check=True):
@@ -315,7 +348,10 @@ def test_password_rules(deployment):
     assert change("a third horse battery staple", "the fourth horse battery staple").status == 303
     assert change("the fourth horse battery staple", PASSWORD).status == 303  # three others lie between
     # Past its age the password opens nothing but the page where another one is chosen, and the same is not another.
-    assert rule(browser, deployment, "password.max_age", "1s").status == 303
+    refused = rule(browser, deployment, "password.max_age", "1s")
+    assert refused.status == 422 and "at least 1d" in refused.text  # it would end every session of the tenant, its author's too
+    deployment.masugata("tenant", "policy", "acme", "--file", "-",
+                        input="password.length = 24\npassword.history = 3\npassword.max_age = 1s\n")
 
     def too_old():
         late = Browser(deployment)

@@ -130,7 +130,7 @@ federated_insert(struct mg_database *database, const struct mg_new_family *famil
     return mg_query_often(
         database, ret_rows,
         "SELECT family_begin_federated($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-        " $18::smallint, $19, $20::int, $21, $22, $23, $24, $25, $26)",
+        " $18::smallint, $19, $20::int, $21, $22, $23, $24, $25, $26, $27)",
         MG_I64(family->family), MG_I64(family->session), MG_I64(tenant->number), MG_I64(family->account->id),
         MG_I64(federated->provider), MG_TEXT(federated->subject), MG_TEXT(federated->session),
         MG_TEXT(federated->acr), MG_TEXT(federated->methods), MG_INSTANT(federated->authenticated_at),
@@ -141,7 +141,7 @@ federated_insert(struct mg_database *database, const struct mg_new_family *famil
         MG_BYTES(with_code ? mg_view_of(family->code_hash, 32) : MG_VIEW_EMPTY), MG_TEXT(family->code_host),
         MG_BYTES(family->binding), MG_INSTANT(family->now + MG_CODE_LIFE_MS),
         federated->several_factors ? MG_INSTANT(federated->authenticated_at) : MG_NULL,
-        MG_STRING(federated->several_factors ? "provider" : ""));
+        MG_STRING(federated->several_factors ? "provider" : ""), MG_TEXT(family->account->roles));
 }
 
 /* The rows of a family. *ret_ended is what it ended; *ret_started false when nothing was written. */
@@ -163,7 +163,7 @@ family_insert(struct mg_database *database, const struct mg_new_family *family, 
     TRY(mg_query_often(
         database, &rows,
         "SELECT family_begin($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::smallint, $14,"
-        " $15::int, $16, $17, $18, $19, $20, $21::smallint, $22, $23, $24, $25)",
+        " $15::int, $16, $17, $18, $19, $20, $21::smallint, $22, $23, $24, $25, $26)",
         MG_I64(family->family), MG_I64(family->session), MG_I64(tenant->number), MG_I64(account->id),
         MG_INSTANT(account->changed_at), MG_INSTANT(family->now), MG_INSTANT(expires_at),
         MG_I64(tenant->limits.idle_ms), MG_TEXT(family->address), MG_TEXT(family->user_agent),
@@ -175,7 +175,7 @@ family_insert(struct mg_database *database, const struct mg_new_family *family, 
         MG_BYTES(mg_view_of(family->attempt->account_key, 32)), MG_I64(family->attempt->address_kind),
         MG_BYTES(mg_buffer_view(&family->attempt->address_key)), MG_I64(family->attempt->stamp),
         family->second_factor != NULL ? MG_INSTANT(family->now) : MG_NULL,
-        MG_STRING(family->second_factor != NULL ? family->second_factor : "")));
+        MG_STRING(family->second_factor != NULL ? family->second_factor : ""), MG_TEXT(account->roles)));
     *ret_started = !mg_rows_null(rows, 0, 0);
     *ret_rows = TAKE(rows);
     return OK;

@@ -412,6 +412,21 @@ disabling_judge(struct mg_database *database, const struct target *target, enum 
     return OK;
 }
 
+/* Of two administrators who disable each other at once, one stays. */
+static CHECKED struct mg_status
+disable_unless_last(struct mg_database *database, const struct target *target, uint64_t *ret_ended,
+                    enum mg_outcome *ret_outcome)
+{
+    OWN(transaction) transaction = NULL;
+    TRY(mg_transaction_begin(database, &transaction));
+    TRY(mg_right_administrators_lock(database, target->tenant.number));
+    TRY(disabling_judge(database, target, ret_outcome));
+    if (*ret_outcome != MG_GRANTED)
+        return OK;
+    TRY(disable(database, target, ret_ended));
+    return mg_transaction_commit(&transaction);
+}
+
 MG_HANDLER_PUBLIC(user_disable)
 {
     OWN(database) database = NULL;
@@ -421,10 +436,9 @@ MG_HANDLER_PUBLIC(user_disable)
     TRY(mg_core_database(&database));
     TRY(user_find(database, call, MG_NEEDS_user_disable, request->session, request->tenant, request->login,
                   &target, &outcome));
-    if (outcome == MG_GRANTED && request->disabled)
-        TRY(disabling_judge(database, &target, &outcome));
     if (outcome == MG_GRANTED)
-        TRY(request->disabled ? disable(database, &target, &ended) : enable(database, &target));
+        TRY(request->disabled ? disable_unless_last(database, &target, &ended, &outcome)
+                              : enable(database, &target));
     return mg_answer_user_disable(call, &(struct mg_reply_user_disable){.outcome = outcome, .ended = ended});
 }
 

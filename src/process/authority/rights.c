@@ -68,6 +68,12 @@ mg_right_other_administrator(struct mg_database *database, uint64_t tenant, uint
     return OK;
 }
 
+struct mg_status
+mg_right_administrators_lock(struct mg_database *database, uint64_t tenant)
+{
+    return mg_query(database, NULL, "SELECT 1 FROM tenant WHERE number = $1 FOR UPDATE", MG_I64(tenant));
+}
+
 /* ---- the last use of a permission ---- */
 
 enum { NOTED_ROWS = 1024, NOTED_FOR_MS = 3600000 };

@@ -19,8 +19,8 @@ struct mg_right {
 /* GRANTED when the person behind the call holds `permission` in the tenant; NOT_ALLOWED (recorded, when a
  * person tried); NOT_KNOWN when there is no such tenant. Operators name the tenant (empty: their own). A
  * tenant's people ask with a session of its sign-in origin and get that tenant, whatever the portal says;
- * naming another one is NOT_ALLOWED; so do service accounts, whose `session` is the hash of an API token. Using a
- * permission is noted. */
+ * naming another one is NOT_ALLOWED; so do service accounts, whose `session` is the hash of an API token.
+ * Using a permission is noted. */
 CHECKED struct mg_status mg_right_ask(const struct mg_call *call, enum mg_permission permission,
                                       struct mg_view session, struct mg_view tenant,
                                       struct mg_right *ret_right, enum mg_outcome *ret_outcome);
@@ -34,6 +34,9 @@ CHECKED struct mg_status mg_right_of_roles(struct mg_database *database, uint64_
 /* True if every word is a role that exists in this tenant; *ret_unknown is the first that is not. */
 CHECKED struct mg_status mg_right_roles_exist(struct mg_database *database, uint64_t tenant,
                                               struct mg_view roles, struct mg_view *ret_unknown);
+/* Within a transaction: whoever changes who administers a tenant, or which of its roles a rule may name,
+ * waits for the one before. */
+CHECKED struct mg_status mg_right_administrators_lock(struct mg_database *database, uint64_t tenant);
 /* True if another account of the tenant, able to sign in, is administrator. */
 CHECKED struct mg_status mg_right_other_administrator(struct mg_database *database, uint64_t tenant,
                                                       uint64_t account, bool *ret_exists);

@@ -92,13 +92,6 @@ role_record(const struct mg_right *right, enum mg_event event, struct mg_view na
                                                    .detail_count = MG_COUNT(details)});
 }
 
-/* Whoever sets rules that name roles locks it as well (policy_requests.c). */
-static CHECKED struct mg_status
-tenant_lock(struct mg_database *database, uint64_t tenant)
-{
-    return mg_query(database, NULL, "SELECT 1 FROM tenant WHERE number = $1 FOR UPDATE", MG_I64(tenant));
-}
-
 /* The lowest bit that no role of the tenant has; 0 if they are used up. */
 static CHECKED struct mg_status
 bit_find(struct mg_database *database, uint64_t tenant, int *ret_bit)
@@ -144,7 +137,7 @@ role_store(struct mg_database *database, const struct mg_request_role_set *reque
     int bit = 0;
     OWN_BUFFER(permissions, 2048);
     TRY(mg_transaction_begin(database, &transaction));
-    TRY(tenant_lock(database, right->tenant.number));
+    TRY(mg_right_administrators_lock(database, right->tenant.number));
     TRY(mg_query(database, &present,
                  "SELECT permissions, label FROM tenant_role WHERE tenant = $1 AND name = $2 FOR UPDATE",
                  MG_I64(right->tenant.number), MG_TEXT(request->name)));
@@ -214,7 +207,7 @@ role_drop(struct mg_database *database, const struct mg_right *right, struct mg_
     uint64_t users = 0;
     bool ruled = false;
     TRY(mg_transaction_begin(database, &transaction));
-    TRY(tenant_lock(database, right->tenant.number));
+    TRY(mg_right_administrators_lock(database, right->tenant.number));
     TRY(is_in_rules(database, right->tenant.number, name, &ruled));
     TRY(mg_query(database, &rows,
                  "DELETE FROM tenant_role WHERE tenant = $1 AND name = $2 RETURNING permissions",

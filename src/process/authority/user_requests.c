@@ -192,56 +192,59 @@ roles_record(const struct mg_right *right, const struct mg_account *account, str
     return OK;
 }
 
-/* In one transaction: what was judged is what is replaced, and the record is durable before it commits. */
+/* The sessions end: the table that the gate reads and the assertions made ahead carry the roles of before. */
 static CHECKED struct mg_status
-roles_write(struct mg_database *database, const struct mg_right *right, const struct mg_account *account,
-            struct mg_view roles, enum mg_outcome *ret_outcome)
+roles_store(struct mg_database *database, const struct mg_account *account, struct mg_view roles,
+            uint64_t *ret_ended, enum mg_outcome *ret_outcome)
 {
-    OWN(transaction) transaction = NULL;
     OWN(rows) rows = NULL;
-    TRY(mg_transaction_begin(database, &transaction));
     TRY(mg_query(database, &rows,
                  "UPDATE account SET roles = $2, roles_changed_at = $3 WHERE id = $1 AND roles = $4",
                  MG_I64(account->id), MG_TEXT(roles), MG_INSTANT(mg_now()), MG_TEXT(account->roles)));
-    if (mg_rows_affected(rows) != 1) {
+    if (mg_rows_affected(rows) != 1) { /* by groups, which take no turns */
         *ret_outcome = MG_CHANGED_MEANWHILE;
         return OK;
     }
-    TRY(roles_record(right, account, roles));
-    return mg_transaction_commit(&transaction);
+    return mg_families_end(database, &(struct mg_family_match){.account = account->id}, ret_ended);
 }
 
-/* The sessions end: the table that the gate reads and the assertions made ahead carry the roles of before. */
+/* One at a time in a tenant: of two administrators who take the role from each other at once, one stays. */
 static CHECKED struct mg_status
-roles_store(struct mg_database *database, const struct mg_right *right, const struct mg_account *account,
-            struct mg_view roles, uint64_t *ret_ended, enum mg_outcome *ret_outcome)
+roles_change(const struct mg_right *right, const struct mg_request_user_roles_set *request,
+             struct subject *subject, const char **ret_reason, uint64_t *ret_ended,
+             enum mg_outcome *ret_outcome)
 {
-    TRY(roles_write(database, right, account, roles, ret_outcome));
+    OWN(database) database = NULL;
+    OWN(transaction) transaction = NULL;
+    TRY(mg_core_database(&database));
+    OWN_EFFECTS(true);
+    TRY(mg_transaction_begin(database, &transaction));
+    TRY(mg_right_administrators_lock(database, right->tenant.number));
+    TRY(subject_find(database, right->tenant.number, request->login, subject, ret_outcome));
+    if (*ret_outcome == MG_GRANTED)
+        TRY(roles_judge(database, right, &subject->account, request->roles, ret_reason, ret_outcome));
+    if (*ret_outcome == MG_GRANTED && !mg_is_as_expected(request->expected, subject->account.roles))
+        *ret_outcome = MG_CHANGED_MEANWHILE;
+    if (*ret_outcome != MG_GRANTED || mg_view_equal(subject->account.roles, request->roles))
+        return OK;
+    TRY(roles_store(database, &subject->account, request->roles, ret_ended, ret_outcome));
     if (*ret_outcome != MG_GRANTED)
         return OK;
-    OWN_EFFECTS(true);
-    return mg_families_end(database, &(struct mg_family_match){.account = account->id}, ret_ended);
+    TRY(roles_record(right, &subject->account, request->roles)); /* durable before it commits */
+    return mg_transaction_commit(&transaction);
 }
 
 /* Control: IDENTITY_11, IDENTITY_12 */
 MG_HANDLER_PUBLIC(user_roles_set)
 {
-    OWN(database) database = NULL;
     MG_CLEANUP(subject_drop) struct subject subject = {0};
     struct mg_right right;
     struct mg_reply_user_roles_set reply = {0};
     enum mg_outcome outcome = MG_OUTCOME_NONE;
     const char *reason = NULL;
     TRY(MG_RIGHT_ASK(user_roles_set, call, request->session, request->tenant, &right, &outcome));
-    TRY(mg_core_database(&database));
     if (outcome == MG_GRANTED)
-        TRY(subject_find(database, right.tenant.number, request->login, &subject, &outcome));
-    if (outcome == MG_GRANTED)
-        TRY(roles_judge(database, &right, &subject.account, request->roles, &reason, &outcome));
-    if (outcome == MG_GRANTED && !mg_is_as_expected(request->expected, subject.account.roles))
-        outcome = MG_CHANGED_MEANWHILE;
-    if (outcome == MG_GRANTED && !mg_view_equal(subject.account.roles, request->roles))
-        TRY(roles_store(database, &right, &subject.account, request->roles, &reply.ended, &outcome));
+        TRY(roles_change(&right, request, &subject, &reason, &reply.ended, &outcome));
     reply.outcome = outcome;
     reply.reason = mg_view_text(reason);
     return mg_answer_user_roles_set(call, &reply);

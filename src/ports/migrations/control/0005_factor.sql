@@ -40,20 +40,24 @@ ALTER TABLE session_family ADD COLUMN second_factor text NOT NULL DEFAULT '';
 ALTER TABLE ticket DROP CONSTRAINT ticket_kind_check;
 ALTER TABLE mail DROP CONSTRAINT mail_kind_check;
 
--- As it was, but that the families that end are looked up one by one: an OR of conditions made every sign-in read all
--- families of its tenant.
-CREATE OR REPLACE FUNCTION family_begin(a_family bigint, a_session bigint, a_tenant bigint, a_account bigint, changed_at timestamptz,
+-- family_begin, with what the sign-in gave besides the password, and the roles that the session will carry: NULL if the
+-- account has others by now. The families that end are looked up one by one, because an OR of conditions made every
+-- sign-in read all families of its tenant.
+DROP FUNCTION family_begin(bigint, bigint, bigint, bigint, timestamptz, timestamptz, timestamptz, bigint, text, text, bytea, text,
+                           smallint, bytea, int, bytea, text, bytea, timestamptz, bytea, smallint, bytea, bigint);
+CREATE FUNCTION family_begin(a_family bigint, a_session bigint, a_tenant bigint, a_account bigint, changed_at timestamptz,
                              a_now timestamptz, a_expires_at timestamptz, a_idle_ms bigint, a_address text, a_user_agent text,
                              a_token_hash bytea, a_host text, a_origin smallint, previous_hash bytea, families_most int,
                              a_code_hash bytea, code_host text, a_binding bytea, code_expires_at timestamptz,
-                             account_key bytea, address_kind smallint, address_key bytea, a_stamp bigint)
+                             account_key bytea, address_kind smallint, address_key bytea, a_stamp bigint,
+                             a_second_at timestamptz, a_second text, a_roles text)
 RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     ended text;
 BEGIN
     UPDATE account a SET last_sign_in_at = a_now
         WHERE a.id = a_account AND a.tenant = a_tenant AND a.disabled_at IS NULL AND a.locked_at IS NULL
-              AND a.password_changed_at IS NOT DISTINCT FROM changed_at;
+              AND a.password_changed_at IS NOT DISTINCT FROM changed_at AND a.roles = a_roles;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
@@ -68,33 +72,15 @@ BEGIN
                     WHERE families_most > 0))
             RETURNING f.id, f.account)
     SELECT coalesce(string_agg(g.id || ':' || g.account, ' '), '') INTO ended FROM gone g;
-    INSERT INTO session_family (id, tenant, account, authenticated_at, last_seen_at, expires_at, idle_ms, address, user_agent)
-        VALUES (a_family, a_tenant, a_account, a_now, a_now, a_expires_at, a_idle_ms, a_address, a_user_agent);
+    INSERT INTO session_family (id, tenant, account, authenticated_at, last_seen_at, expires_at, idle_ms, address, user_agent,
+                                second_factor_at, second_factor)
+        VALUES (a_family, a_tenant, a_account, a_now, a_now, a_expires_at, a_idle_ms, a_address, a_user_agent,
+                a_second_at, a_second);
     INSERT INTO session (id, family, token_hash, host, origin, created_at, last_seen_at)
         VALUES (a_session, a_family, a_token_hash, a_host, a_origin, a_now, a_now);
     IF a_code_hash <> '' THEN
         INSERT INTO entry_code (code_hash, tenant, family, host, binding, expires_at)
             VALUES (a_code_hash, a_tenant, a_family, code_host, a_binding, code_expires_at);
-    END IF;
-    RETURN ended;
-END $$;
-
--- family_begin, and what the sign-in gave besides the password.
-CREATE FUNCTION family_begin(a_family bigint, a_session bigint, a_tenant bigint, a_account bigint, changed_at timestamptz,
-                             a_now timestamptz, a_expires_at timestamptz, a_idle_ms bigint, a_address text, a_user_agent text,
-                             a_token_hash bytea, a_host text, a_origin smallint, previous_hash bytea, families_most int,
-                             a_code_hash bytea, code_host text, a_binding bytea, code_expires_at timestamptz,
-                             account_key bytea, address_kind smallint, address_key bytea, a_stamp bigint,
-                             a_second_at timestamptz, a_second text)
-RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    ended text;
-BEGIN
-    ended := family_begin(a_family, a_session, a_tenant, a_account, changed_at, a_now, a_expires_at, a_idle_ms, a_address,
-                          a_user_agent, a_token_hash, a_host, a_origin, previous_hash, families_most, a_code_hash, code_host,
-                          a_binding, code_expires_at, account_key, address_kind, address_key, a_stamp);
-    IF ended IS NOT NULL AND a_second_at IS NOT NULL THEN
-        UPDATE session_family f SET second_factor_at = a_second_at, second_factor = a_second WHERE f.id = a_family;
     END IF;
     RETURN ended;
 END $$;

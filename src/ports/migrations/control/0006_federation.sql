@@ -116,7 +116,7 @@ CREATE FUNCTION family_begin_federated(a_family bigint, a_session bigint, a_tena
                                        a_idle_ms bigint, a_address text, a_user_agent text, a_token_hash bytea, a_host text,
                                        a_origin smallint, previous_hash bytea, families_most int, a_code_hash bytea,
                                        code_host text, a_binding bytea, code_expires_at timestamptz,
-                                       a_second_at timestamptz, a_second text)
+                                       a_second_at timestamptz, a_second text, a_roles text)
 RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     ended text;
@@ -132,7 +132,7 @@ BEGIN
         RETURN NULL;
     END IF;
     UPDATE account a SET last_sign_in_at = a_now
-        WHERE a.id = a_account AND a.tenant = a_tenant AND a.disabled_at IS NULL;
+        WHERE a.id = a_account AND a.tenant = a_tenant AND a.disabled_at IS NULL AND a.roles = a_roles;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
