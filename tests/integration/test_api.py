@@ -107,7 +107,7 @@ def ask(deployment, token, method, path, body=None, tenant="acme", headers=None,
         if answer.status != 429:
             break
         time.sleep(float(answer.headers["Retry-After"]))
-    answer.json = json.loads(answer.text) if answer.text else None
+    answer.json = json.loads(answer.text) if answer.text and "json" in answer.headers.get("Content-Type", "") else None  # nginx's own are not
     return answer
 
 
