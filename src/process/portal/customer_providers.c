@@ -403,10 +403,14 @@ page_customer_provider_change(struct visit *visit)
     size_t at = 0;
     while (at < MG_COUNT(rows) && !mg_view_is(to, rows[at].to))
         at++;
-    if (at == MG_COUNT(rows) || name.length > 31)
-        return fail_with(MALFORMED, "change of an identity provider");
-    const struct mg_request_idp_change request = {
-        .session = visit_session(visit), .name = name, .change = rows[at].change};
+    const bool understood = at < MG_COUNT(rows) && name.length <= 31;
+    if (!understood)
+        at = 0;
+    /* Of no provider where it was not understood: whoever may not change any is refused first, on the record.
+     */
+    const struct mg_request_idp_change request = {.session = visit_session(visit),
+                                                  .name = understood ? name : MG_VIEW_EMPTY,
+                                                  .change = rows[at].change};
     struct mg_reply_idp_change reply;
     TRY(mg_call_idp_change(&request, &reply, &visit->storage, CALL_MS));
     return customer_done(visit, reply.outcome,
