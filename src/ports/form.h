@@ -6,7 +6,7 @@
 
 #include "base/bytes.h"
 
-#define MG_FORM_FIELDS 32
+#define MG_FORM_FIELDS 64
 #define MG_FORM_BYTES 16384
 
 struct mg_form_field {

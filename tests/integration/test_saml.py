@@ -665,6 +665,29 @@ def test_a_trial_tells_what_arrived_and_signs_nobody_in(deployment):
     deployment.masugata("idp", "remove", "acme", "trial")
 
 
+def test_an_administrator_sets_one_up_in_the_console(deployment):
+    """In the browser, without the vendor: metadata pasted, settings of SAML alone shown, changed and kept."""
+    idp = SamlProvider("https://console.example/saml")
+    deployment.masugata("user", "add", "admin@acme.example", "--tenant", "acme", "--roles", "administrator", "--password-stdin",
+                        input="correct horse battery staple 9", check=False)
+    browser = Browser(deployment)
+    base = f"https://id.acme.localhost:{deployment.https_port}"
+    browser.sign_in(f"{base}/sign-in", "admin@acme.example", "correct horse battery staple 9")
+    page = browser.get(f"{base}/console/providers")
+    assert 'action="/console/providers/saml"' in page.text, page.text[:500]
+    values = {"saml_provider": "by-console", "saml_label": "From the console", "saml_domains": "acme.example",
+              "new_metadata": "<not metadata/>"}
+    page = browser.submit(values, action="/console/providers/saml")
+    assert "metadata cannot be used" in page.text
+    page = browser.submit({**values, "new_metadata": idp.metadata()}, action="/console/providers/saml")
+    assert page.status == 200 and "set_saml-sign_in_url" in page.text and "set_client-id" not in page.text, page.text[:3000]
+    page = browser.submit({"set_saml-email": "mailbox", "set_emails": "trusted", "set_create_users": "1", "set_link_by_email": "1"},
+                          action="/console/provider")
+    shown = json.loads(deployment.masugata("idp", "show", "acme", "by-console", "--json").stdout)["settings"]
+    assert shown["saml.email"] == "mailbox" and shown["saml.certificates"] == idp.key.der() and shown["create_users"] == "yes"
+    deployment.masugata("idp", "remove", "acme", "by-console")
+
+
 def test_links_by_address_need_the_word_that_it_is_trusted(deployment):
     done = deployment.masugata("idp", "add", "acme", "untrusted", "kind=saml", "domains=acme.example", "create_users=yes",
                                "--metadata-file", "-", input=SamlProvider().metadata(), check=False)

@@ -106,6 +106,10 @@ show_providers(struct visit *visit, uint64_t problem, struct mg_view reason)
         mg_scope_set_flag(row, "enabled", provider.enabled);
         mg_scope_set_number(row, "links", provider.links);
         scope_end(visit, row, provider.expires_at);
+        scope_time(visit, row, TIME_NAMES(certificate), provider.certificate_ends_at);
+        mg_scope_set_flag(row, "certificate_soon",
+                          provider.certificate_ends_at > 0 &&
+                              provider.certificate_ends_at - visit->now < WARN_MS);
         scope_time(visit, row, TIME_NAMES(used), provider.last_used_at);
     }
     for (size_t i = 0; i < mg_idp_option_count; i++)
@@ -146,7 +150,7 @@ issuer_of(struct mg_view url)
 static CHECKED struct mg_status
 setting_add(struct mg_buffer *list, const char *keyword, struct mg_view value)
 {
-    if (value.length > 4096)
+    if (value.length > 8191)
         return fail_with(TOO_LARGE, "a setting");
     const struct mg_record_idp_setting row = {.keyword = mg_view_text(keyword), .value = value};
     return mg_list_add_idp_setting(list, &row);
@@ -191,7 +195,97 @@ page_customer_provider_add(struct visit *visit)
     return show_providers(visit, reply.outcome, reply.reason);
 }
 
+/* A SAML provider: its metadata, from an address or pasted, becomes the settings; a name and domains come
+ * besides. */
+static CHECKED struct mg_status
+metadata_take(struct visit *visit, struct mg_buffer *list, struct mg_buffer *reason, bool *ret_taken)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    const struct mg_view document = mg_form_value(&visit->form, "new_metadata"),
+                         url = mg_form_value(&visit->form, "new_metadata_url");
+    const struct mg_request_idp_metadata request = {
+        .session = visit_session(visit), .document = url.length != 0 ? MG_VIEW_EMPTY : document, .url = url};
+    struct mg_reply_idp_metadata reply;
+    if (url.length > 1023)
+        return fail_with(TOO_LARGE, "an address");
+    TRY(mg_call_idp_metadata(&request, &reply, &storage, TEST_CALL_MS));
+    *ret_taken = reply.outcome == MG_GRANTED && reply.refusal == MG_FEDERATION_NONE;
+    if (reply.outcome == MG_GRANTED && !*ret_taken)
+        return mg_buffer_format(reason, "%s: %.*s",
+                                mg_federation_refusal_text(reply.refusal, visit->language == MG_JAPANESE),
+                                (int) reply.detail.length, (const char *) reply.detail.bytes);
+    for (bool more = *ret_taken; more;) {
+        struct mg_record_idp_setting setting;
+        TRY(mg_list_next_idp_setting(&reply.settings, &setting, &more));
+        const struct mg_option_row *option = more ? option_of(setting.keyword) : NULL;
+        if (option != NULL)
+            TRY(setting_add(list, option->keyword, setting.value));
+    }
+    return *ret_taken ? setting_add(list, "metadata.url", url) : OK;
+}
+
+struct mg_status
+page_customer_saml_add(struct visit *visit)
+{
+    static const char *const fields[] = {"saml_provider", "saml_label", "new_metadata_url", "saml_domains"};
+    OWN_BUFFER(list, 32768);
+    OWN_BUFFER(storage, 4096);
+    OWN_BUFFER(reason, 1024);
+    bool taken = false;
+    struct mg_reply_idp_set reply = {.outcome = MG_NOT_VALID};
+    const struct mg_view name = mg_form_value(&visit->form, "saml_provider");
+    if (name.length > 31)
+        return fail_with(TOO_LARGE, "an identity provider");
+    TRY(setting_add(&list, "label", mg_form_value(&visit->form, "saml_label")));
+    TRY(setting_add(&list, "domains", mg_form_value(&visit->form, "saml_domains")));
+    TRY(metadata_take(visit, &list, &reason, &taken));
+    /* Without metadata idp_set would say only what is missing; whoever may not do this is told by it, though.
+     */
+    if (taken || reason.length == 0) {
+        const struct mg_request_idp_set request = {.session = visit_session(visit),
+                                                   .name = name,
+                                                   .add = true,
+                                                   .settings = {.bytes = mg_buffer_view(&list)}};
+        TRY(mg_call_idp_set(&request, &reply, &storage, CALL_MS));
+    } else
+        reply.reason = mg_buffer_view(&reason);
+    if (reply.outcome == MG_GRANTED)
+        return customer_done(visit, reply.outcome, provider_path(visit, name), "provider_added");
+    if (reply.outcome != MG_NOT_VALID && reply.outcome != MG_TAKEN)
+        return customer_refused(visit, reply.outcome);
+    for (size_t i = 0; i < MG_COUNT(fields); i++)
+        mg_scope_set(visit->page, fields[i], mg_form_value(&visit->form, fields[i]));
+    return show_providers(visit, reply.outcome, reply.reason);
+}
+
 /* ---- one provider ---- */
+
+/* What only the other kind of provider has is not shown; `kind` itself stays what it is. */
+static bool
+is_of_kind(const char *keyword, bool saml)
+{
+    static const char *const oidc_words[] = {"client.", "scopes"}, *const saml_words[] = {
+                                                                       "saml.", "metadata.", "idp_initiated"};
+    const char *const *others = saml ? oidc_words : saml_words;
+    const size_t count = saml ? MG_COUNT(oidc_words) : MG_COUNT(saml_words);
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(keyword, others[i], strlen(others[i])) == 0)
+            return false;
+    return strcmp(keyword, "kind") != 0;
+}
+
+static CHECKED struct mg_status
+kind_find(struct mg_list settings, bool *ret_saml)
+{
+    *ret_saml = false;
+    for (bool more = true; more;) {
+        struct mg_record_idp_setting setting;
+        TRY(mg_list_next_idp_setting(&settings, &setting, &more));
+        if (more && mg_view_is(setting.keyword, "kind"))
+            *ret_saml = mg_view_is(setting.value, "saml");
+    }
+    return OK;
+}
 
 /* "word rest", one a line: rows of `list` with term and text. */
 static void
@@ -279,6 +373,9 @@ scope_attempts(struct visit *visit, struct mg_view name)
 static CHECKED struct mg_status
 scope_settings(struct visit *visit, struct mg_list settings, bool tried)
 {
+    bool saml = false;
+    TRY(kind_find(settings, &saml));
+    mg_scope_set_flag(visit->page, "by_openid", !saml);
     for (;;) {
         struct mg_record_idp_setting setting;
         bool more;
@@ -294,7 +391,8 @@ scope_settings(struct visit *visit, struct mg_list settings, bool tried)
             value = mg_view_text(mg_form_has(&visit->form, field) ? "yes" : "no");
         else if (tried && field != NULL && mg_form_has(&visit->form, field))
             value = mg_form_value(&visit->form, field);
-        scope_setting(visit, option, value);
+        if (is_of_kind(option->keyword, saml))
+            scope_setting(visit, option, value);
         if (mg_view_is(setting.keyword, "label"))
             mg_scope_set(visit->page, "provider_label", setting.value);
         if (mg_view_is(setting.keyword, "issuer"))
