@@ -1,6 +1,7 @@
 #include "ports/web_server.h"
 
 #include "base/own.h"
+#include "base/secret.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -29,6 +30,7 @@ struct mg_web_server {
 /* One request from its first byte to its answer; MHD keeps the pointer for us. */
 struct exchange {
     struct mg_buffer target, body;
+    struct MHD_Response *response; /* a reference of ours, so that it can be wiped when it was sent */
     bool target_too_long, body_too_long, begun;
 };
 
@@ -46,6 +48,28 @@ exchange_new(void *context, const char *uri, struct MHD_Connection *connection)
     return exchange;
 }
 
+/* Its text is our copy, of which this is the one place that writes. */
+static enum MHD_Result
+header_wipe(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void) context;
+    (void) kind;
+    (void) name;
+    mg_wipe((void *) (uintptr_t) value, strlen(value));
+    return MHD_YES;
+}
+
+/* Cookies are among its headers: what MHD frees must not be readable in freed memory. */
+static void
+response_end(struct MHD_Response **response)
+{
+    if (*response == NULL)
+        return;
+    (void) MHD_get_response_headers(*response, header_wipe, NULL);
+    MHD_destroy_response(*response);
+    *response = NULL;
+}
+
 static void
 exchange_end(void *context, struct MHD_Connection *connection, void **slot,
              enum MHD_RequestTerminationCode code)
@@ -58,6 +82,7 @@ exchange_end(void *context, struct MHD_Connection *connection, void **slot,
         return;
     mg_buffer_drop(&exchange->target);
     mg_buffer_drop(&exchange->body);
+    response_end(&exchange->response);
     free(exchange);
     *slot = NULL;
 }
@@ -76,12 +101,13 @@ mg_web_header_add(struct mg_web_answer *answer, const char *name, const char *fo
 {
     if (answer->header_count == MG_WEB_HEADERS)
         return fail_with(TOO_LARGE, "more than %d headers", MG_WEB_HEADERS);
-    char value[8192];
+    OWN_KEY(bytes, 8192); /* cookies are among them */
+    char *value = (char *) bytes;
     va_list arguments;
     va_start(arguments, format);
-    const int length = vsnprintf(value, sizeof value, format, arguments);
+    const int length = vsnprintf(value, sizeof bytes, format, arguments);
     va_end(arguments);
-    if (length < 0 || (size_t) length >= sizeof value)
+    if (length < 0 || (size_t) length >= sizeof bytes)
         return fail_with(TOO_LARGE, "header %s", name);
     for (int i = 0; i < length; i++)
         if ((unsigned char) value[i] < ' ' || (unsigned char) value[i] > '~')
@@ -137,34 +163,62 @@ mg_web_header(const struct mg_web_request *request, const char *name, struct mg_
     return true;
 }
 
-static enum MHD_Result
-answer_send(struct MHD_Connection *connection, const struct mg_web_answer *answer)
+struct page {
+    size_t length;
+    uint8_t bytes[];
+};
+
+static void
+page_free(void *context)
 {
-    const struct mg_view body = mg_buffer_view(&answer->body);
+    struct page *page = context;
+    mg_wipe(page->bytes, page->length); /* links and codes may stand in it */
+    free(page);
+}
+
+static CHECKED struct MHD_Response *
+response_new(struct mg_view body)
+{
+    struct page *page = malloc(sizeof *page + body.length);
+    if (page == NULL)
+        return NULL;
+    page->length = body.length;
+    if (body.length != 0)
+        memcpy(page->bytes, body.bytes, body.length);
     struct MHD_Response *response =
-        MHD_create_response_from_buffer(body.length, (void *) (uintptr_t) body.bytes, MHD_RESPMEM_MUST_COPY);
+        MHD_create_response_from_buffer_with_free_callback_cls(body.length, page->bytes, page_free, page);
+    if (response == NULL)
+        page_free(page);
+    return response;
+}
+
+static enum MHD_Result
+answer_send(struct MHD_Connection *connection, struct exchange *exchange, const struct mg_web_answer *answer)
+{
+    struct MHD_Response *response = response_new(mg_buffer_view(&answer->body));
     if (response == NULL)
         return MHD_NO;
+    response_end(&exchange->response);
+    exchange->response = response;
     enum MHD_Result result = MHD_add_response_header(response, "Content-Type", answer->content_type);
     for (size_t i = 0; i < answer->header_count && result == MHD_YES; i++)
         result = MHD_add_response_header(response, answer->headers[i].name,
                                          mg_buffer_text(&answer->storage) + answer->headers[i].value_at);
     if (result == MHD_YES)
         result = MHD_queue_response(connection, answer->status, response);
-    MHD_destroy_response(response);
     return result;
 }
 
 static enum MHD_Result
-answer_bare(struct MHD_Connection *connection, unsigned status)
+answer_bare(struct MHD_Connection *connection, struct exchange *exchange, unsigned status)
 {
     const struct mg_web_answer answer = {.status = status, .content_type = "text/plain; charset=utf-8"};
-    return answer_send(connection, &answer);
+    return answer_send(connection, exchange, &answer);
 }
 
 static enum MHD_Result
 handle(struct mg_web_server *server, struct MHD_Connection *connection, const char *method,
-       const struct exchange *exchange)
+       struct exchange *exchange)
 {
     const struct mg_view target = mg_buffer_view(&exchange->target);
     const uint8_t *mark = memchr(target.bytes, '?', target.length);
@@ -181,8 +235,9 @@ handle(struct mg_web_server *server, struct MHD_Connection *connection, const ch
     const struct mg_status status = server->handler(server->context, &request, &answer);
     if (!mg_ok(status) && server->report != NULL)
         server->report(server->context, status);
-    const enum MHD_Result result =
-        mg_ok(status) && answer.status != 0 ? answer_send(connection, &answer) : answer_bare(connection, 500);
+    const enum MHD_Result result = mg_ok(status) && answer.status != 0
+                                       ? answer_send(connection, exchange, &answer)
+                                       : answer_bare(connection, exchange, 500);
     mg_web_answer_clear(&answer);
     return result;
 }
@@ -222,10 +277,10 @@ on_request(void *context, struct MHD_Connection *connection, const char *url, co
     if (!exchange->begun) {
         exchange->begun = true;
         if (!peer_is_known(context, connection))
-            return answer_bare(connection, 403);
+            return answer_bare(connection, exchange, 403);
         if (exchange->target_too_long)
-            return answer_bare(connection, 414);
-        return announces_too_much(connection) ? answer_bare(connection, 413) : MHD_YES;
+            return answer_bare(connection, exchange, 414);
+        return announces_too_much(connection) ? answer_bare(connection, exchange, 413) : MHD_YES;
     }
     if (*upload_length > 0) {
         if (!mg_ok(mg_buffer_add(&exchange->body, mg_view_of(upload, *upload_length))))
@@ -233,7 +288,7 @@ on_request(void *context, struct MHD_Connection *connection, const char *url, co
         *upload_length = 0;
         return MHD_YES;
     }
-    return exchange->body_too_long ? answer_bare(connection, 413)
+    return exchange->body_too_long ? answer_bare(connection, exchange, 413)
                                    : handle(context, connection, method, exchange);
 }
 

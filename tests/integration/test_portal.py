@@ -403,7 +403,7 @@ def test_a_part_that_is_away_is_said_politely(browser):
 def test_bounds(browser):
     place = SIGN_IN
     from_nginx = b"X-Masugata-Origin: sign-in\r\nX-Masugata-Tenant: 1\r\nX-Masugata-Host: id.acme.localhost\r\nX-Masugata-Client: 1.2.3.4\r\n"
-    assert b" 413 " in browser.portal.raw(b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n" + from_nginx + b"\r\n")
+    assert b" 413 " in browser.portal.raw(b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n" + from_nginx + b"\r\n")
     assert browser.ask(place, "/sign-in?a=" + "x" * 9000).status in (400, 414, 431)
     assert browser.ask(place, "/sign-in", form={f"f{i}": "1" for i in range(40)}).status == 400
     for body in ("login=%ff", "login=a&login=b", "login", "a=%00"):
@@ -419,7 +419,7 @@ def test_bounds(browser):
     # Chunked and endless: cut at the limit.
     head = b"POST /sign-in HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n" + from_nginx + b"\r\n"
     chunk = b"1000\r\n" + b"x" * 4096 + b"\r\n"
-    assert b" 413 " in browser.portal.raw(head + chunk * 8 + b"0\r\n\r\n")
+    assert b" 413 " in browser.portal.raw(head + chunk * 20 + b"0\r\n\r\n")
     assert browser.ask(place, "/sign-in", headers={"Cookie": "a=" + "x" * 20000}).status in (400, 431)
 
 
