@@ -72,7 +72,7 @@ async function look(page, name) {
   assert.deepEqual(page.complaints, [], name);
 }
 
-const pages = ["/console/users", "/console/users?search=zz", "/console/user?login=auditor@acme.example", "/console/invitations", "/console/roles",
+const pages = ["/console/users", "/console/users?search=zz", "/console/user?login=auditor@acme.example", "/console/invitations", "/console/tokens", "/console/roles",
   "/console/providers", "/console/policy", "/console/sessions", "/console/sign-ins", "/console/audit", "/console/audit?words=zzzz",
   "/console/vendor", "/console/vendor?until=2020-01-01", "/console/reports?kind=privileges", "/console/rights"];
 const kinds = [["ja-JP", 390], ["en-US", 1280]];

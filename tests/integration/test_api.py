@@ -548,3 +548,34 @@ def test_the_description_passes_the_linter(language):
     done = subprocess.run(["node", "node_modules/@redocly/cli/bin/cli.js", "lint", "--config", "tests/redocly.yaml", f"docs/openapi.{language}.json"],
                           cwd=ROOT, capture_output=True, text=True, env=os.environ | {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"})
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+# ---- the same in the console ----
+
+def test_administrators_issue_tokens_in_the_console(deployment):
+    import re
+    from browser import Browser
+    browser = Browser(deployment)
+    origin = f"https://id.acme.localhost:{deployment.https_port}"
+    browser.get(origin + "/sign-in")
+    browser.submit({"login": "admin@acme.example", "password": PASSWORD}, action="/sign-in")
+    browser.get(origin + "/console/tokens")
+    assert "Programs and tokens" in browser.page.text and "users.review" not in browser.page.text
+    browser.submit({"new_account": "NOT A NAME", "new_name": "x", "new_role": "auditor"}, action="/console/tokens/account")
+    assert browser.page.status == 422 and 'value="NOT A NAME"' in browser.page.text
+    browser.submit({"new_account": "nightly.export", "new_name": "Nightly <b>", "new_role": "auditor"}, action="/console/tokens/account")
+    assert "Nightly &lt;b&gt;" in browser.page.text and "is made" in browser.page.text
+    browser.submit({"account": "nightly.export", "new_token": "export", "days": "30", "may_policy_change": "1"}, action="/console/tokens")
+    assert browser.page.status == 422 and "more than the roles" in browser.page.text
+    browser.submit({"account": "nightly.export", "new_token": "export", "days": "30", "may_audit_read": "1"}, action="/console/tokens")
+    secret = re.search(r"mgk_[a-z2-7]{59}", browser.page.text).group(0)
+    assert browser.page.headers["Cache-Control"] == "no-store"
+    assert ask(deployment, secret, "GET", "/api/v1/me").json["permissions"] == ["audit.read"]
+    page = browser.get(origin + "/console/tokens")
+    assert secret not in page.text and secret[:8] + "…" in page.text
+    number = next(row["token"] for row in deployment.json("token", "list", "--tenant", "acme", "--account", "nightly.export")["tokens"])
+    browser.submit({"number": str(number)}, action="/console/tokens/revoke")
+    assert "is revoked" in browser.page.text
+    assert ask(deployment, secret, "GET", "/api/v1/me").status == 401
+    # Of a service account's page: disabled like a user, and no mail is sent to one.
+    assert browser.get(origin + "/console/user?login=nightly.export").status == 200

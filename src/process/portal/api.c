@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #define JSON_MOST (MG_WEB_ANSWER - 4096)
+#define BODY_MOST 16384 /* other pages take longer forms */
 enum { FIRST = 1, REPEATED, OTHER_REQUEST, UNDER_WAY, TOO_MANY_KEYS };
 
 static struct mg_status (*const handlers[MG_API_ENDPOINT_COUNT])(struct api *api) = {
@@ -409,7 +410,7 @@ request_hash(const struct api *api, uint8_t hash[HASH_BYTES])
 {
     const struct mg_web_request *request = api->visit->request;
     struct mg_view match = MG_VIEW_EMPTY;
-    OWN_BUFFER(all, MG_WEB_BODY + 2 * MG_WEB_TARGET + 256);
+    OWN_BUFFER(all, BODY_MOST + 2 * MG_WEB_TARGET + 256);
     (void) mg_web_header(request, "If-Match", &match, NULL);
     TRY(mg_buffer_format(&all, "%s\n", api->row->method));
     TRY(mg_buffer_add(&all, request->path));
@@ -559,6 +560,8 @@ answer_make(struct api *api)
     }
     if (api->row == NULL)
         return api_problem(api, MG_API_PROBLEM_not_found, "");
+    if (visit->request->body.length > BODY_MOST)
+        return api_problem(api, MG_API_PROBLEM_too_large, "");
     TRY(inputs_read(api, segment, &right));
     return right ? carry_out(api) : OK;
 }

@@ -247,6 +247,16 @@ api_on_sessions(struct api *api)
 }
 
 struct mg_status
+api_on_sessions_end(struct api *api)
+{
+    const struct mg_request_session_end request = {.session = visit_session(api->visit),
+                                                   .scope = MG_SCOPE_TENANT};
+    struct mg_reply_session_end reply;
+    CALL(session_end, &request, &reply, &api->visit->storage);
+    return ended(api, reply.outcome, reply.ended, MG_VIEW_EMPTY);
+}
+
+struct mg_status
 api_on_session_end(struct api *api)
 {
     uint8_t family[16];

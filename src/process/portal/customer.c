@@ -20,6 +20,8 @@ static const struct {
     {"role", N_("The role is kept.")},
     {"role_removed", N_("The role is removed.")},
     {"invitation_sent", N_("A new mail is on its way; the links before it do not work any more.")},
+    {"service_added", N_("The service account is made. Issue a token for it below.")},
+    {"token_revoked", N_("The token is revoked.")},
     {"invitation_revoked", N_("The invitation is withdrawn.")},
     {"provider_added",
      N_("The identity provider is added, and disabled until you enable it. Enter the addresses below there, then test the connection.")},
