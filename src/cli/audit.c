@@ -15,13 +15,16 @@ static const struct {
      "Shows the newest entries; with --follow goes on as they come.",
      "最新の記録を表示します。--follow を付けると、続く記録も届き次第表示します。"},
     {"verify", mg_audit_verify,
-     "masugata audit verify [--log DIR --key FILE] [--checkpoint FILE] [--witness FILE] [--remember FILE]",
+     "masugata audit verify [--log DIR --key FILE] [--checkpoint FILE] [--witness FILE] [--remember FILE]\n"
+     "masugata audit verify --proof FILE [--key FILE]",
      "Checks every entry, tile and signature of a log or a copy of one, without the running system, and\n"
      "names what is wrong. --checkpoint is one kept from earlier or from a witness (whose vkey --witness\n"
-     "names): with it a roll-back is noticed. --remember writes the checkpoint for the next time.",
+     "names): with it a roll-back is noticed. --remember writes the checkpoint for the next time.\n"
+     "--proof checks one entry, as the console or `audit proof --json` gave it, and prints it.",
      "ログ (または複製) の記録・タイル・署名をすべて検査し、異常を具体的に示します。稼働中のシステムは不要です。\n"
      "--checkpoint に以前の控えか立会人のもの (--witness にその vkey) を指定すると、巻き戻しを検出できます。\n"
-     "--remember は次回のためにチェックポイントを保存します。"},
+     "--remember は次回のためにチェックポイントを保存します。\n"
+     "--proof は、コンソールまたは `audit proof --json` で取得した 1 件の証明を検証し、内容を表示します。"},
     {"witness", mg_audit_witness, "masugata audit witness --log DIR --key FILE --state DIR",
      "One look of a witness of your own at a log or a copy of one: cosigns its checkpoint into the state\n"
      "directory if it continues the one cosigned last. Run it from a timer, on another machine.",
@@ -68,6 +71,7 @@ mg_cli_audit(int argc, char **argv)
         {.name = "--checkpoint", .value = &values.checkpoint},
         {.name = "--remember", .value = &values.remember},
         {.name = "--witness", .value = &values.witness},
+        {.name = "--proof", .value = &values.proof},
         {.name = "--tenant", .value = &values.tenant},
         {.name = "--actor", .value = &values.actor},
         {.name = "--event", .value = &values.event},

@@ -6,8 +6,8 @@
 
 /* All options of all words; a word ignores none silently, see audit.c. */
 struct mg_audit_options {
-    const char *log, *key, *checkpoint, *remember, *witness;        /* verify */
-    const char *tenant, *actor, *event, *class_uid, *since, *until; /* search, tail, export */
+    const char *log, *key, *checkpoint, *remember, *witness, *proof; /* verify */
+    const char *tenant, *actor, *event, *class_uid, *since, *until;  /* search, tail, export */
     const char *limit, *format, *output;
     const char *state; /* witness */
     bool follow;
@@ -31,6 +31,7 @@ CHECKED struct mg_status mg_audit_time_read(const char *text, int64_t *ret_time)
 
 int mg_audit_report(const struct mg_cli *cli, const struct mg_audit_options *options);
 int mg_audit_witness(const struct mg_cli *cli, const struct mg_audit_options *options);
+int mg_audit_proof_verify(const struct mg_cli *cli, const struct mg_audit_options *options);
 int mg_audit_verify(const struct mg_cli *cli, const struct mg_audit_options *options);
 int mg_audit_search(const struct mg_cli *cli, const struct mg_audit_options *options);
 int mg_audit_tail(const struct mg_cli *cli, const struct mg_audit_options *options);

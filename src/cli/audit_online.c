@@ -203,7 +203,11 @@ proof(const struct mg_cli *cli, const struct mg_audit_options *options)
         TRY(mg_buffer_add_json_string(&json, reply.proof));
         TRY(mg_buffer_add_text(&json, ",\"leaf\":\""));
         TRY(mg_base64(reply.leaf, &json));
-        (void) printf("%s\"}\n", mg_buffer_text(&json));
+        TRY(mg_buffer_add_text(&json, "\",\"key\":\""));
+        TRY(mg_base64(reply.entry_key, &json));
+        TRY(mg_buffer_add_text(&json, "\",\"log\":"));
+        TRY(mg_buffer_add_json_string(&json, reply.log));
+        (void) printf("%s}\n", mg_buffer_text(&json));
     } else
         (void) fwrite(reply.proof.bytes, 1, reply.proof.length, stdout);
     return OK;

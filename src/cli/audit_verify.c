@@ -204,6 +204,8 @@ int
 mg_audit_verify(const struct mg_cli *cli, const struct mg_audit_options *options)
 {
     static struct mg_log_report report;
+    if (options->proof != NULL)
+        return mg_audit_proof_verify(cli, options);
     struct erased erased = {0};
     struct mg_status status = verify(cli, options, &report, &erased);
     if (mg_ok(status) && cli->json)

@@ -9,6 +9,7 @@ import http.server
 import io
 import json
 import re
+import subprocess
 import threading
 import urllib.parse
 import xml.etree.ElementTree
@@ -328,6 +329,33 @@ def deployment_bytes(browser, url):
     answer = connection.getresponse()
     assert answer.status == 200 and answer.headers["Content-Disposition"] == 'attachment; filename="report-accounts.xlsx"'
     return zipfile.ZipFile(io.BytesIO(answer.read()))
+
+
+def test_a_proof_from_the_console_is_checked_without_the_system(deployment, tmp_path):
+    browser = enter(deployment, AUDITOR)
+    looked, *_, index = re.findall(r"proof\?entry=(\d+)", browser.get(at(deployment, "/console/audit?words=user_create")).text)
+    document = json.loads(browser.send(at(deployment, f"/console/audit/proof?entry={index}")).text)
+    kept, key = tmp_path / "entry.proof.json", tmp_path / "log.vkey"
+    kept.write_text(json.dumps(document))
+    key.write_bytes((deployment.directory / "audit/log.vkey").read_bytes())
+
+    def verify(*words):
+        done = subprocess.run([deployment.program, "audit", "verify", "--proof", str(kept), *words, "--lang", "en"], capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = verify("--key", str(key), "--json")
+    assert code == 0 and json.loads(said)["event"]["metadata"]["event_code"] == "user_create", said
+    assert json.loads(said)["entry"] == int(index)
+    code, said = verify()
+    assert code == 0 and "the key came with the proof" in said and document["log"] in said
+    other = json.loads(browser.send(at(deployment, f"/console/audit/proof?entry={looked}")).text)
+    changes = {"leaf": other["leaf"], "key": other["key"], "entry": int(index) + 1, "log": "other+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"}
+    for member, value in changes.items():
+        kept.write_text(json.dumps({**document, member: value}))
+        code, said = verify(*(["--key", str(key)] if member != "log" else []))
+        assert code == 1 and "NOT SOUND" in said, (member, said)
+    kept.write_text(json.dumps({**document, "proof": document["proof"].replace("index ", "index 1", 1)}))
+    assert verify("--key", str(key))[0] == 1
 
 
 def test_a_rule_of_the_console_is_recorded_with_before_and_after(deployment):

@@ -1,5 +1,6 @@
 /* What operators ask of the audit log: the authority checks the right, names tenants, records that the
  * log was read, and asks the audit process. */
+#include "base/io.h"
 #include "domain/report.h"
 #include "process/authority/requests.h"
 #include "process/authority/rights.h"
@@ -258,6 +259,8 @@ entry_is_of(uint64_t index, uint64_t tenant, bool *ret_own)
 
 MG_HANDLER_PUBLIC(audit_evidence)
 {
+    char path[MG_PATH];
+    OWN_BUFFER(log, 511);
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_right right;
     enum mg_outcome outcome = MG_OUTCOME_NONE;
@@ -273,8 +276,15 @@ MG_HANDLER_PUBLIC(audit_evidence)
     struct mg_reply_audit_proof answer;
     TRY(mg_call_audit_proof(&(struct mg_request_audit_proof){.index = request->index}, &answer, &storage,
                             AUDIT_MS));
-    reply = (struct mg_reply_audit_evidence){
-        .outcome = MG_GRANTED, .proof = answer.proof, .leaf = answer.leaf, .entry_key = answer.entry_key};
+    TRY(mg_path_join(path, mg_environment()->directory, "audit/log.vkey"));
+    TRY(mg_file_read(path, &log));
+    while (log.length != 0 && log.bytes[log.length - 1] == '\n')
+        log.length--;
+    reply = (struct mg_reply_audit_evidence){.outcome = MG_GRANTED,
+                                             .proof = answer.proof,
+                                             .leaf = answer.leaf,
+                                             .entry_key = answer.entry_key,
+                                             .log = mg_buffer_view(&log)};
     return mg_answer_audit_evidence(call, &reply);
 }
 

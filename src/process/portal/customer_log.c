@@ -390,8 +390,10 @@ page_customer_audit_proof(struct visit *visit)
     struct mg_buffer *body = &visit->answer->body;
     TRY(mg_buffer_format(body, "{\"entry\":%" PRIu64 ",\"proof\":", index));
     TRY(mg_buffer_add_json_string(body, reply.proof));
-    TRY(mg_buffer_format(body, ",\"leaf\":\"%s\",\"key\":\"%s\"}\n", mg_buffer_text(&leaf),
+    TRY(mg_buffer_format(body, ",\"leaf\":\"%s\",\"key\":\"%s\",\"log\":", mg_buffer_text(&leaf),
                          mg_buffer_text(&key)));
+    TRY(mg_buffer_add_json_string(body, reply.log));
+    TRY(mg_buffer_add_text(body, "}\n"));
     (void) snprintf(name, sizeof name, "entry-%" PRIu64 ".proof.json", index);
     return send_file(visit, "application/json", name);
 }
