@@ -21,6 +21,7 @@ from aiosmtpd.controller import Controller
 from browser import Browser
 from harness import Deployment, free_port, wait_until
 from identity_provider import Authority, IdentityProvider
+from saml_provider import SamlKey, SamlProvider
 
 PASSWORD = "correct horse battery staple"
 ANOTHER = "another horse battery staple"
@@ -242,7 +243,13 @@ def test_a_provider_about_to_expire_is_warned_about(deployment):
         listed = browser.get(at(deployment, "/console/providers")).text
         row = re.search(rf'name={name}".*?</tr>', listed, re.S).group(0)
         assert word is None or word in row
-    for name in ("old", "soon", "far"):
+    # So is the certificate of one by SAML.
+    for name, days in (("brief", 9), ("long", 400)):
+        provider = SamlProvider(f"https://{name}.example", key=SamlKey(days=days))
+        deployment.masugata("idp", "add", "acme", name, "kind=saml", "--metadata-file", "-", input=provider.metadata())
+        page = browser.get(at(deployment, f"/console/provider?name={name}")).text
+        assert ("A signing certificate of the provider ends on" in page) == (days < 30)
+    for name in ("old", "soon", "far", "brief", "long"):
         deployment.masugata("idp", "remove", "acme", name)
 
 

@@ -96,6 +96,7 @@ HARMLESS = {
     "/console/tokens/account": {"new_account": "NOT A NAME"},
     "/console/tokens/revoke": {"number": "0"},
     "/console/providers": {"new_provider": "NOT A NAME"},
+    "/console/providers/saml": {"saml_provider": "NOT A NAME"},
     "/console/provider": {"name": "no-such-provider"},
     "/console/provider/change": {"name": "no-such-provider", "to": "disabled"},
     "/console/provider/test": {"name": "no-such-provider"},

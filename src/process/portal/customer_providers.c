@@ -81,6 +81,14 @@ scope_end(struct visit *visit, struct mg_scope *row, mg_instant ends_at)
     mg_scope_set_flag(row, "ends_soon", ends_at > visit->now && ends_at - visit->now < WARN_MS);
 }
 
+/* When the first of a SAML provider's certificates ends; "soon" also when it has ended. */
+static void
+scope_certificate(struct visit *visit, struct mg_scope *row, mg_instant ends_at)
+{
+    scope_time(visit, row, TIME_NAMES(certificate), ends_at);
+    mg_scope_set_flag(row, "certificate_soon", ends_at > 0 && ends_at - visit->now < WARN_MS);
+}
+
 static CHECKED struct mg_status
 show_providers(struct visit *visit, uint64_t problem, struct mg_view reason)
 {
@@ -106,10 +114,7 @@ show_providers(struct visit *visit, uint64_t problem, struct mg_view reason)
         mg_scope_set_flag(row, "enabled", provider.enabled);
         mg_scope_set_number(row, "links", provider.links);
         scope_end(visit, row, provider.expires_at);
-        scope_time(visit, row, TIME_NAMES(certificate), provider.certificate_ends_at);
-        mg_scope_set_flag(row, "certificate_soon",
-                          provider.certificate_ends_at > 0 &&
-                              provider.certificate_ends_at - visit->now < WARN_MS);
+        scope_certificate(visit, row, provider.certificate_ends_at);
         scope_time(visit, row, TIME_NAMES(used), provider.last_used_at);
     }
     for (size_t i = 0; i < mg_idp_option_count; i++)
@@ -407,6 +412,22 @@ scope_settings(struct visit *visit, struct mg_list settings, bool tried)
 }
 
 static CHECKED struct mg_status
+scope_certificate_of(struct visit *visit, struct mg_view name)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    const struct mg_request_idp_list request = {.session = visit_session(visit)};
+    struct mg_reply_idp_list reply;
+    TRY(mg_call_idp_list(&request, &reply, &storage, CALL_MS));
+    for (bool more = reply.outcome == MG_GRANTED; more;) {
+        struct mg_record_idp_row provider;
+        TRY(mg_list_next_idp_row(&reply.providers, &provider, &more));
+        if (more && mg_view_equal(provider.name, name))
+            scope_certificate(visit, visit->page, provider.certificate_ends_at);
+    }
+    return OK;
+}
+
+static CHECKED struct mg_status
 show_provider(struct visit *visit, struct mg_view name, uint64_t problem, struct mg_view reason)
 {
     const struct mg_request_idp_show request = {.session = visit_session(visit), .name = name};
@@ -422,6 +443,7 @@ show_provider(struct visit *visit, struct mg_view name, uint64_t problem, struct
     mg_scope_set_flag(visit->page, "with_secret", reply.with_secret);
     scope_lines(visit, reply.addresses, ' ', "addresses");
     TRY(scope_settings(visit, reply.settings, problem != MG_GRANTED));
+    TRY(scope_certificate_of(visit, name));
     TRY(scope_attempts(visit, name));
     if (problem == MG_GRANTED)
         return customer_show(visit, "at_providers", "customer_provider");
