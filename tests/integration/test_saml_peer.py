@@ -23,6 +23,7 @@ from test_federation import Visitor, last_attempt
 from test_oidc_peer import Forms, PeerBrowser
 from cryptography.hazmat.primitives import serialization
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path("/usr/share/simplesamlphp/www")
 pytestmark = pytest.mark.skipif(not PROGRAM.is_dir() or shutil.which("php") is None, reason="simplesamlphp or php is not installed")
 
@@ -242,6 +243,21 @@ def test_a_person_signs_in_there_and_is_in_here(deployment, authority, peer):
     users = {row["login"]: row for row in deployment.json("user", "list", "--tenant", "acme")["users"]}
     assert users["hana@acme.example"]["name"] == "花 Hana & co" and users["hana@acme.example"]["roles"] == "user"
     assert last_attempt(deployment, "ssp")["arrived"]["NameID"] == "hana"
+
+
+@pytest.mark.skipif(not (ROOT / "node_modules/playwright-core").exists() or not pathlib.Path("/usr/bin/chromium").exists(),
+                    reason="npm ci was not run, or there is no Chromium")
+def test_a_person_signs_in_with_chromium(deployment, peer):
+    """The provider's form is shown no cookie, the page behind it all of them."""
+    start = f"https://id.acme.localhost:{deployment.https_port}/federation/start/ssp?return=/account"
+    done = subprocess.run(["node", str(ROOT / "tests/integration/saml_browser.mjs"), start], cwd=ROOT, capture_output=True,
+                          text=True, timeout=90)
+    assert done.returncode == 0, (done.stderr, peer.logs(), last_attempt(deployment, "ssp"))
+    seen = json.loads(done.stdout)
+    assert "hana@acme.example" in seen["text"]
+    cookies = {(method, path): names for method, path, names in seen["shown"]}
+    assert cookies[("POST", "/federation/saml/ssp")] == [""], seen["shown"]
+    assert "__Host-masugata-federation" in cookies[("GET", "/federation/arrived/ssp")], seen["shown"]
 
 
 def test_encrypted_assertions(deployment, authority, peer):

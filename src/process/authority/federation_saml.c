@@ -626,7 +626,9 @@ mg_saml_look(const struct mg_idp *idp, uint64_t *ret_refusal, char detail[512], 
 static CHECKED struct mg_status
 certificates_tell(struct mg_database *database, mg_instant now)
 {
+    OWN(transaction) transaction = NULL;
     OWN(rows) rows = NULL;
+    TRY(mg_transaction_begin(database, &transaction));
     TRY(mg_query_often(
         database, &rows,
         "UPDATE identity_provider SET certificate_told_at = $1 WHERE enabled AND certificate_ends_at < $2"
@@ -647,7 +649,7 @@ certificates_tell(struct mg_database *database, mg_instant now)
         mg_log(MG_WARNING, "tenant %" PRId64 ", identity provider %.*s: a certificate ends at %s",
                mg_rows_i64(rows, i, 0), (int) name.length, (const char *) name.bytes, until);
     }
-    return OK;
+    return mg_transaction_commit(&transaction);
 }
 
 struct mg_status
