@@ -340,11 +340,10 @@ mg_web_server_start(struct mg_web_server *server, mg_web_handler *handler, mg_we
     server->daemon = MHD_start_daemon(
         MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL, NULL,
         on_request, server, MHD_OPTION_LISTEN_SOCKET, server->socket, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned) MG_WEB_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t) (HEADER_BYTES + MG_WEB_BODY), MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) IDLE_S,
-        MHD_OPTION_THREAD_STACK_SIZE, (size_t) STACK_BYTES, MHD_OPTION_URI_LOG_CALLBACK, exchange_new, NULL,
-        MHD_OPTION_NOTIFY_COMPLETED, exchange_end, NULL, MHD_OPTION_UNESCAPE_CALLBACK, keep_encoded, NULL,
-        MHD_OPTION_END);
+        (unsigned) MG_WEB_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) (2 * HEADER_BYTES),
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) IDLE_S, MHD_OPTION_THREAD_STACK_SIZE, (size_t) STACK_BYTES,
+        MHD_OPTION_URI_LOG_CALLBACK, exchange_new, NULL, MHD_OPTION_NOTIFY_COMPLETED, exchange_end, NULL,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_encoded, NULL, MHD_OPTION_END);
     if (server->daemon == NULL)
         return fail_errno("start the web server");
     return OK;

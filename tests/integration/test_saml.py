@@ -179,9 +179,12 @@ def test_roles_follow_the_groups(deployment, idp):
     idp.person.update(name_id="groups", email="saml-groups@acme.example", groups=["Staff", "Admins"])
     first, second = Visitor(deployment), Visitor(deployment)
     assert sign_in(first, idp).status == 303 and sorted(roles()) == ["administrator", "user"]
-    idp.person["groups"] = ["Staff"]
+    # As many as a directory has: a response of more than 40 KB.
+    idp.person["groups"] = [f"CN=group {at:04}, OU={at}" for at in range(290)] + ["Staff"]
     assert sign_in(second, idp).status == 303 and roles() == ["user"]
     assert second.is_in() and not first.is_in()
+    idp.person["groups"] = ["x" * 200] * 60  # more than is read: refused, not cut
+    refused(Visitor(deployment), idp, "TOKEN_CLAIMS")
 
 
 def test_the_post_binding_works_without_a_script(deployment, visitor, idp):
