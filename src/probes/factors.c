@@ -1,4 +1,6 @@
 /* Probe of second factors: a password alone opens no session. */
+#include "domain/passkey.h"
+#include "ports/crypto.h"
 #include "probes/probe.h"
 #include "probes/visitor.h"
 #include "wire/options.h"
@@ -95,6 +97,117 @@ codes_work_once(struct mg_observer *observer, const struct guarded *guarded,
     return OK;
 }
 
+/* ---- passkeys: everything right but the key ---- */
+
+/* r and s as ECDSA's DER (RFC 3279 section 2.2.3): two whole numbers without leading zeros, a zero before a
+ * high bit. */
+static void
+der_of(const uint8_t raw[MG_SIGNATURE_BYTES], uint8_t der[MG_SIGNATURE_BYTES + 8], size_t *ret_length)
+{
+    size_t at = 2;
+    for (size_t half = 0; half < 2; half++) {
+        const uint8_t *number = raw + 32 * half;
+        size_t skip = 0;
+        while (skip < 31 && number[skip] == 0)
+            skip++;
+        const size_t pad = number[skip] >> 7;
+        der[at++] = 0x02;
+        der[at++] = (uint8_t) (32 - skip + pad);
+        if (pad != 0)
+            der[at++] = 0;
+        memcpy(der + at, number + skip, 32 - skip);
+        at += 32 - skip;
+    }
+    der[0] = 0x30;
+    der[1] = (uint8_t) (at - 2);
+    *ret_length = at;
+}
+
+/* The private key 1, which belongs to nobody: its public key is the curve's own generator. */
+static CHECKED struct mg_status
+sign_as_anybody(struct mg_view data, struct mg_view client, struct mg_buffer *signature)
+{
+    static const uint8_t one[MG_KEY_BYTES] = {[MG_KEY_BYTES - 1] = 1};
+    uint8_t hash[32], raw[MG_SIGNATURE_BYTES], der[MG_SIGNATURE_BYTES + 8];
+    size_t length = 0;
+    OWN(signing_key) key = NULL;
+    OWN_BUFFER(message, 128);
+    TRY(mg_sha256(client, hash));
+    TRY(mg_buffer_add(&message, data));
+    TRY(mg_buffer_add(&message, mg_view_of(hash, sizeof hash)));
+    TRY(mg_signing_key_new(MG_ES256, one, &key));
+    TRY(mg_sign(key, mg_buffer_view(&message), raw));
+    der_of(raw, der, &length);
+    return mg_base64url(mg_view_of(der, length), signature);
+}
+
+/* What an authenticator would answer to the page at hand, but for the key. */
+static CHECKED struct mg_status
+passkey_forge(const struct mg_fetched *page, const struct mg_visitor *visitor, struct mg_buffer *client,
+              struct mg_buffer *data, struct mg_buffer *signature, char credential[1400], char challenge[128])
+{
+    char relying_party[256];
+    uint8_t head[37];
+    OWN_BUFFER(json, 1024);
+    const int64_t port = visitor->observer->https_port;
+    if (!mg_page_attribute(page, "data-challenge", challenge, 128) ||
+        !mg_page_attribute(page, "data-relying-party", relying_party, sizeof relying_party) ||
+        !mg_page_attribute(page, "data-credentials", credential, 1400) || credential[0] == '\0')
+        return fail_with(NOT_FOUND, "%s asks for no passkey", visitor->host);
+    credential[strcspn(credential, ":")] = '\0';
+    TRY(mg_buffer_format(&json, "{\"type\":\"webauthn.get\",\"challenge\":\"%s\",\"origin\":\"https://%s",
+                         challenge, visitor->host));
+    if (port != 443)
+        TRY(mg_buffer_format(&json, ":%jd", (intmax_t) port));
+    TRY(mg_buffer_add_text(&json, "\",\"crossOrigin\":false}"));
+    TRY(mg_sha256(mg_view_text(relying_party), head));
+    head[32] = MG_PASSKEY_USER_PRESENT | MG_PASSKEY_USER_VERIFIED;
+    memcpy(head + 33, "\0\0\0\1", 4);
+    TRY(sign_as_anybody(mg_view_of(head, sizeof head), mg_buffer_view(&json), signature));
+    TRY(mg_base64url(mg_view_of(head, sizeof head), data));
+    return mg_base64url(mg_buffer_view(&json), client);
+}
+
+/* A signature by a key that is not the person's opens nothing. */
+static CHECKED struct mg_status
+passkey_decides(struct mg_observer *observer, const struct guarded *guarded,
+                const struct mg_canary_account *account, struct mg_finding *finding)
+{
+    char source[16], credential[1400], challenge[128];
+    OWN_FETCHED(answer);
+    OWN_BUFFER(client, 2048);
+    OWN_BUFFER(data, 128);
+    OWN_BUFFER(signature, 256);
+    OWN_VISITOR(visitor, observer);
+    mg_loopback_source(source);
+    visitor.source = source;
+    TRY(mg_visitor_password(&visitor, guarded->front, account, &answer));
+    if (!mg_visitor_at_second_step(&visitor))
+        return fail_with(REFUSED, "%s: no second step (status %u)", guarded->name, answer.status);
+    TRY(passkey_forge(&answer, &visitor, &client, &data, &signature, credential, challenge));
+    const char *const fields[] = {"challenge",
+                                  challenge,
+                                  "credential",
+                                  credential,
+                                  "client_data",
+                                  mg_buffer_text(&client),
+                                  "authenticator_data",
+                                  mg_buffer_text(&data),
+                                  "signature",
+                                  mg_buffer_text(&signature),
+                                  "user_handle",
+                                  "",
+                                  NULL};
+    TRY(mg_visitor_form(&visitor, "/sign-in/second/passkey", fields, &answer));
+    if (mg_answer_is_away(&answer))
+        return fail_with(UNAVAILABLE, "%s answers %u", visitor.host, answer.status);
+    if (mg_visitor_cookie(&visitor, guarded->host, SESSION) != NULL ||
+        mg_visitor_cookie(&visitor, guarded->front, SESSION) != NULL)
+        mg_finding_break(finding, guarded->name, "a passkey that is not the person's opened a session",
+                         "本人のものでないパスキーでセッションが開きました");
+    return OK;
+}
+
 static const char *
 sign_in_host(const struct mg_observer *observer, uint64_t tenant)
 {
@@ -126,6 +239,7 @@ tenant_look(struct mg_observer *observer, const struct mg_observed_tenant *tenan
     if (!holds)
         return OK;
     TRY(ticket_is_no_session(&visitor, &guarded, finding));
+    TRY(passkey_decides(observer, &guarded, &account, finding));
     return codes_work_once(observer, &guarded, &account, finding);
 }
 
@@ -140,7 +254,10 @@ operators_look(struct mg_observer *observer, struct mg_finding *finding)
     TRY(observer->ops->canary(observer, 0, MG_CANARY_SECOND, &account));
     OWN_VISITOR(visitor, observer);
     TRY(password_opens_nothing(&visitor, &guarded, &account, finding, &holds));
-    return holds ? ticket_is_no_session(&visitor, &guarded, finding) : OK;
+    if (!holds)
+        return OK;
+    TRY(ticket_is_no_session(&visitor, &guarded, finding));
+    return passkey_decides(observer, &guarded, &account, finding);
 }
 
 struct mg_status
@@ -159,9 +276,10 @@ mg_probe_IDENTITY_04(struct mg_observer *observer, struct mg_finding *finding)
         TRY(tenant_look(observer, &observer->tenants[i], finding, &off));
         mg_finding_cover(finding);
     }
-    mg_finding_note(finding,
-                    "a password alone, its ticket as a session, a wrong code, a code twice; switched off by "
-                    "%zu tenants",
-                    off);
+    mg_finding_note(
+        finding,
+        "a password alone, its ticket as a session, a wrong code, a code twice, a passkey of nobody's; switched off by "
+        "%zu tenants",
+        off);
     return OK;
 }

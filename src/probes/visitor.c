@@ -205,17 +205,15 @@ mg_answer_is_away(const struct mg_fetched *answer)
 
 /* ---- the form ---- */
 
-/* The value of the input of that name, with its character references undone. */
+/* What stands between `mark` and the next quote, with its character references undone. */
 static bool
-input_value(const char *html, const char *name, char *value, size_t size)
+quoted_value(const char *html, const char *mark, char *value, size_t size)
 {
     static const struct {
         const char *reference;
         char character;
     } references[] = {{"&amp;", '&'}, {"&quot;", '"'}, {"&#39;", '\''},
                       {"&lt;", '<'},  {"&gt;", '>'},   {"&#x2F;", '/'}};
-    char mark[80];
-    (void) snprintf(mark, sizeof mark, "name=\"%s\" value=\"", name);
     const char *at = strstr(html, mark);
     if (at == NULL)
         return false;
@@ -235,6 +233,22 @@ input_value(const char *html, const char *name, char *value, size_t size)
     return *at == '"';
 }
 
+static bool
+input_value(const char *html, const char *name, char *value, size_t size)
+{
+    char mark[80];
+    (void) snprintf(mark, sizeof mark, "name=\"%s\" value=\"", name);
+    return quoted_value(html, mark, value, size);
+}
+
+bool
+mg_page_attribute(const struct mg_fetched *page, const char *name, char *value, size_t size)
+{
+    char mark[80];
+    (void) snprintf(mark, sizeof mark, " %s=\"", name);
+    return quoted_value(mg_buffer_text(&page->body), mark, value, size);
+}
+
 static CHECKED struct mg_status
 add_field(struct mg_buffer *body, const char *name, const char *value)
 {
@@ -250,7 +264,7 @@ add_field(struct mg_buffer *body, const char *name, const char *value)
 }
 
 static CHECKED struct mg_status
-form_fill(const char *html, const struct mg_canary_account *account, const char *code, struct mg_buffer *body)
+hidden_fill(const char *html, struct mg_buffer *body)
 {
     static const char *const hidden[] = {"token", "host", "binding", "second", "return"};
     char value[2048];
@@ -260,6 +274,13 @@ form_fill(const char *html, const struct mg_canary_account *account, const char 
         else if (i == 0)
             return fail_with(NOT_FOUND, "a sign-in form");
     }
+    return OK;
+}
+
+static CHECKED struct mg_status
+form_fill(const char *html, const struct mg_canary_account *account, const char *code, struct mg_buffer *body)
+{
+    TRY(hidden_fill(html, body));
     if (code != NULL)
         return add_field(body, "code", code);
     TRY(add_field(body, "login", account->login));
@@ -282,6 +303,21 @@ form_send(struct mg_visitor *visitor, const char *path, const struct mg_canary_a
     char origin[320], host[256];
     OWN_BUFFER(body, 16384);
     TRY(form_fill(mg_buffer_text(&answer->body), account, code, &body));
+    TRY(own_origin(visitor, visitor->observer->https_port, origin));
+    (void) snprintf(host, sizeof host, "%s", visitor->host);
+    TRY(request(visitor, "POST", host, path, mg_buffer_view(&body), origin, answer));
+    return follow(visitor, answer);
+}
+
+struct mg_status
+mg_visitor_form(struct mg_visitor *visitor, const char *path, const char *const *fields,
+                struct mg_fetched *answer)
+{
+    char origin[320], host[256];
+    OWN_BUFFER(body, 16384);
+    TRY(hidden_fill(mg_buffer_text(&answer->body), &body));
+    for (; fields[0] != NULL; fields += 2)
+        TRY(add_field(&body, fields[0], fields[1]));
     TRY(own_origin(visitor, visitor->observer->https_port, origin));
     (void) snprintf(host, sizeof host, "%s", visitor->host);
     TRY(request(visitor, "POST", host, path, mg_buffer_view(&body), origin, answer));

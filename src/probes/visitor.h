@@ -58,6 +58,12 @@ CHECKED struct mg_status mg_visitor_enter(struct mg_visitor *visitor, const stru
  * turn, ended by NULL; the form's token is taken from the account page. The answer is not followed. */
 CHECKED struct mg_status mg_visitor_post(struct mg_visitor *visitor, const char *host, const char *path,
                                          const char *const *fields, struct mg_fetched *answer);
+/* Sends the form of the page at hand to `path`: its hidden fields, and `fields` as above; follows the answer.
+ */
+CHECKED struct mg_status mg_visitor_form(struct mg_visitor *visitor, const char *path,
+                                         const char *const *fields, struct mg_fetched *answer);
+/* The first attribute of that name in the page; false if there is none or it is longer. */
+bool mg_page_attribute(const struct mg_fetched *page, const char *name, char *value, size_t size);
 /* Gives the visitor a cookie as if it had been there before. */
 CHECKED struct mg_status mg_visitor_cookie_set(struct mg_visitor *visitor, const char *host, const char *name,
                                                const char *value);

@@ -354,3 +354,22 @@ repair_code_comes_back(struct mg_stage *stage)
     return mg_stage_control_sql(stage, "DROP TRIGGER sabotage ON recovery_code; DROP FUNCTION sabotage();"
                                        "DELETE FROM recovery_code");
 }
+
+/* Every passkey has the key that everybody knows: the generator of P-256, whose private key is 1. */
+struct mg_status
+break_passkeys_are_anybodys(struct mg_stage *stage)
+{
+    return mg_stage_control_sql(
+        stage,
+        "CREATE FUNCTION sabotage() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN IF NEW.kind = 'passkey' THEN"
+        " NEW.public_key := '\\x6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+        "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5'; NEW.algorithm := -7; END IF; RETURN NEW;"
+        " END$$; CREATE TRIGGER sabotage BEFORE INSERT ON factor FOR EACH ROW EXECUTE FUNCTION sabotage()");
+}
+
+struct mg_status
+repair_passkeys_are_anybodys(struct mg_stage *stage)
+{
+    return mg_stage_control_sql(stage, "DROP TRIGGER sabotage ON factor; DROP FUNCTION sabotage();"
+                                       "DELETE FROM factor WHERE kind = 'passkey'");
+}

@@ -287,7 +287,7 @@ CHECKED struct mg_status mg_recovery_make(struct mg_database *database, const st
 /* A mail of that kind to the account's owner, if there is an address. */
 CHECKED struct mg_status mg_factor_mail(struct mg_database *database, const struct mg_account *account,
                                         const char *kind, struct mg_view address, mg_instant now);
-/* A factor whose secret nobody knows: for the probes' accounts. */
+/* An app and a passkey whose secrets nobody knows: for the probes' accounts. */
 CHECKED struct mg_status mg_factor_make_unknown(struct mg_database *database,
                                                 const struct mg_account *account, mg_instant now);
 /* Takes everything away: factors, recovery codes, tickets, and the sessions that they opened. */

@@ -3,8 +3,10 @@
 #include "process/authority/tenants.h"
 
 #include "base/secret.h"
+#include "domain/passkey.h"
 #include "domain/recovery_code.h"
 #include "domain/totp.h"
+#include "ports/crypto.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -227,6 +229,27 @@ mg_factors_clear(struct mg_database *database, const struct mg_account *account,
     return OK;
 }
 
+/* A passkey whose private key is forgotten as soon as it is made. */
+static CHECKED struct mg_status
+passkey_make_unknown(struct mg_database *database, const struct mg_account *account, mg_instant now)
+{
+    OWN_KEY(private_key, MG_KEY_BYTES);
+    OWN(signing_key) key = NULL;
+    uint8_t credential[16];
+    uint64_t id;
+    mg_random(credential, sizeof credential);
+    mg_random(&id, sizeof id);
+    id = (id >> 1) | 1;
+    TRY(mg_signing_key_generate(MG_ES256, private_key));
+    TRY(mg_signing_key_new(MG_ES256, private_key, &key));
+    return mg_query(
+        database, NULL,
+        "INSERT INTO factor (id, account, kind, credential_id, public_key, algorithm, verifies_user,"
+        " created_at, confirmed_at) VALUES ($1, $2, 'passkey', $3, $4, $5::int, true, $6, $6)",
+        MG_I64(id), MG_I64(account->id), MG_BYTES(mg_view_of(credential, sizeof credential)),
+        MG_BYTES(mg_signing_key_public(key)), MG_I64(MG_COSE_ES256), MG_INSTANT(now));
+}
+
 struct mg_status
 mg_factor_make_unknown(struct mg_database *database, const struct mg_account *account, mg_instant now)
 {
@@ -237,10 +260,11 @@ mg_factor_make_unknown(struct mg_database *database, const struct mg_account *ac
     mg_random(&id, sizeof id);
     id = (id >> 1) | 1;
     TRY(secret_seal(account->tenant, id, mg_view_of(secret, sizeof secret), &sealed));
-    return mg_query(database, NULL,
-                    "INSERT INTO factor (id, account, kind, secret_sealed, created_at, confirmed_at)"
-                    " VALUES ($1, $2, 'totp', $3, $4, $4)",
-                    MG_I64(id), MG_I64(account->id), MG_BYTES(mg_buffer_view(&sealed)), MG_INSTANT(now));
+    TRY(mg_query(database, NULL,
+                 "INSERT INTO factor (id, account, kind, secret_sealed, created_at, confirmed_at)"
+                 " VALUES ($1, $2, 'totp', $3, $4, $4)",
+                 MG_I64(id), MG_I64(account->id), MG_BYTES(mg_buffer_view(&sealed)), MG_INSTANT(now)));
+    return passkey_make_unknown(database, account, now);
 }
 
 /* ---- who asks to change something ------------------------------------------------------------------- */
