@@ -254,10 +254,7 @@ operators_look(struct mg_observer *observer, struct mg_finding *finding)
     TRY(observer->ops->canary(observer, 0, MG_CANARY_SECOND, &account));
     OWN_VISITOR(visitor, observer);
     TRY(password_opens_nothing(&visitor, &guarded, &account, finding, &holds));
-    if (!holds)
-        return OK;
-    TRY(ticket_is_no_session(&visitor, &guarded, finding));
-    return passkey_decides(observer, &guarded, &account, finding);
+    return holds ? ticket_is_no_session(&visitor, &guarded, finding) : OK;
 }
 
 struct mg_status
