@@ -297,6 +297,7 @@ try_action(struct mg_visitor *visitor, const struct action *action, unsigned *re
                                          "keyword",  "no.such.rule",
                                          "new_role", "NO NAME",
                                          "role",     "no-such-role",
+                                         "to",       "disabled",
                                          "family",   "00000000000000000000000000000001",
                                          NULL};
     /* These two would act on the person named instead of on the session. */

@@ -310,30 +310,22 @@ repair_application_obeys_query(struct mg_stage *stage)
 
 /* ---- IDENTITY_04 ---- */
 
-/* Whatever the browser gets for the second step is a session already. */
+/* Nobody of a customer has a second factor that counts, so none is asked for. */
 struct mg_status
-break_ticket_is_session(struct mg_stage *stage)
+break_factors_do_not_count(struct mg_stage *stage)
 {
-    char sql[2048];
-    (void) snprintf(
-        sql, sizeof sql,
-        "CREATE FUNCTION sabotage() RETURNS trigger LANGUAGE plpgsql AS $$DECLARE f bigint ="
-        " (random() * 1e15)::bigint; BEGIN"
-        " INSERT INTO session_family (id, tenant, account, authenticated_at, last_seen_at, expires_at, idle_ms)"
-        " VALUES (f, NEW.tenant, NEW.account, now(), now(), now() + interval '1 hour', 3600000);"
-        " INSERT INTO session (id, family, token_hash, host, origin, created_at, last_seen_at)"
-        " VALUES (f, f, NEW.ticket_hash, coalesce((SELECT sign_in_host FROM tenant WHERE number = NEW.tenant), '%s'),"
-        " CASE WHEN NEW.tenant = 0 THEN 3 ELSE 2 END, now(), now());"
-        " RETURN NEW; END$$;"
-        "CREATE TRIGGER sabotage AFTER INSERT ON ticket FOR EACH ROW EXECUTE FUNCTION sabotage()",
-        stage->options->console_host);
-    return mg_stage_control_sql(stage, sql);
+    return mg_stage_control_sql(
+        stage, "CREATE FUNCTION sabotage() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN"
+               " IF EXISTS (SELECT 1 FROM account a WHERE a.id = NEW.account AND a.tenant <> 0) THEN"
+               " NEW.confirmed_at := NULL; END IF; RETURN NEW; END$$;"
+               "CREATE TRIGGER sabotage BEFORE INSERT ON factor FOR EACH ROW EXECUTE FUNCTION sabotage()");
 }
 
 struct mg_status
-repair_ticket_is_session(struct mg_stage *stage)
+repair_factors_do_not_count(struct mg_stage *stage)
 {
-    return mg_stage_control_sql(stage, "DROP TRIGGER sabotage ON ticket; DROP FUNCTION sabotage()");
+    return mg_stage_control_sql(stage, "DROP TRIGGER sabotage ON factor; DROP FUNCTION sabotage();"
+                                       "DELETE FROM factor WHERE confirmed_at IS NULL");
 }
 
 /* A code that was used comes back. */
