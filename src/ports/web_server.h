@@ -9,7 +9,7 @@
 #include <sys/types.h>
 
 #define MG_WEB_CONNECTIONS 128
-#define MG_WEB_BODY 65536
+#define MG_WEB_BODY 65536 /* SCIM and the API; a form is read up to MG_FORM_BYTES */
 #define MG_WEB_TARGET 8192
 #define MG_WEB_ANSWER 1048576
 #define MG_WEB_HEADERS 24

@@ -812,6 +812,11 @@ CALL(api_end)
 {
     return OK;
 }
+NOT_THEIRS(scim_users)
+NOT_THEIRS(scim_user_change)
+NOT_THEIRS(scim_groups)
+NOT_THEIRS(scim_members)
+NOT_THEIRS(scim_group_change)
 
 CALL(audit_search)
 {

@@ -94,7 +94,17 @@
     X(service_list)              \
     X(service_add)               \
     X(api_begin)                 \
-    X(api_end)
+    X(api_end)\
+    X(scim_users)                \
+    X(scim_user_change)          \
+    X(scim_groups)               \
+    X(scim_members)              \
+    X(scim_group_change)         \
+    X(group_list)                \
+    X(group_detail)              \
+    X(group_set)                 \
+    X(group_member_set)          \
+    X(group_remove)
 
 #define X(name) MG_HANDLER_DECLARE(name)
 MG_AUTHORITY_REQUESTS(X)

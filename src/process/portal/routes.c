@@ -1,5 +1,6 @@
 /* Finds the row of catalogue/routes.def for a request and does what the row asks before the page runs. */
 #include "process/portal/api.h"
+#include "process/portal/scim.h"
 
 #include "base/log.h"
 
@@ -105,6 +106,8 @@ static CHECKED struct mg_status
 follow(struct visit *visit)
 {
     bool elsewhere = false;
+    if (scim_is_asked(visit))
+        return scim_answer(visit);
     if (visit_is_by_program(visit))
         return api_follow(visit);
     const struct route *route = route_find(visit, &elsewhere);
@@ -166,7 +169,7 @@ portal_handle(void *context, const struct mg_web_request *request, struct mg_web
         /* What a visitor can cause at will is not worth a line each. */
         if (status.code != MG_MALFORMED && status.code != MG_TOO_LARGE && status.code != MG_REFUSED)
             mg_log_status(MG_WARNING, "page", status);
-        status = show_failure(&visit, status);
+        status = scim_is_asked(&visit) ? scim_failure(&visit, status) : show_failure(&visit, status);
     }
     visit_end(&visit);
     return status;

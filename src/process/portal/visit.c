@@ -1,4 +1,5 @@
 #include "process/portal/portal.h"
+#include "process/portal/scim.h"
 
 #include "base/secret.h"
 #include "wire/session_table.h"
@@ -75,7 +76,7 @@ language_of(const struct visit *visit)
 bool
 visit_is_by_program(const struct visit *visit)
 {
-    static const char *const places[] = {"/api/"};
+    static const char *const places[] = {"/api/", "/scim/"};
     for (size_t i = 0; i < MG_COUNT(places); i++) {
         const size_t length = strlen(places[i]);
         const struct mg_view path = visit->request->path;
@@ -89,6 +90,8 @@ visit_is_by_program(const struct visit *visit)
 static CHECKED struct mg_status
 forms_read(struct visit *visit)
 {
+    if (scim_is_asked(visit)) /* its names and lengths are others */
+        return OK;
     TRY(mg_form_decode(visit->request->query, &visit->query));
     if (!visit_posts(visit) || visit_is_by_program(visit))
         return OK;

@@ -1,0 +1,102 @@
+/* SCIM and groups: what scim_*.c and groups.c share. JSON, filters and paths were read in the portal; here
+ * come numbers and texts, which are judged again before they reach a statement. */
+#ifndef MG_AUTHORITY_SCIM_H
+#define MG_AUTHORITY_SCIM_H
+
+#include "domain/scim_change.h"
+#include "process/authority/rights.h"
+
+/* Of scim_user_change and scim_group_change. */
+enum mg_scim_act { MG_SCIM_CREATE = 1, MG_SCIM_REPLACE, MG_SCIM_PATCH, MG_SCIM_DELETE };
+
+/* ---- scim_query.c: filters as statements ---- */
+
+/* SQL text made of constant pieces, and its parameters: no text of a client is ever part of the statement. */
+struct mg_scim_statement {
+    struct mg_buffer sql;
+    struct mg_value values[MG_VALUES_MOST];
+    size_t count;
+    struct mg_arena *arena; /* of folded values */
+};
+void mg_scim_statement_drop(struct mg_scim_statement *statement);
+CHECKED struct mg_status mg_scim_statement_begin(struct mg_scim_statement *ret_statement);
+/* Adds a parameter; *ret_number is that of its $. */
+CHECKED struct mg_status mg_scim_value(struct mg_scim_statement *statement, struct mg_value value,
+                                       size_t *ret_number);
+/* Appends " AND (…)" for the filter; MALFORMED if it is not sound. Users are `acc`, groups `grp`. */
+CHECKED struct mg_status mg_scim_where(struct mg_scim_statement *statement, enum mg_scim_resource resource,
+                                       struct mg_list filter);
+/* Appends " ORDER BY …"; by the number for an attribute without an order. */
+CHECKED struct mg_status mg_scim_order(struct mg_scim_statement *statement, enum mg_scim_resource resource,
+                                       uint64_t attribute, bool descending);
+CHECKED struct mg_status mg_scim_run(struct mg_database *database, const struct mg_scim_statement *statement,
+                                     struct mg_rows **ret_rows);
+
+/* "3 7" has 7; an empty list has every one. */
+bool mg_scim_version_fits(struct mg_view versions, uint64_t version);
+/* One change of a request; MALFORMED for what no reader of ours makes. */
+CHECKED struct mg_status mg_scim_change_next(struct mg_list *list, enum mg_scim_resource resource,
+                                             struct mg_record_scim_change *ret_change, bool *ret_more);
+
+/* ---- groups.c ---- */
+
+struct mg_group {
+    uint64_t id, version;
+    struct mg_view name, external_id, roles; /* borrow the rows */
+    mg_instant created_at, changed_at;
+};
+#define MG_GROUP_COLUMNS                                                                          \
+    "grp.id, grp.version, grp.name, grp.external_id, grp.roles, grp.created_at, grp.changed_at, " \
+    "(SELECT count(DISTINCT m.account) FROM group_member m WHERE m.\"group\" = grp.id)"
+enum { MG_GROUP_MEMBERS = 7, MG_GROUP_COLUMN_COUNT = 8 };
+void mg_group_read(const struct mg_rows *rows, size_t row, struct mg_group *ret_group);
+
+/* Members that join and leave; leave_all comes first. Texts like "{3,17}". */
+struct mg_group_members {
+    bool leave_all;
+    struct mg_buffer join, leave;
+};
+
+/* Who changes a group: for records and for what they may. */
+struct mg_group_actor {
+    const struct mg_core_actor *actor;
+    uint64_t tenant;
+    const char *reason; /* "SCIM", "CONSOLE" */
+};
+
+/* In one transaction: name, identifier, members, and the roles that follow from membership; sessions of
+ * people whose roles changed have ended when this returns. What speaks against it is in *ret_problem:
+ * precondition (the version is another one now), uniqueness, value (somebody who is to join is no user of the
+ * tenant). */
+CHECKED struct mg_status mg_group_store(struct mg_database *database, const struct mg_group_actor *actor,
+                                        const struct mg_group *before, struct mg_view name,
+                                        struct mg_view external_id, const struct mg_group_members *members,
+                                        enum mg_scim_problem *ret_problem);
+CHECKED struct mg_status mg_group_create(struct mg_database *database, const struct mg_group_actor *actor,
+                                         struct mg_view name, struct mg_view external_id,
+                                         struct mg_view roles, uint64_t *ret_group,
+                                         enum mg_scim_problem *ret_problem);
+/* Its members lose what it gave. */
+CHECKED struct mg_status mg_group_delete(struct mg_database *database, const struct mg_group_actor *actor,
+                                         const struct mg_group *group, enum mg_scim_problem *ret_problem);
+
+/* The account's roles follow the groups that it is in now; with `group`, as if that group, of which it is a
+ * member, gave `roles`. When they become others, a record is made and the sessions end: whoever calls holds
+ * OWN_EFFECTS(true). REFUSED if nobody would administer the tenant any more. */
+struct mg_group_instead {
+    uint64_t group;
+    struct mg_view roles;
+};
+CHECKED struct mg_status mg_group_roles_follow(struct mg_database *database,
+                                               const struct mg_group_actor *actor, uint64_t account,
+                                               const struct mg_group_instead *instead, bool *ret_changed);
+/* Gives the group other roles, and its members what follows from it, a few at a time. As above. */
+CHECKED struct mg_status mg_group_roles_set(struct mg_database *database, const struct mg_group_actor *actor,
+                                            const struct mg_group *group, struct mg_view roles,
+                                            uint64_t *ret_changed);
+
+/* The groups that a provider named at a sign-in (one a line, by name or external identifier): the account is
+ * a member of those that the tenant has, as far as this provider is concerned. */
+CHECKED struct mg_status mg_group_join_named(struct mg_database *database, uint64_t tenant, uint64_t provider,
+                                             uint64_t account, struct mg_view lines);
+#endif
