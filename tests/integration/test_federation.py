@@ -183,6 +183,34 @@ def test_roles_follow_the_groups(deployment, idp):
     assert second.is_in() and not first.is_in()  # what was signed in to with the lost role has ended
 
 
+def test_the_tenants_groups_give_their_roles(deployment, idp):
+    """Groups that SCIM or a person made, named by the claim: by name or by external identifier, when the provider may."""
+    def shown(login):
+        row = next(row for row in deployment.json("user", "list", "--tenant", "acme")["users"] if row["login"] == login)
+        return sorted(row["roles"].split())
+
+    deployment.masugata("group", "set", "Auditors", "--tenant", "acme", "--roles", "auditor")
+    idp.claims.update(sub="joins", email="joins@acme.example", groups=["Staff", "Auditors"])
+    assert Visitor(deployment).sign_in(idp).status == 303
+    assert shown("joins@acme.example") == ["user"], "a provider that may not name the tenant's groups"
+    deployment.masugata("idp", "set", "acme", "main", "groups.join=yes")
+    try:
+        assert Visitor(deployment).sign_in(idp).status == 303
+        assert shown("joins@acme.example") == ["auditor", "user"]
+        members = deployment.json("group", "members", "Auditors", "--tenant", "acme")["members"]
+        assert members == [{"login": "joins@acme.example", "name": members[0]["name"], "provider": "main"}]
+        # Somebody whom a person put there stays when the claim does not say so; whom only the claim put there does not.
+        deployment.masugata("group", "join", "Auditors", "aiko@acme.example", "--tenant", "acme")
+        idp.claims["groups"] = ["Staff"]
+        assert Visitor(deployment).sign_in(idp).status == 303
+        assert shown("joins@acme.example") == ["user"]
+        assert shown("aiko@acme.example") == ["auditor", "user"]
+    finally:
+        deployment.masugata("idp", "set", "acme", "main", "groups.join=no")
+        deployment.masugata("group", "remove", "Auditors", "--tenant", "acme")
+    assert shown("aiko@acme.example") == ["user"]
+
+
 # ---- where it comes from, and whether it looks like the person ------------------------------------------
 
 

@@ -2,6 +2,7 @@
 #include "process/authority/federation.h"
 
 #include "domain/login.h"
+#include "process/authority/scim.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -136,7 +137,15 @@ static CHECKED struct mg_status
 roles_follow(const struct search *it, struct mg_account *account, struct mg_buffer *roles)
 {
     uint64_t ended = 0;
-    TRY(mg_idp_roles(it->idp->settings, account->roles, it->claims->groups, roles));
+    OWN_BUFFER(mapped, 1024);
+    OWN_BUFFER(own, 1024);
+    const struct mg_view groups = it->claims->groups;
+    if (it->idp->settings->groups_join)
+        TRY(mg_group_join_named(it->database, it->idp->tenant, it->idp->id, account, groups));
+    TRY(mg_idp_roles(it->idp->settings, account->roles, groups, &mapped));
+    TRY(mg_idp_roles(it->idp->settings, MG_VIEW_EMPTY, groups, &own));
+    TRY(mg_group_roles_at_sign_in(it->database, it->idp->tenant, account->id, mg_buffer_view(&mapped),
+                                  mg_buffer_view(&own), roles));
     if (mg_view_equal(mg_buffer_view(roles), account->roles))
         return OK;
     OWN_BUFFER(change, 2200);

@@ -371,20 +371,64 @@ mg_group_roles_set(struct mg_database *database, const struct mg_group_actor *ac
     return OK;
 }
 
-struct mg_status
-mg_group_join_named(struct mg_database *database, uint64_t tenant, uint64_t provider, uint64_t account,
-                    struct mg_view lines)
+/* ---- what identity providers say ---- */
+
+static CHECKED struct mg_status
+joined_record(const struct mg_group_actor *actor, struct mg_view login, const struct mg_rows *rows)
 {
-    return mg_query(
-        database, NULL,
+    OWN_BUFFER(text, 2048);
+    for (size_t i = 0; i < mg_rows_count(rows); i++) {
+        const struct mg_view sign = mg_rows_text(rows, i, 0), name = mg_rows_text(rows, i, 1);
+        if (text.length + name.length < 1000)
+            TRY(mg_buffer_format(&text, "%s%.*s%.*s", text.length == 0 ? "" : " ", (int) sign.length,
+                                 (const char *) sign.bytes, (int) name.length, (const char *) name.bytes));
+    }
+    const struct mg_core_detail details[] = {{"groups", mg_buffer_view(&text)}};
+    return mg_core_record(&(struct mg_core_record){.event = MG_EVENT_user_change,
+                                                   .tenant = actor->tenant,
+                                                   .actor = actor->actor,
+                                                   .target = login,
+                                                   .reason = mg_view_text(actor->reason),
+                                                   .details = details,
+                                                   .detail_count = 1});
+}
+
+struct mg_status
+mg_group_join_named(struct mg_database *database, uint64_t tenant, uint64_t provider,
+                    const struct mg_account *account, struct mg_view lines)
+{
+    OWN(transaction) transaction = NULL;
+    OWN(rows) rows = NULL;
+    const struct mg_group_actor actor = {NULL, tenant, "GROUPS"};
+    TRY(mg_transaction_begin(database, &transaction));
+    TRY(mg_query(
+        database, &rows,
         "WITH named AS (SELECT grp.id FROM tenant_group grp WHERE grp.tenant = $1 AND (grp.name = ANY"
         " (string_to_array($4, E'\\n')) OR grp.external_id <> '' AND grp.external_id = ANY"
         " (string_to_array($4, E'\\n')))),"
         " gone AS (DELETE FROM group_member m WHERE m.account = $3 AND m.provider = $2"
-        " AND NOT EXISTS (SELECT FROM named n WHERE n.id = m.\"group\"))"
-        " INSERT INTO group_member (\"group\", account, provider) SELECT n.id, $3, $2 FROM named n"
-        " ON CONFLICT DO NOTHING",
-        MG_I64(tenant), MG_I64(provider), MG_I64(account), MG_TEXT(lines));
+        " AND NOT EXISTS (SELECT FROM named n WHERE n.id = m.\"group\") RETURNING m.\"group\" AS id),"
+        " new AS (INSERT INTO group_member (\"group\", account, provider) SELECT n.id, $3, $2 FROM named n"
+        " ON CONFLICT DO NOTHING RETURNING \"group\" AS id)"
+        " SELECT '+'::text, grp.name FROM new JOIN tenant_group grp ON grp.id = new.id"
+        " UNION ALL SELECT '-'::text, grp.name FROM gone JOIN tenant_group grp ON grp.id = gone.id",
+        MG_I64(tenant), MG_I64(provider), MG_I64(account->id), MG_TEXT(lines)));
+    if (mg_rows_count(rows) == 0)
+        return OK;
+    TRY(joined_record(&actor, account->login, rows));
+    return mg_transaction_commit(&transaction);
+}
+
+struct mg_status
+mg_group_roles_at_sign_in(struct mg_database *database, uint64_t tenant, uint64_t account,
+                          struct mg_view roles, struct mg_view own, struct mg_buffer *ret_roles)
+{
+    OWN_BUFFER(governed, GOVERNED_MOST);
+    OWN_BUFFER(given, 1024);
+    const struct mg_group_actor actor = {NULL, tenant, "GROUPS"};
+    TRY(words_of(database, &actor, account, NULL, &governed, &given));
+    TRY(mg_words_join(&given, own));
+    return mg_group_roles(roles, mg_buffer_view(&governed), mg_buffer_view(&given), ret_roles);
 }
 
 /* ---- requests of people ------------------------------------------------------------------------------- */

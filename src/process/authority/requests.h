@@ -94,7 +94,7 @@
     X(service_list)              \
     X(service_add)               \
     X(api_begin)                 \
-    X(api_end)\
+    X(api_end)                   \
     X(scim_users)                \
     X(scim_user_change)          \
     X(scim_groups)               \

@@ -38,15 +38,17 @@ MG_HANDLER_PUBLIC(role_list)
 
 /* ---- role_set, role_remove ---- */
 
-/* Users who hold a role of this name: also one that is to be made, so that nobody gets rights by a word that
- * stood in the account before it meant anything. */
+/* Users who hold a role of this name, and groups that give it: also one that is to be made, so that nobody
+ * gets rights by a word that stood in the account before it meant anything. */
 static CHECKED struct mg_status
 holders_count(struct mg_database *database, uint64_t tenant, struct mg_view name, uint64_t *ret_users)
 {
     OWN(rows) rows = NULL;
-    TRY(mg_query(database, &rows,
-                 "SELECT count(*) FROM account WHERE tenant = $1 AND $2 = ANY (string_to_array(roles, ' '))",
-                 MG_I64(tenant), MG_TEXT(name)));
+    TRY(mg_query(
+        database, &rows,
+        "SELECT (SELECT count(*) FROM account WHERE tenant = $1 AND $2 = ANY (string_to_array(roles, ' ')))"
+        " + (SELECT count(*) FROM tenant_group WHERE tenant = $1 AND $2 = ANY (string_to_array(roles, ' ')))",
+        MG_I64(tenant), MG_TEXT(name)));
     *ret_users = (uint64_t) mg_rows_i64(rows, 0, 0);
     return OK;
 }

@@ -98,5 +98,11 @@ CHECKED struct mg_status mg_group_roles_set(struct mg_database *database, const 
 /* The groups that a provider named at a sign-in (one a line, by name or external identifier): the account is
  * a member of those that the tenant has, as far as this provider is concerned. */
 CHECKED struct mg_status mg_group_join_named(struct mg_database *database, uint64_t tenant, uint64_t provider,
-                                             uint64_t account, struct mg_view lines);
+                                             const struct mg_account *account, struct mg_view lines);
+/* The account's roles at a sign-in: `roles` after the provider's own map, which gives `own`, and what the
+ * tenant's groups give. Appends words. */
+CHECKED struct mg_status mg_group_roles_at_sign_in(struct mg_database *database, uint64_t tenant,
+                                                   uint64_t account, struct mg_view roles, struct mg_view own,
+                                                   struct mg_buffer *ret_roles);
+
 #endif

@@ -47,3 +47,12 @@ CREATE TABLE group_member (
     PRIMARY KEY ("group", account, provider)
 );
 CREATE INDEX group_member_account ON group_member (account);
+
+-- A provider that is removed vouches for nobody any more.
+CREATE FUNCTION group_member_forget() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM group_member m WHERE m.provider = OLD.id;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER group_member AFTER DELETE ON identity_provider FOR EACH ROW EXECUTE FUNCTION group_member_forget();
+CREATE INDEX group_member_provider ON group_member (provider) WHERE provider <> 0;
