@@ -396,7 +396,7 @@ clear_make(const struct cipher *row, struct mg_view key, struct mg_view bytes, s
     }
     if (EVP_DecryptUpdate(context, clear->bytes, &length, bytes.bytes + start, (int) body) != 1 ||
         length < 0 || EVP_DecryptFinal_ex(context, clear->bytes + length, &more) != 1 ||
-        (size_t) (length + more) != body)
+        (size_t) length + (size_t) more != body)
         return false;
     const uint8_t padding = row->gcm ? 0 : clear->bytes[body - 1];
     if (!row->gcm && (padding == 0 || padding > 16))

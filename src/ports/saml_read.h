@@ -69,7 +69,7 @@ struct mg_saml_provider {
     char certificates[8192]; /* DER in base64, words */
 };
 /* Metadata section 2; METADATA with what is missing in `detail`. */
-enum mg_federation_refusal mg_saml_metadata_read(struct mg_view xml, mg_instant now,
+enum mg_federation_refusal mg_saml_metadata_read(struct mg_view bytes, mg_instant now,
                                                  struct mg_saml_provider *ret_provider, char detail[128]);
 
 #endif

@@ -8,6 +8,7 @@ import pathlib
 import re
 import secrets
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -131,7 +132,8 @@ class SimpleSaml:
         self.log = open(self.directory / "php.log", "wb")
         self.process = subprocess.Popen(
             ["php", "-d", "opcache.enable=0", "-S", f"127.0.0.1:{self.behind}", "-t", str(self.directory / "www")], stdout=self.log,
-            stderr=self.log, env={**os.environ, "SIMPLESAMLPHP_CONFIG_DIR": str(self.directory), "PHP_CLI_SERVER_WORKERS": "3"})
+            stderr=self.log, env={**os.environ, "SIMPLESAMLPHP_CONFIG_DIR": str(self.directory), "PHP_CLI_SERVER_WORKERS": "3"},
+            start_new_session=True)
         self.front = Front(self.authority, self.port, self.behind)
 
         def ready():
@@ -148,7 +150,7 @@ class SimpleSaml:
 
     def __exit__(self, *unused):
         self.front.socket.close()
-        self.process.terminate()
+        os.killpg(self.process.pid, signal.SIGTERM)  # its workers, too
         self.process.wait()
 
     def logs(self):
