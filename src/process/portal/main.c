@@ -4,8 +4,12 @@
 #include "base/io.h"
 #include "base/log.h"
 
+#include "base/secret.h"
+
 #include <jansson.h>
+#include <malloc.h>
 #include <pwd.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 /* nginx's group owns the directory; the socket itself is for that group. */
@@ -30,6 +34,16 @@ workers_uid(void)
     return workers != NULL ? workers->pw_uid : geteuid();
 }
 
+/* What programs send as JSON may hold secrets (of an identity provider): none stays in freed memory. */
+static void
+wipe_and_free(void *bytes)
+{
+    if (bytes == NULL)
+        return;
+    mg_wipe(bytes, malloc_usable_size(bytes));
+    free(bytes);
+}
+
 static CHECKED struct mg_status
 prepare(const struct mg_environment *environment)
 {
@@ -45,6 +59,7 @@ prepare(const struct mg_environment *environment)
         .security_policy = environment->options->security_policy,
         .security_encryption = environment->options->security_encryption,
     };
+    json_set_alloc_funcs(malloc, wipe_and_free);
     json_object_seed(0); /* reads /dev/urandom, which is out of sight later */
     TRY(pages_open());
     return mg_web_server_open(path, SOCKET_MODE, workers_uid(), &server);
