@@ -208,7 +208,9 @@ page_customer_token_revoke(struct visit *visit)
 {
     struct mg_request_token_revoke request = {.session = visit_session(visit)};
     struct mg_reply_token_revoke reply;
-    TRY(mg_parse_u64(mg_form_value(&visit->form, "number"), INT64_MAX, &request.token));
+    /* What is no number is no token: the authority says so, and first whether this person may ask. */
+    if (!mg_ok(mg_parse_u64(mg_form_value(&visit->form, "number"), INT64_MAX, &request.token)))
+        request.token = 0;
     TRY(mg_call_token_revoke(&request, &reply, &visit->storage, CALL_MS));
     return customer_done(visit, reply.outcome, "/console/tokens", "token_revoked");
 }
