@@ -122,9 +122,10 @@ address_check(const char *keyword, const char *text)
         if (*at <= 0x20 || *at > 0x7E || strchr("#@\\\"<>^`{|}", *at) != NULL)
             return fail_with(INVALID, "%s: \"%.128s\" is not an https URL without user and fragment", keyword,
                              text);
-    const bool https = strncmp(text, scheme, start) == 0;
+    const size_t whole = strlen(text);
+    const bool https = whole > start && memcmp(text, scheme, start) == 0;
     const size_t length = https ? strcspn(text + start, ":/?") : 0;
-    return https && strlen(text) <= 1023 && mg_host_name_is_valid(mg_view_of(text + start, length))
+    return https && whole <= 1023 && mg_host_name_is_valid(mg_view_of(text + start, length))
                ? OK
                : fail_with(INVALID, "%s: \"%.128s\" is not an https URL with a host name", keyword, text);
 }
