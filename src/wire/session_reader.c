@@ -109,8 +109,15 @@ map_current(struct mg_session_reader *next)
 static struct mg_status
 remap(struct mg_session_reader *reader)
 {
-    unmap(reader);
-    const struct mg_status status = map_current(reader);
+    enum { TRIES = 4 };
+    struct mg_status status = OK;
+    for (int i = 0; i < TRIES; i++) {
+        unmap(reader);
+        status = map_current(reader);
+        /* The writer may replace both files between our looks at the one and the other. */
+        if (status.code != MG_NOT_FOUND && status.code != MG_INTEGRITY)
+            break;
+    }
     if (!mg_ok(status))
         unmap(reader);
     return status;
