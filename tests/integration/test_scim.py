@@ -340,6 +340,22 @@ def test_an_administrator_remains_and_is_not_taken_over(deployment, scim):
     assert scim.patch(f"/Users/{boss}", {"op": "replace", "value": {"displayName": "The boss"}}).json["displayName"] == "The boss"
 
 
+def test_of_two_administrators_one_stays(deployment, scim):
+    """Both are disabled at the same moment, beside the one there is: one at least remains able to sign in."""
+    boss = scim.find("Users", 'userName eq "boss@acme.example"')["Resources"][0]["id"]
+    deployment.masugata("user", "add", "second@acme.example", "--tenant", "acme", "--roles", "administrator", "--password-stdin", input=PASSWORD)
+    second = scim.find("Users", 'userName eq "second@acme.example"')["Resources"][0]["id"]
+    for _ in range(5):
+        both = [boss, second]
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            results = sorted(pool.map(lambda one: scim("PATCH", f"/Users/{one}", {"schemas": [PATCH], "Operations": [
+                {"op": "replace", "path": "active", "value": False}]}).status, both))
+        assert results == [200, 403]
+        for login in ("boss@acme.example", "second@acme.example"):
+            deployment.masugata("user", "enable", login, "--tenant", "acme")
+    scim("DELETE", f"/Users/{second}", status=204)
+
+
 # ---- groups and roles ----
 
 def roles_of(deployment, login):

@@ -8,11 +8,11 @@
 
 enum { REPLY_BYTES = 122880, ROW_BYTES = 8192, GROUPS_BYTES = 4096 };
 
-#define USER_COLUMNS                                                                                                  \
-    "acc.id, acc.login, acc.external_id, acc.name, acc.formatted_name, acc.family_name, acc.given_name, acc.email,"   \
-    " acc.language, acc.disabled_at IS NULL, acc.change_count, acc.created_at, coalesce(acc.last_change_at, acc.created_at),"  \
-    " acc.roles, (SELECT coalesce(string_agg(g.id || ' ' || g.name, E'\\n' ORDER BY g.id), '') FROM (SELECT DISTINCT" \
-    " tg.id, tg.name FROM group_member m JOIN tenant_group tg ON tg.id = m.\"group\" WHERE m.account = acc.id"        \
+#define USER_COLUMNS                                                                                                          \
+    "acc.id, acc.login, acc.external_id, acc.name, acc.formatted_name, acc.family_name, acc.given_name, acc.email,"           \
+    " acc.language, acc.disabled_at IS NULL, acc.change_count, acc.created_at, coalesce(acc.last_change_at, acc.created_at)," \
+    " acc.roles, (SELECT coalesce(string_agg(g.id || ' ' || g.name, E'\\n' ORDER BY g.id), '') FROM (SELECT DISTINCT"         \
+    " tg.id, tg.name FROM group_member m JOIN tenant_group tg ON tg.id = m.\"group\" WHERE m.account = acc.id"                \
     " ORDER BY tg.id LIMIT 100) g)"
 enum {
     ID,
@@ -414,23 +414,41 @@ user_update(struct change *change, bool *ret_done)
     return OK;
 }
 
+/* What is to become of an existing user. */
+struct step {
+    struct mg_view text; /* the differences, for the record */
+    bool moves, disables, enables;
+};
+
 /* Control: IDENTITY_12, GATE_01 */
 static CHECKED struct mg_status
-user_store(struct change *change, bool ends)
+user_write(struct change *change, const struct step *step)
 {
+    const struct mg_view login = mg_rows_text(change->rows, 0, LOGIN);
     bool done = false;
-    if (ends) {
-        OWN_EFFECTS(true);
-        TRY(user_update(change, &done));
-        if (done)
-            TRY(mg_families_end(change->database, &(struct mg_family_match){.account = change->user},
-                                &change->ended));
-    } else {
-        TRY(user_update(change, &done));
-    }
+    TRY(reach_judge(change, step->moves || step->enables, step->disables));
+    if (change->problem != MG_SCIM_FINE)
+        return OK;
+    if (step->text.length != 0)
+        TRY(record(change, MG_EVENT_user_change, login, step->text));
+    if (step->disables || step->enables)
+        TRY(record(change, step->disables ? MG_EVENT_user_disable : MG_EVENT_user_enable, login,
+                   MG_VIEW_EMPTY));
+    TRY(user_update(change, &done));
     if (!done)
         refuse(change, MG_SCIM_PROBLEM_precondition, NULL);
+    else if (step->disables || step->moves)
+        TRY(mg_families_end(change->database, &(struct mg_family_match){.account = change->user},
+                            &change->ended));
     return OK;
+}
+
+/* Whoever ends sessions, or takes an administrator away, takes turns with all who do. */
+static CHECKED struct mg_status
+user_write_in_turn(struct change *change, const struct step *step)
+{
+    OWN_EFFECTS(true);
+    return user_write(change, step);
 }
 
 static CHECKED struct mg_status
@@ -447,15 +465,10 @@ user_change(struct change *change)
     TRY(difference(change, &text));
     if (text.length == 0 && !disables && !enables)
         return OK;
-    TRY(reach_judge(change, moves || enables, disables));
-    if (change->problem != MG_SCIM_FINE)
-        return OK;
-    if (text.length != 0)
-        TRY(record(change, MG_EVENT_user_change, login, mg_buffer_view(&text)));
-    if (disables || enables)
-        TRY(record(change, disables ? MG_EVENT_user_disable : MG_EVENT_user_enable, login, MG_VIEW_EMPTY));
     /* An assertion made ahead carries the address and the name of before. */
-    const struct mg_status status = user_store(change, disables || moves);
+    const struct step step = {mg_buffer_view(&text), moves, disables, enables};
+    const struct mg_status status =
+        disables || moves ? user_write_in_turn(change, &step) : user_write(change, &step);
     if (status.code != MG_EXISTS)
         return status;
     refuse(change, MG_SCIM_PROBLEM_uniqueness, "userName");
@@ -467,11 +480,11 @@ user_delete(struct change *change)
 {
     OWN(rows) gone = NULL;
     const struct mg_view login = mg_rows_text(change->rows, 0, LOGIN);
+    OWN_EFFECTS(true);
     TRY(reach_judge(change, false, true));
     if (change->problem != MG_SCIM_FINE)
         return OK;
     TRY(record(change, MG_EVENT_user_delete, login, MG_VIEW_EMPTY));
-    OWN_EFFECTS(true);
     TRY(mg_families_end(change->database, &(struct mg_family_match){.account = change->user},
                         &change->ended));
     TRY(mg_query(change->database, &gone, "DELETE FROM account WHERE id = $1", MG_I64(change->user)));
