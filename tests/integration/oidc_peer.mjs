@@ -30,8 +30,7 @@ const provider = new Provider(settings.issuer, {
     backchannelLogout: { enabled: true },
     rpInitiatedLogout: { enabled: true },
   },
-  // It guards against inside addresses as we do; here the other side is inside.
-  fetch: (url, { dispatcher, ...options }) => fetch(url, options),
+  httpOptions: () => ({ dnsLookup: dns.lookup }), // the one above; it keeps the original otherwise
   pkce: { required: () => true },
   cookies: { keys: ['only for this test'] },
 })
