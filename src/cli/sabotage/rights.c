@@ -140,8 +140,8 @@ break_role_slipped_in(struct mg_stage *stage)
 {
     OWN_BUFFER(sql, 512);
     TRY(mg_buffer_format(&sql,
-                         "INSERT INTO tenant_role (tenant, name, permissions, changed_at)"
-                         " VALUES (%d, 'sabotage', 'sessions.read', now())",
+                         "INSERT INTO tenant_role (tenant, name, permissions, changed_at, bit)"
+                         " VALUES (%d, 'sabotage', 'sessions.read', now(), 31)",
                          MG_DRILL_NUMBER));
     TRY(mg_stage_control_sql(stage, mg_buffer_text(&sql)));
     return trigger_make(stage, "UPDATE", "account", "NEW.login = 'masugata-probe-user'",
