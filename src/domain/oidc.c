@@ -1,5 +1,7 @@
 #include "domain/oidc.h"
 
+#include "domain/provider_authentication.h"
+
 static bool
 is_for_us(const struct mg_oidc_claims *claims, struct mg_view client)
 {
@@ -40,25 +42,6 @@ times_judge(const struct mg_oidc_claims *claims, int64_t age_most_s, int64_t ske
     return MG_FEDERATION_NONE;
 }
 
-/* How and when the person was authenticated there. */
-static enum mg_federation_refusal
-authentication_judge(const struct mg_oidc_claims *claims, const struct mg_oidc_expected *expected,
-                     int64_t now_s)
-{
-    if (claims->authenticated_s > now_s + expected->skew_s)
-        return MG_FEDERATION_FROM_THE_FUTURE;
-    if (expected->maximum_age_s > 0 &&
-        (claims->authenticated_s < 0 ||
-         now_s - claims->authenticated_s > expected->maximum_age_s + expected->skew_s))
-        return MG_FEDERATION_STALE_AUTHENTICATION;
-    if (expected->class_count == 0)
-        return MG_FEDERATION_NONE;
-    for (size_t i = 0; i < expected->class_count; i++)
-        if (claims->acr.length != 0 && mg_view_equal(claims->acr, expected->classes[i]))
-            return MG_FEDERATION_NONE;
-    return MG_FEDERATION_WRONG_CLASS;
-}
-
 /* Seconds of any claim are bounded where they are read (ports/jose.c), so that nothing here overflows. */
 enum mg_federation_refusal
 mg_oidc_judge(const struct mg_oidc_claims *claims, const struct mg_oidc_expected *expected, mg_instant now)
@@ -75,7 +58,13 @@ mg_oidc_judge(const struct mg_oidc_claims *claims, const struct mg_oidc_expected
         return times;
     if (expected->nonce.length == 0 || !mg_view_equal_constant_time(claims->nonce, expected->nonce))
         return MG_FEDERATION_WRONG_NONCE;
-    return authentication_judge(claims, expected, now_s);
+    return mg_provider_authentication_judge(
+        (struct mg_provider_authentication){.at_s = claims->authenticated_s, .class = claims->acr},
+        &(struct mg_provider_authentication_wanted){.classes = expected->classes,
+                                                    .class_count = expected->class_count,
+                                                    .maximum_age_s = expected->maximum_age_s,
+                                                    .skew_s = expected->skew_s},
+        now_s);
 }
 
 enum mg_federation_refusal

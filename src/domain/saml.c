@@ -1,5 +1,7 @@
 #include "domain/saml.h"
 
+#include "domain/provider_authentication.h"
+
 #include <inttypes.h>
 
 #define PROTOCOL "urn:oasis:names:tc:SAML:2.0:protocol"
@@ -63,24 +65,6 @@ times_judge(const struct mg_record_saml_claims *claims, int64_t skew_s, int64_t 
     return MG_FEDERATION_NONE;
 }
 
-static enum mg_federation_refusal
-authentication_judge(const struct mg_record_saml_claims *claims, const struct mg_saml_expected *expected,
-                     int64_t now_s)
-{
-    if (claims->authenticated_s > now_s + expected->skew_s)
-        return MG_FEDERATION_FROM_THE_FUTURE;
-    if (expected->maximum_age_s > 0 &&
-        (claims->authenticated_s < 0 ||
-         now_s - claims->authenticated_s > expected->maximum_age_s + expected->skew_s))
-        return MG_FEDERATION_STALE_AUTHENTICATION;
-    if (expected->class_count == 0)
-        return MG_FEDERATION_NONE;
-    for (size_t i = 0; i < expected->class_count; i++)
-        if (claims->acr.length != 0 && mg_view_equal(claims->acr, expected->classes[i]))
-            return MG_FEDERATION_NONE;
-    return MG_FEDERATION_WRONG_CLASS;
-}
-
 /* Seconds of any claim are bounded where they are read (ports/saml_read.c), so that nothing here overflows.
  */
 enum mg_federation_refusal
@@ -96,7 +80,13 @@ mg_saml_judge(const struct mg_record_saml_claims *claims, const struct mg_saml_e
     const enum mg_federation_refusal times = times_judge(claims, expected->skew_s, now_s);
     if (times != MG_FEDERATION_NONE)
         return times;
-    return authentication_judge(claims, expected, now_s);
+    return mg_provider_authentication_judge(
+        (struct mg_provider_authentication){.at_s = claims->authenticated_s, .class = claims->acr},
+        &(struct mg_provider_authentication_wanted){.classes = expected->classes,
+                                                    .class_count = expected->class_count,
+                                                    .maximum_age_s = expected->maximum_age_s,
+                                                    .skew_s = expected->skew_s},
+        now_s);
 }
 
 enum mg_federation_refusal

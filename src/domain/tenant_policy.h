@@ -61,8 +61,8 @@ bool mg_tenant_option_is_customers(const struct mg_option_row *row);
 /* True if the networks of a LIST have the address, or the list is empty. False for what is no address. */
 bool mg_tenant_networks_have(const char *list, struct mg_view address);
 
-/* True if by this rule sessions or passwords would end before anybody could set it back: nobody who lives by it may
- * make it. */
+/* True if by this rule sessions or passwords would end before anybody could set it back: nobody who lives by
+ * it may make it. */
 bool mg_tenant_policy_ends_too_soon(const struct mg_tenant_policy *policy, struct mg_view keyword,
                                     const char **ret_reason);
 /* True if somebody who administers the tenant from this address could no longer do so under the policy;

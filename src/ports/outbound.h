@@ -18,7 +18,8 @@ typedef struct mg_status (*mg_outbound_resolver)(void *context, const char *host
                                                  struct mg_address addresses[MG_OUTBOUND_ADDRESSES_MOST],
                                                  size_t *ret_count);
 
-/* Certificate authorities, read once: a thread that asked again would spend more on them than on the answer. */
+/* Certificate authorities, read once: a thread that asked again would spend more on them than on the answer.
+ */
 struct mg_outbound_authorities;
 
 struct mg_outbound_rules {
@@ -49,8 +50,8 @@ void mg_outbound_answer_drop(struct mg_outbound_answer *answer);
 CHECKED struct mg_status mg_outbound_start(void);
 /* Ends the connections that are kept; before the authorities that they were checked against are dropped. */
 void mg_outbound_stop(void);
-/* Those of the PEM text; what stands between the certificates is skipped. INVALID if there is none. The result
- * is the caller's to drop, after the threads that used it. */
+/* Those of the PEM text; what stands between the certificates is skipped. INVALID if there is none. The
+ * result is the caller's to drop, after the threads that used it. */
 CHECKED struct mg_status mg_outbound_authorities_read(struct mg_view pem,
                                                       struct mg_outbound_authorities **ret_authorities);
 /* The system's and those of the file (a path, or "" for none). */

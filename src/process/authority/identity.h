@@ -20,7 +20,8 @@ mg_secret_hash(struct mg_view bytes, uint8_t hash[32])
     return SHA256(bytes.bytes, bytes.length, hash) == NULL ? fail(CRYPTO) : OK;
 }
 
-/* True if somebody who changes a value saw it as it is: `expected` is empty (they do not say) or its SHA-256. */
+/* True if somebody who changes a value saw it as it is: `expected` is empty (they do not say) or its SHA-256.
+ */
 bool mg_is_as_expected(struct mg_view expected, struct mg_view value);
 
 /* Milliseconds that one call to another process may take. */
@@ -185,8 +186,8 @@ struct mg_federated {
     bool several_factors;                    /* "mfa" among the methods (RFC 8176) */
 };
 
-/* The kind of a second factor that came without a password. A family keeps it, so that a changed policy knows how it
- * began. */
+/* The kind of a second factor that came without a password. A family keeps it, so that a changed policy knows
+ * how it began. */
 #define MG_PASSKEY_ALONE "passkey-alone"
 
 /* What a new family needs; token and code are the browser's, only their hashes are stored. */
@@ -293,9 +294,10 @@ CHECKED struct mg_status mg_factor_make_unknown(struct mg_database *database,
 /* Takes everything away: factors, recovery codes, tickets, and the sessions that they opened. */
 CHECKED struct mg_status mg_factors_clear(struct mg_database *database, const struct mg_account *account,
                                           uint64_t *ret_removed);
-/* Ends the sessions of people of the tenant who must give a second factor and have not, after its policy
- * changed. */
-CHECKED struct mg_status mg_second_factor_enforce(const struct mg_core_tenant *tenant);
+/* Ends the sign-ins of the tenant's people that its policy, which has changed, would not allow any more:
+ * without the second factor that they must give now, or by a method that is none any more
+ * (identity_enforce.c). */
+CHECKED struct mg_status mg_sign_ins_enforce(const struct mg_core_tenant *tenant);
 
 /* ---- the second step (identity_second.c) ---- */
 

@@ -49,8 +49,6 @@ CHECKED struct mg_status mg_passkey_challenge_check(uint64_t tenant, struct mg_v
 /* *ret_first for one of any number who answer it at the same time. Durable when it returns. */
 CHECKED struct mg_status mg_passkey_challenge_spend(struct mg_database *database, struct mg_view challenge,
                                                     mg_instant now, bool *ret_first);
-/* Ends the sign-ins of the tenant's people that its policy, which has changed, would not allow any more. */
-CHECKED struct mg_status mg_sign_in_methods_enforce(const struct mg_core_tenant *tenant);
 CHECKED struct mg_status mg_passkey_user_handle(uint64_t tenant, uint64_t account, uint8_t handle[32]);
 
 #endif

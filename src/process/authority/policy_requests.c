@@ -322,8 +322,7 @@ rule_effect(uint64_t number)
     struct mg_core_tenant tenant;
     TRY(mg_tenants_changed());
     TRY(mg_core_tenant(number, &tenant));
-    TRY(mg_second_factor_enforce(&tenant)); /* who must give one now and has not, signs in again */
-    return mg_sign_in_methods_enforce(&tenant);
+    return mg_sign_ins_enforce(&tenant); /* who is in as nobody may come in any more, signs in again */
 }
 
 /* Control: IDENTITY_07, IDENTITY_12 */
@@ -395,8 +394,7 @@ MG_HANDLER_PUBLIC(tenant_policy_set)
     TRY(read);
     TRY(mg_tenants_changed());
     TRY(mg_core_tenant(tenant.number, &tenant));
-    TRY(mg_second_factor_enforce(&tenant)); /* who must give one now and has not, signs in again */
-    TRY(mg_sign_in_methods_enforce(&tenant));
+    TRY(mg_sign_ins_enforce(&tenant)); /* who is in as nobody may come in any more, signs in again */
     reply.outcome = MG_GRANTED;
     return mg_answer_tenant_policy_set(call, &reply);
 }
