@@ -183,7 +183,7 @@ try {
   });
 
   await check("demanded at sign-in, set up there, and asked for on a page of the application", async () => {
-    policy("second_factor = required\nroute \"/vault\" { second_factor = 2s }\n");
+    policy("second_factor = required\nroute \"/vault\" { second_factor = 6s }\n");
     const { page, end } = await person(browser, { language: "ja-JP" });
     await byPassword(page, "rei@acme.example", at("acme", "/"));
     assert.equal(new URL(page.url()).pathname, "/sign-in/enrol");
@@ -192,7 +192,7 @@ try {
     await page.locator(".codes").waitFor();
     await page.click("a.primary");
     await page.waitForURL(at("acme", "/"));
-    await new Promise((resolve) => setTimeout(resolve, 3000));
+    await new Promise((resolve) => setTimeout(resolve, 7000));
     await page.goto(at("acme", "/vault"));
     assert.equal(new URL(page.url()).pathname, "/step-up");
     await look(page, "step-up-ja-desk");

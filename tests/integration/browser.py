@@ -68,6 +68,7 @@ class Browser:
         parser.feed(self.page.text)
         forms = [f for f in parser.forms if f["method"] == "POST" and (action is None or f["action"].startswith(action))]
         exact = [f for f in forms if f["action"] == action]
+        assert len(exact or forms) > form, f"no form for {action} at {self.url}: {self.page.status} {self.page.text[:2000]}"
         chosen = (exact or forms)[form]
         fields = {**chosen["fields"], **(values or {})}
         target = urllib.parse.urljoin(self.url, chosen["action"] or self.url)

@@ -1,6 +1,7 @@
 """Many, large, slow and broken requests against a whole deployment: the pages and the application go on for others,
 each is answered clearly or ended, and the memory of nginx and the portal stays where it was."""
 
+import pathlib
 import resource
 import select
 import socket
@@ -45,6 +46,20 @@ class Court:
         pids = subprocess.run(["pgrep", "-P", master], capture_output=True, text=True).stdout.split()
         return {name: sum(self.rss(pid) for pid in group)
                 for name, group in (("nginx", pids), ("portal", [self.deployment.status()["portal"]["pid"]]))}
+
+    def settled(self):
+        """Waits until nobody works on what was asked: what is left then, waits for its reader."""
+        def ticks():
+            master = (self.deployment.directory / "nginx/nginx.pid").read_text().strip()
+            pids = subprocess.run(["pgrep", "-P", master], capture_output=True, text=True).stdout.split()
+            pids.append(self.deployment.status()["portal"]["pid"])
+            return sum(sum(map(int, pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13])) for pid in pids)
+
+        def still():
+            before = ticks()
+            time.sleep(0.5)
+            return ticks() - before < 10
+        wait_until(still, 120, what="the work to be done")
 
     @staticmethod
     def rss(pid):
@@ -145,6 +160,7 @@ def test_slow_readers_hold_up_nobody(court):
             link = context.wrap_socket(plain, server_hostname=ID)
             link.sendall(ask)
             slow.append(link)
+        court.settled()
         court.served(5)
     finally:
         for link in slow:

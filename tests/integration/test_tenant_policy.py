@@ -116,8 +116,8 @@ def test_a_restriction_holds_for_every_spelling(deployment, policy):  # noqa: F8
 
 def test_a_recent_sign_in_is_asked_for_again(deployment, policy):  # noqa: F811
     browser = signed_in(deployment)
-    policy('route "/pay" { fresh = 2s }\n')
-    time.sleep(2.2)
+    policy('route "/pay" { fresh = 6s }\n')
+    time.sleep(6.2)
     answer = browser.get(at_app(deployment, "/pay"))
     assert 'name="password"' in answer.text
     assert is_in(browser, deployment)
@@ -127,9 +127,9 @@ def test_a_recent_sign_in_is_asked_for_again(deployment, policy):  # noqa: F811
 
 def test_idle_limit_of_the_tenant(deployment, policy):  # noqa: F811
     browser = signed_in(deployment)
-    policy("session.idle = 2s\n")
+    policy("session.idle = 6s\n")
     assert is_in(browser, deployment)
-    time.sleep(3.5)  # whole seconds
+    time.sleep(7.5)  # whole seconds
     assert not is_in(browser, deployment)
 
 
