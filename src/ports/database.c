@@ -386,6 +386,35 @@ prepared_find(struct mg_database *database, const char *sql, const struct mg_val
     return OK;
 }
 
+/* A script within the time that is left. */
+static struct mg_status
+script_run(struct mg_database *database, const char *sql, int64_t deadline_ms)
+{
+    if (PQsendQuery(database->connection, sql) == 0)
+        return connection_failure(database->connection);
+    PGresult *result = NULL;
+    TRY(answer_read(database, deadline_ms, &result));
+    PQclear(result);
+    return OK;
+}
+
+/* A statement that runs all the time keeps one plan for every value: the server would, where its guess of the
+ * costs says so, plan it anew each time, which takes longer than running it. All others are planned for the
+ * values at hand. Runs of one sort follow each other, so that this is rarely sent. */
+static struct mg_status
+plans_choose(struct mg_database *database, bool kept, int64_t deadline_ms)
+{
+    const enum mg_plans wanted = kept ? MG_PLANS_KEPT : MG_PLANS_FOR_VALUES;
+    if (database->plans == wanted)
+        return OK;
+    database->plans = MG_PLANS_UNKNOWN;
+    TRY(script_run(database,
+                   kept ? "SET plan_cache_mode TO force_generic_plan" : "SET plan_cache_mode TO auto",
+                   deadline_ms));
+    database->plans = wanted;
+    return OK;
+}
+
 static struct mg_status
 query(struct mg_database *database, struct mg_rows **ret_rows, const char *sql, bool often,
       const struct mg_value *values, size_t count)
@@ -396,6 +425,7 @@ query(struct mg_database *database, struct mg_rows **ret_rows, const char *sql, 
     /* The server's own limit comes first; ours is for a server or a network that hangs. */
     const int64_t deadline_ms = mg_monotonic_ms() + database->statement_ms + GRACE_MS;
     int prepared = -1;
+    TRY(plans_choose(database, often, deadline_ms));
     if (often)
         TRY(prepared_find(database, sql, values, count, deadline_ms, &prepared));
     TRY(query_send(database, sql, prepared, values, count));
@@ -434,13 +464,14 @@ mg_database_script(struct mg_database *database, const char *sql)
 {
     if (!mg_database_good(database))
         return fail_with(UNAVAILABLE, "connection lost");
-    const int64_t deadline_ms = mg_monotonic_ms() + database->statement_ms + GRACE_MS;
-    if (PQsendQuery(database->connection, sql) == 0)
-        return connection_failure(database->connection);
-    PGresult *result = NULL;
-    TRY(answer_read(database, deadline_ms, &result));
-    PQclear(result);
-    return OK;
+    return script_run(database, sql, mg_monotonic_ms() + database->statement_ms + GRACE_MS);
+}
+
+struct mg_status
+mg_database_rollback(struct mg_database *database)
+{
+    database->plans = MG_PLANS_UNKNOWN;
+    return mg_database_script(database, "ROLLBACK");
 }
 
 /* ---- rows ---------------------------------------------------------------------------------- */
@@ -569,7 +600,7 @@ mg_transaction_commit(struct mg_transaction **transaction)
     struct mg_database *database = (*transaction)->database;
     /* COMMIT of a failed transaction answers ROLLBACK without an error: that must not pass for done. */
     const bool failed = PQtransactionStatus(database->connection) != PQTRANS_INTRANS;
-    TRY(mg_database_script(database, failed ? "ROLLBACK" : "COMMIT"));
+    TRY(failed ? mg_database_rollback(database) : mg_database_script(database, "COMMIT"));
     free(*transaction);
     *transaction = NULL;
     return failed ? fail_with(DATABASE, "the transaction had failed") : OK;
@@ -581,7 +612,7 @@ mg_transaction_drop(struct mg_transaction **transaction)
     if (*transaction == NULL)
         return;
     struct mg_database *database = (*transaction)->database;
-    if (!mg_ok(mg_database_script(database, "ROLLBACK")))
+    if (!mg_ok(mg_database_rollback(database)))
         database->broken = true;
     free(*transaction);
     *transaction = NULL;

@@ -58,7 +58,7 @@ CHECKED struct mg_status mg_database_query(struct mg_database *database, struct 
                       sizeof((const struct mg_value[]){__VA_ARGS__}) / sizeof(struct mg_value) - 1)
 
 /* The same for a statement that runs all the time: each connection keeps it parsed and planned, for
- * the first 32 of them. `sql` is a string literal (it is known by its address) whose plan is good for
+ * the first 64 of them. `sql` is a string literal (it is known by its address) whose plan is good for
  * every value of its parameters, and is used with the same kinds of values each time. */
 CHECKED struct mg_status mg_database_query_often(struct mg_database *database, struct mg_rows **ret_rows,
                                                  const char *sql, const struct mg_value *values,

@@ -201,7 +201,7 @@ mg_database_pool_give(struct mg_database_pool *pool, struct mg_database *databas
     const PGTransactionStatusType state = PQtransactionStatus(database->connection);
     if (state != PQTRANS_IDLE && (state != PQTRANS_INTRANS && state != PQTRANS_INERROR))
         database->broken = true;
-    else if (state != PQTRANS_IDLE && !mg_ok(mg_database_script(database, "ROLLBACK")))
+    else if (state != PQTRANS_IDLE && !mg_ok(mg_database_rollback(database)))
         database->broken = true;
     (void) pthread_mutex_lock(&pool->lock);
     const bool keep = mg_database_good(database) && database->generation == pool->generation;

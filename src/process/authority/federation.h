@@ -26,6 +26,11 @@ void mg_idp_drop(struct mg_idp **idp);
  * disabled. */
 CHECKED struct mg_status mg_idp_load(struct mg_database *database, uint64_t tenant, struct mg_view name,
                                      struct mg_idp **ret_idp);
+/* What a statement about providers `p` selects first, once for each of its settings `s` (outer join), and the
+ * provider that such rows, at least one, describe. */
+#define MG_IDP_COLUMNS "p.id, p.name, p.enabled, p.secret_sealed, s.keyword, s.value"
+#define MG_IDP_COLUMN_COUNT 6
+CHECKED struct mg_status mg_idp_read(const struct mg_rows *rows, uint64_t tenant, struct mg_idp **ret_idp);
 /* What people call it: its label, or its name. */
 const char *mg_idp_label(const struct mg_idp *idp);
 /* Whether it may be used now, as far as the provider and its tenant are concerned. */

@@ -1,6 +1,7 @@
 /* Whose account a person is that an identity provider vouches for (domain/identity_provider.h). */
 #include "process/authority/federation.h"
 
+#include "domain/group_roles.h"
 #include "domain/login.h"
 #include "process/authority/scim.h"
 
@@ -15,12 +16,14 @@ struct search {
     struct mg_buffer login; /* the folded address; empty: none that can be a name */
 };
 
+/* Behind the account, whether any group of the tenant gives roles: most tenants need not be asked further. */
 static CHECKED struct mg_status
 linked_find(const struct search *it, struct mg_rows **ret_rows)
 {
     return mg_query_often(it->database, ret_rows,
                           "SELECT " MG_ACCOUNT_COLUMNS
-                          " FROM account_link l JOIN account acc ON acc.id = l.account"
+                          ", EXISTS (SELECT FROM tenant_group grp WHERE grp.tenant = acc.tenant"
+                          " AND grp.roles <> '') FROM account_link l JOIN account acc ON acc.id = l.account"
                           " WHERE l.provider = $1 AND l.subject = $2 AND acc.tenant = $3",
                           MG_I64(it->idp->id), MG_TEXT(it->claims->subject), MG_I64(it->idp->tenant));
 }
@@ -134,7 +137,7 @@ first_sign_in(const struct search *it, bool only_look, struct mg_rows **ret_rows
 
 /* Groups decide at every sign-in; a change ends what the account was signed in to with other roles. */
 static CHECKED struct mg_status
-roles_follow(const struct search *it, struct mg_account *account, struct mg_buffer *roles)
+roles_follow(const struct search *it, struct mg_account *account, bool groups_govern, struct mg_buffer *roles)
 {
     uint64_t ended = 0;
     OWN_BUFFER(mapped, 1024);
@@ -144,8 +147,11 @@ roles_follow(const struct search *it, struct mg_account *account, struct mg_buff
         TRY(mg_group_join_named(it->database, it->idp->tenant, it->idp->id, account, groups));
     TRY(mg_idp_roles(it->idp->settings, account->roles, groups, &mapped));
     TRY(mg_idp_roles(it->idp->settings, MG_VIEW_EMPTY, groups, &own));
-    TRY(mg_group_roles_at_sign_in(it->database, it->idp->tenant, account->id, mg_buffer_view(&mapped),
-                                  mg_buffer_view(&own), roles));
+    if (groups_govern)
+        TRY(mg_group_roles_at_sign_in(it->database, it->idp->tenant, account->id, mg_buffer_view(&mapped),
+                                      mg_buffer_view(&own), roles));
+    else
+        TRY(mg_group_roles(mg_buffer_view(&mapped), MG_VIEW_EMPTY, mg_buffer_view(&own), roles));
     if (mg_view_equal(mg_buffer_view(roles), account->roles))
         return OK;
     OWN_BUFFER(change, 2200);
@@ -202,7 +208,7 @@ mg_idp_account(struct mg_database *database, const struct mg_idp *idp,
     if (ret_account->disabled)
         *ret_refusal = MG_FEDERATION_ACCOUNT_DISABLED;
     else if (!only_look)
-        TRY(roles_follow(&it, ret_account, roles));
+        TRY(roles_follow(&it, ret_account, mg_rows_flag(rows, 0, MG_ACCOUNT_COLUMN_COUNT), roles));
     *ret_rows = TAKE(rows);
     return OK;
 }

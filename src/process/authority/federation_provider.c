@@ -19,19 +19,19 @@ mg_idp_drop(struct mg_idp **idp)
     *idp = NULL;
 }
 
+enum { IDP_ID, IDP_NAME, IDP_ENABLED, IDP_SECRET, IDP_KEYWORD, IDP_VALUE };
+
 /* What is stored was checked when it came in; a later version may see it otherwise, and then nobody may use
  * it. */
 static CHECKED struct mg_status
-settings_load(struct mg_database *database, struct mg_idp *idp)
+stored_read(const struct mg_rows *rows, struct mg_idp *idp)
 {
-    OWN(rows) rows = NULL;
     TRY(mg_idp_settings_new(&idp->settings));
-    TRY(mg_query_often(database, &rows,
-                       "SELECT keyword, value FROM identity_provider_setting WHERE provider = $1",
-                       MG_I64(idp->id)));
     for (size_t i = 0; i < mg_rows_count(rows); i++) {
-        const struct mg_status set =
-            mg_idp_settings_set(idp->settings, mg_rows_text(rows, i, 0), mg_rows_text(rows, i, 1));
+        if (mg_rows_null(rows, i, IDP_KEYWORD)) /* the one row of a provider without settings */
+            continue;
+        const struct mg_status set = mg_idp_settings_set(idp->settings, mg_rows_text(rows, i, IDP_KEYWORD),
+                                                         mg_rows_text(rows, i, IDP_VALUE));
         if (set.code == MG_INVALID)
             idp->enabled = false;
         else
@@ -44,29 +44,36 @@ settings_load(struct mg_database *database, struct mg_idp *idp)
 }
 
 struct mg_status
+mg_idp_read(const struct mg_rows *rows, uint64_t tenant, struct mg_idp **ret_idp)
+{
+    OWN(idp) idp = calloc(1, sizeof *idp);
+    if (idp == NULL)
+        return fail(OUT_OF_MEMORY);
+    idp->secret_sealed = MG_BUFFER(4096);
+    idp->id = (uint64_t) mg_rows_i64(rows, 0, IDP_ID);
+    idp->tenant = tenant;
+    idp->enabled = mg_rows_flag(rows, 0, IDP_ENABLED);
+    TRY(mg_view_copy(mg_rows_text(rows, 0, IDP_NAME), idp->name, sizeof idp->name));
+    TRY(mg_buffer_add(&idp->secret_sealed, mg_rows_bytes(rows, 0, IDP_SECRET)));
+    TRY(stored_read(rows, idp));
+    *ret_idp = TAKE(idp);
+    return OK;
+}
+
+struct mg_status
 mg_idp_load(struct mg_database *database, uint64_t tenant, struct mg_view name, struct mg_idp **ret_idp)
 {
     OWN(rows) rows = NULL;
     if (!mg_idp_name_is_valid(name) || tenant == 0)
         return fail_with(NOT_FOUND, "identity provider");
-    TRY(mg_query_often(
-        database, &rows,
-        "SELECT id, name, enabled, secret_sealed FROM identity_provider WHERE tenant = $1 AND name = $2",
-        MG_I64(tenant), MG_TEXT(name)));
+    TRY(mg_query_often(database, &rows,
+                       "SELECT " MG_IDP_COLUMNS
+                       " FROM identity_provider p LEFT JOIN identity_provider_setting s"
+                       " ON s.provider = p.id WHERE p.tenant = $1 AND p.name = $2",
+                       MG_I64(tenant), MG_TEXT(name)));
     if (mg_rows_count(rows) == 0)
         return fail_with(NOT_FOUND, "identity provider %.*s", (int) name.length, (const char *) name.bytes);
-    OWN(idp) idp = calloc(1, sizeof *idp);
-    if (idp == NULL)
-        return fail(OUT_OF_MEMORY);
-    idp->secret_sealed = MG_BUFFER(4096);
-    idp->id = (uint64_t) mg_rows_i64(rows, 0, 0);
-    idp->tenant = tenant;
-    idp->enabled = mg_rows_flag(rows, 0, 2);
-    TRY(mg_view_copy(mg_rows_text(rows, 0, 1), idp->name, sizeof idp->name));
-    TRY(mg_buffer_add(&idp->secret_sealed, mg_rows_bytes(rows, 0, 3)));
-    TRY(settings_load(database, idp));
-    *ret_idp = TAKE(idp);
-    return OK;
+    return mg_idp_read(rows, tenant, ret_idp);
 }
 
 const char *

@@ -375,9 +375,8 @@ struct finishing {
     struct mg_risk_answer risk;
 };
 enum {
-    PENDING_PROVIDER,
-    PENDING_NAME,
-    PENDING_HOST,
+    PENDING_NAME = 1, /* of MG_IDP_COLUMNS */
+    PENDING_HOST = MG_IDP_COLUMN_COUNT,
     PENDING_BINDING,
     PENDING_PATH,
     PENDING_FRESH,
@@ -480,7 +479,8 @@ refuse_finish(struct finishing *it, struct mg_database *database, enum mg_federa
 }
 
 /* Takes what was pending, once: whoever comes second with the same state finds nothing. Only the browser that
- * began takes it (login CSRF, and a state that leaked). */
+ * began takes it (login CSRF, and a state that leaked). It is on the disk before a session that comes of it,
+ * which waits for the disk: the log of the database has one order. */
 static CHECKED struct mg_status
 pending_take(struct mg_database *database, struct finishing *it)
 {
@@ -494,9 +494,11 @@ pending_take(struct mg_database *database, struct finishing *it)
     TRY(mg_secret_hash(it->request->browser, browser_hash));
     TRY(mg_query_often(
         database, &rows,
-        "DELETE FROM federation_pending f USING identity_provider p WHERE f.state_hash = $1"
-        " AND f.tenant = $2 AND f.browser_hash = $3 AND p.id = f.provider AND p.tenant = f.tenant"
-        " RETURNING f.provider, p.name, f.host, f.binding, f.path, f.fresh_s, f.trial, f.expires_at",
+        "WITH c AS (SELECT set_config('synchronous_commit', 'off', true)), f AS ("
+        " DELETE FROM federation_pending USING c WHERE state_hash = $1 AND tenant = $2 AND browser_hash = $3"
+        " RETURNING *) SELECT " MG_IDP_COLUMNS ", f.host, f.binding, f.path, f.fresh_s, f.trial, f.expires_at"
+        " FROM f JOIN identity_provider p ON p.id = f.provider AND p.tenant = f.tenant"
+        " LEFT JOIN identity_provider_setting s ON s.provider = p.id",
         MG_BYTES(mg_view_of(state_hash, 32)), MG_I64(it->request->tenant),
         MG_BYTES(mg_view_of(browser_hash, 32))));
     if (mg_rows_count(rows) == 0 || mg_rows_instant(rows, 0, PENDING_ENDS) <= it->now)
@@ -760,7 +762,7 @@ finish_run(struct finishing *it, bool *ret_answered)
         return answer_finish(it, (struct mg_reply_federation_finish){.outcome = MG_TICKET_SPENT},
                              ret_answered);
     }
-    TRY(mg_idp_load(database, it->tenant.number, mg_rows_text(it->pending, 0, PENDING_NAME), &it->idp));
+    TRY(mg_idp_read(it->pending, it->tenant.number, &it->idp));
     refusal = way_judge(it);
     if (refusal != MG_FEDERATION_NONE)
         return refuse_finish(it, database, refusal, it->request->error, ret_answered);

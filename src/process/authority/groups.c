@@ -29,10 +29,11 @@ words_of(struct mg_database *database, const struct mg_group_actor *actor, uint6
          const struct mg_group_instead *instead, struct mg_buffer *governed, struct mg_buffer *given)
 {
     OWN(rows) rows = NULL;
-    TRY(mg_query(database, &rows,
-                 "SELECT grp.id, grp.roles, EXISTS (SELECT FROM group_member m WHERE m.\"group\" = grp.id AND"
-                 " m.account = $2) FROM tenant_group grp WHERE grp.tenant = $1 AND grp.roles <> ''",
-                 MG_I64(actor->tenant), MG_I64(account)));
+    TRY(mg_query_often(
+        database, &rows,
+        "SELECT grp.id, grp.roles, EXISTS (SELECT FROM group_member m WHERE m.\"group\" = grp.id AND"
+        " m.account = $2) FROM tenant_group grp WHERE grp.tenant = $1 AND grp.roles <> ''",
+        MG_I64(actor->tenant), MG_I64(account)));
     for (size_t i = 0; i < mg_rows_count(rows); i++) {
         const bool other = instead == NULL || (uint64_t) mg_rows_i64(rows, i, 0) != instead->group;
         TRY(mg_words_join(governed, mg_rows_text(rows, i, 1)));
