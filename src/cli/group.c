@@ -107,6 +107,20 @@ group_set(const struct mg_cli *cli, struct mg_admin *admin)
 }
 
 static CHECKED struct mg_status
+group_rename(const struct mg_cli *cli, struct mg_admin *admin)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_group_rename reply;
+    const struct mg_request_group_rename request = {.tenant = mg_view_text(tenant),
+                                                    .name = mg_view_text(cli->argv[2]),
+                                                    .new_name = mg_view_text(cli->argv[3])};
+    TRY(mg_admin_group_rename(admin, &request, &reply, &storage));
+    TRY(mg_cli_outcome(cli, reply.outcome, reply.reason.length != 0 ? reply.reason : request.name));
+    mg_cli_done(cli, "The group has its new name.", "グループの名前を変更しました。", NULL, 0);
+    return OK;
+}
+
+static CHECKED struct mg_status
 member_set(const struct mg_cli *cli, struct mg_admin *admin, bool member)
 {
     OWN_BUFFER(storage, MG_PACKET_MOST);
@@ -150,8 +164,9 @@ int
 mg_cli_group(int argc, char **argv)
 {
     static const struct mg_cli_verb verbs[] = {
-        {"list", group_list, 0, 0}, {"members", group_members, 1, 1}, {"set", group_set, 1, 1},
-        {"join", group_join, 2, 2}, {"leave", group_leave, 2, 2},     {"remove", group_remove, 1, 1},
+        {"list", group_list, 0, 0},     {"members", group_members, 1, 1}, {"set", group_set, 1, 1},
+        {"rename", group_rename, 2, 2}, {"join", group_join, 2, 2},       {"leave", group_leave, 2, 2},
+        {"remove", group_remove, 1, 1},
     };
     static const struct mg_cli_option options[] = {
         {"--tenant", &tenant, NULL}, {"--roles", &roles, NULL}, {NULL, NULL, NULL}};
@@ -163,24 +178,28 @@ mg_cli_group(int argc, char **argv)
             .usage = "masugata group list --tenant NAME\n"
                      "       masugata group members GROUP --tenant NAME\n"
                      "       masugata group set GROUP --tenant NAME [--roles \"ROLE …\"]\n"
+                     "       masugata group rename GROUP NAME --tenant NAME\n"
                      "       masugata group join GROUP LOGIN --tenant NAME\n"
                      "       masugata group leave GROUP LOGIN --tenant NAME\n"
                      "       masugata group remove GROUP --tenant NAME",
-            .en = "  list     the groups of a tenant, also those that its directory provisions (SCIM)\n"
-                  "  members  who is in a group\n"
-                  "  set      makes a group, or gives it other roles; without --roles it gives none\n"
-                  "  join     makes a user a member, who holds the group's roles from then on\n"
-                  "  leave    ends the membership, and what roles it gave\n"
-                  "  remove   removes a group; its members lose what it gave\n"
-                  "Whoever gets other roles is signed out. The directory may change members again.",
+            .en =
+                "  list     the groups of a tenant, also those that its directory provisions (SCIM)\n"
+                "  members  who is in a group\n"
+                "  set      makes a group, or gives it other roles; without --roles it gives none\n"
+                "  rename   gives a group another name; its members and roles stay\n"
+                "  join     makes a user a member, who holds the group's roles from then on\n"
+                "  leave    ends the membership, and what roles it gave\n"
+                "  remove   removes a group; its members lose what it gave\n"
+                "Whoever gets other roles is signed out. What a directory (SCIM) rules is changed there, but for the roles.",
             .ja =
                 "  list     テナントのグループの一覧 (SCIM で連携されたものを含む)\n"
                 "  members  グループの所属者\n"
                 "  set      グループを作成、またはロールを変更。--roles がなければロールなし\n"
+                "  rename   グループの名前を変更。所属者とロールは変わらない\n"
                 "  join     利用者を所属させる。以後、グループのロールを持つ\n"
                 "  leave    所属を解除し、グループによるロールを取り消す\n"
                 "  remove   グループを削除。所属者はグループによるロールを失う\n"
-                "ロールが変わった利用者はサインアウトされます。所属者はディレクトリ側の操作で再び変わることがあります。",
+                "ロールが変わった利用者はサインアウトされます。ディレクトリ (SCIM) が管理するグループでは、ロール以外はディレクトリ側で変更します。",
         },
         argc, argv);
 }

@@ -124,20 +124,33 @@ segment_take(struct mg_view *path)
 }
 
 bool
-mg_api_path_fits(const char *row, struct mg_view path, struct mg_view *ret_value)
+mg_api_path_fits(const char *row, struct mg_view path, struct mg_view values[MG_API_PATH_MOST])
 {
     struct mg_view pattern = mg_view_text(row);
-    *ret_value = MG_VIEW_EMPTY;
+    size_t count = 0;
+    for (size_t i = 0; i < MG_API_PATH_MOST; i++)
+        values[i] = MG_VIEW_EMPTY;
     while (pattern.length != 0) {
         const struct mg_view wanted = segment_take(&pattern), given = segment_take(&path);
         if (given.length == 0)
             return false;
-        if (wanted.bytes[0] == '{')
-            *ret_value = given;
+        if (wanted.bytes[0] == '{' && count < MG_API_PATH_MOST)
+            values[count++] = given;
         else if (!mg_view_equal(wanted, given))
             return false;
     }
     return path.length == 0;
+}
+
+size_t
+mg_api_body_most(const struct mg_api_endpoint_row *row)
+{
+    static const size_t usual = 16384, all = 65536; /* all that the portal takes of anybody */
+    for (size_t i = 0; row->inputs[i].place != MG_API_IN_NOTHING; i++)
+        if (row->inputs[i].place == MG_API_IN_BODY && row->inputs[i].type != MG_API_NUMBER &&
+            row->inputs[i].most > usual)
+            return all;
+    return usual;
 }
 
 /* ---- the document ---- */

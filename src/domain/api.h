@@ -74,9 +74,12 @@ extern const struct mg_api_endpoint_row mg_api_endpoints[MG_API_ENDPOINT_COUNT];
 bool mg_api_has_body(const struct mg_api_endpoint_row *row);
 bool mg_api_needs_match(const struct mg_api_endpoint_row *row);
 
-/* Whether the path, below MG_API_BASE and still percent-encoded, is the row's; *ret_value is the segment of
- * its {name}, empty without one. A segment that is empty fits nothing. */
-bool mg_api_path_fits(const char *row, struct mg_view path, struct mg_view *ret_value);
+#define MG_API_PATH_MOST 2
+/* Whether the path, below MG_API_BASE and still percent-encoded, is the row's; `values` are the segments of
+ * its {name}s in their order, empty those that it does not have. A segment that is empty fits nothing. */
+bool mg_api_path_fits(const char *row, struct mg_view path, struct mg_view values[MG_API_PATH_MOST]);
+/* The most bytes that a request's body may have: more only for rows with a large input. */
+size_t mg_api_body_most(const struct mg_api_endpoint_row *row);
 
 /* What is wrong with a request; `code` is the name in small letters, for programs. */
 enum mg_api_problem {

@@ -72,7 +72,7 @@ async function look(page, name) {
   assert.deepEqual(page.complaints, [], name);
 }
 
-const pages = ["/console/users", "/console/users?search=zz", "/console/user?login=auditor@acme.example", "/console/invitations", "/console/tokens", "/console/roles",
+const pages = ["/console/users", "/console/users?search=zz", "/console/user?login=auditor@acme.example", "/console/invitations", "/console/groups", "/console/groups?search=zz", "/console/tokens", "/console/roles",
   "/console/providers", "/console/policy", "/console/sessions", "/console/sign-ins", "/console/audit", "/console/audit?words=zzzz",
   "/console/vendor", "/console/vendor?until=2020-01-01", "/console/reports?kind=privileges", "/console/rights"];
 const kinds = [["ja-JP", 390], ["en-US", 1280]];
@@ -134,6 +134,34 @@ try {
     await page.context().close();
   });
 
+  await check("a group from its name to nothing, by keyboard alone and without JavaScript", async () => {
+    const page = await enter(browser, { javaScriptEnabled: false, width: 390 });
+    await page.goto(at("/console/groups"));
+    await page.locator("#new_group").focus();
+    await page.keyboard.type("監査チーム <1>");
+    await page.locator("#role_auditor").focus();
+    await page.keyboard.press("Space");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/done=group_added/);
+    assert.equal(await page.textContent("h1"), "監査チーム <1>");
+    assert.equal(await page.isChecked("#role_auditor"), true);
+    await page.locator("#new_member").focus();
+    await page.keyboard.type("auditor@acme.example");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/done=group_joined/);
+    assert.match(await page.textContent("tbody"), /Auditor <b>/);
+    await page.fill("#new_name", "Auditors");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/name=Auditors&done=group_renamed/);
+    await page.click('button:has-text("Take out")');
+    await page.waitForURL(/done=group_left/);
+    await page.locator('summary:has-text("Remove")').focus();
+    await page.keyboard.press("Enter");
+    await page.click('button:has-text("Remove it for good")');
+    await page.waitForURL(/\/console\/groups\?done=group_removed/);
+    await page.context().close();
+  });
+
   await check("what cannot be undone is asked for twice", async () => {
     const page = await enter(browser);
     await page.goto(at("/console/provider?name=corp"));
@@ -160,12 +188,15 @@ try {
   for (const [name, ends] of [["okta", day(900)], ["soon", day(9)], ["old", day(-9)]])
     masugata(["idp", "add", "acme", name, `issuer=https://${name}.example`, "client.id=masugata", `label=アクメ ${name}`, "domains=acme.example acme.co.jp", `expires=${ends}`]);
   masugata(["idp", "enable", "acme", "soon"]);
+  for (const name of ["監査チーム", "Everybody with a rather long name that goes on and on until it does not fit a phone any more"])
+    masugata(["group", "set", name, "--tenant", "acme", "--roles", name.startsWith("E") ? "" : "auditor"]);
+  masugata(["group", "join", "監査チーム", "auditor@acme.example", "--tenant", "acme"]);
   masugata(["role", "set", "helper", "--tenant", "acme", "--label", "ヘルプデスク", "--permissions", "users.read"]);
 
   for (const [language, width] of kinds)
     await check(`pages with much on them, ${language}, ${width} px`, async () => {
       const page = await enter(browser, { language, width });
-      for (const place of [...pages, "/console/provider?name=soon", "/console/provider?name=old", "/account", "/password", "/factors"]) {
+      for (const place of [...pages, "/console/provider?name=soon", "/console/provider?name=old", `/console/group?name=${encodeURIComponent("監査チーム")}`, "/account", "/password", "/factors"]) {
         assert.equal((await page.goto(at(place))).status(), 200, place);
         await look(page, `full ${place} ${language} ${width}`);
       }

@@ -56,11 +56,16 @@ static void
 path_holds(struct mg_view path)
 {
     for (size_t i = 0; i < MG_API_ENDPOINT_COUNT; i++) {
-        struct mg_view value;
-        if (!mg_api_path_fits(mg_api_endpoints[i].path, path, &value) || value.length == 0)
+        struct mg_view values[MG_API_PATH_MOST];
+        if (!mg_api_path_fits(mg_api_endpoints[i].path, path, values))
             continue;
-        mg_must(value.bytes > path.bytes && value.bytes + value.length <= path.bytes + path.length);
-        mg_must(memchr(value.bytes, '/', value.length) == NULL);
+        for (size_t k = 0; k < MG_API_PATH_MOST; k++) {
+            const struct mg_view value = values[k];
+            if (value.length == 0)
+                continue;
+            mg_must(value.bytes > path.bytes && value.bytes + value.length <= path.bytes + path.length);
+            mg_must(memchr(value.bytes, '/', value.length) == NULL);
+        }
     }
 }
 

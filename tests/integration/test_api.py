@@ -17,6 +17,7 @@ import urllib.parse
 import pytest
 
 from harness import PROGRAM, Deployment, _Pinned, wait_until
+from saml_provider import SamlProvider
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse battery staple"
@@ -125,13 +126,17 @@ HARMLESS = {
     "rule_set": {"value": "nonsense"},
     "role_add": {"name": "NOT A NAME", "permissions": []},
     "role_set": {"permissions": []},
+    "group_add": {"name": "x", "roles": ["no-such-role"]},
+    "group_rename": {"to": "x"},
+    "group_roles_set": {"roles": []},
     "provider_add": {"name": "NOT A NAME", "settings": {}},
+    "provider_metadata": {"document": "<nothing/>"},
     "provider_set": {"settings": {}},
     "service_add": {"account": "NOT A NAME"},
     "token_add": {"account": "nobody", "label": "x", "permissions": ["users.read"], "expires_at": "2000-01-01T00:00:00Z"},
 }
 VALUES = {"{login}": urllib.parse.quote(NOBODY), "{id}": "0" * 31 + "1", "{entry}": "0", "{report}": "accounts", "{keyword}": "session.idle",
-          "{name}": "no-such-name", "{token}": "1"}
+          "{name}": "no-such-name", "{group}": "1", "{token}": "1"}
 
 
 def harmless(deployment, token, row, tenant="acme"):
@@ -359,6 +364,51 @@ def test_roles_of_the_tenants_own(deployment, token):
     assert ask(deployment, token, "PUT", "/api/v1/roles/another", {"permissions": []}, headers={"If-Match": "*"}).status == 404
     assert ask(deployment, token, "DELETE", "/api/v1/roles/helpdesk").status == 204
     assert ask(deployment, token, "DELETE", "/api/v1/roles/helpdesk").status == 404
+
+
+def test_groups_and_their_members(deployment, token):
+    made = ask(deployment, token, "POST", "/api/v1/groups", {"name": "監査 / Audit", "roles": ["auditor"]})
+    assert made.status == 201, made.text
+    place = made.headers["Location"]
+    assert place == f"/api/v1/groups/{made.json['id']}" and ask(deployment, token, "GET", "/api/v1/groups/king").status == 404
+    assert ask(deployment, token, "POST", "/api/v1/groups", {"name": "監査 / AUDIT"}).json["code"] == "taken"
+    foreign = issue(deployment, ALL, "root", "globex")["secret"]
+    assert ask(deployment, foreign, "GET", place, tenant="globex").status == 404
+    login = "grouped@acme.example"
+    ask(deployment, token, "POST", "/api/v1/users", {"login": login, "name": "Grouped", "email": login})
+    for _ in range(2):
+        assert ask(deployment, token, "POST", f"{place}/members/{urllib.parse.quote(login)}").status == 204
+    assert [row["login"] for row in ask(deployment, token, "GET", f"{place}/members").json["items"]] == [login]
+    assert ask(deployment, token, "GET", at("user_roles", login=login)).json["roles"] == ["user", "auditor"]
+    seen = ask(deployment, token, "GET", place)
+    assert seen.json["members"] == 1 and seen.json["roles"] == ["auditor"] and seen.json["directory"] is False
+    tag = {"If-Match": seen.headers["ETag"]}
+    assert ask(deployment, token, "PUT", f"{place}/roles", {"roles": []}, headers=tag).status == 204
+    assert ask(deployment, token, "PUT", f"{place}/roles", {"roles": ["auditor"]}, headers=tag).status == 412
+    assert ask(deployment, token, "GET", at("user_roles", login=login)).json["roles"] == ["user"]
+    moved = ask(deployment, token, "POST", f"{place}/rename", {"to": "Auditors"})
+    assert moved.status == 204 and ask(deployment, token, "GET", place).json["name"] == "Auditors"
+    assert [row["name"] for row in ask(deployment, token, "GET", "/api/v1/groups?search=audit").json["items"]] == ["Auditors"]
+    assert ask(deployment, token, "DELETE", f"{place}/members/{urllib.parse.quote(login)}").status == 204
+    assert ask(deployment, token, "GET", f"{place}/members").json["items"] == []
+    assert ask(deployment, token, "PUT", f"{place}/roles", {"roles": ["king"]}, headers={"If-Match": "*"}).status == 422
+    assert ask(deployment, token, "DELETE", place).status == 204
+    assert ask(deployment, token, "GET", place).status == 404
+
+
+def test_metadata_becomes_settings(deployment, token):
+    peer = SamlProvider()
+    document, issuer = peer.metadata() + "<!-- " + "x" * 20000 + " -->", peer.issuer
+    found = ask(deployment, token, "POST", "/api/v1/identity-provider-metadata", {"document": document})
+    assert found.status == 200 and found.json["refusal"] == 0, found.text
+    assert found.json["settings"]["issuer"] == issuer
+    made = ask(deployment, token, "POST", "/api/v1/identity-providers", {"name": "saml", "settings": found.json["settings"]})
+    assert made.status == 201, made.text
+    assert ask(deployment, token, "DELETE", "/api/v1/identity-providers/saml").status == 200
+    wrong = ask(deployment, token, "POST", "/api/v1/identity-provider-metadata", {"document": "<html/>"}).json
+    assert wrong["refusal"] != 0 and wrong["settings"] == {}
+    inside = ask(deployment, token, "POST", "/api/v1/identity-provider-metadata", {"url": "https://127.0.0.1/metadata"}).json
+    assert inside["refusal"] != 0
 
 
 def test_identity_providers(deployment, token):

@@ -182,6 +182,78 @@ def test_many_who_accept_at_once_and_one_who_withdraws(deployment, mails):
             enter(deployment, login, ANOTHER + str(ready[0]))
 
 
+# ---- groups ----
+
+
+def roles_of(deployment, login):
+    return set(deployment.json("user", "show", login, "--tenant", "acme")["users"][0]["roles"].split())
+
+
+def test_groups_from_the_first_to_none(deployment):
+    browser = enter(deployment)
+    deployment.masugata("user", "add", "ren@acme.example", "--tenant", "acme", "--name", "Ren <b>", "--roles", "user", "--email",
+                        "ren@acme.example", "--password-stdin", input=PASSWORD)
+    assert "There is no group yet" in browser.get(at(deployment, "/console/groups")).text
+    page = browser.submit({"new_group": "監査 & Co", "role_auditor": "1"}, action="/console/groups")
+    assert page.status == 200 and "The group is made" in page.text and "Nobody is in this group" in page.text
+    browser.get(at(deployment, "/console/groups"))
+    again = browser.submit({"new_group": "監査 & CO"}, action="/console/groups")
+    assert again.status == 422 and "The name is taken" in again.text and 'value="監査 &amp; CO"' in again.text
+
+    name = urllib.parse.quote("監査 & Co")
+    guest = enter(deployment, "ren@acme.example")
+    browser.get(at(deployment, "/console/group?name=" + name))
+    page = browser.submit({"login": "ren@acme.example"}, action="/console/group/member")
+    assert "holds its roles" in page.text and "Ren &lt;b&gt;" in page.text
+    assert roles_of(deployment, "ren@acme.example") == {"user", "auditor"}
+    assert guest.send(at(deployment, "/account")).status == 303, "whoever gets other roles signs in again"
+    unknown = post(browser, deployment, "/console/group/member", {"group": "監査 & Co", "login": "nobody@acme.example", "to": "member"})
+    assert unknown.status == 422 and "There is no such entry" in unknown.text and 'value="nobody@acme.example"' in unknown.text
+
+    assert post(browser, deployment, "/console/group/roles", {"group": "監査 & Co"}).status == 303
+    assert roles_of(deployment, "ren@acme.example") == {"user"}
+    assert post(browser, deployment, "/console/group/roles", {"group": "監査 & Co", "role_administrator": "1"}).status == 303
+    assert roles_of(deployment, "ren@acme.example") == {"user", "administrator"}
+    moved = post(browser, deployment, "/console/group/name", {"group": "監査 & Co", "new_name": "Leads"})
+    assert moved.status == 303 and browser.get(at(deployment, "/console/group?name=Leads")).status == 200
+    assert browser.get(at(deployment, "/console/group?name=" + name)).status == 404
+    assert post(browser, deployment, "/console/group/name", {"group": "Leads", "new_name": "a\nb"}).status == 422
+    assert post(browser, deployment, "/console/group/member", {"group": "Leads", "login": "ren@acme.example", "to": "none"}).status == 303
+    assert roles_of(deployment, "ren@acme.example") == {"user"}
+    # The last administrator does not lose the role by a group either.
+    assert post(browser, deployment, "/console/group/member", {"group": "Leads", "login": ADMINISTRATOR, "to": "member"}).status == 303
+    refused = post(browser, deployment, "/console/group/remove", {"group": "Leads"})
+    assert refused.status == 422 and "At least one other active administrator" in refused.text
+    deployment.masugata("role", "give", "ren@acme.example", "administrator", "--tenant", "acme")
+    gone = post(browser, deployment, "/console/group/remove", {"group": "Leads"})
+    assert gone.status == 303, gone.text
+    browser = enter(deployment, "ren@acme.example")
+    assert "There is no group yet" in browser.get(at(deployment, "/console/groups")).text
+    assert len(events(deployment, "group_create")) == len(events(deployment, "group_delete")) == 1
+    assert any('name: "監査 & Co" -> "Leads"' in json.dumps(row, ensure_ascii=False).replace('\\"', '"') for row in events(deployment, "group_change"))
+    deployment.masugata("role", "give", ADMINISTRATOR, "administrator", "--tenant", "acme")
+    deployment.masugata("user", "disable", "ren@acme.example", "--tenant", "acme")
+
+
+def test_nobody_gives_by_a_group_what_they_do_not_have(deployment):
+    """Somebody who may give roles and change users, but not administer, does neither by way of a group."""
+    deployment.masugata("role", "set", "helper", "--tenant", "acme", "--permissions", "users.read users.change roles.grant")
+    deployment.masugata("user", "add", "kai@acme.example", "--tenant", "acme", "--name", "kai", "--roles", "user helper", "--email",
+                        "kai@acme.example", "--password-stdin", input=PASSWORD)
+    deployment.masugata("group", "set", "Chiefs", "--tenant", "acme", "--roles", "administrator")
+    browser = enter(deployment, "kai@acme.example")
+    for path, fields in [("/console/groups", {"new_group": "Mine", "role_administrator": "1"}),
+                         ("/console/group/member", {"group": "Chiefs", "login": "kai@acme.example", "to": "member"}),
+                         ("/console/group/roles", {"group": "Chiefs"}), ("/console/group/name", {"group": "Chiefs", "new_name": "Mine"}),
+                         ("/console/group/remove", {"group": "Chiefs"})]:
+        refused = post(browser, deployment, path, fields)
+        assert refused.status in (403, 422) and "rights that you do not have" in refused.text.replace("with rights,", "rights"), (path, refused.text[-1500:])
+    assert post(browser, deployment, "/console/groups", {"new_group": "Helpers", "role_helper": "1"}).status == 303
+    assert roles_of(deployment, "kai@acme.example") == {"user", "helper"}
+    for group in ("Chiefs", "Helpers"):
+        deployment.masugata("group", "remove", group, "--tenant", "acme")
+
+
 # ---- identity providers ----
 
 

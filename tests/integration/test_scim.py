@@ -394,6 +394,30 @@ def test_groups_give_roles_and_take_them(deployment, scim):
     assert deployment.masugata("group", "set", "Wrong", "--tenant", "acme", "--roles", "king", check=False).returncode == 2
 
 
+def test_what_the_directory_rules_is_changed_there(deployment, scim):
+    """Its groups' names, members and ends are the directory's as long as a token of it is there; the roles never are."""
+    group = scim("POST", "/Groups", {"schemas": [GROUP], "displayName": "Ruled"}, 201).json["id"]
+    scim.patch(f"/Groups/{group}", {"op": "replace", "path": "displayName", "value": "Ruled there"}, status=204)
+    words = [("join", "Ruled there", "boss@acme.example"), ("leave", "Ruled there", "boss@acme.example"), ("rename", "Ruled there", "Mine"),
+             ("remove", "Ruled there")]
+    for word in words:
+        refused = deployment.masugata("group", *word, "--tenant", "acme", "--lang", "en", check=False)
+        assert refused.returncode == 1 and "directory rules" in refused.stderr, word
+    deployment.masugata("group", "set", "Ruled there", "--tenant", "acme", "--roles", "auditor")
+    browser = enter(deployment, "boss@acme.example")
+    page = browser.get(f"https://id.acme.localhost:{deployment.https_port}/console/group?name=Ruled+there")
+    assert page.status == 200 and "Your directory rules this group" in page.text
+    assert "/console/group/name" not in page.text and "/console/group/member" not in page.text and "/console/group/roles" in page.text
+    # A group of the console's that the directory takes over is the directory's from then on.
+    deployment.masugata("group", "set", "Adopted", "--tenant", "acme", "--roles", "")
+    adopted = scim.find("Groups", 'displayName eq "Adopted"')["Resources"][0]["id"]
+    assert deployment.masugata("group", "rename", "Adopted", "Adopted by hand", "--tenant", "acme").returncode == 0
+    scim.patch(f"/Groups/{adopted}", {"op": "replace", "path": "displayName", "value": "Adopted"}, status=204)
+    assert deployment.masugata("group", "remove", "Adopted", "--tenant", "acme", check=False).returncode == 1
+    for number in (group, adopted):
+        scim("DELETE", f"/Groups/{number}", status=204)
+
+
 # ---- hostile ----
 
 def test_tokens_open_what_they_are_for(deployment, scim):

@@ -2,13 +2,8 @@
 #include "process/authority/scim.h"
 
 #include "domain/group_roles.h"
-#include "domain/login.h"
-#include "process/authority/requests.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
-enum { PAGE_ROWS = 100, CHUNK = 20, GOVERNED_MOST = 65536, GROUPS_MOST = 20000 };
+enum { CHUNK = 20, GOVERNED_MOST = 65536, GROUPS_MOST = 20000 };
 
 void
 mg_group_read(const struct mg_rows *rows, size_t row, struct mg_group *ret_group)
@@ -19,7 +14,17 @@ mg_group_read(const struct mg_rows *rows, size_t row, struct mg_group *ret_group
                                    .external_id = mg_rows_text(rows, row, 3),
                                    .roles = mg_rows_text(rows, row, 4),
                                    .created_at = mg_rows_instant(rows, row, 5),
-                                   .changed_at = mg_rows_instant(rows, row, 6)};
+                                   .changed_at = mg_rows_instant(rows, row, 6),
+                                   .members = (uint64_t) mg_rows_i64(rows, row, 7),
+                                   .directory = mg_rows_flag(rows, row, 8)};
+}
+
+struct mg_status
+mg_group_numbered(struct mg_database *database, uint64_t tenant, uint64_t number, struct mg_rows **ret_rows)
+{
+    return mg_query(database, ret_rows,
+                    "SELECT " MG_GROUP_COLUMNS " FROM tenant_group grp WHERE grp.id = $1 AND grp.tenant = $2",
+                    MG_I64(number), MG_I64(tenant));
 }
 
 /* ---- roles ---- */
@@ -219,11 +224,12 @@ store(struct mg_database *database, const struct mg_group_actor *actor, const st
     OWN_BUFFER(text, 4096);
     MG_CLEANUP(moved_drop) struct moved moved = {0};
     TRY(mg_transaction_begin(database, &transaction));
-    TRY(mg_query(database, &kept,
-                 "UPDATE tenant_group SET name = $3, external_id = $4, version = version + 1, changed_at = $5"
-                 " WHERE id = $1 AND version = $2",
-                 MG_I64(before->id), MG_I64(before->version), MG_TEXT(name), MG_TEXT(external_id),
-                 MG_INSTANT(mg_now())));
+    TRY(mg_query(
+        database, &kept,
+        "UPDATE tenant_group SET name = $3, external_id = $4, version = version + 1, changed_at = $5,"
+        " directory = directory OR $6 WHERE id = $1 AND version = $2",
+        MG_I64(before->id), MG_I64(before->version), MG_TEXT(name), MG_TEXT(external_id),
+        MG_INSTANT(mg_now()), MG_FLAG(actor->directory)));
     if (mg_rows_affected(kept) != 1) {
         *ret_problem = MG_SCIM_PROBLEM_precondition;
         return OK;
@@ -235,9 +241,9 @@ store(struct mg_database *database, const struct mg_group_actor *actor, const st
     TRY(change_text(before, name, external_id, &moved, &text));
     if (text.length == 0) /* it is so already */
         return OK;
-    TRY(group_record(actor, MG_EVENT_group_change, before->name, "change", mg_buffer_view(&text)));
     if (before->roles.length != 0)
         TRY(moved_follow(database, actor, &moved));
+    TRY(group_record(actor, MG_EVENT_group_change, before->name, "change", mg_buffer_view(&text)));
     return mg_transaction_commit(&transaction);
 }
 
@@ -278,10 +284,11 @@ mg_group_create(struct mg_database *database, const struct mg_group_actor *actor
     TRY(mg_transaction_begin(database, &transaction));
     const struct mg_status status = mg_query(
         database, &rows,
-        "INSERT INTO tenant_group (tenant, name, external_id, roles, created_at, changed_at)"
-        " SELECT $1, $2, $3, $4, $5, $5 WHERE (SELECT count(*) FROM tenant_group WHERE tenant = $1) < $6 RETURNING id",
+        "INSERT INTO tenant_group (tenant, name, external_id, roles, created_at, changed_at, directory)"
+        " SELECT $1, $2, $3, $4, $5, $5, $7 WHERE (SELECT count(*) FROM tenant_group WHERE tenant = $1) < $6"
+        " RETURNING id",
         MG_I64(actor->tenant), MG_TEXT(name), MG_TEXT(external_id), MG_TEXT(roles), MG_INSTANT(mg_now()),
-        MG_I64(GROUPS_MOST));
+        MG_I64(GROUPS_MOST), MG_FLAG(actor->directory));
     TRY(problem_of(status, ret_problem));
     if (*ret_problem != MG_SCIM_FINE)
         return OK;
@@ -303,9 +310,9 @@ static CHECKED struct mg_status delete (struct mg_database *database, const stru
     const struct mg_group_members nobody = {.leave_all = true, .join = MG_BUFFER(1), .leave = MG_BUFFER(1)};
     TRY(mg_transaction_begin(database, &transaction));
     TRY(members_move(database, actor, group->id, &nobody, &moved, ret_problem));
-    TRY(group_record(actor, MG_EVENT_group_delete, group->name, "roles", group->roles));
     if (group->roles.length != 0)
-        TRY(moved_follow(database, actor, &moved));
+        TRY(moved_follow(database, actor, &moved)); /* first: it may be refused */
+    TRY(group_record(actor, MG_EVENT_group_delete, group->name, "roles", group->roles));
     TRY(mg_query(database, &gone, "DELETE FROM tenant_group WHERE id = $1 AND version = $2",
                  MG_I64(group->id), MG_I64(group->version)));
     if (mg_rows_affected(gone) != 1) {
@@ -353,9 +360,9 @@ members_follow(struct mg_database *database, const struct mg_group_actor *actor,
 
 /* The members first, the group last: if it ends halfway, the group still says what was, and asking again does
  * the rest. Whoever joins meanwhile is seen to by the second pass. */
-struct mg_status
-mg_group_roles_set(struct mg_database *database, const struct mg_group_actor *actor,
-                   const struct mg_group *group, struct mg_view roles, uint64_t *ret_changed)
+static CHECKED struct mg_status
+roles_set(struct mg_database *database, const struct mg_group_actor *actor, const struct mg_group *group,
+          struct mg_view roles, uint64_t *ret_changed)
 {
     const struct mg_group_instead instead = {.group = group->id, .roles = roles};
     uint64_t changed = 0;
@@ -370,6 +377,15 @@ mg_group_roles_set(struct mg_database *database, const struct mg_group_actor *ac
     TRY(members_follow(database, actor, group->id, NULL, &changed));
     *ret_changed = changed;
     return OK;
+}
+
+struct mg_status
+mg_group_roles_set(struct mg_database *database, const struct mg_group_actor *actor,
+                   const struct mg_group *group, struct mg_view roles, uint64_t *ret_changed,
+                   enum mg_scim_problem *ret_problem)
+{
+    *ret_problem = MG_SCIM_FINE;
+    return problem_of(roles_set(database, actor, group, roles, ret_changed), ret_problem);
 }
 
 /* ---- what identity providers say ---- */
@@ -400,7 +416,7 @@ mg_group_join_named(struct mg_database *database, uint64_t tenant, uint64_t prov
 {
     OWN(transaction) transaction = NULL;
     OWN(rows) rows = NULL;
-    const struct mg_group_actor actor = {NULL, tenant, "GROUPS"};
+    const struct mg_group_actor actor = {NULL, tenant, "GROUPS", false};
     TRY(mg_transaction_begin(database, &transaction));
     TRY(mg_query(
         database, &rows,
@@ -426,287 +442,8 @@ mg_group_roles_at_sign_in(struct mg_database *database, uint64_t tenant, uint64_
 {
     OWN_BUFFER(governed, GOVERNED_MOST);
     OWN_BUFFER(given, 1024);
-    const struct mg_group_actor actor = {NULL, tenant, "GROUPS"};
+    const struct mg_group_actor actor = {NULL, tenant, "GROUPS", false};
     TRY(words_of(database, &actor, account, NULL, &governed, &given));
     TRY(mg_words_join(&given, own));
     return mg_group_roles(roles, mg_buffer_view(&governed), mg_buffer_view(&given), ret_roles);
-}
-
-/* ---- requests of people ------------------------------------------------------------------------------- */
-
-/* A name as it is kept: no control characters, not empty. */
-static bool
-name_is_valid(struct mg_view name)
-{
-    for (size_t i = 0; i < name.length; i++)
-        if (name.bytes[i] < 0x20 || name.bytes[i] == 0x7F)
-            return false;
-    return name.length != 0 && name.length <= MG_SCIM_TEXT_MOST && mg_view_is_utf8(name);
-}
-
-static CHECKED struct mg_status
-group_named(struct mg_database *database, uint64_t tenant, struct mg_view name, struct mg_rows **ret_rows,
-            struct mg_group *ret_group, enum mg_outcome *ret_outcome)
-{
-    OWN(rows) rows = NULL;
-    TRY(mg_query(database, &rows,
-                 "SELECT " MG_GROUP_COLUMNS " FROM tenant_group grp WHERE grp.tenant = $1 AND"
-                 " lower(grp.name) = lower($2::text)",
-                 MG_I64(tenant), MG_TEXT(name)));
-    if (mg_rows_count(rows) == 0) {
-        *ret_outcome = MG_NOT_KNOWN;
-        return OK;
-    }
-    mg_group_read(rows, 0, ret_group);
-    *ret_rows = TAKE(rows);
-    return OK;
-}
-
-static CHECKED struct mg_status
-group_row_add(const struct mg_rows *rows, size_t row, struct mg_buffer *list)
-{
-    struct mg_group group;
-    mg_group_read(rows, row, &group);
-    return mg_list_add_group_row(
-        list, &(struct mg_record_group_row){.group = group.id,
-                                            .name = group.name,
-                                            .external_id = group.external_id,
-                                            .roles = group.roles,
-                                            .members = (uint64_t) mg_rows_i64(rows, row, MG_GROUP_MEMBERS),
-                                            .changed_at = group.changed_at});
-}
-
-MG_HANDLER_PUBLIC(group_list)
-{
-    OWN(database) database = NULL;
-    OWN(rows) rows = NULL;
-    OWN_BUFFER(list, 122880);
-    struct mg_right right;
-    enum mg_outcome outcome = MG_OUTCOME_NONE;
-    TRY(MG_RIGHT_ASK(group_list, call, request->session, request->tenant, &right, &outcome));
-    if (outcome != MG_GRANTED)
-        return mg_answer_group_list(call, &(struct mg_reply_group_list){.outcome = outcome});
-    TRY(mg_core_database(&database));
-    TRY(mg_query(database, &rows,
-                 "SELECT " MG_GROUP_COLUMNS " FROM tenant_group grp WHERE grp.tenant = $1"
-                 " AND lower(grp.name) > lower($2::text)"
-                 " AND ($3 = '' OR starts_with(lower(grp.name), lower($3::text)))"
-                 " ORDER BY lower(grp.name) LIMIT $4",
-                 MG_I64(right.tenant.number), MG_TEXT(request->after), MG_TEXT(request->search),
-                 MG_I64(PAGE_ROWS + 1)));
-    const size_t count = mg_rows_count(rows);
-    size_t shown = 0;
-    while (shown < count && shown < PAGE_ROWS && list.length < 122880 - 2048)
-        TRY(group_row_add(rows, shown++, &list));
-    return mg_answer_group_list(
-        call, &(struct mg_reply_group_list){
-                  .outcome = MG_GRANTED, .more = shown < count, .groups = {.bytes = mg_buffer_view(&list)}});
-}
-
-static CHECKED struct mg_status
-member_rows_add(struct mg_database *database, uint64_t group, uint64_t after, struct mg_buffer *list,
-                bool *ret_more)
-{
-    OWN(rows) rows = NULL;
-    TRY(mg_query(
-        database, &rows,
-        "SELECT DISTINCT ON (acc.id) acc.id, acc.login, acc.name, coalesce(p.name, '') FROM group_member m"
-        " JOIN account acc ON acc.id = m.account LEFT JOIN identity_provider p ON p.id = m.provider"
-        " WHERE m.\"group\" = $1 AND m.account > $2 ORDER BY acc.id, m.provider LIMIT $3",
-        MG_I64(group), MG_I64(after), MG_I64(PAGE_ROWS + 1)));
-    for (size_t i = 0; i < mg_rows_count(rows) && i < PAGE_ROWS; i++)
-        TRY(mg_list_add_group_member_row(
-            list, &(struct mg_record_group_member_row){.user = (uint64_t) mg_rows_i64(rows, i, 0),
-                                                       .login = mg_rows_text(rows, i, 1),
-                                                       .name = mg_rows_text(rows, i, 2),
-                                                       .provider = mg_rows_text(rows, i, 3)}));
-    *ret_more = mg_rows_count(rows) > PAGE_ROWS;
-    return OK;
-}
-
-MG_HANDLER_PUBLIC(group_detail)
-{
-    OWN(database) database = NULL;
-    OWN(rows) rows = NULL;
-    OWN_BUFFER(list, 120000);
-    struct mg_right right;
-    struct mg_group group = {.id = 0};
-    struct mg_reply_group_detail reply = {0};
-    enum mg_outcome outcome = MG_OUTCOME_NONE;
-    TRY(MG_RIGHT_ASK(group_detail, call, request->session, request->tenant, &right, &outcome));
-    TRY(mg_core_database(&database));
-    if (outcome == MG_GRANTED)
-        TRY(group_named(database, right.tenant.number, request->name, &rows, &group, &outcome));
-    if (outcome == MG_GRANTED) {
-        reply.group = group.id;
-        reply.name = group.name;
-        reply.external_id = group.external_id;
-        reply.roles = group.roles;
-        reply.count = (uint64_t) mg_rows_i64(rows, 0, MG_GROUP_MEMBERS);
-        TRY(member_rows_add(database, group.id, request->after, &list, &reply.more));
-        reply.members.bytes = mg_buffer_view(&list);
-    }
-    reply.outcome = outcome;
-    return mg_answer_group_detail(call, &reply);
-}
-
-/* Whoever gives a group roles gives them to its members: the rules are those for a user's (user_requests.c).
- */
-static CHECKED struct mg_status
-roles_judge(struct mg_database *database, const struct mg_right *right, struct mg_view before,
-            struct mg_view roles, const char **ret_reason, enum mg_outcome *ret_outcome)
-{
-    struct mg_view unknown;
-    mg_permissions had = 0, next = 0;
-    *ret_outcome = MG_NOT_VALID;
-    *ret_reason = "roles: words of a-z, 0-9, '-' and '_' with single spaces between";
-    if (!mg_roles_valid(roles))
-        return OK;
-    TRY(mg_right_roles_exist(database, right->tenant.number, roles, &unknown));
-    *ret_reason = "roles: not among the roles of this tenant";
-    if (unknown.length != 0)
-        return OK;
-    *ret_reason = "roles: whoever administers does not confirm; administrator and approver are two people";
-    if (mg_words_have(roles, mg_view_text("administrator")) && mg_words_have(roles, mg_view_text("approver")))
-        return OK;
-    *ret_reason = NULL;
-    *ret_outcome = MG_GRANTED;
-    if (right->operator)
-        return OK;
-    TRY(mg_right_of_roles(database, right->tenant.number, before, &had));
-    TRY(mg_right_of_roles(database, right->tenant.number, roles, &next));
-    if (!mg_permissions_cover(right->grantable, had | next))
-        *ret_outcome = MG_MORE_THAN_YOURS;
-    return OK;
-}
-
-static void
-outcome_of(enum mg_scim_problem problem, enum mg_outcome *ret_outcome, const char **ret_reason)
-{
-    if (problem == MG_SCIM_PROBLEM_last_administrator) {
-        *ret_outcome = MG_LAST_ADMINISTRATOR;
-    } else if (problem == MG_SCIM_PROBLEM_uniqueness) {
-        *ret_outcome = MG_TAKEN;
-    } else if (problem != MG_SCIM_FINE) {
-        *ret_outcome = MG_NOT_VALID;
-        *ret_reason = mg_scim_problem_row(problem)->en;
-    }
-}
-
-static CHECKED struct mg_status
-set_run(struct mg_database *database, const struct mg_right *right,
-        const struct mg_request_group_set *request, const char **ret_reason, uint64_t *ret_changed,
-        enum mg_outcome *ret_outcome)
-{
-    OWN(rows) rows = NULL;
-    struct mg_group group = {.roles = MG_VIEW_EMPTY};
-    enum mg_outcome found = MG_GRANTED;
-    enum mg_scim_problem problem = MG_SCIM_FINE;
-    uint64_t number = 0;
-    const struct mg_group_actor actor = {&right->actor, right->tenant.number, "CONSOLE"};
-    if (right->tenant.number == 0 || !name_is_valid(request->name)) {
-        *ret_reason = "name: 1 to 254 bytes of text, of a tenant's group";
-        *ret_outcome = MG_NOT_VALID;
-        return OK;
-    }
-    TRY(group_named(database, right->tenant.number, request->name, &rows, &group, &found));
-    TRY(roles_judge(database, right, group.roles, request->roles, ret_reason, ret_outcome));
-    if (*ret_outcome != MG_GRANTED)
-        return OK;
-    if (found == MG_GRANTED) {
-        const struct mg_status status =
-            mg_group_roles_set(database, &actor, &group, request->roles, ret_changed);
-        TRY(problem_of(status, &problem));
-    } else {
-        TRY(mg_group_create(database, &actor, request->name, MG_VIEW_EMPTY, request->roles, &number,
-                            &problem));
-    }
-    outcome_of(problem, ret_outcome, ret_reason);
-    return OK;
-}
-
-MG_HANDLER_PUBLIC(group_set)
-{
-    OWN(database) database = NULL;
-    struct mg_right right;
-    struct mg_reply_group_set reply = {0};
-    enum mg_outcome outcome = MG_OUTCOME_NONE;
-    const char *reason = NULL;
-    TRY(MG_RIGHT_ASK(group_set, call, request->session, request->tenant, &right, &outcome));
-    TRY(mg_core_database(&database));
-    if (outcome == MG_GRANTED)
-        TRY(set_run(database, &right, request, &reason, &reply.changed, &outcome));
-    reply.outcome = outcome;
-    reply.reason = mg_view_text(reason);
-    return mg_answer_group_set(call, &reply);
-}
-
-static CHECKED struct mg_status
-member_run(struct mg_database *database, const struct mg_right *right,
-           const struct mg_request_group_member_set *request, const char **ret_reason,
-           enum mg_outcome *ret_outcome)
-{
-    OWN(rows) rows = NULL;
-    OWN(rows) user = NULL;
-    struct mg_group group = {.id = 0};
-    enum mg_scim_problem problem = MG_SCIM_FINE;
-    struct mg_group_members members = {.join = MG_BUFFER(64), .leave = MG_BUFFER(64)};
-    const struct mg_group_actor actor = {&right->actor, right->tenant.number, "CONSOLE"};
-    TRY(group_named(database, right->tenant.number, request->name, &rows, &group, ret_outcome));
-    if (*ret_outcome == MG_GRANTED) /* membership gives the group's roles */
-        TRY(roles_judge(database, right, MG_VIEW_EMPTY, group.roles, ret_reason, ret_outcome));
-    if (*ret_outcome != MG_GRANTED)
-        return OK;
-    TRY(mg_query(database, &user, "SELECT id FROM account WHERE tenant = $1 AND login = $2 AND NOT service",
-                 MG_I64(right->tenant.number), MG_TEXT(request->login)));
-    if (mg_rows_count(user) == 0) {
-        *ret_outcome = MG_NOT_KNOWN;
-        return OK;
-    }
-    struct mg_buffer *list = request->member ? &members.join : &members.leave;
-    struct mg_status status = mg_buffer_format(list, "{%" PRId64 "}", mg_rows_i64(user, 0, 0));
-    if (mg_ok(status))
-        status = mg_group_store(database, &actor, &group, group.name, group.external_id, &members, &problem);
-    mg_buffer_drop(&members.join);
-    mg_buffer_drop(&members.leave);
-    outcome_of(problem, ret_outcome, ret_reason);
-    return status;
-}
-
-MG_HANDLER_PUBLIC(group_member_set)
-{
-    OWN(database) database = NULL;
-    struct mg_right right;
-    struct mg_reply_group_member_set reply = {0};
-    enum mg_outcome outcome = MG_OUTCOME_NONE;
-    const char *reason = NULL;
-    TRY(MG_RIGHT_ASK(group_member_set, call, request->session, request->tenant, &right, &outcome));
-    TRY(mg_core_database(&database));
-    if (outcome == MG_GRANTED)
-        TRY(member_run(database, &right, request, &reason, &outcome));
-    reply.outcome = outcome;
-    reply.reason = mg_view_text(reason);
-    return mg_answer_group_member_set(call, &reply);
-}
-
-MG_HANDLER_PUBLIC(group_remove)
-{
-    OWN(database) database = NULL;
-    OWN(rows) rows = NULL;
-    struct mg_right right;
-    struct mg_group group = {.id = 0};
-    enum mg_outcome outcome = MG_OUTCOME_NONE;
-    enum mg_scim_problem problem = MG_SCIM_FINE;
-    const char *reason = NULL;
-    TRY(MG_RIGHT_ASK(group_remove, call, request->session, request->tenant, &right, &outcome));
-    TRY(mg_core_database(&database));
-    if (outcome == MG_GRANTED)
-        TRY(group_named(database, right.tenant.number, request->name, &rows, &group, &outcome));
-    if (outcome == MG_GRANTED)
-        TRY(roles_judge(database, &right, group.roles, MG_VIEW_EMPTY, &reason, &outcome));
-    const struct mg_group_actor actor = {&right.actor, right.tenant.number, "CONSOLE"};
-    if (outcome == MG_GRANTED)
-        TRY(mg_group_delete(database, &actor, &group, &problem));
-    outcome_of(problem, &outcome, &reason);
-    return mg_answer_group_remove(call, &(struct mg_reply_group_remove){.outcome = outcome});
 }

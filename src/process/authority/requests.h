@@ -104,6 +104,7 @@
     X(group_detail)              \
     X(group_set)                 \
     X(group_member_set)          \
+    X(group_rename)              \
     X(group_remove)
 
 #define X(name) MG_HANDLER_DECLARE(name)

@@ -3,6 +3,8 @@
 #include "process/authority/token.h"
 
 #include "base/log.h"
+#include "domain/group_roles.h"
+#include "domain/login.h"
 #include "domain/role.h"
 
 #include <pthread.h>
@@ -198,6 +200,35 @@ ask_of_token(enum mg_permission permission, struct mg_view session, struct mg_vi
         return refusal_record(right, permission, MG_VIEW_EMPTY);
     use_note(database, right->account, permission);
     *ret_outcome = MG_GRANTED;
+    return OK;
+}
+
+/* The rules of a tenant bind its own people; the vendor may repair what they did. */
+struct mg_status
+mg_right_roles_judge(struct mg_database *database, const struct mg_right *right, struct mg_view before,
+                     struct mg_view roles, const char **ret_reason, enum mg_outcome *ret_outcome)
+{
+    struct mg_view unknown;
+    mg_permissions had = 0, next = 0;
+    *ret_outcome = MG_NOT_VALID;
+    *ret_reason = "roles: words of a-z, 0-9, '-' and '_' with single spaces between";
+    if (!mg_roles_valid(roles))
+        return OK;
+    TRY(mg_right_roles_exist(database, right->tenant.number, roles, &unknown));
+    *ret_reason = "roles: not among the roles of this tenant";
+    if (unknown.length != 0)
+        return OK;
+    *ret_reason = "roles: whoever administers does not confirm; administrator and approver are two people";
+    if (mg_words_have(roles, mg_view_text("administrator")) && mg_words_have(roles, mg_view_text("approver")))
+        return OK;
+    *ret_reason = NULL;
+    *ret_outcome = MG_GRANTED;
+    if (right->operator)
+        return OK;
+    TRY(mg_right_of_roles(database, right->tenant.number, before, &had));
+    TRY(mg_right_of_roles(database, right->tenant.number, roles, &next));
+    if (!mg_permissions_cover(right->grantable, had | next))
+        *ret_outcome = MG_MORE_THAN_YOURS;
     return OK;
 }
 

@@ -44,12 +44,16 @@ struct mg_group {
     uint64_t id, version;
     struct mg_view name, external_id, roles; /* borrow the rows */
     mg_instant created_at, changed_at;
+    uint64_t members;
+    bool directory; /* a directory made it, or changed it since */
 };
 #define MG_GROUP_COLUMNS                                                                          \
     "grp.id, grp.version, grp.name, grp.external_id, grp.roles, grp.created_at, grp.changed_at, " \
-    "(SELECT count(DISTINCT m.account) FROM group_member m WHERE m.\"group\" = grp.id)"
-enum { MG_GROUP_MEMBERS = 7, MG_GROUP_COLUMN_COUNT = 8 };
+    "(SELECT count(DISTINCT m.account) FROM group_member m WHERE m.\"group\" = grp.id), grp.directory"
 void mg_group_read(const struct mg_rows *rows, size_t row, struct mg_group *ret_group);
+/* No row, or the one of that number. */
+CHECKED struct mg_status mg_group_numbered(struct mg_database *database, uint64_t tenant, uint64_t number,
+                                           struct mg_rows **ret_rows);
 
 /* Members that join and leave; leave_all comes first. Texts like "{3,17}". */
 struct mg_group_members {
@@ -62,6 +66,7 @@ struct mg_group_actor {
     const struct mg_core_actor *actor;
     uint64_t tenant;
     const char *reason; /* "SCIM", "CONSOLE" */
+    bool directory;     /* what is made or changed is a directory's from then on */
 };
 
 /* In one transaction: name, identifier, members, and the roles that follow from membership; sessions of
@@ -90,10 +95,11 @@ struct mg_group_instead {
 CHECKED struct mg_status mg_group_roles_follow(struct mg_database *database,
                                                const struct mg_group_actor *actor, uint64_t account,
                                                const struct mg_group_instead *instead, bool *ret_changed);
-/* Gives the group other roles, and its members what follows from it, a few at a time. As above. */
+/* Gives the group other roles, and its members what follows from it, a few at a time; takes OWN_EFFECTS(true)
+ * itself. *ret_problem is last_administrator if nobody would administer the tenant any more. */
 CHECKED struct mg_status mg_group_roles_set(struct mg_database *database, const struct mg_group_actor *actor,
                                             const struct mg_group *group, struct mg_view roles,
-                                            uint64_t *ret_changed);
+                                            uint64_t *ret_changed, enum mg_scim_problem *ret_problem);
 
 /* The groups that a provider named at a sign-in (one a line, by name or external identifier): the account is
  * a member of those that the tenant has, as far as this provider is concerned. */

@@ -14,22 +14,13 @@ group_add(const struct mg_rows *rows, size_t row, struct mg_buffer *list)
 {
     struct mg_group group;
     mg_group_read(rows, row, &group);
-    return mg_list_add_scim_group(
-        list, &(struct mg_record_scim_group){.group = group.id,
-                                             .name = group.name,
-                                             .external_id = group.external_id,
-                                             .version = group.version,
-                                             .created_at = group.created_at,
-                                             .changed_at = group.changed_at,
-                                             .members = (uint64_t) mg_rows_i64(rows, row, MG_GROUP_MEMBERS)});
-}
-
-static CHECKED struct mg_status
-group_find(struct mg_database *database, uint64_t tenant, uint64_t number, struct mg_rows **ret_rows)
-{
-    return mg_query(database, ret_rows,
-                    "SELECT " MG_GROUP_COLUMNS " FROM tenant_group grp WHERE grp.id = $1 AND grp.tenant = $2",
-                    MG_I64(number), MG_I64(tenant));
+    return mg_list_add_scim_group(list, &(struct mg_record_scim_group){.group = group.id,
+                                                                       .name = group.name,
+                                                                       .external_id = group.external_id,
+                                                                       .version = group.version,
+                                                                       .created_at = group.created_at,
+                                                                       .changed_at = group.changed_at,
+                                                                       .members = group.members});
 }
 
 static CHECKED struct mg_status
@@ -238,7 +229,7 @@ group_create(struct change *change)
     TRY(mg_group_create(change->database, &change->actor, change->name, change->external_id, MG_VIEW_EMPTY,
                         &change->group, &problem));
     if (problem == MG_SCIM_FINE && change->members.join.length != 0) {
-        TRY(group_find(change->database, change->actor.tenant, change->group, &rows));
+        TRY(mg_group_numbered(change->database, change->actor.tenant, change->group, &rows));
         if (mg_rows_count(rows) == 0)
             return fail_with(NOT_FOUND, "the group is gone");
         mg_group_read(rows, 0, &change->before);
@@ -258,7 +249,7 @@ static CHECKED struct mg_status
 existing_find(struct change *change)
 {
     const struct mg_request_scim_group_change *request = change->request;
-    TRY(group_find(change->database, change->actor.tenant, request->group, &change->rows));
+    TRY(mg_group_numbered(change->database, change->actor.tenant, request->group, &change->rows));
     if (mg_rows_count(change->rows) == 0) {
         change->problem = MG_SCIM_PROBLEM_not_found;
         return OK;
@@ -314,12 +305,12 @@ MG_HANDLER_PUBLIC(scim_group_change)
     if (outcome == MG_GRANTED && right.tenant.number == 0)
         outcome = MG_NOT_ALLOWED;
     if (outcome == MG_GRANTED) {
-        change.actor = (struct mg_group_actor){&right.actor, right.tenant.number, "SCIM"};
+        change.actor = (struct mg_group_actor){&right.actor, right.tenant.number, "SCIM", true};
         TRY(mg_core_database(&database));
         change.database = database;
         TRY(change_run(&change));
         if (change.problem == MG_SCIM_FINE && request->act != MG_SCIM_DELETE)
-            TRY(group_find(database, right.tenant.number, change.group, &now));
+            TRY(mg_group_numbered(database, right.tenant.number, change.group, &now));
         if (now != NULL && mg_rows_count(now) == 1)
             TRY(group_add(now, 0, &list));
     }

@@ -1,5 +1,6 @@
 /* One user of a tenant: everything about the account, the roles, and the confirmation that it is still
  * needed. */
+#include "domain/group_roles.h"
 #include "domain/login.h"
 #include "domain/role.h"
 #include "process/authority/requests.h"
@@ -101,49 +102,18 @@ MG_HANDLER_PUBLIC(user_detail)
 
 /* ---- user_roles_set ---- */
 
-static bool
-has_word(struct mg_view words, const char *word)
-{
-    const size_t length = strlen(word);
-    for (size_t at = 0; at + length <= words.length; at++)
-        if (memcmp(words.bytes + at, word, length) == 0 && (at == 0 || words.bytes[at - 1] == ' ') &&
-            (at + length == words.length || words.bytes[at + length] == ' '))
-            return true;
-    return false;
-}
-
-/* Whether these roles may take the place of the account's. The rules of a tenant bind its own people; the
- * vendor may repair what they did. */
 static CHECKED struct mg_status
 roles_judge(struct mg_database *database, const struct mg_right *right, const struct mg_account *account,
             struct mg_view roles, const char **ret_reason, enum mg_outcome *ret_outcome)
 {
-    struct mg_view unknown;
-    mg_permissions before = 0, after = 0;
+    const struct mg_view administrator = mg_view_text("administrator");
     bool other = false;
-    *ret_outcome = MG_NOT_VALID;
-    *ret_reason = "roles: words of a-z, 0-9, '-' and '_' with single spaces between";
-    if (!mg_roles_valid(roles))
+    TRY(mg_right_roles_judge(database, right, account->roles, roles, ret_reason, ret_outcome));
+    if (*ret_outcome != MG_GRANTED || right->operator|| !mg_words_have(account->roles, administrator) ||
+        mg_words_have(roles, administrator))
         return OK;
-    TRY(mg_right_roles_exist(database, account->tenant, roles, &unknown));
-    *ret_reason = "roles: not among the roles of this tenant";
-    if (unknown.length != 0)
-        return OK;
-    *ret_reason = "roles: whoever administers does not confirm; administrator and approver are two people";
-    if (has_word(roles, "administrator") && has_word(roles, "approver"))
-        return OK;
-    *ret_reason = NULL;
-    *ret_outcome = MG_GRANTED;
-    if (right->operator)
-        return OK;
-    TRY(mg_right_of_roles(database, account->tenant, account->roles, &before));
-    TRY(mg_right_of_roles(database, account->tenant, roles, &after));
-    if (!mg_permissions_cover(right->grantable, before | after))
-        *ret_outcome = MG_MORE_THAN_YOURS;
-    else if (has_word(account->roles, "administrator") && !has_word(roles, "administrator")) {
-        TRY(mg_right_other_administrator(database, account->tenant, account->id, &other));
-        *ret_outcome = other ? MG_GRANTED : MG_LAST_ADMINISTRATOR;
-    }
+    TRY(mg_right_other_administrator(database, account->tenant, account->id, &other));
+    *ret_outcome = other ? MG_GRANTED : MG_LAST_ADMINISTRATOR;
     return OK;
 }
 
@@ -152,15 +122,13 @@ static CHECKED struct mg_status
 words_less(struct mg_view of, struct mg_view without, struct mg_buffer *text)
 {
     for (size_t at = 0; at < of.length;) {
-        char word[MG_ROLE_MOST + 1];
         size_t end = at;
         while (end < of.length && of.bytes[end] != ' ')
             end++;
         const struct mg_view one = mg_view_of(of.bytes + at, end - at);
         at = end + 1;
-        TRY(mg_view_copy(one, word, sizeof word));
-        if (one.length != 0 && !has_word(without, word))
-            TRY(mg_buffer_format(text, "%s%s", text->length == 0 ? "" : " ", word));
+        if (one.length != 0 && !mg_words_have(without, one))
+            TRY(mg_words_join(text, one));
     }
     return OK;
 }

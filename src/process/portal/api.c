@@ -10,7 +10,6 @@
 #include <stdio.h>
 
 #define JSON_MOST (MG_WEB_ANSWER - 4096)
-#define BODY_MOST 16384 /* other pages take longer forms */
 enum { FIRST = 1, REPEATED, OTHER_REQUEST, UNDER_WAY, TOO_MANY_KEYS };
 
 static struct mg_status (*const handlers[MG_API_ENDPOINT_COUNT])(struct api *api) = {
@@ -377,17 +376,19 @@ key_read(struct api *api)
 
 /* *ret_right: everything that came is what the row asks for; otherwise the answer is written. */
 static CHECKED struct mg_status
-inputs_read(struct api *api, struct mg_view segment, bool *ret_right)
+inputs_read(struct api *api, const struct mg_view segments[MG_API_PATH_MOST], bool *ret_right)
 {
     const char *wrong = "";
     struct mg_json_verdict verdict;
     enum mg_api_problem problem = MG_API_PROBLEM_NONE;
+    size_t segment = 0;
     *ret_right = false;
     TRY(body_read(api, &problem, &verdict)); /* first: it makes all the room that views borrow */
-    TRY(mg_buffer_reserve(&api->inputs, segment.length));
+    TRY(mg_buffer_reserve(&api->inputs, segments[0].length + segments[1].length));
     for (size_t i = 0; api->row->inputs[i].place != MG_API_IN_NOTHING; i++)
         if (api->row->inputs[i].place == MG_API_IN_PATH &&
-            !segment_decode(segment, api->row->inputs[i].most, &api->inputs, &api->values[i].text))
+            !segment_decode(segments[segment++], api->row->inputs[i].most, &api->inputs,
+                            &api->values[i].text))
             return api_problem(api, MG_API_PROBLEM_not_found, "");
     if (problem != MG_API_PROBLEM_NONE)
         return api_problem(api, problem, verdict.member);
@@ -410,7 +411,7 @@ request_hash(const struct api *api, uint8_t hash[HASH_BYTES])
 {
     const struct mg_web_request *request = api->visit->request;
     struct mg_view match = MG_VIEW_EMPTY;
-    OWN_BUFFER(all, BODY_MOST + 2 * MG_WEB_TARGET + 256);
+    OWN_BUFFER(all, MG_WEB_BODY + 2 * MG_WEB_TARGET + 256);
     (void) mg_web_header(request, "If-Match", &match, NULL);
     TRY(mg_buffer_format(&all, "%s\n", api->row->method));
     TRY(mg_buffer_add(&all, request->path));
@@ -497,8 +498,8 @@ method_fits(const struct mg_api_endpoint_row *row, struct mg_view method)
 
 /* NULL if there is none; `allowed` collects the methods that the path has. */
 static const struct mg_api_endpoint_row *
-row_find(const struct visit *visit, struct mg_view path, struct mg_view *ret_segment, char *allowed,
-         size_t size)
+row_find(const struct visit *visit, struct mg_view path, struct mg_view segments[MG_API_PATH_MOST],
+         char *allowed, size_t size)
 {
     size_t used = 0;
     const struct mg_api_endpoint_row *found = NULL;
@@ -506,13 +507,14 @@ row_find(const struct visit *visit, struct mg_view path, struct mg_view *ret_seg
         NULL; /* "/audit/events" comes before "/audit/{entry}": the first path that fits is it */
     for (size_t i = 0; i < MG_API_ENDPOINT_COUNT; i++) {
         const struct mg_api_endpoint_row *row = &mg_api_endpoints[i];
-        struct mg_view segment;
-        if (!mg_api_path_fits(row->path, path, &segment) || (place != NULL && strcmp(place, row->path) != 0))
+        struct mg_view found_segments[MG_API_PATH_MOST];
+        if (!mg_api_path_fits(row->path, path, found_segments) ||
+            (place != NULL && strcmp(place, row->path) != 0))
             continue;
         place = row->path;
         if (found == NULL && method_fits(row, visit->request->method)) {
             found = row;
-            *ret_segment = segment;
+            memcpy(segments, found_segments, sizeof found_segments);
         }
         const int length = snprintf(allowed + used, size - used, "%s%s", used == 0 ? "" : ", ", row->method);
         if (length > 0 && (size_t) length < size - used)
@@ -536,7 +538,7 @@ answer_make(struct api *api)
     struct visit *visit = api->visit;
     const struct mg_view whole = visit->request->path;
     char allowed[64] = "";
-    struct mg_view segment = MG_VIEW_EMPTY;
+    struct mg_view segments[MG_API_PATH_MOST] = {0};
     bool right = false;
     if (whole.length <= base || memcmp(whole.bytes, MG_API_BASE, base) != 0)
         return api_problem(api, MG_API_PROBLEM_not_found, "");
@@ -553,16 +555,16 @@ answer_make(struct api *api)
         return came ? api_refuse(api, api->token.outcome, MG_VIEW_EMPTY)
                     : api_problem(api, MG_API_PROBLEM_no_token, "");
     }
-    api->row = row_find(visit, path, &segment, allowed, sizeof allowed);
+    api->row = row_find(visit, path, segments, allowed, sizeof allowed);
     if (api->row == NULL && allowed[0] != '\0') {
         TRY(mg_web_header_add(visit->answer, "Allow", "%s", allowed));
         return api_problem(api, MG_API_PROBLEM_wrong_method, "");
     }
     if (api->row == NULL)
         return api_problem(api, MG_API_PROBLEM_not_found, "");
-    if (visit->request->body.length > BODY_MOST)
+    if (visit->request->body.length > mg_api_body_most(api->row))
         return api_problem(api, MG_API_PROBLEM_too_large, "");
-    TRY(inputs_read(api, segment, &right));
+    TRY(inputs_read(api, segments, &right));
     return right ? carry_out(api) : OK;
 }
 

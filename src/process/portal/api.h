@@ -28,6 +28,11 @@ struct mg_api_provider {
     bool enabled, with_secret;
 };
 
+struct mg_api_metadata {
+    uint64_t refusal;
+    struct mg_view detail, settings;
+};
+
 struct api {
     struct visit *visit;
     const struct mg_api_endpoint_row *row;

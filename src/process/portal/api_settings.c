@@ -238,6 +238,28 @@ api_on_provider(struct api *api)
                                                                   .with_secret = reply.with_secret});
 }
 
+/* Fetching takes as long as the provider takes; the federation process has its own bounds. */
+#define TEST_MS 30000
+
+struct mg_status
+api_on_provider_metadata(struct api *api)
+{
+    const bool fetched = api_value(api, "url")->given;
+    const struct mg_request_idp_metadata request = {.session = visit_session(api->visit),
+                                                    .document =
+                                                        fetched ? MG_VIEW_EMPTY : api_text(api, "document"),
+                                                    .url = api_text(api, "url")};
+    struct mg_reply_idp_metadata reply;
+    OWN_BUFFER(settings, JSON_SETTINGS_MOST);
+    TRY(mg_call_idp_metadata(&request, &reply, &api->visit->storage, TEST_MS));
+    if (reply.outcome != MG_GRANTED)
+        return api_refuse(api, reply.outcome, MG_VIEW_EMPTY);
+    TRY(settings_json(reply.settings, &settings));
+    return api_one_provider_metadata(api, &(struct mg_api_metadata){.refusal = reply.refusal,
+                                                                    .detail = reply.detail,
+                                                                    .settings = mg_buffer_view(&settings)});
+}
+
 static CHECKED struct mg_status
 provider_ask(struct api *api, bool add, struct mg_reply_idp_set *reply)
 {
@@ -300,9 +322,6 @@ api_on_provider_remove(struct api *api)
 {
     return provider_change(api, REMOVE);
 }
-
-/* Fetching takes as long as the provider takes; the federation process has its own bounds. */
-#define TEST_MS 30000
 
 struct mg_status
 api_on_provider_test(struct api *api)

@@ -3,6 +3,7 @@
 #include "process/portal/portal.h"
 
 #include "domain/device.h"
+#include "domain/group_roles.h"
 
 static const struct {
     const char *key, *text;
@@ -18,6 +19,12 @@ static const struct {
     {"user_ended", N_("All sessions of the user have ended.")},
     {"rule", N_("The rule is in force.")},
     {"role", N_("The role is kept.")},
+    {"group_added", N_("The group is made.")},
+    {"group_renamed", N_("The group has its new name.")},
+    {"group_roles", N_("The members of the group hold its new roles.")},
+    {"group_joined", N_("The user is in the group and holds its roles.")},
+    {"group_left", N_("The user is no longer in the group.")},
+    {"group_removed", N_("The group is removed.")},
     {"role_removed", N_("The role is removed.")},
     {"invitation_sent", N_("A new mail is on its way; the links before it do not work any more.")},
     {"service_added", N_("The service account is made. Issue a token for it below.")},
@@ -91,20 +98,6 @@ page_customer_home(struct visit *visit)
 
 /* ---- roles in a form ---- */
 
-static bool
-has_word(struct mg_view words, struct mg_view word)
-{
-    for (size_t at = 0; at < words.length;) {
-        size_t end = at;
-        while (end < words.length && words.bytes[end] != ' ')
-            end++;
-        if (mg_view_equal(mg_view_of(words.bytes + at, end - at), word))
-            return true;
-        at = end + 1;
-    }
-    return false;
-}
-
 static void
 scope_role(struct visit *visit, struct mg_view name, struct mg_view label, struct mg_view meaning,
            struct mg_view held)
@@ -115,12 +108,12 @@ scope_role(struct visit *visit, struct mg_view name, struct mg_view label, struc
     mg_scope_set(row, "role_name", name);
     mg_scope_set(row, "role_label", label.length != 0 ? label : name);
     mg_scope_set(row, "role_meaning", meaning);
-    mg_scope_set_flag(row, "role_held", has_word(held, name));
+    mg_scope_set_flag(row, "role_held", mg_words_have(held, name));
 }
 
-/* The roles there are, those of this user marked. */
-static CHECKED struct mg_status
-scope_roles(struct visit *visit, struct mg_view held)
+/* Built-in roles first, then the tenant's own. */
+struct mg_status
+customer_role_choices(struct visit *visit, struct mg_view held)
 {
     const bool japanese = visit->language == MG_JAPANESE;
     const struct mg_request_role_list request = {.session = visit_session(visit)};
@@ -165,9 +158,8 @@ customer_roles_text(struct visit *visit, struct mg_view roles)
     return mg_arena_text(visit->arena, mg_buffer_view(&text));
 }
 
-/* The names of the boxes that are ticked, as words. */
-static CHECKED struct mg_status
-roles_of_form(struct visit *visit, struct mg_buffer *roles)
+struct mg_status
+customer_roles_of_form(struct visit *visit, struct mg_buffer *roles)
 {
     static const char prefix[] = "role_";
     for (size_t i = 0; i < visit->form.count; i++) {
@@ -231,8 +223,9 @@ show_users(struct visit *visit, uint64_t problem)
         return customer_refused(visit, outcome);
     if (customer_may(visit, MG_PERMISSION_roles_grant)) {
         OWN_BUFFER(roles, 1024);
-        TRY(roles_of_form(visit, &roles));
-        TRY(scope_roles(visit, problem == MG_GRANTED ? mg_view_text("user") : mg_buffer_view(&roles)));
+        TRY(customer_roles_of_form(visit, &roles));
+        TRY(customer_role_choices(visit,
+                                  problem == MG_GRANTED ? mg_view_text("user") : mg_buffer_view(&roles)));
     }
     if (problem == MG_GRANTED)
         return customer_show(visit, "at_users", "customer_users");
@@ -252,7 +245,7 @@ page_customer_user_add(struct visit *visit)
     static const char *const fields[] = {"new_login", "new_name", "new_email"};
     OWN_BUFFER(roles, 1024);
     OWN_BUFFER(storage, 4096); /* the reason outlives the next question */
-    TRY(roles_of_form(visit, &roles));
+    TRY(customer_roles_of_form(visit, &roles));
     const struct mg_request_user_add request = {
         .session = visit_session(visit),
         .login = mg_form_value(&visit->form, "new_login"),
@@ -288,7 +281,7 @@ scope_permissions(struct visit *visit, struct mg_view keywords)
 {
     for (int i = 1; i < MG_PERMISSION_COUNT; i++) {
         const struct mg_permission_row *row = mg_permission_row((enum mg_permission) i);
-        if (has_word(keywords, mg_view_text(row->keyword)))
+        if (mg_words_have(keywords, mg_view_text(row->keyword)))
             mg_scope_set_text(mg_scope_add(visit->page, "rights"), "right",
                               visit->language == MG_JAPANESE ? row->ja : row->en);
     }
@@ -317,7 +310,7 @@ show_user(struct visit *visit, struct mg_view login, uint64_t problem)
     scope_time(visit, page, TIME_NAMES(reviewed), reply.reviewed_at);
     mg_scope_set(page, "reviewed_by", reply.reviewed_by);
     scope_permissions(visit, reply.permissions);
-    TRY(scope_roles(visit, reply.roles));
+    TRY(customer_role_choices(visit, reply.roles));
     if (problem == MG_GRANTED)
         return customer_show(visit, "at_users", "customer_user");
     mg_scope_set_flag(page, "at_users", true);
@@ -378,7 +371,7 @@ struct mg_status
 page_customer_user_roles(struct visit *visit)
 {
     OWN_BUFFER(roles, 1024);
-    TRY(roles_of_form(visit, &roles));
+    TRY(customer_roles_of_form(visit, &roles));
     const struct mg_request_user_roles_set request = {.session = visit_session(visit),
                                                       .login = mg_form_value(&visit->form, "login"),
                                                       .roles = mg_buffer_view(&roles)};

@@ -209,6 +209,10 @@ CHECKED struct mg_status customer_done(struct visit *visit, uint64_t outcome, co
                                        const char *done);
 /* Words of roles as people read them, in the arena. */
 const char *customer_roles_text(struct visit *visit, struct mg_view roles);
+/* The roles there are as choices of a form, those that are held marked. */
+CHECKED struct mg_status customer_role_choices(struct visit *visit, struct mg_view held);
+/* The names of those that the form came back with, as words. */
+CHECKED struct mg_status customer_roles_of_form(struct visit *visit, struct mg_buffer *roles);
 /* A permission of the person behind the visit; for showing, the authority decides. */
 bool customer_may(const struct visit *visit, enum mg_permission permission);
 
