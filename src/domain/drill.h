@@ -10,6 +10,11 @@
 #define MG_DRILL_TENANT "masugata-drill"
 #define MG_DRILL_HOST "drill.masugata.invalid"
 #define MG_DRILL_SIGN_IN_HOST "id.drill.masugata.invalid"
+/* Who comes through an identity provider there; and where that provider is, which is the prober itself: the authority
+ * tells the federation process by which certificate it is known there, for the drill's tenant alone. */
+#define MG_DRILL_PERSON "masugata-probe@" MG_DRILL_HOST
+#define MG_DRILL_PROVIDER_HOST "provider." MG_DRILL_HOST
+#define MG_DRILL_PROVIDER_ADDRESS "127.66.0.1"
 #define MG_DRILL_APPLICATION "drill"
 #define MG_DRILL_UPSTREAM "example:" MG_DRILL_APPLICATION
 

@@ -183,11 +183,29 @@ struct mg_outbound_authorities {
     X509_STORE *store;
 };
 
+/* Others may come to lie at the same place in memory: no connection outlives what it was checked against. */
+static void
+idle_forget(const struct mg_outbound_authorities *authorities)
+{
+    size_t left = 0;
+    (void) pthread_mutex_lock(&pool.lock);
+    for (size_t i = 0; i < pool.count; i++) {
+        if (pool.idle[i]->authorities == authorities)
+            kept_free(pool.idle[i]);
+        else
+            pool.idle[left++] = pool.idle[i];
+    }
+    pool.count = left;
+    (void) pthread_mutex_unlock(&pool.lock);
+}
+
 void
 mg_outbound_authorities_drop(struct mg_outbound_authorities **authorities)
 {
-    if (*authorities != NULL)
+    if (*authorities != NULL) {
+        idle_forget(*authorities);
         X509_STORE_free((*authorities)->store);
+    }
     free(*authorities);
     *authorities = NULL;
 }
@@ -213,8 +231,8 @@ store_fill(struct mg_view pem, X509_STORE *store)
     return OK;
 }
 
-struct mg_status
-mg_outbound_authorities_read(struct mg_view pem, struct mg_outbound_authorities **ret_authorities)
+static CHECKED struct mg_status
+authorities_new(struct mg_outbound_authorities **ret_authorities)
 {
     MG_CLEANUP(mg_outbound_authorities_drop)
     struct mg_outbound_authorities *authorities = calloc(1, sizeof *authorities);
@@ -222,7 +240,31 @@ mg_outbound_authorities_read(struct mg_view pem, struct mg_outbound_authorities 
         return fail(OUT_OF_MEMORY);
     /* One that is not its own issuer may be named as well: that is what naming it means. */
     (void) X509_STORE_set_flags(authorities->store, X509_V_FLAG_PARTIAL_CHAIN);
+    *ret_authorities = TAKE(authorities);
+    return OK;
+}
+
+struct mg_status
+mg_outbound_authorities_read(struct mg_view pem, struct mg_outbound_authorities **ret_authorities)
+{
+    MG_CLEANUP(mg_outbound_authorities_drop) struct mg_outbound_authorities *authorities = NULL;
+    TRY(authorities_new(&authorities));
     TRY(store_fill(pem, authorities->store));
+    *ret_authorities = TAKE(authorities);
+    return OK;
+}
+
+struct mg_status
+mg_outbound_authority_read(struct mg_view der, struct mg_outbound_authorities **ret_authorities)
+{
+    MG_CLEANUP(mg_outbound_authorities_drop) struct mg_outbound_authorities *authorities = NULL;
+    const uint8_t *cursor = der.bytes;
+    OWN_X509 certificate = d2i_X509(NULL, &cursor, (long) der.length);
+    if (certificate == NULL || cursor != der.bytes + der.length)
+        return fail_openssl("read a certificate");
+    TRY(authorities_new(&authorities));
+    if (X509_STORE_add_cert(authorities->store, certificate) != 1)
+        return fail_openssl("keep a certificate authority");
     *ret_authorities = TAKE(authorities);
     return OK;
 }

@@ -54,9 +54,13 @@ void mg_outbound_stop(void);
  * result is the caller's to drop, after the threads that used it. */
 CHECKED struct mg_status mg_outbound_authorities_read(struct mg_view pem,
                                                       struct mg_outbound_authorities **ret_authorities);
+/* One certificate alone, DER: a server that shows it, or one that it issued. */
+CHECKED struct mg_status mg_outbound_authority_read(struct mg_view der,
+                                                    struct mg_outbound_authorities **ret_authorities);
 /* The system's and those of the file (a path, or "" for none). */
 CHECKED struct mg_status mg_outbound_authorities_load(const char *path,
                                                       struct mg_outbound_authorities **ret_authorities);
+/* Ends the connections that were checked against them; none of those is in use any more. */
 void mg_outbound_authorities_drop(struct mg_outbound_authorities **authorities);
 /* A failing status is a fault of ours; what the other side did is in the answer. */
 CHECKED struct mg_status mg_outbound_fetch(const struct mg_outbound_rules *rules,

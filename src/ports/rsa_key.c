@@ -1,10 +1,10 @@
 #include "ports/rsa_key.h"
 
-#include "ports/openssl.h"
+#include "ports/self_signed.h"
 
 #include <openssl/rsa.h>
 
-enum { BITS = 3072, NAME_MOST = 64, CONTENT_MOST = 32 };
+enum { BITS = 3072, CONTENT_MOST = 32 };
 
 static void
 context_drop(EVP_PKEY_CTX **context)
@@ -58,45 +58,13 @@ mg_rsa_key_new(struct mg_secret **ret_key)
     return OK;
 }
 
-static bool
-certificate_fill(X509 *certificate, EVP_PKEY *key, struct mg_view name, mg_instant now, int years)
-{
-    uint8_t serial[16];
-    mg_random(serial, sizeof serial);
-    serial[0] &= 0x7F;
-    BIGNUM *number = BN_bin2bn(serial, sizeof serial, NULL);
-    const bool numbered =
-        number != NULL && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate)) != NULL;
-    BN_free(number);
-    X509_NAME *subject = X509_get_subject_name(certificate);
-    const struct mg_view cut = mg_view_start(name, NAME_MOST);
-    const time_t start = (time_t) (now / 1000) - 3600;
-    return numbered && X509_set_version(certificate, X509_VERSION_3) == 1 &&
-           ASN1_TIME_set(X509_getm_notBefore(certificate), start) != NULL &&
-           ASN1_TIME_adj(X509_getm_notAfter(certificate), start, years * 365, 0) != NULL &&
-           X509_set_pubkey(certificate, key) == 1 &&
-           X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, cut.bytes, (int) cut.length, -1, 0) ==
-               1 &&
-           X509_set_issuer_name(certificate, subject) == 1 && X509_sign(certificate, key, EVP_sha256()) > 0;
-}
-
 struct mg_status
 mg_rsa_certificate(struct mg_view key_der, struct mg_view name, mg_instant now, int years,
                    struct mg_buffer *der)
 {
     OWN_PKEY key = NULL;
     TRY(key_read(key_der, &key));
-    OWN_X509 certificate = X509_new();
-    if (certificate == NULL || !certificate_fill(certificate, key, name, now, years))
-        return fail_openssl("make a certificate");
-    const int length = i2d_X509(certificate, NULL);
-    if (length <= 0)
-        return fail_openssl("write a certificate");
-    TRY(mg_buffer_reserve(der, (size_t) length));
-    uint8_t *cursor = der->bytes + der->length;
-    (void) i2d_X509(certificate, &cursor);
-    der->length += (size_t) length;
-    return OK;
+    return mg_self_signed(key, name, NULL, now, years * 365, der);
 }
 
 struct mg_status

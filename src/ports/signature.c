@@ -1,6 +1,6 @@
 /* ES256 and Ed25519 of ports/crypto.h. Private keys are kept as 32 bytes; OpenSSL's forms are made
  * from them, so that no DER is parsed. */
-#include "ports/crypto.h"
+#include "ports/self_signed.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -47,6 +47,12 @@ mg_signing_key_drop(struct mg_signing_key **key)
     EVP_PKEY_free((*key)->key);
     free(*key);
     *key = NULL;
+}
+
+EVP_PKEY *
+mg_signing_key_openssl(const struct mg_signing_key *key)
+{
+    return key->key;
 }
 
 struct mg_view

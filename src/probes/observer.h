@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/time.h"
 #include "domain/drill.h"
+#include "domain/federation_refusal.h"
 #include "wire/session_table.h"
 
 #include <pthread.h>
@@ -71,7 +72,8 @@ enum mg_canary {
     MG_CANARY_AUDITOR,
     MG_CANARY_USER,
     MG_CANARY_PASSWORD,
-    MG_CANARY_RISK, /* in every tenant: with a past, for adaptive sign-in */
+    MG_CANARY_RISK,      /* in every tenant: with a past, for adaptive sign-in */
+    MG_CANARY_FEDERATED, /* in the drill's tenant: who comes through an identity provider */
 };
 struct mg_canary_account {
     char login[255], password[65];
@@ -91,6 +93,29 @@ struct mg_stored_passwords {
 struct mg_operator_passwords {
     uint64_t passwords, too_old;
     int64_t oldest_ms, most_ms;
+};
+
+/* An identity provider of a tenant that is switched on. */
+struct mg_observed_idp {
+    char name[32]; /* empty: there are no more */
+    bool saml;
+    enum mg_federation_refusal refusal; /* NONE: people can come through it now */
+    char detail[512];
+};
+
+/* An OpenID provider at MG_DRILL_PROVIDER_HOST that answers what it is told to: opened with key and
+ * certificate. */
+struct mg_signing_key;
+struct mg_probe_server;
+struct mg_probe_provider {
+    const struct mg_signing_key *key; /* of its certificate; borrowed */
+    struct mg_view certificate;       /* DER; borrowed */
+    uint16_t port;                    /* set when it is opened */
+    pthread_mutex_t lock;             /* of what follows */
+    struct mg_buffer discovery, keys; /* documents, JSON */
+    struct mg_buffer token;           /* answer of the token endpoint, JSON */
+    struct mg_buffer asked;           /* the last form that came there */
+    struct mg_probe_server *server;   /* the prober's */
 };
 
 struct mg_observed_log {
@@ -148,6 +173,13 @@ struct mg_observer_ops {
     /* Accounts of the tenant with rights that were neither used nor confirmed for 90 days. */
     struct mg_status (*unused_rights)(struct mg_observer *observer, const char *tenant,
                                       uint64_t *ret_accounts);
+    /* The tenant's next provider behind that name (empty: the first). */
+    struct mg_status (*provider_state)(struct mg_observer *observer, uint64_t tenant, const char *after,
+                                       struct mg_observed_idp *ret_idp);
+    /* Opens the provider, which the federation process then reaches for the drill's tenant; closing twice is
+     * harmless. */
+    struct mg_status (*provider_open)(struct mg_observer *observer, struct mg_probe_provider *provider);
+    void (*provider_close)(struct mg_probe_provider *provider);
     struct mg_status (*audit_state)(struct mg_observer *observer, struct mg_observed_log *ret_log);
     /* Entries that contain `text`, oldest first, since `since`; JSON lines, at most `limit`. */
     struct mg_status (*audit_read)(struct mg_observer *observer, const char *text, mg_instant since,

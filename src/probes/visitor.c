@@ -249,8 +249,8 @@ mg_page_attribute(const struct mg_fetched *page, const char *name, char *value, 
     return quoted_value(mg_buffer_text(&page->body), mark, value, size);
 }
 
-static CHECKED struct mg_status
-add_field(struct mg_buffer *body, const char *name, const char *value)
+struct mg_status
+mg_visitor_field(struct mg_buffer *body, const char *name, const char *value)
 {
     TRY(mg_buffer_format(body, "%s%s=", body->length == 0 ? "" : "&", name));
     for (; *value != '\0'; value++) {
@@ -270,7 +270,7 @@ hidden_fill(const char *html, struct mg_buffer *body)
     char value[2048];
     for (size_t i = 0; i < MG_COUNT(hidden); i++) {
         if (input_value(html, hidden[i], value, sizeof value))
-            TRY(add_field(body, hidden[i], value));
+            TRY(mg_visitor_field(body, hidden[i], value));
         else if (i == 0)
             return fail_with(NOT_FOUND, "a sign-in form");
     }
@@ -282,9 +282,9 @@ form_fill(const char *html, const struct mg_canary_account *account, const char 
 {
     TRY(hidden_fill(html, body));
     if (code != NULL)
-        return add_field(body, "code", code);
-    TRY(add_field(body, "login", account->login));
-    return add_field(body, "password", account->password);
+        return mg_visitor_field(body, "code", code);
+    TRY(mg_visitor_field(body, "login", account->login));
+    return mg_visitor_field(body, "password", account->password);
 }
 
 static CHECKED struct mg_status
@@ -317,7 +317,7 @@ mg_visitor_form(struct mg_visitor *visitor, const char *path, const char *const 
     OWN_BUFFER(body, 16384);
     TRY(hidden_fill(mg_buffer_text(&answer->body), &body));
     for (; fields[0] != NULL; fields += 2)
-        TRY(add_field(&body, fields[0], fields[1]));
+        TRY(mg_visitor_field(&body, fields[0], fields[1]));
     TRY(own_origin(visitor, visitor->observer->https_port, origin));
     (void) snprintf(host, sizeof host, "%s", visitor->host);
     TRY(request(visitor, "POST", host, path, mg_buffer_view(&body), origin, answer));
@@ -333,9 +333,9 @@ mg_visitor_post(struct mg_visitor *visitor, const char *host, const char *path, 
     TRY(mg_visitor_get(visitor, host, "/account", answer));
     if (answer->status != 200 || !input_value(mg_buffer_text(&answer->body), "token", token, sizeof token))
         return fail_with(NOT_FOUND, "a form on %s (status %u)", host, answer->status);
-    TRY(add_field(&body, "token", token));
+    TRY(mg_visitor_field(&body, "token", token));
     for (; fields[0] != NULL; fields += 2)
-        TRY(add_field(&body, fields[0], fields[1]));
+        TRY(mg_visitor_field(&body, fields[0], fields[1]));
     TRY(own_origin(visitor, visitor->observer->https_port, origin));
     return request(visitor, "POST", host, path, mg_buffer_view(&body), origin, answer);
 }

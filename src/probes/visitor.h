@@ -62,6 +62,8 @@ CHECKED struct mg_status mg_visitor_post(struct mg_visitor *visitor, const char 
  */
 CHECKED struct mg_status mg_visitor_form(struct mg_visitor *visitor, const char *path,
                                          const char *const *fields, struct mg_fetched *answer);
+/* Appends one field to a form's body. */
+CHECKED struct mg_status mg_visitor_field(struct mg_buffer *body, const char *name, const char *value);
 /* The first attribute of that name in the page; false if there is none or it is longer. */
 bool mg_page_attribute(const struct mg_fetched *page, const char *name, char *value, size_t size);
 /* Gives the visitor a cookie as if it had been there before. */

@@ -11,7 +11,7 @@ import urllib.parse
 import pytest
 
 from browser import Browser
-from harness import Deployment, wait_until
+from harness import Deployment, free_port, wait_until
 from identity_provider import Authority, IdentityProvider, Key, encode, hmac_sha256
 
 CALLBACK = "https://id.acme.localhost/federation/callback/"
@@ -741,3 +741,67 @@ def test_a_new_key_is_taken_up_after_half_a_minute(deployment, visitor, idp):
     for _ in range(5):
         assert Visitor(deployment).sign_in(idp).status == 403
     assert idp.requests.count("/keys") <= fetched + 1  # tokens that no key fits do not have it fetched each time
+
+
+# ---- the proof (IDENTITY_03) --------------------------------------------------------------------------------------
+
+
+def proven(deployment):
+    return json.loads(deployment.masugata("prove", "IDENTITY_03", "--json", check=False).stdout)["controls"][0]
+
+
+def drill_attempts(deployment, name):
+    """Why the probes' own answers were refused, newest first; "NONE" for those that were let in."""
+    return [row["refusal"] for row in
+            json.loads(deployment.masugata("idp", "test", "masugata-drill", name, "--json", check=False).stdout)["attempts"]]
+
+
+def test_the_proof_tells_which_providers_can_be_used(deployment, idp):
+    for row in deployment.json("idp", "list", "acme")["providers"]:
+        if row["name"] != "main":
+            deployment.masugata("idp", "remove", "acme", row["name"])
+    wait_until(lambda: proven(deployment)["verdict"] == "holds", 60, every=1, what="the drill's tenant")
+    found = proven(deployment)
+    assert "1 of 1 providers of customers can be used; 1 of 2 customers have none" in found["evidence"], found
+    deployment.masugata("idp", "add", "hinode", "gone", f"issuer=https://localhost:{free_port()}", "client.id=us")
+    assert proven(deployment)["verdict"] == "holds"  # not switched on
+    deployment.masugata("idp", "enable", "hinode", "gone")
+    found = proven(deployment)
+    assert found["verdict"] == "broken" and found["reason"].startswith("hinode: "), found
+    assert "hinode gone: UNREACHABLE" in found["evidence"] and "1 of 2 providers" in found["evidence"], found
+    deployment.masugata("idp", "set", "hinode", "gone", "expires=2020-01-01T00:00:00Z")  # its customer ended it
+    assert proven(deployment)["verdict"] == "holds"
+    deployment.masugata("idp", "remove", "hinode", "gone")
+
+
+def test_the_probes_answers_are_refused_each_for_its_own_reason(deployment):
+    wait_until(lambda: proven(deployment)["verdict"] == "holds", 60, every=1, what="the drill's tenant")
+    saml = drill_attempts(deployment, "masugata-probe")
+    assert set(saml) - {"NONE"} == {"PROVIDER_DISABLED", "UNSOLICITED", "WRONG_REQUEST", "FROM_THE_FUTURE", "EXPIRED", "WRONG_ISSUER",
+                                "WRONG_RECIPIENT", "WRONG_AUDIENCE", "XML_WRAPPED", "TOKEN_SIGNATURE", "TOKEN_UNSIGNED",
+                                "REPLAYED"}, saml
+    openid = drill_attempts(deployment, "masugata-probe-openid")
+    assert set(openid) - {"NONE"} == {"PROVIDER_DISABLED", "FROM_THE_FUTURE", "EXPIRED", "TOKEN_SIGNATURE", "TOKEN_ALGORITHM", "TOKEN_UNSIGNED",
+                                  "WRONG_AUDIENCE", "WRONG_ISSUER", "WRONG_NONCE"}, openid
+
+
+def test_the_probes_provider_is_there_for_the_drill_alone(deployment):
+    """Its host has no address for anybody else, its person no account elsewhere, and after a look nobody listens."""
+    proven(deployment)
+    deployment.masugata("idp", "add", "hinode", "drill", "issuer=https://provider.drill.masugata.invalid:443/x", "client.id=us")
+    try:
+        found = json.loads(deployment.masugata("idp", "test", "hinode", "drill", "--json", check=False).stdout)
+        assert found["refusal"] == "UNREACHABLE" and "127." not in found["detail"], found
+    finally:
+        deployment.masugata("idp", "remove", "hinode", "drill")
+    listening = [line.split()[1] for line in open("/proc/net/tcp") if line.split()[3] == "0A"]
+    assert not [address for address in listening if address.startswith("0100427F:")], listening  # 127.66.0.1
+
+
+def test_nobody_becomes_the_probes_person(deployment, visitor, idp):
+    idp.claims.update(sub="probe", email="masugata-probe@drill.masugata.invalid")
+    deployment.masugata("idp", "set", "acme", "main", "domains=acme.example drill.masugata.invalid")
+    try:
+        assert visitor.sign_in(idp).status == 403 and last_attempt(deployment)["refusal"] == "ACCOUNT_TAKEN"
+    finally:
+        deployment.masugata("idp", "set", "acme", "main", "domains=acme.example")

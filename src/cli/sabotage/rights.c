@@ -79,6 +79,15 @@ trigger_drop(struct mg_stage *stage)
         return trigger_drop(stage);                               \
     }
 
+/* ---- IDENTITY_03 ---- */
+
+TRIGGER_BREAK(provider_stays_on, "UPDATE", "identity_provider", "NOT NEW.enabled",
+              "NEW.enabled = true; RETURN NEW;")
+TRIGGER_BREAK(answers_come_back, "INSERT", "federation_replay", "true",
+              "NEW.key = sha256(random()::text::bytea); RETURN NEW;")
+TRIGGER_BREAK(nobody_was_sent, "INSERT", "federation_pending", "true",
+              "NEW.expires_at = now() - interval '1 hour'; RETURN NEW;")
+
 /* ---- IDENTITY_07 ---- */
 
 TRIGGER_BREAK(rules_not_kept, "INSERT", "tenant_setting", "NEW.keyword = 'password.length'", "RETURN NULL;")

@@ -142,6 +142,12 @@ CHECKED struct mg_status mg_idp_account(struct mg_database *database, const stru
                                         struct mg_account *ret_account,
                                         enum mg_federation_refusal *ret_refusal);
 
+/* ---- the probes' own provider (federation_state.c) ---- */
+
+/* Appends the certificate that the drill's own provider is known by; nothing for any other tenant and issuer.
+ */
+CHECKED struct mg_status mg_drill_certificate(const struct mg_idp *idp, struct mg_buffer *certificate);
+
 /* ---- work that waits for a provider (federation_work.c) ----
  * On threads of their own, a bounded number of each tenant, so that a provider that does not answer holds up
  * neither session checks nor other tenants. As mg_work_put in identity.h; BUSY when too many are under way.

@@ -1,6 +1,7 @@
 /* Whose account a person is that an identity provider vouches for (domain/identity_provider.h). */
 #include "process/authority/federation.h"
 
+#include "domain/drill.h"
 #include "domain/group_roles.h"
 #include "domain/login.h"
 #include "process/authority/scim.h"
@@ -117,9 +118,12 @@ first_sign_in(const struct search *it, bool only_look, struct mg_rows **ret_rows
         *ret_rows = TAKE(rows);
         return OK;
     }
-    /* A probe's account, or a program's, is nobody's to take. */
+    /* A probe's account, or a program's, is nobody's to take; but for the one in the drill's tenant that is
+     * there for it, where all providers are the probes'. */
     const bool read = person.account_exists && mg_account_read(rows, 0, 0, &account);
-    if (mg_canary_is_login(mg_buffer_view(&it->login)) || (read && account.service)) {
+    const bool probes =
+        it->idp->tenant == MG_DRILL_NUMBER && read && mg_view_is(account.login, MG_DRILL_PERSON);
+    if ((mg_canary_is_login(mg_buffer_view(&it->login)) && !probes) || (read && account.service)) {
         *ret_refusal = MG_FEDERATION_ACCOUNT_TAKEN;
         return OK;
     }

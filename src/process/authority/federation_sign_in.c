@@ -218,6 +218,7 @@ url_ask(const struct beginning *it, struct mg_view state, struct mg_buffer *stor
     OWN_BUFFER(nonce, DERIVED_TEXT);
     OWN_BUFFER(verifier, DERIVED_TEXT);
     OWN_BUFFER(challenge, DERIVED_TEXT);
+    OWN_BUFFER(drill, 2048);
     const struct mg_idp_settings *settings = it->idp->settings;
     TRY(mg_idp_address(it->idp, &it->tenant, "callback", &redirect_uri));
     TRY(mg_idp_words(settings->scopes, &scopes));
@@ -226,6 +227,7 @@ url_ask(const struct beginning *it, struct mg_view state, struct mg_buffer *stor
     TRY(derive(it->request->browser, state, "nonce", &nonce));
     TRY(derive(it->request->browser, state, "verifier", &verifier));
     TRY(challenge_make(mg_buffer_view(&verifier), &challenge));
+    TRY(mg_drill_certificate(it->idp, &drill));
     const struct mg_request_oidc_begin ask = {
         .issuer = mg_view_text(settings->issuer),
         .client = mg_view_text(settings->client),
@@ -236,6 +238,7 @@ url_ask(const struct beginning *it, struct mg_view state, struct mg_buffer *stor
         .challenge = mg_buffer_view(&challenge),
         .acr = mg_buffer_view(&classes),
         .maximum_age_s = age_wanted_s(it->idp, it->request->fresh_s),
+        .drill_certificate = mg_buffer_view(&drill),
     };
     return mg_call_oidc_begin(&ask, ret_reply, storage, MG_FEDERATION_CALL_MS);
 }
@@ -548,9 +551,11 @@ claims_ask(struct finishing *it)
     OWN_BUFFER(secret_storage, MG_PACKET_MOST);
     OWN_BUFFER(redirect_uri, 511);
     OWN_BUFFER(verifier, DERIVED_TEXT);
+    OWN_BUFFER(drill, 2048);
     const struct mg_idp_settings *settings = it->idp->settings;
     TRY(mg_idp_address(it->idp, &it->tenant, "callback", &redirect_uri));
     TRY(derive(it->request->browser, it->request->state, "verifier", &verifier));
+    TRY(mg_drill_certificate(it->idp, &drill));
     struct mg_request_oidc_finish ask = {
         .issuer = mg_view_text(settings->issuer),
         .client = mg_view_text(settings->client),
@@ -562,6 +567,7 @@ claims_ask(struct finishing *it)
         /* Groups are asked for when they decide something, or when somebody wants to see them. */
         .groups_claim = settings->groups_roles[0] != '\0' || it->trial ? mg_view_text(settings->groups_claim)
                                                                        : MG_VIEW_EMPTY,
+        .drill_certificate = mg_buffer_view(&drill),
     };
     TRY(client_authenticate(it->idp, &ask, &secret_storage));
     return mg_call_oidc_finish(&ask, &it->claims, &it->storage, MG_FEDERATION_CALL_MS);

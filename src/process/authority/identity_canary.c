@@ -23,6 +23,7 @@ static const struct {
     {"masugata-probe-user", "Masugata probe (user) / 検査用 (利用者)", "user"},
     {"masugata-probe-password", "Masugata probe (password) / 検査用 (パスワード)", "user"},
     {"masugata-probe-risk", "Masugata probe (adaptive) / 検査用 (適応型)", ""},
+    {MG_DRILL_PERSON, "Masugata probe (identity provider) / 検査用 (IdP)", "user"},
 };
 enum { SECOND = 2, WITH_A_PAST = 8, RECOVERY_CODES = 60 }; /* more than the probes of one round sign in */
 

@@ -85,6 +85,8 @@
     X(idp_test)                  \
     X(idp_attempts)              \
     X(risk_state)                \
+    X(provider_state)            \
+    X(drill_provider)            \
     X(confirm_look)              \
     X(confirm_complete)          \
     X(token_check)               \

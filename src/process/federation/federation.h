@@ -20,9 +20,14 @@ is_fine(const struct finding *finding)
 
 /* ---- provider.c: what providers publish, kept for a while ---- */
 struct provider;
-/* The provider of this issuer. BUSY when too much is under way with it, so that a slow one does not hold up
- * the others. Give it back: MG_CLEANUP(provider_leave) struct provider *provider = NULL; */
-CHECKED struct mg_status provider_enter(struct mg_view issuer, struct provider **ret_provider);
+/* The provider of this issuer; with a certificate the drill's own (domain/drill.h), which is reached on this
+ * machine and believed by that certificate alone, as nothing else is. BUSY when too much is under way with
+ * it, so that a slow one does not hold up the others. Give it back: MG_CLEANUP(provider_leave) struct
+ * provider *provider = NULL; */
+CHECKED struct mg_status provider_enter(struct mg_view issuer, struct mg_view drill_certificate,
+                                        struct provider **ret_provider);
+/* How it is fetched from. */
+const struct mg_outbound_rules *provider_rules(const struct provider *provider);
 void provider_leave(struct provider **provider);
 /* The discovery document, fetched when it is older than an hour or `fresh` is asked for. */
 CHECKED struct mg_status provider_discover(struct provider *provider, bool fresh,
@@ -38,7 +43,8 @@ CHECKED struct mg_status provider_keys_describe(struct provider *provider, bool 
 /* ---- main.c ---- */
 extern struct mg_outbound_rules federation_rules;
 /* A GET or, with a form, a POST; a refusal of the fetch goes into the finding. */
-CHECKED struct mg_status federation_fetch(const struct mg_outbound_request *request,
+CHECKED struct mg_status federation_fetch(const struct mg_outbound_rules *rules,
+                                          const struct mg_outbound_request *request,
                                           struct mg_outbound_answer *ret_answer, struct finding *finding);
 
 MG_HANDLER_DECLARE(oidc_begin)

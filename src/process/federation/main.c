@@ -15,10 +15,10 @@ enum { THREADS = 56 };
 struct mg_outbound_rules federation_rules;
 
 struct mg_status
-federation_fetch(const struct mg_outbound_request *request, struct mg_outbound_answer *ret_answer,
-                 struct finding *finding)
+federation_fetch(const struct mg_outbound_rules *rules, const struct mg_outbound_request *request,
+                 struct mg_outbound_answer *ret_answer, struct finding *finding)
 {
-    TRY(mg_outbound_fetch(&federation_rules, request, ret_answer));
+    TRY(mg_outbound_fetch(rules, request, ret_answer));
     finding->refusal = ret_answer->refusal;
     if (!is_fine(finding))
         (void) snprintf(finding->detail, sizeof finding->detail, "%s", ret_answer->detail);

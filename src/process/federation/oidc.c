@@ -71,7 +71,7 @@ MG_HANDLER_PUBLIC(oidc_begin)
     OWN_BUFFER(url, 4096);
     struct mg_oidc_discovery discovery;
     struct finding finding = {.refusal = MG_FEDERATION_NONE};
-    TRY(provider_enter(request->issuer, &provider));
+    TRY(provider_enter(request->issuer, request->drill_certificate, &provider));
     TRY(provider_discover(provider, false, &discovery, &finding));
     if (is_fine(&finding))
         TRY(url_make(request, discovery.authorization_endpoint, &url));
@@ -116,8 +116,9 @@ form_make(const struct mg_request_oidc_finish *request, struct mg_buffer *form,
 }
 
 static CHECKED struct mg_status
-tokens_fetch(const struct mg_request_oidc_finish *request, const struct mg_oidc_discovery *discovery,
-             struct mg_oidc_tokens *ret_tokens, struct finding *finding)
+tokens_fetch(const struct mg_request_oidc_finish *request, const struct mg_outbound_rules *rules,
+             const struct mg_oidc_discovery *discovery, struct mg_oidc_tokens *ret_tokens,
+             struct finding *finding)
 {
     MG_CLEANUP(mg_outbound_answer_drop) struct mg_outbound_answer answer = {.body = MG_BUFFER(0)};
     OWN_BUFFER(form, FORM_BYTES);
@@ -130,7 +131,7 @@ tokens_fetch(const struct mg_request_oidc_finish *request, const struct mg_oidc_
         .authorization = authorization.length != 0 ? mg_buffer_text(&authorization) : NULL,
         .most = 2 * MG_OIDC_DOCUMENT_BYTES,
     };
-    TRY(federation_fetch(&post, &answer, finding));
+    TRY(federation_fetch(rules, &post, &answer, finding));
     if (!is_fine(finding))
         return OK;
     finding->refusal =
@@ -143,8 +144,9 @@ tokens_fetch(const struct mg_request_oidc_finish *request, const struct mg_oidc_
 
 /* What the ID token does not say of the person, the userinfo endpoint may. */
 static CHECKED struct mg_status
-person_complete(const struct mg_oidc_discovery *discovery, struct mg_view access_token,
-                const char *groups_claim, struct mg_oidc_texts *texts, struct finding *finding)
+person_complete(const struct mg_outbound_rules *rules, const struct mg_oidc_discovery *discovery,
+                struct mg_view access_token, const char *groups_claim, struct mg_oidc_texts *texts,
+                struct finding *finding)
 {
     MG_CLEANUP(mg_outbound_answer_drop) struct mg_outbound_answer answer = {.body = MG_BUFFER(0)};
     OWN_BUFFER(authorization, MG_OIDC_DOCUMENT_BYTES + 16);
@@ -159,7 +161,7 @@ person_complete(const struct mg_oidc_discovery *discovery, struct mg_view access
     const struct mg_outbound_request get = {.url = discovery->userinfo_endpoint,
                                             .authorization = mg_buffer_text(&authorization),
                                             .most = MG_OIDC_DOCUMENT_BYTES};
-    TRY(federation_fetch(&get, &answer, finding));
+    TRY(federation_fetch(rules, &get, &answer, finding));
     if (!is_fine(finding))
         return OK;
     (void) snprintf(detail, sizeof detail, "HTTP %ld", answer.status);
@@ -188,7 +190,7 @@ finish(const struct mg_request_oidc_finish *request, struct provider *provider, 
                                               discovery.response_issuer, request->issuer);
     if (!is_fine(finding))
         return OK; /* before the code goes anywhere */
-    TRY(tokens_fetch(request, &discovery, &tokens, finding));
+    TRY(tokens_fetch(request, provider_rules(provider), &discovery, &tokens, finding));
     if (!is_fine(finding))
         return OK;
     TRY(provider_verify(provider, mg_buffer_view(&tokens.id_token), MG_JWT_ID_TOKEN, &payload, head,
@@ -201,7 +203,8 @@ finish(const struct mg_request_oidc_finish *request, struct provider *provider, 
         refuse(finding, read, detail);
         return OK;
     }
-    return person_complete(&discovery, mg_buffer_view(&tokens.access_token), groups_claim, texts, finding);
+    return person_complete(provider_rules(provider), &discovery, mg_buffer_view(&tokens.access_token),
+                           groups_claim, texts, finding);
 }
 
 MG_HANDLER_PUBLIC(oidc_finish)
@@ -210,7 +213,7 @@ MG_HANDLER_PUBLIC(oidc_finish)
     MG_CLEANUP(mg_oidc_texts_drop) struct mg_oidc_texts texts = {.groups = MG_BUFFER(0)};
     struct mg_jwt_head head = {.algorithm = ""};
     struct finding finding = {.refusal = MG_FEDERATION_NONE};
-    TRY(provider_enter(request->issuer, &provider));
+    TRY(provider_enter(request->issuer, request->drill_certificate, &provider));
     TRY(finish(request, provider, &head, &texts, &finding));
     const struct mg_reply_oidc_finish reply = {
         .refusal = finding.refusal,
@@ -247,7 +250,7 @@ MG_HANDLER_PUBLIC(oidc_logout)
     struct mg_jwt_head head = {.algorithm = ""};
     struct finding finding = {.refusal = MG_FEDERATION_NONE};
     char detail[128] = "";
-    TRY(provider_enter(request->issuer, &provider));
+    TRY(provider_enter(request->issuer, MG_VIEW_EMPTY, &provider));
     TRY(provider_verify(provider, request->token, MG_JWT_LOGOUT_TOKEN, &payload, &head, &finding));
     if (is_fine(&finding))
         finding.refusal = mg_oidc_claims_read(mg_buffer_view(&payload), "", &texts, detail);
@@ -277,7 +280,7 @@ MG_HANDLER_PUBLIC(oidc_look)
     OWN_BUFFER(keys, 8192);
     struct mg_oidc_discovery discovery = {.issuer = ""};
     struct finding finding = {.refusal = MG_FEDERATION_NONE};
-    TRY(provider_enter(request->issuer, &provider));
+    TRY(provider_enter(request->issuer, MG_VIEW_EMPTY, &provider));
     TRY(provider_discover(provider, request->fresh, &discovery, &finding));
     if (is_fine(&finding) && request->fresh)
         TRY(provider_keys_describe(provider, true, &keys, &finding));

@@ -1,5 +1,8 @@
 #include "process/federation/federation.h"
 
+#include "domain/drill.h"
+#include "ports/crypto.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -12,6 +15,9 @@ enum {
 
 struct provider {
     char issuer[512];
+    uint8_t certificate[MG_HASH_BYTES];          /* the drill's: SHA-256 of what it is known by; else zero */
+    struct mg_outbound_authorities *authorities; /* the drill's: that certificate; else NULL */
+    struct mg_outbound_rules rules;
     pthread_mutex_t lock; /* of what follows; held while fetching, so that one fetch serves all who wait */
     bool discovered, with_keys;
     struct mg_oidc_discovery discovery;
@@ -35,6 +41,7 @@ provider_free(struct provider *provider)
     if (provider == NULL)
         return;
     mg_jwks_drop(&provider->keys);
+    mg_outbound_authorities_drop(&provider->authorities);
     (void) pthread_mutex_destroy(&provider->lock);
     free(provider);
 }
@@ -58,25 +65,67 @@ place_find(size_t *ret_place)
     return OK;
 }
 
+/* The one host that the drill's provider may be reached at; it leads nowhere else either. */
+static struct mg_status
+resolve_drill(void *context, const char *host, struct mg_address addresses[MG_OUTBOUND_ADDRESSES_MOST],
+              size_t *ret_count)
+{
+    (void) context;
+    if (strcmp(host, MG_DRILL_PROVIDER_HOST) != 0)
+        return fail_with(UNAVAILABLE, "not the drill's provider");
+    TRY(mg_address_parse(mg_view_text(MG_DRILL_PROVIDER_ADDRESS), &addresses[0]));
+    *ret_count = 1;
+    return OK;
+}
+
+static void
+provider_drop(struct provider **provider)
+{
+    provider_free(*provider);
+    *provider = NULL;
+}
+
 static CHECKED struct mg_status
-enter_locked(struct mg_view issuer, struct provider **ret_provider)
+provider_new(struct mg_view issuer, struct mg_view certificate, const uint8_t hash[MG_HASH_BYTES],
+             struct provider **ret_provider)
+{
+    MG_CLEANUP(provider_drop) struct provider *provider = calloc(1, sizeof *provider);
+    if (provider == NULL)
+        return fail(OUT_OF_MEMORY);
+    mg_must(pthread_mutex_init(&provider->lock, NULL) == 0);
+    TRY(mg_view_copy(issuer, provider->issuer, sizeof provider->issuer));
+    provider->rules = federation_rules;
+    memcpy(provider->certificate, hash, sizeof provider->certificate);
+    if (certificate.length != 0) {
+        TRY(mg_outbound_authority_read(certificate, &provider->authorities));
+        provider->rules = (struct mg_outbound_rules){
+            .inside = MG_DRILL_PROVIDER_HOST, .authorities = provider->authorities, .resolve = resolve_drill};
+    }
+    *ret_provider = TAKE(provider);
+    return OK;
+}
+
+const struct mg_outbound_rules *
+provider_rules(const struct provider *provider)
+{
+    return &provider->rules;
+}
+
+static CHECKED struct mg_status
+enter_locked(struct mg_view issuer, struct mg_view certificate, struct provider **ret_provider)
 {
     struct provider *provider = NULL;
+    uint8_t hash[MG_HASH_BYTES] = {0};
+    if (certificate.length != 0)
+        TRY(mg_sha256(certificate, hash));
     for (size_t i = 0; i < table.count && provider == NULL; i++)
-        if (mg_view_is(issuer, table.list[i]->issuer))
+        if (mg_view_is(issuer, table.list[i]->issuer) &&
+            memcmp(hash, table.list[i]->certificate, sizeof hash) == 0)
             provider = table.list[i];
     if (provider == NULL) {
         size_t place = 0;
         TRY(place_find(&place));
-        provider = calloc(1, sizeof *provider);
-        if (provider == NULL)
-            return fail(OUT_OF_MEMORY);
-        const struct mg_status copied = mg_view_copy(issuer, provider->issuer, sizeof provider->issuer);
-        if (!mg_ok(copied)) {
-            free(provider);
-            return copied;
-        }
-        mg_must(pthread_mutex_init(&provider->lock, NULL) == 0);
+        TRY(provider_new(issuer, certificate, hash, &provider));
         if (place == table.count)
             table.count++;
         else
@@ -92,10 +141,10 @@ enter_locked(struct mg_view issuer, struct provider **ret_provider)
 }
 
 struct mg_status
-provider_enter(struct mg_view issuer, struct provider **ret_provider)
+provider_enter(struct mg_view issuer, struct mg_view drill_certificate, struct provider **ret_provider)
 {
     (void) pthread_mutex_lock(&table.lock);
-    const struct mg_status status = enter_locked(issuer, ret_provider);
+    const struct mg_status status = enter_locked(issuer, drill_certificate, ret_provider);
     (void) pthread_mutex_unlock(&table.lock);
     return status;
 }
@@ -120,10 +169,11 @@ is_young(bool there, int64_t fetched_ms, int64_t age_ms)
 }
 
 static CHECKED struct mg_status
-document_fetch(const char *url, size_t most, struct mg_outbound_answer *ret_answer, struct finding *finding)
+document_fetch(const struct provider *provider, const char *url, size_t most,
+               struct mg_outbound_answer *ret_answer, struct finding *finding)
 {
     const struct mg_outbound_request request = {.url = url, .most = most};
-    TRY(federation_fetch(&request, ret_answer, finding));
+    TRY(federation_fetch(&provider->rules, &request, ret_answer, finding));
     if (!is_fine(finding) || ret_answer->status == 200)
         return OK;
     finding->refusal = MG_FEDERATION_ANSWER;
@@ -141,7 +191,7 @@ discovery_fetch(struct provider *provider, struct finding *finding)
     if (length > 0 && provider->issuer[length - 1] == '/')
         length--;
     (void) snprintf(url, sizeof url, "%.*s/.well-known/openid-configuration", length, provider->issuer);
-    TRY(document_fetch(url, MG_OIDC_DOCUMENT_BYTES, &answer, finding));
+    TRY(document_fetch(provider, url, MG_OIDC_DOCUMENT_BYTES, &answer, finding));
     if (!is_fine(finding))
         return OK;
     struct mg_oidc_discovery found;
@@ -172,7 +222,7 @@ keys_fetch(struct provider *provider, struct finding *finding)
     MG_CLEANUP(mg_outbound_answer_drop) struct mg_outbound_answer answer = {.body = MG_BUFFER(0)};
     OWN(jwks) keys = NULL;
     provider->keys_tried_ms = mg_monotonic_ms();
-    TRY(document_fetch(provider->discovery.jwks_uri, MG_JWKS_BYTES, &answer, finding));
+    TRY(document_fetch(provider, provider->discovery.jwks_uri, MG_JWKS_BYTES, &answer, finding));
     if (!is_fine(finding))
         return OK;
     const struct mg_status parsed = mg_jwks_parse(mg_buffer_view(&answer.body), &keys);

@@ -169,7 +169,7 @@ metadata_fetch(struct mg_view url, struct mg_outbound_answer *ret_answer, struct
     OWN_TEXT text = NULL;
     TRY(mg_view_to_text(url, &text));
     const struct mg_outbound_request request = {.url = text, .most = MG_SAML_METADATA_BYTES};
-    TRY(federation_fetch(&request, ret_answer, finding));
+    TRY(federation_fetch(&federation_rules, &request, ret_answer, finding));
     if (is_fine(finding) && ret_answer->status != 200) {
         finding->refusal = MG_FEDERATION_ANSWER;
         (void) snprintf(finding->detail, sizeof finding->detail, "%.400s: HTTP %ld", text,

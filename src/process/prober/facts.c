@@ -173,7 +173,8 @@ mg_facts_load(const struct mg_environment *environment, struct mg_facts **ret_fa
     TRY(load_tenants(f));
     TRY(mg_drill_look(&f->observer.drill_tenant));
     settle(f);
-    f->accounts.room = 4 * f->observer.tenant_count + 8; /* also the drill's, one of each role, and the operators' */
+    f->accounts.room =
+        4 * f->observer.tenant_count + 12; /* also the drill's, one of each role, and the operators' */
     f->accounts.rows = calloc(f->accounts.room + 1, sizeof *f->accounts.rows);
     if (f->accounts.rows == NULL)
         return fail(OUT_OF_MEMORY);

@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { CALL_MS = 5000, LOG_TAIL = 4 << 20 };
+/* A provider that does not answer is waited for by the federation process (authority/federation.h). */
+enum { CALL_MS = 5000, PROVIDER_MS = 30000, LOG_TAIL = 4 << 20 };
 #define UNUSED_MS (90 * INT64_C(86400000))
 
 struct found {
@@ -410,6 +411,24 @@ unused_rights(struct mg_observer *observer, const char *tenant, uint64_t *ret_ac
     return OK;
 }
 
+/* ---- identity providers ---- */
+
+static struct mg_status
+provider_state(struct mg_observer *observer, uint64_t tenant, const char *after,
+               struct mg_observed_idp *ret_idp)
+{
+    OWN_BUFFER(storage, 4096);
+    struct mg_reply_provider_state reply;
+    (void) observer;
+    const struct mg_request_provider_state request = {.tenant = tenant, .after = mg_view_text(after)};
+    TRY(mg_call_provider_state(&request, &reply, &storage, PROVIDER_MS));
+    ret_idp->saml = reply.saml;
+    ret_idp->refusal = reply.refusal < MG_FEDERATION_COUNT ? (enum mg_federation_refusal) reply.refusal
+                                                           : MG_FEDERATION_UNREACHABLE;
+    TRY(mg_view_copy(reply.detail, ret_idp->detail, sizeof ret_idp->detail));
+    return mg_view_copy(reply.name, ret_idp->name, sizeof ret_idp->name);
+}
+
 const struct mg_observer_ops mg_prober_ops = {
     .fetch = mg_prober_fetch,
     .tls_ask = mg_prober_tls_ask,
@@ -422,6 +441,9 @@ const struct mg_observer_ops mg_prober_ops = {
     .operator_passwords = operator_passwords,
     .tenant_setting = tenant_setting,
     .unused_rights = unused_rights,
+    .provider_state = provider_state,
+    .provider_open = mg_prober_provider_open,
+    .provider_close = mg_prober_provider_close,
     .audit_state = audit_state,
     .audit_read = audit_read,
     .audit_export = audit_export,

@@ -52,6 +52,10 @@ struct mg_status mg_prober_drill_start(struct mg_observer *observer, enum mg_dri
 /* A child of the launcher that belongs to the drill's tenant. */
 bool mg_drill_is_child(const struct mg_observer *observer, struct mg_view name);
 
+/* ---- provider.c: the OpenID provider that the prober is for a moment ---- */
+struct mg_status mg_prober_provider_open(struct mg_observer *observer, struct mg_probe_provider *provider);
+void mg_prober_provider_close(struct mg_probe_provider *provider);
+
 /* ---- ledger.c: the latest finding of each control ---- */
 /* Reads DIR/proof; a file that cannot be read counts as never looked at. */
 void mg_ledger_load(const char *directory);

@@ -23,6 +23,7 @@ enum {
     CHANGE = 1 << 2,
     ACCEPT = 1 << 3,
     CONNECT = 1 << 4,
+    LISTEN = 1 << 5,
 };
 /* FILE is a type of stdio; the table's word stays readable this way. */
 #define FILE FILE_SET

@@ -1,0 +1,213 @@
+/* The OpenID provider that the prober is while it looks at sign-in through one (probes/federation_openid.c):
+ * TLS on an address of this machine alone, one connection at a time, for as long as it is open. Whoever else
+ * comes gets what anybody may read of a provider, and the token of a person who owns nothing. */
+#include "process/prober/prober.h"
+
+#include "base/log.h"
+#include "ports/self_signed.h"
+
+#include <arpa/inet.h>
+#include <openssl/ssl.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { CALL_MS = 5000, POLL_MS = 100, PEER_S = 3, BACKLOG = 16, REQUEST_MOST = 16384 };
+
+struct mg_probe_server {
+    struct mg_probe_provider *provider;
+    SSL_CTX *tls;
+    int listener;
+    atomic_bool ends;
+    pthread_t thread;
+    bool runs;
+};
+
+/* ---- one request ---- */
+
+static void
+ssl_drop(SSL **tls)
+{
+    SSL_free(*tls);
+    *tls = NULL;
+}
+
+/* Where the body begins once all of the request is there; NULL until then. */
+static const char *
+request_is_whole(const struct mg_buffer *request)
+{
+    static const char length_name[] = "\r\ncontent-length:";
+    uint64_t length = 0;
+    const char *text = mg_buffer_text(request), *end = strstr(text, "\r\n\r\n");
+    const char *line = strcasestr(text, length_name);
+    if (end == NULL)
+        return NULL;
+    if (line != NULL && line < end) {
+        const char *number = line + sizeof length_name - 1;
+        number += strspn(number, " ");
+        if (!mg_ok(mg_parse_u64(mg_view_of(number, strcspn(number, "\r")), REQUEST_MOST, &length)))
+            return NULL;
+    }
+    return strlen(end + 4) >= length ? end + 4 : NULL;
+}
+
+static CHECKED struct mg_status
+request_read(SSL *tls, struct mg_buffer *request, const char **ret_body)
+{
+    char bytes[4096];
+    while ((*ret_body = request_is_whole(request)) == NULL) {
+        const int length = SSL_read(tls, bytes, sizeof bytes);
+        if (length <= 0)
+            return fail_with(UNAVAILABLE, "half a request");
+        TRY(mg_buffer_add(request, mg_view_of(bytes, (size_t) length)));
+    }
+    return OK;
+}
+
+static bool
+path_ends(const char *request, const char *tail)
+{
+    const char *path = strchr(request, ' ');
+    const size_t length = path == NULL ? 0 : strcspn(path + 1, " ?\r");
+    return length >= strlen(tail) && memcmp(path + 1 + length - strlen(tail), tail, strlen(tail)) == 0;
+}
+
+/* With the provider's lock held. */
+static CHECKED struct mg_status
+answer_make(struct mg_probe_provider *provider, const char *request, const char *body,
+            struct mg_buffer *answer)
+{
+    const bool is_token = strncmp(request, "POST ", 5) == 0 && path_ends(request, "/token");
+    const struct mg_buffer *document = is_token ? &provider->token
+                                       : path_ends(request, "/.well-known/openid-configuration")
+                                           ? &provider->discovery
+                                       : path_ends(request, "/keys") ? &provider->keys
+                                                                     : NULL;
+    if (is_token) {
+        mg_buffer_clear(&provider->asked);
+        TRY(mg_buffer_add_text(&provider->asked, body));
+    }
+    TRY(mg_buffer_format(answer,
+                         "HTTP/1.1 %s\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
+                         "Connection: close\r\nContent-Length: %zu\r\n\r\n",
+                         document != NULL ? "200 OK" : "404 Not Found",
+                         document != NULL ? document->length : 0));
+    return document != NULL ? mg_buffer_add(answer, mg_buffer_view(document)) : OK;
+}
+
+static CHECKED struct mg_status
+serve(struct mg_probe_server *server, int fd)
+{
+    const struct timeval wait = {.tv_sec = PEER_S};
+    const char *body = NULL;
+    OWN_BUFFER(request, REQUEST_MOST);
+    OWN_BUFFER(answer, 2 * REQUEST_MOST);
+    MG_CLEANUP(ssl_drop) SSL *tls = SSL_new(server->tls);
+    if (tls == NULL || SSL_set_fd(tls, fd) != 1 ||
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) != 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait) != 0)
+        return fail_with(SYSTEM, "TLS");
+    if (SSL_accept(tls) != 1)
+        return fail_openssl("take a connection");
+    TRY(request_read(tls, &request, &body));
+    (void) pthread_mutex_lock(&server->provider->lock);
+    const struct mg_status made = answer_make(server->provider, mg_buffer_text(&request), body, &answer);
+    (void) pthread_mutex_unlock(&server->provider->lock);
+    TRY(made);
+    if (SSL_write(tls, answer.bytes, (int) answer.length) <= 0)
+        return fail_openssl("answer");
+    (void) SSL_shutdown(tls);
+    return OK;
+}
+
+static void *
+serve_all(void *argument)
+{
+    struct mg_probe_server *server = argument;
+    while (!atomic_load(&server->ends)) {
+        struct pollfd waiting = {.fd = server->listener, .events = POLLIN};
+        if (poll(&waiting, 1, POLL_MS) <= 0)
+            continue;
+        OWN_FD fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
+        const struct mg_status status = fd < 0 ? OK : serve(server, fd);
+        if (!mg_ok(status)) /* the probe sees what came of it */
+            mg_log_status(MG_DEBUG, "the probes' identity provider", status);
+        ERR_clear_error();
+    }
+    return NULL;
+}
+
+/* ---- opening and closing ---- */
+
+static CHECKED struct mg_status
+tls_make(struct mg_probe_server *server)
+{
+    const struct mg_view certificate = server->provider->certificate;
+    server->tls = SSL_CTX_new(TLS_server_method());
+    if (server->tls == NULL || SSL_CTX_set_min_proto_version(server->tls, TLS1_2_VERSION) != 1 ||
+        SSL_CTX_use_certificate_ASN1(server->tls, (int) certificate.length, certificate.bytes) != 1 ||
+        SSL_CTX_use_PrivateKey(server->tls, mg_signing_key_openssl(server->provider->key)) != 1)
+        return fail_openssl("prepare TLS");
+    return OK;
+}
+
+static CHECKED struct mg_status
+listener_make(struct mg_probe_server *server)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t length = sizeof address;
+    if (inet_pton(AF_INET, MG_DRILL_PROVIDER_ADDRESS, &address.sin_addr) != 1)
+        return fail(INVALID);
+    server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (server->listener < 0 || bind(server->listener, (struct sockaddr *) &address, sizeof address) != 0 ||
+        listen(server->listener, BACKLOG) != 0 ||
+        getsockname(server->listener, (struct sockaddr *) &address, &length) != 0)
+        return fail_errno("listen on %s", MG_DRILL_PROVIDER_ADDRESS);
+    server->provider->port = ntohs(address.sin_port);
+    return OK;
+}
+
+static CHECKED struct mg_status
+authority_tell(const struct mg_probe_provider *provider)
+{
+    OWN_BUFFER(storage, 1024);
+    struct mg_reply_drill_provider reply;
+    const struct mg_request_drill_provider request = {.certificate = provider->certificate};
+    return mg_call_drill_provider(&request, &reply, &storage, CALL_MS);
+}
+
+struct mg_status
+mg_prober_provider_open(struct mg_observer *observer, struct mg_probe_provider *provider)
+{
+    (void) observer;
+    struct mg_probe_server *server = calloc(1, sizeof *server);
+    if (server == NULL)
+        return fail(OUT_OF_MEMORY);
+    server->provider = provider;
+    server->listener = -1;
+    provider->server = server; /* closed by whoever opens, also when this fails */
+    TRY(tls_make(server));
+    TRY(listener_make(server));
+    if (pthread_create(&server->thread, NULL, serve_all, server) != 0)
+        return fail_with(SYSTEM, "no thread");
+    server->runs = true;
+    return authority_tell(provider);
+}
+
+void
+mg_prober_provider_close(struct mg_probe_provider *provider)
+{
+    struct mg_probe_server *server = TAKE(provider->server);
+    if (server == NULL)
+        return;
+    atomic_store(&server->ends, true);
+    if (server->runs)
+        (void) pthread_join(server->thread, NULL);
+    if (server->listener >= 0)
+        (void) close(server->listener);
+    SSL_CTX_free(server->tls);
+    free(server);
+}
