@@ -63,7 +63,9 @@ struct group {
 /* Groups by their number; each thread moves its own number on. */
 static struct {
     pthread_mutex_t lock;
-    pthread_cond_t changed;
+    /* What each thread waits for. They are signalled without the lock, which the woken thread then finds
+     * free. */
+    pthread_cond_t room, to_commit, to_sign, to_publish;
     struct group groups[GROUPS];
     uint64_t cut, committed, answered;
     /* For the publisher: what is signed and not taken by it yet. */
@@ -98,6 +100,7 @@ static CHECKED struct mg_status
 queue_add(const struct mg_request_audit_append *request, enum mg_process sender, struct mg_call *call)
 {
     struct mg_status status = OK;
+    bool wakes = false;
     (void) pthread_mutex_lock(&shared.lock);
     if (shared.count == QUEUE_MOST)
         status = fail_with(BUSY, "too many events wait");
@@ -107,10 +110,11 @@ queue_add(const struct mg_request_audit_append *request, enum mg_process sender,
         shared.bytes += request_bytes(request);
         /* The sequencer looks by itself while it collects; it is woken for the first one, and when
          * the group is full. */
-        if (shared.count == 1 || shared.bytes >= GROUP_BYTES)
-            (void) pthread_cond_signal(&shared.changed);
+        wakes = shared.count == 1 || shared.bytes >= GROUP_BYTES;
     }
     (void) pthread_mutex_unlock(&shared.lock);
+    if (wakes)
+        (void) pthread_cond_signal(&shared.changed);
     return status;
 }
 
@@ -310,12 +314,12 @@ group_fill(struct group *group)
 }
 
 static void
-flow_wait(void)
+flow_wait(pthread_cond_t *condition)
 {
     struct timespec until;
     mg_must(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
     until.tv_sec++;
-    (void) pthread_cond_timedwait(&flow.changed, &flow.lock, &until);
+    (void) pthread_cond_timedwait(condition, &flow.lock, &until);
 }
 
 static bool
@@ -331,7 +335,7 @@ group_start(void)
 {
     (void) pthread_mutex_lock(&flow.lock);
     while (!group_may_start())
-        flow_wait();
+        flow_wait(&flow.room);
     struct group *group = &flow.groups[flow.cut % GROUPS];
     (void) pthread_mutex_unlock(&flow.lock);
     return group;
@@ -345,8 +349,8 @@ group_pass_on(const struct group *group)
     (void) pthread_mutex_lock(&flow.lock);
     flow.cut++;
     flow.size_cut = group->cut->size;
-    (void) pthread_cond_broadcast(&flow.changed);
     (void) pthread_mutex_unlock(&flow.lock);
+    (void) pthread_cond_signal(&flow.to_commit);
 }
 
 static void *
@@ -376,7 +380,7 @@ committer_run(void *argument)
     for (;;) {
         (void) pthread_mutex_lock(&flow.lock);
         while (flow.committed == flow.cut)
-            flow_wait();
+            flow_wait(&flow.to_commit);
         const struct group *group = &flow.groups[flow.committed % GROUPS];
         (void) pthread_mutex_unlock(&flow.lock);
         const struct mg_status status = mg_log_cut_commit(store, group->cut);
@@ -384,8 +388,9 @@ committer_run(void *argument)
             stop("commit", status);
         (void) pthread_mutex_lock(&flow.lock);
         flow.committed++;
-        (void) pthread_cond_broadcast(&flow.changed);
         (void) pthread_mutex_unlock(&flow.lock);
+        (void) pthread_cond_signal(&flow.to_sign);
+        (void) pthread_cond_signal(&flow.room);
     }
     return argument;
 }
@@ -464,8 +469,8 @@ group_refuse(struct group *group, struct mg_status status)
     (void) pthread_mutex_lock(&flow.lock);
     flow.rolled_back = true;
     flow.answered++;
-    (void) pthread_cond_broadcast(&flow.changed);
     (void) pthread_mutex_unlock(&flow.lock);
+    (void) pthread_cond_signal(&flow.room);
 }
 
 static void
@@ -478,8 +483,9 @@ group_to_publisher(struct group *group, struct mg_buffer *note)
     flow.note = *note;
     *note = old;
     flow.answered++;
-    (void) pthread_cond_broadcast(&flow.changed);
     (void) pthread_mutex_unlock(&flow.lock);
+    (void) pthread_cond_signal(&flow.to_publish);
+    (void) pthread_cond_signal(&flow.room);
 }
 
 static void *
@@ -489,7 +495,7 @@ signer_run(void *argument)
     for (;;) {
         (void) pthread_mutex_lock(&flow.lock);
         while (flow.answered == flow.committed)
-            flow_wait();
+            flow_wait(&flow.to_sign);
         struct group *group = &flow.groups[flow.answered % GROUPS];
         const bool rolled_back = flow.rolled_back;
         (void) pthread_mutex_unlock(&flow.lock);
@@ -524,7 +530,7 @@ ready_take(struct mg_log_cut **cut, struct mg_buffer *note)
 {
     (void) pthread_mutex_lock(&flow.lock);
     if (flow.ready == NULL)
-        flow_wait();
+        flow_wait(&flow.to_publish);
     if (flow.ready != NULL) {
         *cut = mg_log_cut_merge(*cut, flow.ready);
         flow.ready = NULL;
@@ -548,9 +554,9 @@ publisher_run(void *argument)
         if (mg_ok(status)) {
             view_update(cut->size, &cut->root);
             mg_log_cut_drop(&cut);
-            (void) pthread_mutex_lock(&flow.lock);
-            (void) pthread_cond_broadcast(&flow.changed);
+            (void) pthread_mutex_lock(&flow.lock); /* who looks for room has looked, or waits */
             (void) pthread_mutex_unlock(&flow.lock);
+            (void) pthread_cond_signal(&flow.room);
         } else if (status.code == MG_DISK_FULL)
             mg_log_status(MG_ERROR, "publish", status);
         else
@@ -573,7 +579,10 @@ store_open(const struct mg_environment *environment)
     (void) pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void) pthread_cond_init(&shared.changed, &attributes);
     (void) pthread_cond_init(&shared.published, &attributes);
-    (void) pthread_cond_init(&flow.changed, &attributes);
+    (void) pthread_cond_init(&flow.room, &attributes);
+    (void) pthread_cond_init(&flow.to_commit, &attributes);
+    (void) pthread_cond_init(&flow.to_sign, &attributes);
+    (void) pthread_cond_init(&flow.to_publish, &attributes);
     TRY(mg_path_join(directory, environment->directory, "audit"));
     TRY(mg_log_store_open(directory, &limits, &store));
     return mg_view_copy(mg_view_text(mg_log_directory(store)), shared.view.log_directory,

@@ -14,6 +14,7 @@
 #define POOL_CONNECTIONS 22 /* a handler thread each, the tick, the follower, sign-ins between hashes */
 #define POOL_WAIT_MS 2000
 #define DATABASE_WAIT_MS 60000
+#define RECORD_MS 10000
 
 static struct mg_database_pool *pool;
 static struct mg_session_writer *sessions;
@@ -115,11 +116,9 @@ mg_core_operator(const struct mg_call *call, struct mg_view session, struct mg_c
 }
 
 struct mg_status
-mg_core_record(const struct mg_core_record *record)
+mg_core_record_begin(const struct mg_core_record *record, struct mg_append **ret_append)
 {
-    OWN_BUFFER(storage, 4096);
     OWN_BUFFER(details, 4096);
-    struct mg_reply_audit_append reply;
     for (size_t i = 0; i < record->detail_count; i++) {
         const struct mg_record_audit_detail detail = {.key = mg_view_text(record->details[i].key),
                                                       .value = record->details[i].value};
@@ -140,7 +139,15 @@ mg_core_record(const struct mg_core_record *record)
                        : mg_view_text(record->actor->session),
         .details = {.bytes = mg_buffer_view(&details)},
     };
-    return mg_call_audit_append(&request, &reply, &storage, 10000);
+    return mg_append_begin(&request, RECORD_MS, ret_append);
+}
+
+struct mg_status
+mg_core_record(const struct mg_core_record *record)
+{
+    OWN(append) append = NULL;
+    TRY(mg_core_record_begin(record, &append));
+    return mg_append_end(append);
 }
 
 /* ---- start ---- */

@@ -79,6 +79,10 @@ struct mg_core_record {
     size_t detail_count;
 };
 CHECKED struct mg_status mg_core_record(const struct mg_core_record *record);
+/* The same for who has something else to do meanwhile: durable when mg_append_end says so. The record is
+ * copied. */
+CHECKED struct mg_status mg_core_record_begin(const struct mg_core_record *record,
+                                              struct mg_append **ret_append);
 
 /* Called by main.c. */
 CHECKED struct mg_status mg_core_prepare(const struct mg_environment *environment);

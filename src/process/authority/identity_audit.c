@@ -48,21 +48,31 @@ mg_actor_unknown(struct mg_view login)
 }
 
 struct mg_status
-mg_identity_note(const struct mg_audit_note *note)
+mg_identity_note_begin(const struct mg_audit_note *note, struct mg_append **ret_append)
 {
     char family[24] = "";
     if (note->family != 0)
         (void) snprintf(family, sizeof family, "%016" PRIx64, note->family);
-    return mg_core_record(&(struct mg_core_record){
-        .event = note->event,
-        .tenant = note->tenant,
-        .actor = note->actor,
-        .target = cut(note->target, 512),
-        .reason = cut(note->reason, 512),
-        .address = cut(note->address, 64),
-        .session = mg_view_text(family),
-        .outcome = note->outcome,
-    });
+    return mg_core_record_begin(
+        &(struct mg_core_record){
+            .event = note->event,
+            .tenant = note->tenant,
+            .actor = note->actor,
+            .target = cut(note->target, 512),
+            .reason = cut(note->reason, 512),
+            .address = cut(note->address, 64),
+            .session = mg_view_text(family),
+            .outcome = note->outcome,
+        },
+        ret_append);
+}
+
+struct mg_status
+mg_identity_note(const struct mg_audit_note *note)
+{
+    OWN(append) append = NULL;
+    TRY(mg_identity_note_begin(note, &append));
+    return mg_append_end(append);
 }
 
 /* ---- refusals, counted together --------------------------------------------------------------- */

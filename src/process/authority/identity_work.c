@@ -70,9 +70,10 @@ mg_work_put(mg_task task, const void *request, size_t length, struct mg_call *ca
         *queue.last = work;
         queue.last = &work->next;
         queue.waiting++;
-        (void) pthread_cond_signal(&queue.changed);
     }
     (void) pthread_mutex_unlock(&queue.lock);
+    if (!full)
+        (void) pthread_cond_signal(&queue.changed);
     if (full) {
         free(work);
         return fail_with(BUSY, "%d sign-ins are waiting", WAITING_MOST);

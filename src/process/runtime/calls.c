@@ -137,35 +137,54 @@ id_write(struct mg_buffer *packet, uint64_t id)
         packet->bytes[8 + i] = (uint8_t) (id >> (8 * i));
 }
 
-/* One attempt: UNAVAILABLE with *ret_unsent means that the peer never saw it. */
+/* What one call has in hand between its request and its answer. */
+struct calling {
+    enum mg_process receiver;
+    int timeout_ms;
+    struct timespec deadline;
+    struct pending pending;
+    struct mg_status sent;
+    bool registered;
+};
+
+/* Sends it. Unless this fails, call_end must follow. */
 static CHECKED struct mg_status
-call_once(enum mg_process receiver, struct mg_buffer *packet, struct pending *pending,
-          const struct timespec *deadline, int timeout_ms, bool *ret_unsent)
+call_begin(struct calling *calling, struct mg_buffer *packet)
 {
-    *ret_unsent = false;
     (void) pthread_mutex_lock(&mg_runtime.lock);
-    struct mg_status status = call_register(receiver, pending, deadline);
+    const struct mg_status status = call_register(calling->receiver, &calling->pending, &calling->deadline);
     (void) pthread_mutex_unlock(&mg_runtime.lock);
     TRY(status);
-    /* call_register took a reference, so the descriptor stays ours until the release below. */
-    struct connection *connection = (struct connection *) (uintptr_t) pending->connection;
-    id_write(packet, pending->id);
-    status = mg_packet_send(connection->fd, packet, -1, timeout_ms);
-    const bool unsent = !mg_ok(status);
+    calling->registered = true;
+    id_write(packet, calling->pending.id);
+    /* call_register took a reference, so the descriptor stays ours until the release in call_end. */
+    calling->sent = mg_packet_send(calling->pending.connection->fd, packet, -1, calling->timeout_ms);
+    return OK;
+}
+
+/* Waits for the answer. UNAVAILABLE with *ret_unsent means that the peer never saw it. */
+static CHECKED struct mg_status
+call_end(struct calling *calling, bool *ret_unsent)
+{
+    struct pending *pending = &calling->pending;
+    pthread_cond_t *answered = &mg_runtime.answered[pending->id % MG_ANSWER_CONDITIONS];
+    struct mg_status status = calling->sent;
+    *ret_unsent = status.code == MG_UNAVAILABLE;
     (void) pthread_mutex_lock(&mg_runtime.lock);
     while (mg_ok(status) && !pending->done)
-        if (pthread_cond_timedwait(&mg_runtime.changed, &mg_runtime.lock, deadline) == ETIMEDOUT &&
+        if (pthread_cond_timedwait(answered, &mg_runtime.lock, &calling->deadline) == ETIMEDOUT &&
             !pending->done)
-            status = fail_with(TIMEOUT, "%s did not answer in %d ms", mg_process_name(receiver), timeout_ms);
+            status = fail_with(TIMEOUT, "%s did not answer in %d ms", mg_process_name(calling->receiver),
+                               calling->timeout_ms);
     call_unregister(pending);
+    calling->registered = false;
     (void) pthread_mutex_unlock(&mg_runtime.lock);
-    mg_connection_release(connection);
-    *ret_unsent = unsent && status.code == MG_UNAVAILABLE;
+    mg_connection_release((struct connection *) (uintptr_t) pending->connection);
     TRY(status);
     if (pending->lost)
-        return fail_with(UNAVAILABLE, "%s stopped before it answered", mg_process_name(receiver));
+        return fail_with(UNAVAILABLE, "%s stopped before it answered", mg_process_name(calling->receiver));
     if (pending->failure != MG_OK)
-        return fail_with(TOO_LARGE, "the answer of %s does not fit", mg_process_name(receiver));
+        return fail_with(TOO_LARGE, "the answer of %s does not fit", mg_process_name(calling->receiver));
     return OK;
 }
 
@@ -189,29 +208,46 @@ reply_check(enum mg_process receiver, const char *name, struct mg_status decoded
     return decoded;
 }
 
-static CHECKED struct mg_status
-call_peer(enum mg_process receiver, struct mg_buffer *packet, enum mg_kind expected,
-          struct mg_buffer *storage, int timeout_ms)
+static struct calling
+calling_to(enum mg_process receiver, enum mg_kind expected, struct mg_buffer *storage, int timeout_ms)
 {
-    const struct timespec deadline = deadline_in(timeout_ms);
-    struct pending pending = {.expected = expected, .storage = storage};
+    return (struct calling){.receiver = receiver,
+                            .timeout_ms = timeout_ms,
+                            .deadline = deadline_in(timeout_ms),
+                            .pending = {.expected = expected, .storage = storage}};
+}
+
+/* The answer to what call_begin sent, and sent again as long as the peer never saw it. */
+static CHECKED struct mg_status
+call_await(struct calling *calling, struct mg_buffer *packet)
+{
     bool unsent = false;
-    struct mg_status status;
-    do {
-        status = call_once(receiver, packet, &pending, &deadline, timeout_ms, &unsent);
-        if (unsent)
-            (void) nanosleep(&(struct timespec){.tv_nsec = 2000000},
-                             NULL); /* its end of file is about to be read */
-    } while (unsent);
+    struct mg_status status = call_end(calling, &unsent);
+    while (unsent) {
+        (void) nanosleep(&(struct timespec){.tv_nsec = 2000000},
+                         NULL); /* its end of file is about to be read */
+        TRY(call_begin(calling, packet));
+        status = call_end(calling, &unsent);
+    }
     TRY(status);
-    if (pending.kind != MG_REPLY_failed)
+    if (calling->pending.kind != MG_REPLY_failed)
         return OK;
     struct mg_reply_failed failed = {0};
-    TRY(reply_check(receiver, "failed", mg_decode_reply_failed(mg_buffer_view(storage), &failed)));
+    TRY(reply_check(calling->receiver, "failed",
+                    mg_decode_reply_failed(mg_buffer_view(calling->pending.storage), &failed)));
     const enum mg_code code =
         failed.code > MG_OK && failed.code < MG_CODE_COUNT ? (enum mg_code) failed.code : MG_SYSTEM;
     return mg_fail_with(code, MG_HERE, "%.*s", (int) failed.detail.length,
                         (const char *) failed.detail.bytes);
+}
+
+static CHECKED struct mg_status
+call_peer(enum mg_process receiver, struct mg_buffer *packet, enum mg_kind expected,
+          struct mg_buffer *storage, int timeout_ms)
+{
+    struct calling calling = calling_to(receiver, expected, storage, timeout_ms);
+    TRY(call_begin(&calling, packet));
+    return call_await(&calling, packet);
 }
 
 #define RECORD(name, fields)
@@ -233,3 +269,52 @@ call_peer(enum mg_process receiver, struct mg_buffer *packet, enum mg_kind expec
 #undef MESSAGE
 #undef REPLY
 #undef RECORD
+
+/* ---- a record that is written while something else is done ---- */
+
+struct mg_append {
+    struct mg_buffer packet, storage;
+    struct calling calling;
+};
+
+struct mg_status
+mg_append_begin(const struct mg_request_audit_append *request, int timeout_ms, struct mg_append **ret_append)
+{
+    OWN(append) append = calloc(1, sizeof *append);
+    if (append == NULL)
+        return fail(OUT_OF_MEMORY);
+    append->packet = (struct mg_buffer) MG_BUFFER(MG_PACKET_MOST);
+    append->storage = (struct mg_buffer) MG_BUFFER(4096);
+    append->calling = calling_to(MG_AUDIT, MG_REPLY_audit_append, &append->storage, timeout_ms);
+    TRY(mg_packet_begin(&append->packet, MG_REQUEST_audit_append, 0));
+    TRY(mg_encode_request_audit_append(request, &append->packet));
+    TRY(call_begin(&append->calling, &append->packet));
+    *ret_append = TAKE(append);
+    return OK;
+}
+
+struct mg_status
+mg_append_end(struct mg_append *append)
+{
+    struct mg_reply_audit_append reply;
+    TRY(call_await(&append->calling, &append->packet));
+    return reply_check(MG_AUDIT, "audit_append",
+                       mg_decode_reply_audit_append(mg_buffer_view(&append->storage), &reply));
+}
+
+void
+mg_append_drop(struct mg_append **append)
+{
+    if (*append == NULL)
+        return;
+    if ((*append)->calling.registered) { /* nobody waits for it any more */
+        (void) pthread_mutex_lock(&mg_runtime.lock);
+        call_unregister(&(*append)->calling.pending);
+        (void) pthread_mutex_unlock(&mg_runtime.lock);
+        mg_connection_release((struct connection *) (uintptr_t) (*append)->calling.pending.connection);
+    }
+    mg_buffer_drop(&(*append)->packet);
+    mg_buffer_drop(&(*append)->storage);
+    free(*append);
+    *append = NULL;
+}

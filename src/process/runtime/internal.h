@@ -13,7 +13,7 @@ struct connection {
     uid_t uid;           /* of a CLI */
 };
 
-/* A call that waits for its answer; lives on the caller's stack. */
+/* A call that waits for its answer; lives with its caller. */
 struct pending {
     uint64_t id;
     enum mg_kind expected, kind;
@@ -24,9 +24,15 @@ struct pending {
     struct pending *next;
 };
 
+/* Who waits for an answer waits at one of these, by the call's id: an answer wakes its caller and hardly
+ * anybody else. They outlive every call, so they may be signalled without the lock, which a woken thread then
+ * finds free. */
+#define MG_ANSWER_CONDITIONS 64
+
 struct runtime_state {
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* a peer came, an answer came; CLOCK_MONOTONIC */
+    pthread_cond_t changed; /* a peer came; CLOCK_MONOTONIC, as are these: */
+    pthread_cond_t answered[MG_ANSWER_CONDITIONS];
     struct connection *peers[MG_PROCESS_COUNT];
     struct pending *pending;
     uint64_t last_id;

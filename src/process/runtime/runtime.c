@@ -121,8 +121,8 @@ connection_close(struct connection *connection)
         if (pending->connection == connection && !pending->done) {
             pending->done = true;
             pending->lost = true;
+            (void) pthread_cond_broadcast(&mg_runtime.answered[pending->id % MG_ANSWER_CONDITIONS]);
         }
-    (void) pthread_cond_broadcast(&mg_runtime.changed);
     (void) pthread_mutex_unlock(&mg_runtime.lock);
     if (connection->process == MG_CLI)
         self.admin_count--;
@@ -195,10 +195,11 @@ queue_put(struct mg_call *call)
             self.queue_head = call;
         self.queue_tail = call;
         self.queue_length++;
-        (void) pthread_cond_signal(&self.queue_changed);
     }
     (void) pthread_mutex_unlock(&mg_runtime.lock);
-    if (full) {
+    if (!full)
+        (void) pthread_cond_signal(&self.queue_changed);
+    else {
         mg_call_answer_failed(call, fail_with(BUSY, "%s has %zu requests waiting",
                                               mg_process_name(self.description->process), most));
         mg_call_free(call);
@@ -416,6 +417,7 @@ static CHECKED struct mg_status
 reply_take(const struct connection *connection, const struct mg_packet *packet)
 {
     struct mg_status status = OK;
+    bool answered = false;
     (void) pthread_mutex_lock(&mg_runtime.lock);
     struct pending *pending = mg_runtime.pending;
     while (pending != NULL && (pending->id != packet->call_id || pending->connection != connection))
@@ -428,11 +430,12 @@ reply_take(const struct connection *connection, const struct mg_packet *packet)
             mg_buffer_clear(pending->storage);
             pending->failure = mg_buffer_add(pending->storage, packet->fields).code;
             pending->kind = packet->kind;
-            pending->done = true;
-            (void) pthread_cond_broadcast(&mg_runtime.changed);
+            pending->done = answered = true;
         }
     }
     (void) pthread_mutex_unlock(&mg_runtime.lock);
+    if (answered)
+        (void) pthread_cond_broadcast(&mg_runtime.answered[packet->call_id % MG_ANSWER_CONDITIONS]);
     return status;
 }
 
@@ -533,6 +536,8 @@ loop_prepare(void)
     (void) pthread_condattr_init(&attributes);
     (void) pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void) pthread_cond_init(&mg_runtime.changed, &attributes);
+    for (size_t i = 0; i < MG_ANSWER_CONDITIONS; i++)
+        (void) pthread_cond_init(&mg_runtime.answered[i], &attributes);
     self.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     self.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (self.epoll_fd < 0 || self.stop_fd < 0)

@@ -143,6 +143,16 @@ void mg_call_fail(struct mg_call *call, struct mg_status status);
 #undef REPLY
 #undef RECORD
 
+/* A record that becomes durable while its writer does something else: begin sends it, end waits until it is
+ * durable (`timeout_ms` after the beginning at most). Who drops it before the end does not know whether it
+ * is.
+ */
+struct mg_append;
+CHECKED struct mg_status mg_append_begin(const struct mg_request_audit_append *request, int timeout_ms,
+                                         struct mg_append **ret_append);
+CHECKED struct mg_status mg_append_end(struct mg_append *append);
+void mg_append_drop(struct mg_append **append);
+
 /* Opens a SOCK_SEQPACKET listener whose callers are MG_CLI; only uid 0, our own and `owner` are
  * served. At most 32 connections. Call in `prepare`. */
 CHECKED struct mg_status mg_listen_admin(const char *path, uid_t owner);
