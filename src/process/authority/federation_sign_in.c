@@ -695,6 +695,8 @@ grant(struct finishing *it, struct mg_database *database, bool *ret_answered)
         .code_host = host,
         .binding = it->pending != NULL ? mg_rows_bytes(it->pending, 0, PENDING_BINDING) : MG_VIEW_EMPTY,
         .federated = &federated,
+        .question = &it->question,
+        .risk = &it->risk,
         .now = it->now,
     };
     bool started = false, held = false;
@@ -715,7 +717,6 @@ grant(struct finishing *it, struct mg_database *database, bool *ret_answered)
     TRY(mg_family_start(database, &family, &record, &started));
     if (!started)
         return refuse_finish(it, database, MG_FEDERATION_CHANGED_MEANWHILE, MG_VIEW_EMPTY, ret_answered);
-    TRY(mg_risk_let_in(database, &it->question, &it->risk));
     if (it->arrival != NULL)
         TRY(mg_saml_family_note(database, family.family, &it->saml));
     TRY(attempt_keep(it, database, MG_FEDERATION_NONE, MG_VIEW_EMPTY));

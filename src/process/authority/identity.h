@@ -172,6 +172,9 @@ struct mg_audit_note {
 };
 /* Durable when it returns OK; otherwise do not act. */
 CHECKED struct mg_status mg_identity_note(const struct mg_audit_note *note);
+/* The same for who has something else to do meanwhile: durable when mg_append_end says so. */
+CHECKED struct mg_status mg_identity_note_begin(const struct mg_audit_note *note,
+                                                struct mg_append **ret_append);
 /* Refusals that need no hash are counted together, so that nobody can fill the log with them. */
 void mg_sign_in_refusal_count(uint64_t tenant, enum mg_outcome outcome, struct mg_view address);
 void mg_sign_in_refusal_flush(mg_instant now);
@@ -190,6 +193,9 @@ struct mg_federated {
  * how it began. */
 #define MG_PASSKEY_ALONE "passkey-alone"
 
+struct mg_risk_question;
+struct mg_risk_answer;
+
 /* What a new family needs; token and code are the browser's, only their hashes are stored. */
 struct mg_new_family {
     const struct mg_core_tenant *tenant;
@@ -202,6 +208,10 @@ struct mg_new_family {
     bool without_password;             /* a passkey alone */
     const struct mg_federated *federated; /* instead of a password: the provider that vouches, whose second
                                              factor is its own matter (federation.h); or NULL */
+    /* What adaptive sign-in was asked and answered (identity_risk.h): remembered with the session. NULL: not
+     * asked. */
+    const struct mg_risk_question *question;
+    const struct mg_risk_answer *risk;
     mg_instant now;
     uint64_t family, session; /* random, set by mg_family_prepare */
     uint8_t token[MG_TOKEN_BYTES], token_hash[32], code[MG_TOKEN_BYTES], code_hash[32];

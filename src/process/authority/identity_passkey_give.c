@@ -323,6 +323,8 @@ sign_in(struct give *it, struct mg_database *database, enum mg_outcome *ret_outc
                                         .attempt = &it->attempt,
                                         .second_factor = MG_PASSKEY_ALONE,
                                         .without_password = true,
+                                        .question = &it->question,
+                                        .risk = &it->risk,
                                         .now = it->now};
     TRY(mg_family_prepare(&it->family));
     const struct mg_core_actor actor = mg_actor_account(&it->account);
@@ -335,8 +337,7 @@ sign_in(struct give *it, struct mg_database *database, enum mg_outcome *ret_outc
                                          .family = it->family.family};
     TRY(mg_family_start(database, &it->family, &record, &started));
     *ret_outcome = started ? MG_GRANTED : MG_PASSKEY_REFUSED;
-    return started ? mg_risk_let_in(database, &it->question, &it->risk)
-                   : refuse(it, database, "CHANGED_MEANWHILE");
+    return started ? OK : refuse(it, database, "CHANGED_MEANWHILE");
 }
 
 /* Its owner may sign in at all: asked only after the signature, so that nobody else learns it. */

@@ -310,26 +310,53 @@ suspicious_note(const struct mg_risk_question *question, const struct mg_risk_an
     });
 }
 
+/* Never a NULL: a kept plan knows one kind of each. */
+struct mg_status
+mg_risk_visit_values(const struct mg_risk_question *question, const struct mg_risk_answer *answer,
+                     struct mg_buffer *names, struct mg_value values[MG_RISK_VISIT_VALUES])
+{
+    const struct mg_risk_visit *visit = &answer->visit;
+    const struct mg_risk_place *place = &visit->place;
+    TRY(mg_signals_names(answer->verdict.signals, names));
+    const struct mg_value taken[] = {
+        MG_I64(question->account->tenant),
+        MG_I64(question->account->id),
+        MG_INSTANT(question->now),
+        MG_I64(answer->verdict.outcome),
+        MG_FLAG(answer->verdict.outcome < MG_RISK_STEP_UP),
+        MG_I64(answer->verdict.score),
+        MG_TEXT(mg_buffer_view(names)),
+        MG_STRING(visit->address),
+        MG_STRING(visit->network),
+        MG_STRING(place->country),
+        MG_I64(place->asn),
+        MG_FLAG(place->located),
+        MG_I64(place->latitude_e3),
+        MG_I64(place->longitude_e3),
+        MG_I64(place->radius_km),
+        MG_TEXT(question->user_agent),
+        MG_BYTES(mg_view_of(answer->device_hash, 32)),
+        MG_I64(VISITS_MOST),
+        MG_I64(DEVICES_MOST),
+    };
+    _Static_assert(MG_COUNT(taken) == MG_RISK_VISIT_VALUES, "as the function takes them");
+    memcpy(values, taken, sizeof taken);
+    return OK;
+}
+
+/* One that was held back. A crash of the database may forget it. */
 static CHECKED struct mg_status
 remember(struct mg_database *database, const struct mg_risk_question *question,
          const struct mg_risk_answer *answer)
 {
-    const struct mg_risk_visit *visit = &answer->visit;
-    const struct mg_risk_place *place = &visit->place;
+    struct mg_value values[MG_RISK_VISIT_VALUES];
     OWN_BUFFER(names, 512);
-    TRY(mg_signals_names(answer->verdict.signals, &names));
-    return mg_query_often(
+    TRY(mg_risk_visit_values(question, answer, &names, values));
+    return mg_database_query_often(
         database, NULL,
-        "SELECT sign_in_remember($1, $2, $3, $4::smallint, $5, $6::int, $7, $8, $9, $10, $11,"
-        " CASE WHEN $19 THEN $12::int END, CASE WHEN $19 THEN $13::int END, CASE WHEN $19 THEN $14::int END, $15, $16,"
-        " $17::int, $18::int)",
-        MG_I64(question->account->tenant), MG_I64(question->account->id), MG_INSTANT(question->now),
-        MG_I64(answer->verdict.outcome), MG_FLAG(answer->verdict.outcome < MG_RISK_STEP_UP),
-        MG_I64(answer->verdict.score), MG_TEXT(mg_buffer_view(&names)), MG_STRING(visit->address),
-        MG_STRING(visit->network), MG_STRING(place->country), MG_I64(place->asn), MG_I64(place->latitude_e3),
-        MG_I64(place->longitude_e3), MG_I64(place->radius_km), MG_TEXT(question->user_agent),
-        MG_BYTES(mg_view_of(answer->device_hash, 32)), MG_I64(VISITS_MOST), MG_I64(DEVICES_MOST),
-        MG_FLAG(place->located)); /* never a NULL: a kept plan knows one kind of each */
+        "SELECT set_config('synchronous_commit', 'off', true), sign_in_visit($1, $2, $3, $4::smallint, $5, $6::int, $7,"
+        " $8, $9, $10, $11, $12, $13::int, $14::int, $15::int, $16, $17, $18::int, $19::int)",
+        values, MG_COUNT(values));
 }
 
 /* ---- what the others ask ---- */
@@ -387,10 +414,9 @@ struct mg_status
 mg_risk_let_in(struct mg_database *database, const struct mg_risk_question *question,
                const struct mg_risk_answer *answer)
 {
-    TRY(remember(database, question, answer));
-    if (answer->verdict.outcome != MG_RISK_NOTIFY)
-        return OK;
-    return mail_add(database, question, answer, "sign_in_notice", 0);
+    return answer->verdict.outcome == MG_RISK_NOTIFY
+               ? mail_add(database, question, answer, "sign_in_notice", 0)
+               : OK;
 }
 
 struct mg_status
@@ -403,18 +429,15 @@ mg_risk_second_begun(struct mg_database *database, struct mg_view ticket, const 
 }
 
 struct mg_status
-mg_risk_second_taken(struct mg_database *database, const struct mg_account *account,
-                     struct mg_view device_hash, struct mg_view address, struct mg_view user_agent,
-                     mg_instant now)
+mg_risk_second_taken(const struct mg_risk_question *question, struct mg_view device_hash,
+                     struct mg_risk_answer *ret_answer, bool *ret_known)
 {
-    const struct mg_risk_question question = {
-        .account = account, .address = address, .user_agent = user_agent, .now = now};
-    struct mg_risk_answer answer = {.verdict = {.outcome = MG_RISK_ALLOW}};
-    if (device_hash.length != sizeof answer.device_hash)
+    *ret_answer = (struct mg_risk_answer){.verdict = {.outcome = MG_RISK_ALLOW}};
+    *ret_known = device_hash.length == sizeof ret_answer->device_hash;
+    if (!*ret_known)
         return OK; /* a ticket from before devices were remembered */
-    memcpy(answer.device_hash, device_hash.bytes, sizeof answer.device_hash);
-    TRY(visit_make(account, address, now, &answer.visit));
-    return mg_risk_let_in(database, &question, &answer);
+    memcpy(ret_answer->device_hash, device_hash.bytes, sizeof ret_answer->device_hash);
+    return visit_make(question->account, question->address, question->now, &ret_answer->visit);
 }
 
 static CHECKED struct mg_status

@@ -3,8 +3,7 @@
  *
  *     TRY(mg_risk_ask(database, &question, &answer));
  *     if (answer.verdict.outcome >= MG_RISK_STEP_UP) → mg_risk_hold, and no session
- *     … the session is made …
- *     TRY(mg_risk_let_in(database, &question, &answer)); */
+ *     mg_family_start, whose family names question and answer, and remembers the sign-in with the session */
 #ifndef MG_AUTHORITY_IDENTITY_RISK_H
 #define MG_AUTHORITY_IDENTITY_RISK_H
 
@@ -32,8 +31,13 @@ CHECKED struct mg_status mg_risk_prepare(const struct mg_environment *environmen
  * suspicious is in the audit log when this returns. */
 CHECKED struct mg_status mg_risk_ask(struct mg_database *database, const struct mg_risk_question *question,
                                      struct mg_risk_answer *ret_answer);
-/* After the session was made: the sign-in and its device are remembered, and the person is told if need be.
+/* What the SQL function sign_in_visit takes to remember a sign-in and its device; `names` holds a text of it.
  */
+#define MG_RISK_VISIT_VALUES 19
+CHECKED struct mg_status mg_risk_visit_values(const struct mg_risk_question *question,
+                                              const struct mg_risk_answer *answer, struct mg_buffer *names,
+                                              struct mg_value values[MG_RISK_VISIT_VALUES]);
+/* After the session was made: the person is told if need be. */
 CHECKED struct mg_status mg_risk_let_in(struct mg_database *database, const struct mg_risk_question *question,
                                         const struct mg_risk_answer *answer);
 /* Instead of a session: remembers it, and tells the person; for STEP_UP by a mail whose link confirms the
@@ -41,12 +45,13 @@ CHECKED struct mg_status mg_risk_let_in(struct mg_database *database, const stru
 CHECKED struct mg_status mg_risk_hold(struct mg_database *database, const struct mg_risk_question *question,
                                       const struct mg_risk_answer *answer);
 /* A ticket for the second step was made instead of a session: it remembers the device that has to take it.
- * When it was taken there, the sign-in and its device are remembered as let in. */
+ * When it is taken there, the sign-in and its device are remembered as let in: false for a ticket that knows
+ * no device. */
 CHECKED struct mg_status mg_risk_second_begun(struct mg_database *database, struct mg_view ticket,
                                               const struct mg_risk_answer *answer);
-CHECKED struct mg_status mg_risk_second_taken(struct mg_database *database, const struct mg_account *account,
-                                              struct mg_view device_hash, struct mg_view address,
-                                              struct mg_view user_agent, mg_instant now);
+CHECKED struct mg_status mg_risk_second_taken(const struct mg_risk_question *question,
+                                              struct mg_view device_hash, struct mg_risk_answer *ret_answer,
+                                              bool *ret_known);
 /* A wrong password, so that guessing across names is seen. Durable when it returns. */
 CHECKED struct mg_status mg_risk_failed(struct mg_database *database, uint64_t tenant,
                                         struct mg_view account_key, struct mg_view address, mg_instant now);

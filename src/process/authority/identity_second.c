@@ -73,7 +73,10 @@ mg_last_step_take(struct mg_database *database, const struct mg_last_step *step,
                   enum mg_outcome *ret_outcome)
 {
     OWN(rows) rows = NULL;
-    bool spent = false, started = false;
+    struct mg_risk_answer risk;
+    const struct mg_risk_question question = {
+        .account = step->account, .address = step->address, .user_agent = step->user_agent, .now = step->now};
+    bool spent = false, started = false, known = false;
     if (!mg_tenants_sign_in_allowed(step->tenant->number, step->address)) {
         *ret_outcome = MG_ADDRESS_NOT_ALLOWED; /* the ticket stays, for where it may be used */
         mg_sign_in_refusal_count(step->tenant->number, *ret_outcome, step->address);
@@ -83,6 +86,7 @@ mg_last_step_take(struct mg_database *database, const struct mg_last_step *step,
     TRY(ticket_spend(database, step->ticket, step->account->id, &rows, &spent));
     if (!spent)
         return mg_attempt_forget(database, step->attempt, true);
+    TRY(mg_risk_second_taken(&question, mg_rows_bytes(rows, 0, 0), &risk, &known));
     *family = (struct mg_new_family){.tenant = step->tenant,
                                      .account = step->account,
                                      .address = step->address,
@@ -92,6 +96,8 @@ mg_last_step_take(struct mg_database *database, const struct mg_last_step *step,
                                      .binding = step->binding,
                                      .attempt = step->attempt,
                                      .second_factor = step->kind,
+                                     .question = known ? &question : NULL,
+                                     .risk = known ? &risk : NULL,
                                      .now = step->now};
     TRY(mg_family_prepare(family));
     const struct mg_core_actor actor = mg_actor_account(step->account);
@@ -103,11 +109,11 @@ mg_last_step_take(struct mg_database *database, const struct mg_last_step *step,
                                          .address = step->address,
                                          .family = family->family};
     TRY(mg_family_start(database, family, &record, &started));
-    if (!started)
-        return OK;
-    *ret_outcome = MG_GRANTED;
-    return mg_risk_second_taken(database, step->account, mg_rows_bytes(rows, 0, 0), step->address,
-                                step->user_agent, step->now);
+    family->question = NULL; /* they end here */
+    family->risk = NULL;
+    if (started)
+        *ret_outcome = MG_GRANTED;
+    return OK;
 }
 
 /* ---- second_look ------------------------------------------------------------------------------------ */

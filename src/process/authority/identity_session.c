@@ -1,4 +1,4 @@
-#include "process/authority/identity.h"
+#include "process/authority/identity_risk.h"
 #include "process/authority/tenants.h"
 
 #include "base/log.h"
@@ -119,104 +119,135 @@ second_factor_at(const struct mg_new_family *family)
     return family->second_factor != NULL ? family->now : 0;
 }
 
-/* The rows of a family that an identity provider gives. */
+/* $1: whether the sign-in is remembered with its family; $2 to $20: as what. */
+enum { VISIT_VALUES = 1 + MG_RISK_VISIT_VALUES, FAMILY_VALUES_MOST = MG_VALUES_MOST - VISIT_VALUES };
+#define VISIT                                                                                           \
+    "CASE WHEN b.ended IS NOT NULL AND $1 THEN sign_in_visit($2, $3, $4, $5::smallint, $6, $7::int, $8" \
+    ", $9, $10, $11, $12, $13, $14::int, $15::int, $16::int, $17, $18, $19::int, $20::int) END"
+
 static CHECKED struct mg_status
-federated_insert(struct mg_database *database, const struct mg_new_family *family, mg_instant expires_at,
-                 struct mg_rows **ret_rows)
+visit_values(const struct mg_new_family *family, struct mg_buffer *names,
+             struct mg_value values[VISIT_VALUES])
+{
+    /* Nobody reads these, but each parameter has the same type every time. */
+    const struct mg_risk_question nothing = {.account = family->account};
+    const struct mg_risk_answer unasked = {0};
+    const bool asked = family->question != NULL && family->risk != NULL;
+    values[0] = MG_FLAG(asked);
+    return mg_risk_visit_values(asked ? family->question : &nothing, asked ? family->risk : &unasked, names,
+                                values + 1);
+}
+
+/* The values of a family that an identity provider gives, from $21. */
+static size_t
+federated_values(const struct mg_new_family *family, mg_instant expires_at,
+                 struct mg_value values[FAMILY_VALUES_MOST])
 {
     const struct mg_core_tenant *tenant = family->tenant;
     const struct mg_federated *federated = family->federated;
     const bool with_code = family->code_host.length != 0;
-    return mg_query_often(
-        database, ret_rows,
-        "SELECT family_begin_federated($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-        " $18::smallint, $19, $20::int, $21, $22, $23, $24, $25, $26, $27)",
-        MG_I64(family->family), MG_I64(family->session), MG_I64(tenant->number), MG_I64(family->account->id),
-        MG_I64(federated->provider), MG_TEXT(federated->subject), MG_TEXT(federated->session),
-        MG_TEXT(federated->acr), MG_TEXT(federated->methods), MG_INSTANT(federated->authenticated_at),
-        MG_INSTANT(family->now), MG_INSTANT(expires_at), MG_I64(tenant->limits.idle_ms),
-        MG_TEXT(family->address), MG_TEXT(family->user_agent), MG_BYTES(mg_view_of(family->token_hash, 32)),
-        MG_TEXT(mg_view_text(tenant->sign_in_host)), MG_I64(MG_ORIGIN_SIGN_IN), MG_BYTES(family->previous),
+    const struct mg_value own[] = {
+        MG_I64(family->family),
+        MG_I64(family->session),
+        MG_I64(tenant->number),
+        MG_I64(family->account->id),
+        MG_I64(federated->provider),
+        MG_TEXT(federated->subject),
+        MG_TEXT(federated->session),
+        MG_TEXT(federated->acr),
+        MG_TEXT(federated->methods),
+        MG_INSTANT(federated->authenticated_at),
+        MG_INSTANT(family->now),
+        MG_INSTANT(expires_at),
+        MG_I64(tenant->limits.idle_ms),
+        MG_TEXT(family->address),
+        MG_TEXT(family->user_agent),
+        MG_BYTES(mg_view_of(family->token_hash, 32)),
+        MG_TEXT(mg_view_text(tenant->sign_in_host)),
+        MG_I64(MG_ORIGIN_SIGN_IN),
+        MG_BYTES(family->previous),
         MG_I64(tenant->limits.families),
-        MG_BYTES(with_code ? mg_view_of(family->code_hash, 32) : MG_VIEW_EMPTY), MG_TEXT(family->code_host),
-        MG_BYTES(family->binding), MG_INSTANT(family->now + MG_CODE_LIFE_MS),
+        MG_BYTES(with_code ? mg_view_of(family->code_hash, 32) : MG_VIEW_EMPTY),
+        MG_TEXT(family->code_host),
+        MG_BYTES(family->binding),
+        MG_INSTANT(family->now + MG_CODE_LIFE_MS),
         federated->several_factors ? MG_INSTANT(federated->authenticated_at) : MG_NULL,
-        MG_STRING(federated->several_factors ? "provider" : ""), MG_TEXT(family->account->roles));
+        MG_STRING(federated->several_factors ? "provider" : ""),
+        MG_TEXT(family->account->roles),
+    };
+    _Static_assert(MG_COUNT(own) <= FAMILY_VALUES_MOST, "they fit");
+    memcpy(values, own, sizeof own);
+    return MG_COUNT(own);
 }
 
-/* The rows of a family. *ret_ended is what it ended; *ret_started false when nothing was written. */
-static CHECKED struct mg_status
-family_insert(struct mg_database *database, const struct mg_new_family *family, mg_instant expires_at,
-              struct mg_rows **ret_rows, bool *ret_started)
+/* The same of one that a password, a passkey or a second step begins. */
+static size_t
+own_values(const struct mg_new_family *family, mg_instant expires_at,
+           struct mg_value values[FAMILY_VALUES_MOST])
 {
     const struct mg_core_tenant *tenant = family->tenant;
     const struct mg_account *account = family->account;
     const bool with_code = family->code_host.length != 0;
-    OWN(rows) rows = NULL;
-    if (family->federated != NULL) {
-        TRY(federated_insert(database, family, expires_at, &rows));
-        *ret_started = !mg_rows_null(rows, 0, 0);
-        *ret_rows = TAKE(rows);
-        return OK;
-    }
-    /* `changed_at` is 0 for never, which no account with a right password has. */
-    TRY(mg_query_often(
-        database, &rows,
-        "SELECT family_begin($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::smallint, $14,"
-        " $15::int, $16, $17, $18, $19, $20, $21::smallint, $22, $23, $24, $25, $26)",
-        MG_I64(family->family), MG_I64(family->session), MG_I64(tenant->number), MG_I64(account->id),
-        MG_INSTANT(account->changed_at), MG_INSTANT(family->now), MG_INSTANT(expires_at),
-        MG_I64(tenant->limits.idle_ms), MG_TEXT(family->address), MG_TEXT(family->user_agent),
-        MG_BYTES(mg_view_of(family->token_hash, 32)), MG_TEXT(mg_view_text(tenant->sign_in_host)),
-        MG_I64(tenant->number == 0 ? MG_ORIGIN_OPERATOR : MG_ORIGIN_SIGN_IN), MG_BYTES(family->previous),
+    const struct mg_value own[] = {
+        MG_I64(family->family),
+        MG_I64(family->session),
+        MG_I64(tenant->number),
+        MG_I64(account->id),
+        MG_INSTANT(account->changed_at), /* 0 for never, which no account with a right password has */
+        MG_INSTANT(family->now),
+        MG_INSTANT(expires_at),
+        MG_I64(tenant->limits.idle_ms),
+        MG_TEXT(family->address),
+        MG_TEXT(family->user_agent),
+        MG_BYTES(mg_view_of(family->token_hash, 32)),
+        MG_TEXT(mg_view_text(tenant->sign_in_host)),
+        MG_I64(tenant->number == 0 ? MG_ORIGIN_OPERATOR : MG_ORIGIN_SIGN_IN),
+        MG_BYTES(family->previous),
         MG_I64(tenant->limits.families),
-        MG_BYTES(with_code ? mg_view_of(family->code_hash, 32) : MG_VIEW_EMPTY), MG_TEXT(family->code_host),
-        MG_BYTES(family->binding), MG_INSTANT(family->now + MG_CODE_LIFE_MS),
-        MG_BYTES(mg_view_of(family->attempt->account_key, 32)), MG_I64(family->attempt->address_kind),
-        MG_BYTES(mg_buffer_view(&family->attempt->address_key)), MG_I64(family->attempt->stamp),
+        MG_BYTES(with_code ? mg_view_of(family->code_hash, 32) : MG_VIEW_EMPTY),
+        MG_TEXT(family->code_host),
+        MG_BYTES(family->binding),
+        MG_INSTANT(family->now + MG_CODE_LIFE_MS),
+        MG_BYTES(mg_view_of(family->attempt->account_key, 32)),
+        MG_I64(family->attempt->address_kind),
+        MG_BYTES(mg_buffer_view(&family->attempt->address_key)),
+        MG_I64(family->attempt->stamp),
         family->second_factor != NULL ? MG_INSTANT(family->now) : MG_NULL,
-        MG_STRING(family->second_factor != NULL ? family->second_factor : ""), MG_TEXT(account->roles)));
+        MG_STRING(family->second_factor != NULL ? family->second_factor : ""),
+        MG_TEXT(account->roles),
+    };
+    _Static_assert(MG_COUNT(own) <= FAMILY_VALUES_MOST, "they fit");
+    memcpy(values, own, sizeof own);
+    return MG_COUNT(own);
+}
+
+/* The rows of a family. The first column is what it ended; *ret_started false when nothing was written. */
+static CHECKED struct mg_status
+family_insert(struct mg_database *database, const struct mg_new_family *family, mg_instant expires_at,
+              struct mg_rows **ret_rows, bool *ret_started)
+{
+    struct mg_value values[MG_VALUES_MOST];
+    OWN_BUFFER(names, 512);
+    OWN(rows) rows = NULL;
+    TRY(visit_values(family, &names, values));
+    if (family->federated != NULL)
+        TRY(mg_database_query_often(
+            database, &rows,
+            "SELECT b.ended, " VISIT
+            " FROM (SELECT family_begin_federated($21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31,"
+            " $32, $33, $34, $35, $36, $37, $38::smallint, $39, $40::int, $41, $42, $43, $44, $45, $46, $47)"
+            " AS ended OFFSET 0) b",
+            values, VISIT_VALUES + federated_values(family, expires_at, values + VISIT_VALUES)));
+    else
+        TRY(mg_database_query_often(
+            database, &rows,
+            "SELECT b.ended, " VISIT " FROM (SELECT family_begin($21, $22, $23, $24, $25, $26, $27, $28, $29,"
+            " $30, $31, $32, $33::smallint, $34, $35::int, $36, $37, $38, $39, $40, $41::smallint, $42, $43,"
+            " $44, $45, $46) AS ended OFFSET 0) b",
+            values, VISIT_VALUES + own_values(family, expires_at, values + VISIT_VALUES)));
     *ret_started = !mg_rows_null(rows, 0, 0);
     *ret_rows = TAKE(rows);
     return OK;
-}
-
-/* A note that is being written on a thread of its own. */
-struct writing {
-    const struct mg_audit_note *note;
-    struct mg_status status;
-    char detail[256]; /* the failing thread's text does not outlive it */
-    pthread_t thread;
-    bool threaded;
-};
-
-static void *
-note_thread(void *argument)
-{
-    struct writing *writing = argument;
-    writing->status = mg_identity_note(writing->note);
-    (void) snprintf(writing->detail, sizeof writing->detail, "%s",
-                    writing->status.detail != NULL ? writing->status.detail : "");
-    writing->status.detail = writing->detail;
-    return NULL;
-}
-
-static void
-note_begin(struct writing *writing)
-{
-    writing->threaded = pthread_create(&writing->thread, NULL, note_thread, writing) == 0;
-    if (!writing->threaded)
-        (void) note_thread(writing);
-}
-
-static CHECKED struct mg_status
-note_end(struct writing *writing)
-{
-    if (writing->threaded)
-        mg_must(pthread_join(writing->thread, NULL) == 0);
-    if (mg_ok(writing->status))
-        return OK;
-    return mg_fail_with(writing->status.code, writing->status.where, "%s", writing->detail);
 }
 
 /* The probes sign in by passwords that nobody else knows and that each round replaces, to accounts that own
@@ -257,10 +288,10 @@ mg_family_start(struct mg_database *database, struct mg_new_family *family, cons
         return OK;
     if (!method_is_allowed(&place, family))
         return OK;
-    struct writing writing = {.note = note};
-    note_begin(&writing);
+    OWN(append) append = NULL;
+    TRY(mg_identity_note_begin(note, &append)); /* both become durable at the same time */
     const struct mg_status inserted = family_insert(database, family, expires_at, &rows, ret_started);
-    const struct mg_status noted = note_end(&writing);
+    const struct mg_status noted = mg_append_end(append);
     /* What the start has ended is gone from the database, whatever becomes of the new one. */
     struct mg_status emptied = OK;
     if (mg_ok(inserted) && *ret_started)
@@ -276,9 +307,10 @@ mg_family_start(struct mg_database *database, struct mg_new_family *family, cons
     TRY(emptied);
     if (!*ret_started)
         return OK;
-    return table_put(family->session, family->family, family->account, family->token_hash,
-                     mg_view_text(tenant->sign_in_host), authenticated_at(family), second_factor_at(family),
-                     expires_at, tenant->limits.idle_ms, family->now);
+    TRY(table_put(family->session, family->family, family->account, family->token_hash,
+                  mg_view_text(tenant->sign_in_host), authenticated_at(family), second_factor_at(family),
+                  expires_at, tenant->limits.idle_ms, family->now));
+    return family->question != NULL ? mg_risk_let_in(database, family->question, family->risk) : OK;
 }
 
 /* What is in the table without its row: the connection broke between an earlier deletion and its answer.

@@ -140,6 +140,8 @@ grant(struct sign_in *it, struct mg_database *database, bool *ret_answered)
         .code_host = it->request->host,
         .binding = it->request->binding,
         .attempt = &it->attempt,
+        .question = &it->question,
+        .risk = &it->risk,
         .now = it->now,
     };
     bool started = false;
@@ -154,7 +156,6 @@ grant(struct sign_in *it, struct mg_database *database, bool *ret_answered)
     TRY(mg_family_start(database, &family, &record, &started));
     if (!started) /* disabled, locked or given another password while the hash was computed */
         return refuse(it, database, "CHANGED_MEANWHILE", ret_answered);
-    TRY(mg_risk_let_in(database, &it->question, &it->risk));
     const bool with_code = it->request->host.length != 0;
     const struct mg_reply_sign_in reply = {
         .outcome = MG_GRANTED,

@@ -5,6 +5,9 @@ static const struct mg_handler_row handlers[] = {
 #define X(name) MG_HANDLE_PUBLIC(name),
     MG_AUTHORITY_REQUESTS(X)
 #undef X
+#define X(name) MG_HANDLE_QUICK(name),
+    MG_AUTHORITY_QUEUED_REQUESTS(X)
+#undef X
 };
 
 int

@@ -23,7 +23,6 @@
     X(site)                      \
     X(key_set)                   \
     X(assertion_refresh)         \
-    X(sign_in)                   \
     X(code_issue)                \
     X(code_exchange)             \
     X(session_check)             \
@@ -109,8 +108,12 @@
     X(group_rename)              \
     X(group_remove)
 
+/* Those that only put themselves into the queue of identity_work.c, which needs no thread of its own. */
+#define MG_AUTHORITY_QUEUED_REQUESTS(X) X(sign_in)
+
 #define X(name) MG_HANDLER_DECLARE(name)
 MG_AUTHORITY_REQUESTS(X)
+MG_AUTHORITY_QUEUED_REQUESTS(X)
 #undef X
 
 #endif
