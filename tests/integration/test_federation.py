@@ -281,6 +281,16 @@ def changed_after_signing(idp):
     return make
 
 
+def twice(idp):
+    """Signed as it is: readers differ in which of the two they believe."""
+    def make(claims):
+        head, payload, _ = idp.key.token(claims).split(".")
+        text = json.dumps(claims)[:-1] + ', "sub": "boss"}'
+        signed = f"{head}.{encode(text.encode())}"
+        return f"{signed}.{encode(idp.key.sign(signed.encode()))}"
+    return make
+
+
 HOSTILE = {
     "alg none": ("TOKEN_UNSIGNED", lambda idp: lambda claims: f"{encode({'alg': 'none'})}.{encode(claims)}."),
     "alg none with the key's id": ("TOKEN_UNSIGNED",
@@ -293,6 +303,13 @@ HOSTILE = {
                                           lambda idp: lambda claims: idp.key.token(claims, jku="https://localhost/keys")),
     "a certificate's place in the header": ("TOKEN_HEADER",
                                             lambda idp: lambda claims: idp.key.token(claims, x5u="https://localhost/c")),
+    "its own certificate in the header": ("TOKEN_HEADER", lambda idp: lambda claims: idp.key.token(claims, x5c=["AAAA"])),
+    "a payload that is not encoded": ("TOKEN_HEADER", lambda idp: lambda claims: idp.key.token(claims, b64=False)),
+    "compressed": ("TOKEN_HEADER", lambda idp: lambda claims: idp.key.token(claims, zip="DEF")),
+    "an algorithm in other letters": ("TOKEN_ALGORITHM", lambda idp: lambda claims: idp.key.token(claims, alg="rs256")),
+    "a key that is not there": ("TOKEN_KEY", lambda idp: lambda claims: idp.key.token(claims, kid="another")),
+    "a fourth part": ("TOKEN_FORM", lambda idp: lambda claims: idp.key.token(claims) + ".AAAA"),
+    "a claim twice": ("TOKEN_CLAIMS", twice),
     "a critical extension": ("TOKEN_HEADER", lambda idp: lambda claims: idp.key.token(claims, crit=["x"], x=1)),
     "changed after signing": ("TOKEN_SIGNATURE", changed_after_signing),
     "another type": ("TOKEN_TYPE", lambda idp: lambda claims: idp.key.token(claims, typ="at+jwt")),
@@ -312,6 +329,15 @@ CLAIMS = {
     "another nonce": ("WRONG_NONCE", {"nonce": "n" * 43}),
     "no nonce": ("WRONG_NONCE", {"nonce": None}),
     "no subject": ("TOKEN_CLAIMS", {"sub": None}),
+    "an empty subject": ("TOKEN_CLAIMS", {"sub": ""}),
+    "a subject of 256 bytes": ("TOKEN_CLAIMS", {"sub": "x" * 256}),
+    "an issuer that is a list": ("TOKEN_CLAIMS", lambda idp: {"iss": [idp.issuer]}),
+    "an audience that is an object": ("TOKEN_CLAIMS", {"aud": {"masugata": True}}),
+    "a list of no audience": ("WRONG_AUDIENCE", {"aud": []}),
+    "a nonce that is a list": ("TOKEN_CLAIMS", {"nonce": ["n"]}),
+    "an expiry beyond all numbers": ("TOKEN_CLAIMS", {"exp": 1e300}),
+    "an expiry before all time": ("TOKEN_CLAIMS", {"exp": -(2 ** 63)}),
+    "a time of issue that overflows": ("TOKEN_CLAIMS", {"iat": 2 ** 63 - 1}),
     "no expiry": ("TOKEN_CLAIMS", {"exp": None}),
     "an expiry that is a text": ("TOKEN_CLAIMS", {"exp": "soon"}),
     "a subject that is a number": ("TOKEN_CLAIMS", {"sub": 5}),

@@ -332,6 +332,51 @@ def test_every_wrong_statement_is_refused(visitor, idp, change, reason):
     refused(visitor, idp, reason, **change)
 
 
+def signed_as(idp, edit, **asked):
+    """Our provider's own key over an assertion that says what no provider should say."""
+    bare = edit(idp.assertion(sign=False, **asked))
+    return after_issuer(bare, signature(idp.key, idp.assertion_id, bare))
+
+
+def doubled(element):
+    """The first element of that name, twice."""
+    def edit(text):
+        found = re.search(rf"<saml:{element}[ >].*?</saml:{element}>", text, flags=re.S)[0]
+        return text.replace(found, found + found, 1)
+    return edit
+
+
+@pytest.mark.parametrize("edit,reason", [
+    (lambda t: t.replace('Version="2.0"', 'Version="1.1"'), "TOKEN_CLAIMS"),
+    (lambda t: re.sub(r' NotOnOrAfter="[^"]+" Recipient', " Recipient", t), "TOKEN_CLAIMS"),
+    (lambda t: re.sub(r' Recipient="[^"]+"', "", t), "WRONG_RECIPIENT"),
+    (lambda t: re.sub(r' Recipient="([^"]+)"', r' Recipient="\1/"', t), "WRONG_RECIPIENT"),
+    (lambda t: re.sub(r"<saml:Audience>([^<]+)<", r"<saml:Audience>\1/<", t), "WRONG_AUDIENCE"),
+    (doubled("AudienceRestriction"), "TOKEN_CLAIMS"),
+    (doubled("SubjectConfirmation"), "TOKEN_CLAIMS"),
+    (doubled("Subject"), "TOKEN_CLAIMS"),
+    (doubled("NameID"), "TOKEN_CLAIMS"),
+    (doubled("AuthnStatement"), "TOKEN_CLAIMS"),
+    (doubled("Conditions"), "TOKEN_CLAIMS"),
+    (lambda t: re.sub(r"<saml:Conditions.*</saml:Conditions>", "", t), "TOKEN_CLAIMS"),
+    (lambda t: re.sub(r"<saml:AuthnStatement.*</saml:AuthnStatement>", "", t), "TOKEN_CLAIMS"),
+    (lambda t: re.sub(r"<saml:NameID .*</saml:NameID>", "<saml:EncryptedID></saml:EncryptedID>", t), "ENCRYPTION"),
+    (lambda t: t.replace(">person-1<", ">person-1<saml:x></saml:x>.evil<"), "TOKEN_CLAIMS"),
+    (lambda t: t.replace(">person-1<", ">person-1\nboss<"), "TOKEN_CLAIMS"),
+    (lambda t: t.replace(">person-1<", "><"), "TOKEN_CLAIMS"),
+    (lambda t: t.replace(">aiko@acme.example<", ">boss@acme.example<saml:x></saml:x><"), "TOKEN_CLAIMS"),
+    (lambda t: re.sub(r'(SessionIndex="[^"]+")', rf'\1 SessionNotOnOrAfter="{instant(-3600)}"', t), "EXPIRED"),
+    (lambda t: t.replace("<saml:Subject>", "<saml:Advice><saml:Assertion></saml:Assertion></saml:Advice><saml:Subject>", 1),
+     "XML_WRAPPED")])
+def test_what_a_provider_signs_is_still_judged(visitor, idp, edit, reason):
+    refused(visitor, idp, reason, lambda **asked: encode(idp.envelope(signed_as(idp, edit, **asked), **asked)))
+
+
+def test_two_assertions_are_none_even_if_both_are_signed(visitor, idp):
+    refused(visitor, idp, "XML_WRAPPED",
+            lambda **asked: encode(idp.envelope(idp.assertion(**asked) + idp.assertion(name_id="boss", **asked), **asked)))
+
+
 def test_within_the_skew_clocks_may_differ(deployment, idp):
     first, second = Visitor(deployment), Visitor(deployment)
     assert sign_in(first, idp, not_before=instant(30), issued=instant(30)).status == 303 and first.is_in()

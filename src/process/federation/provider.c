@@ -118,10 +118,12 @@ enter_locked(struct mg_view issuer, struct mg_view certificate, struct provider 
     uint8_t hash[MG_HASH_BYTES] = {0};
     if (certificate.length != 0)
         TRY(mg_sha256(certificate, hash));
-    for (size_t i = 0; i < table.count && provider == NULL; i++)
-        if (mg_view_is(issuer, table.list[i]->issuer) &&
-            memcmp(hash, table.list[i]->certificate, sizeof hash) == 0)
-            provider = table.list[i];
+    for (size_t i = 0; i < table.count && provider == NULL; i++) {
+        struct provider *known = table.list[i];
+        if (known != NULL && mg_view_is(issuer, known->issuer) &&
+            memcmp(hash, known->certificate, sizeof hash) == 0)
+            provider = known;
+    }
     if (provider == NULL) {
         size_t place = 0;
         TRY(place_find(&place));
