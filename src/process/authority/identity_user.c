@@ -117,6 +117,30 @@ user_row_add(struct mg_database *database, const struct mg_rows *rows, size_t ro
     return mg_list_add_user_row(list, &record);
 }
 
+/* One statement for all and one for those that are looked for: as a condition of one, the search would be
+ * asked of every account of the tenant. */
+static CHECKED struct mg_status
+list_fetch(struct mg_database *database, uint64_t tenant, struct mg_view search, struct mg_view after,
+           mg_instant now, struct mg_rows **ret_rows)
+{
+#define LISTED                                                            \
+    "SELECT " MG_ACCOUNT_COLUMNS ", acc.created_at, acc.last_sign_in_at," \
+    " (SELECT count(*) FROM session_family f WHERE f.account = acc.id AND f.expires_at > $4) FROM account acc"
+#define IN_ORDER " acc.tenant = $1 AND NOT acc.service AND acc.login > $2 ORDER BY acc.login LIMIT $3"
+    if (search.length == 0)
+        return mg_query(database, ret_rows, LISTED " WHERE" IN_ORDER, MG_I64(tenant), MG_TEXT(after),
+                        MG_I64(PAGE_ROWS + 1), MG_INSTANT(now));
+    return mg_query(
+        database, ret_rows,
+        LISTED " JOIN (SELECT a.id FROM account a WHERE a.tenant = $1 AND starts_with(a.login, $5)"
+               " UNION SELECT a.id FROM account a WHERE a.tenant = $1 AND starts_with(lower(a.name), $5)"
+               " UNION SELECT a.id FROM account a WHERE a.tenant = $1 AND starts_with(lower(a.email), $5))"
+               " m ON m.id = acc.id WHERE" IN_ORDER,
+        MG_I64(tenant), MG_TEXT(after), MG_I64(PAGE_ROWS + 1), MG_INSTANT(now), MG_TEXT(search));
+#undef LISTED
+#undef IN_ORDER
+}
+
 MG_HANDLER_PUBLIC(user_list)
 {
     OWN(database) database = NULL;
@@ -132,17 +156,7 @@ MG_HANDLER_PUBLIC(user_list)
     if (request->search.length != 0 && !mg_ok(mg_login_fold(request->search, &search)))
         return mg_answer_user_list(call, &(struct mg_reply_user_list){.outcome = MG_GRANTED});
     TRY(mg_core_database(&database));
-    TRY(mg_query(
-        database, &rows,
-        "SELECT " MG_ACCOUNT_COLUMNS ", acc.created_at, acc.last_sign_in_at,"
-        " (SELECT count(*) FROM session_family f WHERE f.account = acc.id AND f.expires_at > $5)"
-        " FROM account acc WHERE acc.tenant = $1 AND NOT acc.service AND acc.login > $2 AND ($3 = '' OR acc.id IN ("
-        "  SELECT a.id FROM account a WHERE a.tenant = $1 AND starts_with(a.login, $3)"
-        "  UNION SELECT a.id FROM account a WHERE a.tenant = $1 AND starts_with(lower(a.name), $3)"
-        "  UNION SELECT a.id FROM account a WHERE a.tenant = $1 AND starts_with(lower(a.email), $3)))"
-        " ORDER BY acc.login LIMIT $4",
-        MG_I64(target.tenant.number), MG_TEXT(request->after), MG_TEXT(mg_buffer_view(&search)),
-        MG_I64(PAGE_ROWS + 1), MG_INSTANT(now)));
+    TRY(list_fetch(database, target.tenant.number, mg_buffer_view(&search), request->after, now, &rows));
     const size_t count = mg_rows_count(rows);
     for (size_t i = 0; i < count && i < PAGE_ROWS; i++)
         TRY(user_row_add(database, rows, i, now, &list));
