@@ -280,3 +280,39 @@ mg_password_is_breached(struct mg_view normalised)
     OWN_BUFFER(folded, 8 * MG_PASSWORD_MOST_BYTES);
     return mg_ok(fold(normalised, &folded)) && mg_password_is_common(mg_buffer_view(&folded));
 }
+
+/* ---- words of a tenant's own ---- */
+
+bool
+mg_password_word_is_valid(struct mg_view word)
+{
+    bool printable = false;
+    if (!mg_view_is_utf8(word))
+        return false;
+    const size_t characters = count_characters(word, &printable);
+    return printable && characters <= MG_PASSWORD_WORD_MOST &&
+           (characters >= PIECE_LEAST || (characters == PIECE_LEAST - 1 && !is_ascii(word)));
+}
+
+struct mg_status
+mg_password_has_word(struct mg_view normalised, struct mg_view words, bool *ret_has)
+{
+    OWN_BUFFER(folded, 8 * MG_PASSWORD_MOST_BYTES);
+    *ret_has = true;
+    if (!mg_view_is_utf8(normalised) || !mg_view_is_utf8(words))
+        return fail_with(MALFORMED, "a password and the words are UTF-8 text");
+    TRY(fold(normalised, &folded));
+    for (size_t at = 0, end = 0; at < words.length; at = end + 1) {
+        OWN_BUFFER(plain, 4096);
+        OWN_BUFFER(word, 8192);
+        for (end = at; end < words.length && words.bytes[end] != ' ';)
+            end++;
+        TRY(mg_password_normalise(mg_view_of(words.bytes + at, end - at), &plain)); /* as the password is */
+        TRY(fold(mg_buffer_view(&plain), &word));
+        if (word.length != 0 && folded.length >= word.length &&
+            memmem(folded.bytes, folded.length, word.bytes, word.length) != NULL)
+            return OK;
+    }
+    *ret_has = false;
+    return OK;
+}

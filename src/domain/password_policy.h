@@ -40,4 +40,14 @@ CHECKED struct mg_status mg_password_judge(struct mg_view normalised, size_t lea
                                            const struct mg_password_context *context,
                                            enum mg_outcome *ret_outcome);
 
+/* ---- words of a tenant's own ----
+ * What NIST SP 800-63B-4 asks for compares whole passwords; a tenant may be stricter and name words that must
+ * not stand anywhere in one. Nothing is named unless its administrators do. */
+enum { MG_PASSWORD_WORDS_MOST = 100, MG_PASSWORD_WORD_MOST = 64 };
+/* True for 3 to 64 printable characters; 2 suffice when they are not ASCII, because such names are short. */
+bool mg_password_word_is_valid(struct mg_view word);
+/* Whether one of the words (spaces between) stands in the password, both NFKC and without case. A status
+ * means undecided, so refuse. */
+CHECKED struct mg_status mg_password_has_word(struct mg_view normalised, struct mg_view words, bool *ret_has);
+
 #endif

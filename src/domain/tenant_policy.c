@@ -2,6 +2,7 @@
 
 #include "domain/host_name.h"
 #include "domain/login.h"
+#include "domain/password_policy.h"
 #include "domain/role.h"
 #include "domain/sign_in_method.h"
 #include "wire/network.h"
@@ -9,7 +10,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 
-enum check { NOTHING, NETWORKS, HEADER, COOKIES, ROLES, ORIGINS, METHODS };
+enum check { NOTHING, NETWORKS, HEADER, COOKIES, ROLES, ORIGINS, METHODS, WORDS };
 
 #define OPTION_ROW(record, name, word, kind, value, low, high, english, japanese) \
     {.keyword = (word),                                                           \
@@ -152,6 +153,21 @@ methods_check(const char *keyword, const char *text)
 }
 
 static CHECKED struct mg_status
+words_check(const char *keyword, const char *list)
+{
+    struct mg_view word;
+    for (size_t count = 0; mg_option_word(&list, &word); count++) {
+        if (!mg_password_word_is_valid(word))
+            return fail_with(
+                INVALID, "%s: \"%.*s\" is too short or too long: 3 to 64 characters, 2 suffice in Japanese",
+                keyword, (int) mg_view_start(word, 64).length, (const char *) word.bytes);
+        if (count == MG_PASSWORD_WORDS_MOST)
+            return fail_with(INVALID, "%s: more than %d words", keyword, MG_PASSWORD_WORDS_MOST);
+    }
+    return OK;
+}
+
+static CHECKED struct mg_status
 text_check(enum check check, const char *keyword, const char *text)
 {
     switch (check) {
@@ -167,6 +183,8 @@ text_check(enum check check, const char *keyword, const char *text)
         return origins_check(keyword, text);
     case METHODS:
         return methods_check(keyword, text);
+    case WORDS:
+        return words_check(keyword, text);
     default:
         return OK;
     }

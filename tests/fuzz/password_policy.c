@@ -27,5 +27,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum mg_outcome outcome = MG_OUTCOME_NONE;
     if (mg_ok(mg_password_judge(mg_buffer_view(&normalised), MG_PASSWORD_LEAST_ALONE, &context, &outcome)))
         mg_must(outcome != MG_OUTCOME_NONE);
+    bool has = false;
+    if (mg_ok(mg_password_has_word(mg_buffer_view(&normalised), mg_view_text("Falcon"), &has)) &&
+        normalised.length != 0 && memmem(normalised.bytes, normalised.length, "Falcon", 6) != NULL)
+        mg_must(has);
+    if (mg_password_word_is_valid(typed) && memchr(data, ' ', size) == NULL) /* stands in itself */
+        mg_must(!mg_ok(mg_password_has_word(mg_buffer_view(&normalised), typed, &has)) || has);
     return 0;
 }

@@ -350,6 +350,16 @@ def test_password_rules(deployment):
     assert rule(browser, deployment, "password.length", "24").status == 303
     assert change(PASSWORD, "only twenty-two chars!").status == 422
     assert "24" in kei.get(at(deployment, "/password")).text
+    # Words of the tenant's own, anywhere in the password, in any case and width; the change is recorded with both values.
+    refused = rule(browser, deployment, "password.words", "ab")
+    assert refused.status == 422 and "too short" in refused.text
+    assert rule(browser, deployment, "password.words", "Falcon アクメ").status == 303
+    changed = events(deployment, "acme", "policy_change")[0]["unmapped"]["details"]
+    assert "Falcon" in json.dumps(changed, ensure_ascii=False) and "password.words" in json.dumps(changed)
+    for wrong in ("correct horse ＦＡＬＣＯＮry staple", "correct horse ｱｸﾒ battery staple"):
+        answer = change(PASSWORD, wrong)
+        assert answer.status == 422 and "contains a word that your organization does not allow" in answer.text
+    assert rule(browser, deployment, "password.words", "").status == 303
     assert rule(browser, deployment, "password.history", "3").status == 303
     assert change(PASSWORD, ANOTHER).status == 303
     assert change(ANOTHER, PASSWORD).status == 422

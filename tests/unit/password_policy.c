@@ -112,6 +112,37 @@ the_list_is_searched_exactly(void **state)
     assert_false(mg_password_is_common(mg_view_text("\xEF\xBF\xBD\xEF\xBF\xBD")));
 }
 
+static bool
+has(const char *words, const char *typed)
+{
+    OWN_BUFFER(normalised, MG_PASSWORD_MOST_BYTES * 4);
+    bool found = false;
+    assert_ok(mg_password_normalise(mg_view_text(typed), &normalised));
+    assert_ok(mg_password_has_word(mg_buffer_view(&normalised), mg_view_text(words), &found));
+    return found;
+}
+
+static void
+words_of_a_tenant_are_found_anywhere_in_any_case_and_width(void **state)
+{
+    (void) state;
+    assert_true(has("Falcon", "my falconry is better than yours"));
+    assert_true(has("nothing Falcon other", "ＦＡＬＣＯＮ takes off at nine"));
+    assert_true(has("アクメ", "朝のｱｸﾒ商会まで歩いて行く道"));
+    assert_true(has("straße", "die STRASSE nach Hause"));
+    assert_false(has("Falcon", "lanterns drift upstream"));
+    assert_false(has("Falcon", "falc on"));
+    assert_false(has("", "anything at all"));
+    assert_false(has("a-word-that-is-longer-than-the-password", "short"));
+    assert_true(mg_password_word_is_valid(mg_view_text("NTT")));
+    assert_true(mg_password_word_is_valid(mg_view_text("花王")));
+    static const char *const wrong[] = {
+        "",        "ab",           "王",
+        "a\x07 b", "\xFF\xFE\xFD", "a234567890123456789012345678901234567890123456789012345678901234567890"};
+    for (size_t i = 0; i < MG_COUNT(wrong); i++)
+        assert_false(mg_password_word_is_valid(mg_view_text(wrong[i])));
+}
+
 int
 main(void)
 {
@@ -120,6 +151,7 @@ main(void)
         cmocka_unit_test(there_are_no_composition_rules),
         cmocka_unit_test(common_passwords_are_refused_in_every_case_and_width),
         cmocka_unit_test(what_is_known_about_the_person_is_refused),
+        cmocka_unit_test(words_of_a_tenant_are_found_anywhere_in_any_case_and_width),
         cmocka_unit_test(the_same_keys_give_the_same_bytes),
         cmocka_unit_test(the_list_is_searched_exactly),
     };

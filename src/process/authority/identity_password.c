@@ -1,6 +1,8 @@
 #include "process/authority/identity.h"
 
 #include "domain/password_policy.h"
+#include "domain/tenant_policy.h"
+#include "process/authority/tenants.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -97,6 +99,23 @@ mg_password_check(const struct mg_account *account, struct mg_view typed, const 
     return OK;
 }
 
+/* The words that the tenant's administrators do not allow in passwords. */
+struct words {
+    struct mg_view normalised;
+    struct mg_status status;
+    bool has;
+};
+
+static void
+words_judge(void *context, const struct mg_tenant_policy *policy)
+{
+    struct words *words = context;
+    words->status = policy == NULL
+                        ? fail_with(REFUSED, "a tenant without a policy")
+                        : mg_password_has_word(words->normalised,
+                                               mg_view_text(policy->settings.password_words), &words->has);
+}
+
 struct mg_status
 mg_password_new_judge(const struct mg_core_tenant *tenant, const struct mg_account *account,
                       struct mg_view typed, struct mg_buffer *normalised, enum mg_outcome *ret_outcome)
@@ -117,7 +136,15 @@ mg_password_new_judge(const struct mg_core_tenant *tenant, const struct mg_accou
         return OK;
     }
     TRY(mg_password_normalise(typed, normalised));
-    return mg_password_judge(mg_buffer_view(normalised), tenant->password.least, &context, ret_outcome);
+    TRY(mg_password_judge(mg_buffer_view(normalised), tenant->password.least, &context, ret_outcome));
+    if (*ret_outcome != MG_GRANTED ||
+        tenant->number == 0) /* the operators' passwords have no tenant's rules */
+        return OK;
+    struct words words = {.normalised = mg_buffer_view(normalised), .has = true};
+    mg_tenants_policy_read(tenant->number, words_judge, &words);
+    if (mg_ok(words.status) && words.has)
+        *ret_outcome = MG_PASSWORD_HAS_WORD;
+    return words.status;
 }
 
 /* ---- passwords that were ---- */
