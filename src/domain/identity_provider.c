@@ -1,5 +1,6 @@
 #include "domain/identity_provider.h"
 
+#include "domain/group_roles.h"
 #include "domain/host_name.h"
 #include "domain/login.h"
 #include "domain/role.h"
@@ -187,12 +188,13 @@ domains_check(const char *keyword, const char *list)
     return OK;
 }
 
-/* An operator is the vendor's; no customer's provider makes one. */
+/* An operator is the vendor's; no customer's provider makes one. Which of the tenant's own roles there are,
+ * the authority knows. */
 static bool
 role_is_givable(struct mg_view role)
 {
-    struct mg_view unknown;
-    return mg_role_bits(role, &unknown) != 0 && unknown.length == 0 && !mg_view_is(role, "operator");
+    return role.length != 0 && memchr(role.bytes, ' ', role.length) == NULL && mg_roles_valid(role) &&
+           !mg_view_is(role, "operator");
 }
 
 static CHECKED struct mg_status
@@ -452,26 +454,6 @@ line_is_among(struct mg_view line, struct mg_view lines)
 }
 
 static bool
-word_is_among(struct mg_view word, const char *words)
-{
-    struct mg_view other;
-    while (mg_option_word(&words, &other))
-        if (mg_view_equal(word, other))
-            return true;
-    return false;
-}
-
-static CHECKED struct mg_status
-word_add(struct mg_buffer *words, struct mg_view word)
-{
-    if (word_is_among(word, mg_buffer_text(words)))
-        return OK;
-    if (words->length != 0)
-        TRY(mg_buffer_add_text(words, " "));
-    return mg_buffer_add(words, word);
-}
-
-static bool
 is_mapped(const struct mg_idp_settings *settings, struct mg_view role)
 {
     const char *map = settings->groups_roles;
@@ -480,6 +462,19 @@ is_mapped(const struct mg_idp_settings *settings, struct mg_view role)
         if (mg_view_equal(mapped, role))
             return true;
     return false;
+}
+
+struct mg_status
+mg_idp_roles_named(const struct mg_idp_settings *settings, struct mg_buffer *ret_roles)
+{
+    const char *map = settings->groups_roles;
+    struct mg_view group, role;
+    OWN_BUFFER(created, 4096);
+    TRY(mg_option_words(settings->create_roles, &created));
+    TRY(mg_words_join(ret_roles, mg_buffer_view(&created)));
+    while (map_next(&map, &group, &role))
+        TRY(mg_words_join(ret_roles, role));
+    return OK;
 }
 
 struct mg_status
@@ -493,10 +488,10 @@ mg_idp_roles(const struct mg_idp_settings *settings, struct mg_view roles, struc
     const char *cursor = had;
     while (mg_option_word(&cursor, &word))
         if (!is_mapped(settings, word))
-            TRY(word_add(&words, word));
+            TRY(mg_words_join(&words, word));
     const char *map = settings->groups_roles;
     while (map_next(&map, &group, &role))
         if (line_is_among(group, groups))
-            TRY(word_add(&words, role));
+            TRY(mg_words_join(&words, role));
     return mg_buffer_add(ret_roles, mg_buffer_view(&words));
 }

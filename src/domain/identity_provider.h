@@ -55,6 +55,9 @@ enum mg_idp_act mg_idp_first_sign_in(const struct mg_idp_settings *settings,
                                      const struct mg_idp_person *person,
                                      enum mg_federation_refusal *ret_refusal);
 
+/* Appends every role that the settings may give to somebody, once. */
+CHECKED struct mg_status mg_idp_roles_named(const struct mg_idp_settings *settings,
+                                            struct mg_buffer *ret_roles);
 /* The account's roles after a sign-in: those that groups.roles names follow the groups, the others stay.
  * `groups` is one group a line. Appends words with single spaces. */
 CHECKED struct mg_status mg_idp_roles(const struct mg_idp_settings *settings, struct mg_view roles,

@@ -190,19 +190,6 @@ text_check(enum check check, const char *keyword, const char *text)
     }
 }
 
-/* Words with one space between, as the gate's snapshot has lists. */
-static CHECKED struct mg_status
-list_normalise(const char *list, struct mg_buffer *normal)
-{
-    struct mg_view word;
-    while (mg_option_word(&list, &word)) {
-        if (normal->length != 0)
-            TRY(mg_buffer_add_text(normal, " "));
-        TRY(mg_buffer_add(normal, word));
-    }
-    return OK;
-}
-
 static CHECKED struct mg_status
 value_set(void *record, const struct mg_option_row *rows, const enum check *checks, size_t count,
           struct mg_view keyword, struct mg_view value)
@@ -217,7 +204,7 @@ value_set(void *record, const struct mg_option_row *rows, const enum check *chec
             TRY(text_check(checks[i], rows[i].keyword, text));
         if (rows[i].type != MG_OPTION_LIST)
             return mg_option_record_set(record, &rows[i], value);
-        TRY(list_normalise(text, &normal));
+        TRY(mg_option_words(text, &normal));
         return mg_option_record_set(record, &rows[i], mg_buffer_view(&normal));
     }
     return fail_with(INVALID, "\"%.*s\" is not a keyword of a %s", (int) mg_view_start(keyword, 64).length,

@@ -117,6 +117,18 @@ mg_option_word(const char **cursor, struct mg_view *ret_word)
     return length != 0;
 }
 
+struct mg_status
+mg_option_words(const char *list, struct mg_buffer *words)
+{
+    struct mg_view word;
+    while (mg_option_word(&list, &word)) {
+        if (words->length != 0)
+            TRY(mg_buffer_add_text(words, " "));
+        TRY(mg_buffer_add(words, word));
+    }
+    return OK;
+}
+
 static bool
 is_choice(const char *choices, struct mg_view value)
 {

@@ -72,5 +72,7 @@ CHECKED struct mg_status mg_option_record_text(const void *record, const struct 
 
 /* The next word of a LIST; false at the end. Start with *cursor = the option's text. */
 bool mg_option_word(const char **cursor, struct mg_view *ret_word);
+/* Appends the words of a list with one space between, as the gate's snapshot and messages have them. */
+CHECKED struct mg_status mg_option_words(const char *list, struct mg_buffer *words);
 
 #endif

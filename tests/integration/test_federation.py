@@ -31,6 +31,9 @@ def deployment(authority):
         made.tenant_add("hinode", upstream="example:notes")
         made.masugata("user", "add", "aiko@acme.example", "--tenant", "acme", "--name", "Aiko", "--roles", "user",
                       "--email", "aiko@acme.example", check=False)
+        # Besides those whom the provider makes administrators and takes it from again.
+        made.masugata("user", "add", "boss@acme.example", "--tenant", "acme", "--name", "Boss", "--roles", "administrator",
+                      "--email", "boss@acme.example", check=False)
         yield made
 
 
@@ -210,6 +213,59 @@ def test_the_tenants_groups_give_their_roles(deployment, idp):
         deployment.masugata("idp", "set", "acme", "main", "groups.join=no")
         deployment.masugata("group", "remove", "Auditors", "--tenant", "acme")
     assert shown("aiko@acme.example") == had
+
+
+def test_a_provider_gives_the_tenants_own_roles(deployment, idp):
+    def shown(login="own@acme.example"):
+        row = next(row for row in deployment.json("user", "list", "--tenant", "acme")["users"] if row["login"] == login)
+        return sorted(row["roles"].split())
+
+    def mapped(text, check=True):
+        return deployment.masugata("idp", "set", "acme", "main", "groups.roles=" + text, "--lang", "en", check=check)
+    usual = "Admins=administrator; Staff=user"
+    refused = mapped(usual + "; Help=helpdesk", check=False)
+    assert refused.returncode == 2 and "not among the roles of this tenant" in refused.stderr
+    assert mapped("Help=operator", check=False).returncode == 2
+    deployment.masugata("role", "set", "helpdesk", "--tenant", "acme", "--permissions", "users.read")
+    mapped(usual + "; Help=helpdesk")
+    try:
+        idp.claims.update(sub="own", email="own@acme.example", groups=["Help", "Staff"])
+        assert Visitor(deployment).sign_in(idp).status == 303
+        assert shown() == ["helpdesk", "user"]
+        # As long as somebody may get it, it does not go, and no other one comes in its place.
+        assert deployment.masugata("role", "remove", "helpdesk", "--tenant", "acme", check=False).returncode == 1
+        idp.claims["groups"] = ["Staff"]
+        assert Visitor(deployment).sign_in(idp).status == 303
+        assert shown() == ["user"]
+        assert deployment.masugata("role", "remove", "helpdesk", "--tenant", "acme", check=False).returncode == 1
+    finally:
+        mapped(usual)
+    deployment.masugata("role", "remove", "helpdesk", "--tenant", "acme")
+
+
+def test_the_last_administrator_stays_one(deployment, idp):
+    """A provider that takes the role from the only one who has it would leave a tenant that nobody can set right."""
+    def shown(login="chief@acme.example"):
+        row = next(row for row in deployment.json("user", "list", "--tenant", "acme")["users"] if row["login"] == login)
+        return sorted(row["roles"].split())
+    idp.claims.update(sub="chief", email="chief@acme.example", groups=["Admins"])
+    assert Visitor(deployment).sign_in(idp).status == 303
+    assert "administrator" in shown()
+    others = [row["login"] for row in deployment.json("user", "list", "--tenant", "acme")["users"]
+              if "administrator" in row["roles"].split() and row["login"] != "chief@acme.example"]
+    for login in others:
+        deployment.masugata("user", "disable", login, "--tenant", "acme")
+    try:
+        idp.claims["groups"] = ["Staff"]
+        assert Visitor(deployment).sign_in(idp).status == 303
+        assert shown() == ["administrator", "user"]
+        lines = deployment.masugata("audit", "search", "--tenant", "acme", "--event", "user_change", "--json").stdout.splitlines()
+        assert any("there is no other" in line for line in lines)
+    finally:
+        for login in others:
+            deployment.masugata("user", "enable", login, "--tenant", "acme")
+    assert Visitor(deployment).sign_in(idp).status == 303
+    assert shown() == ["user"]
 
 
 # ---- where it comes from, and whether it looks like the person ------------------------------------------

@@ -268,10 +268,11 @@ settings_are_checked(void **state)
         {"domains", "Acme.example"},
         {"domains", "acme_example"},
         {"create_users.roles", "operator"},
-        {"create_users.roles", "king"},
+        {"create_users.roles", "KING"},
         {"groups.roles", "Admins"},
         {"groups.roles", "Admins=operator"},
         {"groups.roles", "=user"},
+        {"groups.roles", "Admins=king of all"},
         {"expires", "tomorrow"},
         {"skew", "10m"},
         {"client.authentication", "hmac"},
@@ -378,6 +379,9 @@ roles_follow_groups(void **state)
         {"approver", "app admins", "approver"},
         {"user", "cn=staff,dc=acme", "user"},
     };
+    OWN_BUFFER(named, 1024);
+    assert_true(mg_ok(mg_idp_roles_named(settings, &named)));
+    assert_string_equal(mg_buffer_text(&named), "user administrator auditor");
     for (size_t i = 0; i < MG_COUNT(rows); i++) {
         OWN_BUFFER(roles, 1024);
         assert_true(

@@ -43,8 +43,6 @@ CHECKED struct mg_status mg_idp_address(const struct mg_idp *idp, const struct m
 CHECKED struct mg_status mg_idp_families_end(struct mg_database *database, uint64_t provider,
                                              struct mg_view session, struct mg_view subject,
                                              uint64_t *ret_ended);
-/* Words of a LIST with one space between. */
-CHECKED struct mg_status mg_idp_words(const char *list, struct mg_buffer *words);
 
 /* ---- records (federation_trial.c) ---- */
 

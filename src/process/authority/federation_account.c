@@ -87,7 +87,7 @@ account_create(const struct search *it)
     OWN(transaction) transaction = NULL;
     OWN(rows) rows = NULL;
     OWN_BUFFER(roles, 1024);
-    TRY(mg_idp_words(it->idp->settings->create_roles, &roles));
+    TRY(mg_option_words(it->idp->settings->create_roles, &roles));
     TRY(mg_transaction_begin(it->database, &transaction));
     TRY(mg_query(
         it->database, &rows,
@@ -139,37 +139,78 @@ first_sign_in(const struct search *it, bool only_look, struct mg_rows **ret_rows
     return linked_find(it, ret_rows);
 }
 
+/* What the provider's map and the tenant's groups make of the account's roles. */
+static CHECKED struct mg_status
+roles_find(const struct search *it, const struct mg_account *account, bool groups_govern,
+           struct mg_buffer *roles)
+{
+    OWN_BUFFER(mapped, 1024);
+    OWN_BUFFER(own, 1024);
+    const struct mg_view groups = it->claims->groups;
+    TRY(mg_idp_roles(it->idp->settings, account->roles, groups, &mapped));
+    TRY(mg_idp_roles(it->idp->settings, MG_VIEW_EMPTY, groups, &own));
+    if (groups_govern)
+        return mg_group_roles_at_sign_in(it->database, it->idp->tenant, account->id, mg_buffer_view(&mapped),
+                                         mg_buffer_view(&own), roles);
+    return mg_group_roles(mg_buffer_view(&mapped), MG_VIEW_EMPTY, mg_buffer_view(&own), roles);
+}
+
+/* The tenant's last administrator stays one, whatever the provider says, and signs in: who else could set it
+ * right? */
+static CHECKED struct mg_status
+administrator_keep(const struct search *it, const struct mg_account *account, struct mg_buffer *roles,
+                   bool *ret_kept)
+{
+    const struct mg_view administrator = mg_view_text("administrator");
+    bool other = true;
+    *ret_kept = false;
+    if (!mg_words_have(account->roles, administrator) || mg_words_have(mg_buffer_view(roles), administrator))
+        return OK;
+    TRY(mg_right_other_administrator(it->database, it->idp->tenant, account->id, &other));
+    if (other)
+        return OK;
+    OWN_BUFFER(with, 1024);
+    TRY(mg_group_roles(mg_buffer_view(roles), MG_VIEW_EMPTY, administrator, &with));
+    mg_buffer_clear(roles);
+    *ret_kept = true;
+    return mg_buffer_add(roles, mg_buffer_view(&with));
+}
+
+static CHECKED struct mg_status
+roles_record(const struct search *it, const struct mg_account *account, struct mg_view roles, bool kept)
+{
+    OWN_BUFFER(change, 2200);
+    TRY(mg_buffer_format(&change, "roles: \"%.*s\" -> \"%.*s\"", (int) account->roles.length,
+                         (const char *) account->roles.bytes, (int) roles.length,
+                         (const char *) roles.bytes));
+    const struct mg_core_detail details[] = {
+        {"provider", mg_view_text(it->idp->name)},
+        {"change", mg_view_start(mg_buffer_view(&change), 1024)},
+        {"kept", mg_view_text("administrator: the provider takes it away, but there is no other")}};
+    return mg_core_record(&(struct mg_core_record){.event = MG_EVENT_user_change,
+                                                   .tenant = it->idp->tenant,
+                                                   .target = account->login,
+                                                   .reason = mg_view_text("GROUPS"),
+                                                   .details = details,
+                                                   .detail_count = MG_COUNT(details) - (kept ? 0 : 1)});
+}
+
 /* Groups decide at every sign-in; a change ends what the account was signed in to with other roles. */
 static CHECKED struct mg_status
 roles_follow(const struct search *it, struct mg_account *account, bool groups_govern, struct mg_buffer *roles)
 {
     uint64_t ended = 0;
-    OWN_BUFFER(mapped, 1024);
-    OWN_BUFFER(own, 1024);
-    const struct mg_view groups = it->claims->groups;
+    bool kept = false;
     if (it->idp->settings->groups_join)
-        TRY(mg_group_join_named(it->database, it->idp->tenant, it->idp->id, account, groups));
-    TRY(mg_idp_roles(it->idp->settings, account->roles, groups, &mapped));
-    TRY(mg_idp_roles(it->idp->settings, MG_VIEW_EMPTY, groups, &own));
-    if (groups_govern)
-        TRY(mg_group_roles_at_sign_in(it->database, it->idp->tenant, account->id, mg_buffer_view(&mapped),
-                                      mg_buffer_view(&own), roles));
-    else
-        TRY(mg_group_roles(mg_buffer_view(&mapped), MG_VIEW_EMPTY, mg_buffer_view(&own), roles));
+        TRY(mg_group_join_named(it->database, it->idp->tenant, it->idp->id, account, it->claims->groups));
+    TRY(roles_find(it, account, groups_govern, roles));
     if (mg_view_equal(mg_buffer_view(roles), account->roles))
         return OK;
-    OWN_BUFFER(change, 2200);
-    TRY(mg_buffer_format(&change, "roles: \"%.*s\" -> \"%s\"", (int) account->roles.length,
-                         (const char *) account->roles.bytes, mg_buffer_text(roles)));
-    const struct mg_core_detail details[] = {{"provider", mg_view_text(it->idp->name)},
-                                             {"change", mg_view_start(mg_buffer_view(&change), 1024)}};
-    TRY(mg_core_record(&(struct mg_core_record){.event = MG_EVENT_user_change,
-                                                .tenant = it->idp->tenant,
-                                                .target = account->login,
-                                                .reason = mg_view_text("GROUPS"),
-                                                .details = details,
-                                                .detail_count = MG_COUNT(details)}));
-    OWN_EFFECTS(true);
+    OWN_EFFECTS(true); /* of two administrators who lose it at once, one stays */
+    TRY(administrator_keep(it, account, roles, &kept));
+    TRY(roles_record(it, account, mg_buffer_view(roles), kept));
+    if (mg_view_equal(mg_buffer_view(roles), account->roles))
+        return OK;
     TRY(mg_query(it->database, NULL, "UPDATE account SET roles = $2 WHERE id = $1", MG_I64(account->id),
                  MG_TEXT(mg_buffer_view(roles))));
     TRY(mg_families_end(it->database, &(struct mg_family_match){.account = account->id}, &ended));

@@ -101,18 +101,6 @@ mg_idp_address(const struct mg_idp *idp, const struct mg_core_tenant *tenant, co
 }
 
 struct mg_status
-mg_idp_words(const char *list, struct mg_buffer *words)
-{
-    struct mg_view word;
-    while (mg_option_word(&list, &word)) {
-        if (words->length != 0)
-            TRY(mg_buffer_add_text(words, " "));
-        TRY(mg_buffer_add(words, word));
-    }
-    return OK;
-}
-
-struct mg_status
 mg_idp_families_end(struct mg_database *database, uint64_t provider, struct mg_view session,
                     struct mg_view subject, uint64_t *ret_ended)
 {
@@ -161,7 +149,7 @@ row_add(struct mg_database *database, uint64_t tenant, const struct mg_rows *row
     OWN(idp) idp = NULL;
     OWN_BUFFER(domains, 1023);
     TRY(mg_idp_load(database, tenant, mg_rows_text(rows, row, 0), &idp));
-    TRY(mg_idp_words(idp->settings->domains, &domains));
+    TRY(mg_option_words(idp->settings->domains, &domains));
     const struct mg_record_idp_row record = {
         .name = mg_view_text(idp->name),
         .kind = mg_view_text(idp->settings->kind),
@@ -422,17 +410,42 @@ saml_keys_add(struct mg_database *database, const struct setting *it)
     return mg_saml_keys_make(database, it->id, named.tenant, names.entity);
 }
 
+/* Roles that the settings give: whoever adds them gives them to whoever the provider says. Within the
+ * transaction, so that none of them goes meanwhile. */
 static CHECKED struct mg_status
-setting_write(struct mg_database *database, const struct setting *it, bool *ret_as_seen)
+roles_judge(struct mg_database *database, const struct setting *it, const char **ret_reason,
+            enum mg_outcome *ret_outcome)
+{
+    OWN_BUFFER(had, 4096);
+    OWN_BUFFER(roles, 4096);
+    *ret_outcome = MG_GRANTED;
+    if (it->before != NULL)
+        TRY(mg_idp_roles_named(it->before->settings, &had));
+    TRY(mg_idp_roles_named(it->settings, &roles));
+    if (roles.length == 0)
+        return OK;
+    TRY(mg_right_administrators_lock(database, it->asked.tenant.number));
+    return mg_right_roles_give(database, &it->asked, mg_buffer_view(&had), mg_buffer_view(&roles), ret_reason,
+                               ret_outcome);
+}
+
+/* *ret_outcome: GRANTED, CHANGED_MEANWHILE, or what is wrong with its roles. */
+static CHECKED struct mg_status
+setting_write(struct mg_database *database, const struct setting *it, const char **ret_reason,
+              enum mg_outcome *ret_outcome)
 {
     OWN(transaction) transaction = NULL;
     OWN_BUFFER(detail, 1 << 20);
     const struct mg_request_idp_set *request = it->request;
     const mg_instant now = mg_now(), expires_at = mg_idp_expires_at(it->settings);
     const bool keeps = it->before != NULL && !request->with_secret;
+    bool as_seen = false;
     TRY(mg_transaction_begin(database, &transaction));
-    TRY(setting_is_as_seen(database, it, ret_as_seen));
-    if (!*ret_as_seen)
+    TRY(setting_is_as_seen(database, it, &as_seen));
+    *ret_outcome = MG_CHANGED_MEANWHILE;
+    if (as_seen)
+        TRY(roles_judge(database, it, ret_reason, ret_outcome));
+    if (*ret_outcome != MG_GRANTED)
         return OK;
     if (it->before == NULL)
         TRY(mg_query(database, NULL,
@@ -563,13 +576,13 @@ MG_HANDLER_PUBLIC(idp_set)
             call, &(struct mg_reply_idp_set){.outcome = outcome, .reason = mg_view_text(reason)});
     if (request->with_secret && request->secret.length != 0)
         TRY(secret_seal(it.asked.tenant.number, it.id, request->secret, &it.sealed));
-    bool as_seen = false;
-    const struct mg_status written = setting_write(database, &it, &as_seen);
+    const struct mg_status written = setting_write(database, &it, &known, &outcome);
     if (written.code == MG_EXISTS)
         return mg_answer_idp_set(call, &(struct mg_reply_idp_set){.outcome = MG_TAKEN});
     TRY(written);
-    if (!as_seen)
-        return mg_answer_idp_set(call, &(struct mg_reply_idp_set){.outcome = MG_CHANGED_MEANWHILE});
+    if (outcome != MG_GRANTED)
+        return mg_answer_idp_set(
+            call, &(struct mg_reply_idp_set){.outcome = outcome, .reason = mg_view_text(known)});
     /* Whoever moves the issuer makes the old links somebody else's: they go, and with them what they gave. */
     const bool moved = it.before != NULL && strcmp(it.before->settings->issuer, it.settings->issuer) != 0;
     if (moved || mg_idp_expires_at(it.settings) <= mg_now()) {

@@ -363,7 +363,7 @@ read_ask(struct arriving *it, struct mg_view content_key)
 {
     OWN_BUFFER(certificates, 8191);
     const struct mg_idp_settings *settings = it->idp->settings;
-    TRY(mg_idp_words(settings->saml_certificates, &certificates));
+    TRY(mg_option_words(settings->saml_certificates, &certificates));
     const struct mg_request_saml_read ask = {
         .response = it->request->response,
         .certificates = mg_buffer_view(&certificates),
@@ -570,7 +570,7 @@ mg_saml_certificates_ask(const struct mg_idp_settings *settings, struct mg_buffe
                          struct mg_reply_saml_certificates *ret_reply)
 {
     OWN_BUFFER(certificates, 8191);
-    TRY(mg_idp_words(settings->saml_certificates, &certificates));
+    TRY(mg_option_words(settings->saml_certificates, &certificates));
     const struct mg_request_saml_certificates ask = {.certificates = mg_buffer_view(&certificates)};
     return mg_call_saml_certificates(&ask, ret_reply, storage, MG_FEDERATION_CALL_MS);
 }
@@ -589,7 +589,7 @@ metadata_compare(const struct mg_idp_settings *settings, uint64_t *ret_refusal, 
         *ret_refusal = now.refusal;
         return mg_view_copy(now.detail, detail, 512);
     }
-    TRY(mg_idp_words(settings->saml_certificates, &certificates));
+    TRY(mg_option_words(settings->saml_certificates, &certificates));
     const bool same = mg_view_is(now.issuer, settings->issuer) &&
                       mg_view_is(now.sign_in_url, settings->saml_sign_in) &&
                       mg_view_is(now.sign_out_url, settings->saml_sign_out) &&

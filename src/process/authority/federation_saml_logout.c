@@ -92,7 +92,7 @@ static CHECKED struct mg_status
 message_ask(struct logout *it, struct mg_buffer *storage)
 {
     OWN_BUFFER(certificates, 8191);
-    TRY(mg_idp_words(it->idp->settings->saml_certificates, &certificates));
+    TRY(mg_option_words(it->idp->settings->saml_certificates, &certificates));
     const struct mg_request_saml_logout ask = {.query = it->request->query,
                                                .message = it->request->message,
                                                .certificates = mg_buffer_view(&certificates)};

@@ -221,8 +221,8 @@ url_ask(const struct beginning *it, struct mg_view state, struct mg_buffer *stor
     OWN_BUFFER(drill, 2048);
     const struct mg_idp_settings *settings = it->idp->settings;
     TRY(mg_idp_address(it->idp, &it->tenant, "callback", &redirect_uri));
-    TRY(mg_idp_words(settings->scopes, &scopes));
-    TRY(mg_idp_words(settings->acr, &classes));
+    TRY(mg_option_words(settings->scopes, &scopes));
+    TRY(mg_option_words(settings->acr, &classes));
     TRY(mg_base64url(state, &state_text));
     TRY(derive(it->request->browser, state, "nonce", &nonce));
     TRY(derive(it->request->browser, state, "verifier", &verifier));

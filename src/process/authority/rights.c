@@ -205,8 +205,8 @@ ask_of_token(enum mg_permission permission, struct mg_view session, struct mg_vi
 
 /* The rules of a tenant bind its own people; the vendor may repair what they did. */
 struct mg_status
-mg_right_roles_judge(struct mg_database *database, const struct mg_right *right, struct mg_view before,
-                     struct mg_view roles, const char **ret_reason, enum mg_outcome *ret_outcome)
+mg_right_roles_give(struct mg_database *database, const struct mg_right *right, struct mg_view before,
+                    struct mg_view roles, const char **ret_reason, enum mg_outcome *ret_outcome)
 {
     struct mg_view unknown;
     mg_permissions had = 0, next = 0;
@@ -218,9 +218,6 @@ mg_right_roles_judge(struct mg_database *database, const struct mg_right *right,
     *ret_reason = "roles: not among the roles of this tenant";
     if (unknown.length != 0)
         return OK;
-    *ret_reason = "roles: whoever administers does not confirm; administrator and approver are two people";
-    if (mg_words_have(roles, mg_view_text("administrator")) && mg_words_have(roles, mg_view_text("approver")))
-        return OK;
     *ret_reason = NULL;
     *ret_outcome = MG_GRANTED;
     if (right->operator)
@@ -229,6 +226,19 @@ mg_right_roles_judge(struct mg_database *database, const struct mg_right *right,
     TRY(mg_right_of_roles(database, right->tenant.number, roles, &next));
     if (!mg_permissions_cover(right->grantable, had | next))
         *ret_outcome = MG_MORE_THAN_YOURS;
+    return OK;
+}
+
+struct mg_status
+mg_right_roles_judge(struct mg_database *database, const struct mg_right *right, struct mg_view before,
+                     struct mg_view roles, const char **ret_reason, enum mg_outcome *ret_outcome)
+{
+    TRY(mg_right_roles_give(database, right, before, roles, ret_reason, ret_outcome));
+    if (*ret_outcome == MG_NOT_VALID || !mg_words_have(roles, mg_view_text("administrator")) ||
+        !mg_words_have(roles, mg_view_text("approver")))
+        return OK;
+    *ret_outcome = MG_NOT_VALID;
+    *ret_reason = "roles: whoever administers does not confirm; administrator and approver are two people";
     return OK;
 }
 

@@ -34,8 +34,14 @@ CHECKED struct mg_status mg_right_of_roles(struct mg_database *database, uint64_
 /* True if every word is a role that exists in this tenant; *ret_unknown is the first that is not. */
 CHECKED struct mg_status mg_right_roles_exist(struct mg_database *database, uint64_t tenant,
                                               struct mg_view roles, struct mg_view *ret_unknown);
-/* Whether `roles` may take the place of `before`, of a user or of what gives roles to users: GRANTED;
- * NOT_VALID with *ret_reason; MORE_THAN_YOURS when either holds more than the person may give. */
+/* Whether the person may give `roles`, and take `before` away: NOT_VALID with *ret_reason for what is no role
+ * of the tenant, MORE_THAN_YOURS for what holds more than they may give. */
+CHECKED struct mg_status mg_right_roles_give(struct mg_database *database, const struct mg_right *right,
+                                             struct mg_view before, struct mg_view roles,
+                                             const char **ret_reason, enum mg_outcome *ret_outcome);
+/* The same of roles for one person: whether `roles` may take the place of `before`, of a user or of what
+ * gives roles to users: GRANTED; NOT_VALID with *ret_reason; MORE_THAN_YOURS when either holds more than the
+ * person may give. */
 CHECKED struct mg_status mg_right_roles_judge(struct mg_database *database, const struct mg_right *right,
                                               struct mg_view before, struct mg_view roles,
                                               const char **ret_reason, enum mg_outcome *ret_outcome);

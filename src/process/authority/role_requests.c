@@ -186,7 +186,7 @@ MG_HANDLER_PUBLIC(role_set)
         call, &(struct mg_reply_role_set){.outcome = outcome, .reason = mg_view_text(reason)});
 }
 
-/* Rules of the tenant that name the role: they would open what it guards. */
+/* Rules of the tenant that name the role (they would open what it guards), and providers that give it. */
 static CHECKED struct mg_status
 is_in_rules(struct mg_database *database, uint64_t tenant, struct mg_view name, bool *ret_used)
 {
@@ -194,7 +194,11 @@ is_in_rules(struct mg_database *database, uint64_t tenant, struct mg_view name, 
     TRY(mg_query(
         database, &rows,
         "SELECT 1 FROM tenant_setting WHERE tenant = $1 AND keyword IN ('roles', 'second_factor.roles')"
-        " AND $2 = ANY (string_to_array(value, ' ')) LIMIT 1",
+        " AND $2 = ANY (string_to_array(value, ' ')) UNION ALL"
+        " SELECT 1 FROM identity_provider p JOIN identity_provider_setting s ON s.provider = p.id"
+        " WHERE p.tenant = $1 AND (s.keyword = 'create_users.roles'"
+        " AND $2 = ANY (regexp_split_to_array(s.value, '[ ,\t]+'))"
+        " OR s.keyword = 'groups.roles' AND s.value ~ ('= *' || $2::text || ' *(;|$)')) LIMIT 1",
         MG_I64(tenant), MG_TEXT(name)));
     *ret_used = mg_rows_count(rows) != 0;
     return OK;
