@@ -368,8 +368,14 @@ def test_what_the_vendor_did_and_only_that(deployment):
     browser = enter(deployment, AUDITOR)
     deployment.masugata("user", "lock", ADMINISTRATOR, "--tenant", "acme")
     deployment.masugata("user", "unlock", ADMINISTRATOR, "--tenant", "acme")
+    for command in ("user list --tenant", "session list --tenant", "tenant policy", "idp list", "token list --tenant"):
+        deployment.masugata(*command.split(), "acme")
+    looked = json.dumps(events(deployment, "vendor_read"))
+    for kind in ("users.read", "sessions.read", "policy.read", "providers.read", "tokens.read"):
+        assert kind in looked
     page = browser.get(at(deployment, "/console/vendor")).text
     rows = page[page.index("<h1"):]
+    assert "vendor_read" in rows
     assert "account_unlock" in rows and "tenant_create" in rows and "command line" in rows
     assert "invitation_revoke" not in rows and "idp_test" not in rows  # the customer's own people did those
     assert "Nobody of the vendor" in browser.get(at(deployment, "/console/vendor?until=2020-01-01")).text
@@ -408,6 +414,16 @@ def deployment_bytes(browser, url):
     answer = connection.getresponse()
     assert answer.status == 200 and answer.headers["Content-Disposition"] == 'attachment; filename="report-accounts.xlsx"'
     return zipfile.ZipFile(io.BytesIO(answer.read()))
+
+
+def test_the_key_of_the_log_is_everybodys(deployment):
+    """On the trust page and as a file, at every host, without signing in: it is the log's own."""
+    key = (deployment.directory / "audit/log.vkey").read_text()
+    for host in ("id.acme.localhost", "acme.localhost"):
+        page = deployment.request(f"https://{host}:{deployment.https_port}/.well-known/masugata/trust").text
+        assert key.strip().replace("+", "&#43;") in page or key.strip() in page
+        answer = deployment.request(f"https://{host}:{deployment.https_port}/.well-known/masugata/log.vkey")
+        assert answer.status == 200 and answer.text == key and "log.vkey" in answer.headers["Content-Disposition"]
 
 
 def test_a_proof_from_the_console_is_checked_without_the_system(deployment, tmp_path):

@@ -33,6 +33,8 @@ def deployment(authority):
     with Deployment({"federation.inside": "localhost", "federation.authorities": str(authority.path)}) as made:
         made.tenant_add("acme", upstream="example:notes")
         made.tenant_add("hinode", upstream="example:notes")
+        made.masugata("user", "add", "boss@acme.example", "--tenant", "acme", "--name", "Boss", "--roles", "administrator",
+                      "--email", "boss@acme.example", check=False)  # besides those whom the provider makes administrators
         yield made
 
 

@@ -814,6 +814,13 @@ CALL(api_end)
 }
 NOT_THEIRS(scim_users)
 NOT_THEIRS(scim_user_change)
+CALL(log_public_key)
+{
+    (void) request;
+    (void) storage;
+    reply->key = mg_view_text("masugata.example/log+0a1b2c3d+ARk7mZQ3xJtTnVb0nT1mW3c4d5e6f7g8h9i0j1k2l3m4");
+    return OK;
+}
 NOT_THEIRS(group_list)
 NOT_THEIRS(group_detail)
 NOT_THEIRS(group_set)

@@ -241,6 +241,25 @@ MG_HANDLER_PUBLIC(audit_events)
     return mg_answer_audit_events(call, &reply);
 }
 
+static CHECKED struct mg_status
+log_key_read(struct mg_buffer *key)
+{
+    char path[MG_PATH];
+    TRY(mg_path_join(path, mg_environment()->directory, "audit/log.vkey"));
+    TRY(mg_file_read(path, key));
+    while (key->length != 0 && key->bytes[key->length - 1] == '\n')
+        key->length--;
+    return OK;
+}
+
+MG_HANDLER_PUBLIC(log_public_key)
+{
+    OWN_BUFFER(key, 511);
+    (void) request;
+    TRY(log_key_read(&key));
+    return mg_answer_log_public_key(call, &(struct mg_reply_log_public_key){.key = mg_buffer_view(&key)});
+}
+
 /* The proof carries the key of the entry: nobody gets another tenant's. */
 static CHECKED struct mg_status
 entry_is_of(uint64_t index, uint64_t tenant, bool *ret_own)
@@ -259,7 +278,6 @@ entry_is_of(uint64_t index, uint64_t tenant, bool *ret_own)
 
 MG_HANDLER_PUBLIC(audit_evidence)
 {
-    char path[MG_PATH];
     OWN_BUFFER(log, 511);
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_right right;
@@ -276,10 +294,7 @@ MG_HANDLER_PUBLIC(audit_evidence)
     struct mg_reply_audit_proof answer;
     TRY(mg_call_audit_proof(&(struct mg_request_audit_proof){.index = request->index}, &answer, &storage,
                             AUDIT_MS));
-    TRY(mg_path_join(path, mg_environment()->directory, "audit/log.vkey"));
-    TRY(mg_file_read(path, &log));
-    while (log.length != 0 && log.bytes[log.length - 1] == '\n')
-        log.length--;
+    TRY(log_key_read(&log));
     reply = (struct mg_reply_audit_evidence){.outcome = MG_GRANTED,
                                              .proof = answer.proof,
                                              .leaf = answer.leaf,

@@ -105,6 +105,7 @@
     X(group_detail)              \
     X(group_set)                 \
     X(group_member_set)          \
+    X(log_public_key)            \
     X(group_rename)              \
     X(group_remove)
 

@@ -140,6 +140,65 @@ refusal_record(const struct mg_right *right, enum mg_permission permission, stru
         .detail_count = named.length != 0 ? 1 : 0});
 }
 
+/* What the vendor's people looked at lately, by actor, tenant and permission; a collision only means that it
+ * is recorded again. */
+enum { LOOKED_ROWS = 256, LOOKED_FOR_MS = 600000 };
+
+static struct {
+    pthread_mutex_t lock;
+    struct {
+        char actor[sizeof((struct mg_core_actor *) 0)->id];
+        uint64_t tenant;
+        enum mg_permission permission;
+        mg_instant at;
+    } rows[LOOKED_ROWS];
+} looked = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* True if the same was recorded in the last ten minutes; with `recorded` it is from here on. */
+static bool
+looked_lately(const struct mg_right *right, enum mg_permission permission, mg_instant now, bool recorded)
+{
+    const size_t at =
+        (size_t) ((right->tenant.number * 64 + (uint64_t) permission) * UINT64_C(0x9E3779B97F4A7C15) >> 56);
+    (void) pthread_mutex_lock(&looked.lock);
+    const bool lately = looked.rows[at].tenant == right->tenant.number &&
+                        looked.rows[at].permission == permission &&
+                        strcmp(looked.rows[at].actor, right->actor.id) == 0 && now >= looked.rows[at].at &&
+                        now - looked.rows[at].at < LOOKED_FOR_MS;
+    if (recorded) {
+        (void) snprintf(looked.rows[at].actor, sizeof looked.rows[at].actor, "%s", right->actor.id);
+        looked.rows[at].tenant = right->tenant.number;
+        looked.rows[at].permission = permission;
+        looked.rows[at].at = now;
+    }
+    (void) pthread_mutex_unlock(&looked.lock);
+    return lately;
+}
+
+/* What the vendor's people see of a tenant stands in its log before they see it: once in ten minutes for each
+ * kind, so that leafing through pages does not hide the rest. Reading the log itself is recorded where it is
+ * done. */
+static CHECKED struct mg_status
+look_record(const struct mg_call *call, const struct mg_right *right, enum mg_permission permission)
+{
+    const bool reads = permission == MG_PERMISSION_users_read || permission == MG_PERMISSION_sessions_read ||
+                       permission == MG_PERMISSION_policy_read ||
+                       permission == MG_PERMISSION_providers_read ||
+                       permission == MG_PERMISSION_tokens_read || permission == MG_PERMISSION_reports_read;
+    const bool person = mg_call_sender(call) == MG_PORTAL || mg_call_sender(call) == MG_CLI;
+    const mg_instant now = mg_now();
+    if (!reads || !person || right->tenant.number == 0 || looked_lately(right, permission, now, false))
+        return OK;
+    TRY(mg_core_record(&(struct mg_core_record){
+        .event = MG_EVENT_vendor_read,
+        .tenant = right->tenant.number,
+        .actor = &right->actor,
+        .target = mg_view_text(mg_permission_row(permission)->keyword),
+    }));
+    (void) looked_lately(right, permission, now, true);
+    return OK;
+}
+
 /* A person of a tenant, with a session of its sign-in origin: one of an application's host is not enough, so
  * that a flaw in the application's pages never administers the tenant. */
 static CHECKED struct mg_status
@@ -290,8 +349,10 @@ mg_right_ask(const struct mg_call *call, enum mg_permission permission, struct m
         return OK;
     const struct mg_status found = mg_core_tenant_named(tenant, &right.tenant);
     *ret_outcome = found.code == MG_NOT_FOUND ? MG_NOT_KNOWN : MG_GRANTED;
-    if (found.code != MG_NOT_FOUND)
+    if (found.code != MG_NOT_FOUND) {
         TRY(found);
+        TRY(look_record(call, &right, permission));
+    }
     *ret_right = right;
     return OK;
 }

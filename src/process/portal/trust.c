@@ -148,10 +148,29 @@ scope_controls(const struct visit *visit, const json_t *findings)
     mg_scope_set_flag(visit->page, "all_hold", total > 0 && counts[HOLDS] == total);
 }
 
+/* What proofs from the audit log are checked with: "name+id+key" in a line (c2sp.org/signed-note). */
+struct mg_status
+page_log_key(struct visit *visit)
+{
+    const struct mg_request_log_public_key request = {0};
+    struct mg_reply_log_public_key reply;
+    OWN_BUFFER(line, 512);
+    TRY(mg_call_log_public_key(&request, &reply, &visit->storage, CALL_MS));
+    TRY(mg_buffer_add(&line, reply.key));
+    TRY(mg_buffer_add_byte(&line, '\n'));
+    TRY(mg_web_header_add(visit->answer, "Content-Disposition", "attachment; filename=\"log.vkey\""));
+    return send_bytes(visit, "text/plain; charset=utf-8", "public, max-age=300", mg_buffer_view(&line));
+}
+
 struct mg_status
 page_trust(struct visit *visit)
 {
     MG_CLEANUP(json_drop) json_t *findings = findings_read("trust.json");
+    const struct mg_request_log_public_key request = {0};
+    struct mg_reply_log_public_key reply;
+    /* The verdicts are files and are shown also while the authority does not answer. */
+    if (mg_ok(mg_call_log_public_key(&request, &reply, &visit->storage, CALL_MS)))
+        mg_scope_set(visit->page, "log_key", reply.key);
     scope_controls(visit, findings);
     scope_time(visit, visit->page, TIME_NAMES(now), visit->now);
     return show(visit, 200, "trust");
