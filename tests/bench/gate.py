@@ -36,6 +36,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
 import _lemonldap  # noqa: E402
+from lemonldap import available as lemonldap_available  # noqa: E402
 import gate_rig  # noqa: E402
 from harness import BUILD, free_port, wait_until  # noqa: E402
 
@@ -90,7 +91,7 @@ class Rig:
         self.hand = gate_rig.Hand(self.directory / "run" / "gate", assertions=4 * VISITORS)
         self.fill(sessions)
         self.start_upstream()
-        if lemonldap and _lemonldap.available():
+        if lemonldap and lemonldap_available():
             self.handler = _lemonldap.Handler(self.directory, self.cores[-1])
             wait_until(self.handler.ready, 30, what="LemonLDAP::NG")
         self.write_load()

@@ -20,6 +20,7 @@ import pytest
 from harness import Deployment, free_port, wait_until
 from identity_provider import Authority
 from saml_provider import SamlKey, SamlProvider
+from peer_browser import chromium, in_chromium
 from test_federation import Visitor, last_attempt
 from test_oidc_peer import Forms, PeerBrowser
 from cryptography.hazmat.primitives import serialization
@@ -247,16 +248,13 @@ def test_a_person_signs_in_there_and_is_in_here(deployment, authority, peer):
     assert last_attempt(deployment, "ssp")["arrived"]["NameID"] == "hana"
 
 
-@pytest.mark.skipif(not (ROOT / "node_modules/playwright-core").exists() or not pathlib.Path("/usr/bin/chromium").exists(),
-                    reason="npm ci was not run, or there is no Chromium")
+@in_chromium
 def test_a_person_signs_in_with_chromium(deployment, peer):
     """The provider's form is shown no cookie, the page behind it all of them."""
-    start = f"https://id.acme.localhost:{deployment.https_port}/federation/start/ssp?return=/account"
-    done = subprocess.run(["node", str(ROOT / "tests/integration/saml_browser.mjs"), start], cwd=ROOT, capture_output=True,
-                          text=True, timeout=90)
-    assert done.returncode == 0, (done.stderr, peer.logs(), last_attempt(deployment, "ssp"))
-    seen = json.loads(done.stdout)
-    assert "hana@acme.example" in seen["text"]
+    seen = chromium(["go", f"https://id.acme.localhost:{deployment.https_port}/federation/start/ssp?return=/account"],
+                    ["fill", "input[name=username]", "hana"], ["fill", "input[name=password]", "secret"],
+                    ["press", "[type=submit]"], ["at", "/account$"], ["text"], why=lambda: (peer.logs(), last_attempt(deployment, "ssp")))
+    assert "hana@acme.example" in seen["texts"][0]
     cookies = {(method, path): names for method, path, names in seen["shown"]}
     assert cookies[("POST", "/federation/saml/ssp")] == [""], seen["shown"]
     assert "__Host-masugata-federation" in cookies[("GET", "/federation/arrived/ssp")], seen["shown"]
