@@ -116,7 +116,7 @@ mg_core_operator(const struct mg_call *call, struct mg_view session, struct mg_c
 }
 
 struct mg_status
-mg_core_record_begin(const struct mg_core_record *record, struct mg_append **ret_append)
+mg_core_record_begin(const struct mg_core_record *record, struct mg_apart **ret_append)
 {
     OWN_BUFFER(details, 4096);
     for (size_t i = 0; i < record->detail_count; i++) {
@@ -139,15 +139,22 @@ mg_core_record_begin(const struct mg_core_record *record, struct mg_append **ret
                        : mg_view_text(record->actor->session),
         .details = {.bytes = mg_buffer_view(&details)},
     };
-    return mg_append_begin(&request, RECORD_MS, ret_append);
+    return mg_begin_audit_append(&request, RECORD_MS, ret_append);
+}
+
+struct mg_status
+mg_record_end(struct mg_apart *append)
+{
+    struct mg_reply_audit_append reply;
+    return mg_end_audit_append(append, &reply);
 }
 
 struct mg_status
 mg_core_record(const struct mg_core_record *record)
 {
-    OWN(append) append = NULL;
+    OWN(apart) append = NULL;
     TRY(mg_core_record_begin(record, &append));
-    return mg_append_end(append);
+    return mg_record_end(append);
 }
 
 /* ---- start ---- */

@@ -79,10 +79,11 @@ struct mg_core_record {
     size_t detail_count;
 };
 CHECKED struct mg_status mg_core_record(const struct mg_core_record *record);
-/* The same for who has something else to do meanwhile: durable when mg_append_end says so. The record is
+/* The same for who has something else to do meanwhile: durable when mg_record_end says so. The record is
  * copied. */
 CHECKED struct mg_status mg_core_record_begin(const struct mg_core_record *record,
-                                              struct mg_append **ret_append);
+                                              struct mg_apart **ret_append);
+CHECKED struct mg_status mg_record_end(struct mg_apart *append);
 
 /* Called by main.c. */
 CHECKED struct mg_status mg_core_prepare(const struct mg_environment *environment);

@@ -61,11 +61,17 @@ struct mg_password_check {
     bool match;
     bool renew;                  /* the hash or its seal is out of date: mg_password_store it again */
     struct mg_buffer normalised; /* of what was typed; wiped by mg_password_check_drop */
+    struct mg_apart *hashing;    /* between begin and end */
+    bool possible, stale;
 };
 void mg_password_check_drop(struct mg_password_check *check);
 /* The same work whether the account exists (NULL if not), has a password, or may sign in. */
 CHECKED struct mg_status mg_password_check(const struct mg_account *account, struct mg_view typed,
                                            const char *purpose, struct mg_password_check *ret_check);
+/* The same for who has something else to do while the hash is computed. */
+CHECKED struct mg_status mg_password_check_begin(const struct mg_account *account, struct mg_view typed,
+                                                 const char *purpose, struct mg_password_check *ret_check);
+CHECKED struct mg_status mg_password_check_end(struct mg_password_check *check);
 /* Opens the stored hash; the reply borrows storage (give it a maximum of MG_PACKET_MOST). */
 CHECKED struct mg_status mg_password_unseal(const struct mg_account *account, const char *purpose,
                                             struct mg_reply_unseal *ret_reply, struct mg_buffer *storage);
@@ -172,9 +178,9 @@ struct mg_audit_note {
 };
 /* Durable when it returns OK; otherwise do not act. */
 CHECKED struct mg_status mg_identity_note(const struct mg_audit_note *note);
-/* The same for who has something else to do meanwhile: durable when mg_append_end says so. */
+/* The same for who has something else to do meanwhile: durable when mg_record_end says so. */
 CHECKED struct mg_status mg_identity_note_begin(const struct mg_audit_note *note,
-                                                struct mg_append **ret_append);
+                                                struct mg_apart **ret_append);
 /* Refusals that need no hash are counted together, so that nobody can fill the log with them. */
 void mg_sign_in_refusal_count(uint64_t tenant, enum mg_outcome outcome, struct mg_view address);
 void mg_sign_in_refusal_flush(mg_instant now);

@@ -48,7 +48,7 @@ mg_actor_unknown(struct mg_view login)
 }
 
 struct mg_status
-mg_identity_note_begin(const struct mg_audit_note *note, struct mg_append **ret_append)
+mg_identity_note_begin(const struct mg_audit_note *note, struct mg_apart **ret_append)
 {
     char family[24] = "";
     if (note->family != 0)
@@ -70,9 +70,9 @@ mg_identity_note_begin(const struct mg_audit_note *note, struct mg_append **ret_
 struct mg_status
 mg_identity_note(const struct mg_audit_note *note)
 {
-    OWN(append) append = NULL;
+    OWN(apart) append = NULL;
     TRY(mg_identity_note_begin(note, &append));
-    return mg_append_end(append);
+    return mg_record_end(append);
 }
 
 /* ---- refusals, counted together --------------------------------------------------------------- */

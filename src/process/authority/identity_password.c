@@ -11,6 +11,7 @@ void
 mg_password_check_drop(struct mg_password_check *check)
 {
     mg_buffer_drop(&check->normalised);
+    mg_apart_drop(&check->hashing);
 }
 
 /* Where a password hash lies; what it is sealed to (table, column, row). */
@@ -67,13 +68,12 @@ mg_password_seal(uint64_t tenant, uint64_t account, struct mg_view normalised, s
 }
 
 struct mg_status
-mg_password_check(const struct mg_account *account, struct mg_view typed, const char *purpose,
-                  struct mg_password_check *ret_check)
+mg_password_check_begin(const struct mg_account *account, struct mg_view typed, const char *purpose,
+                        struct mg_password_check *ret_check)
 {
     OWN_BUFFER(unsealed, MG_PACKET_MOST);
-    OWN_BUFFER(storage, 512);
     struct mg_reply_unseal opened = {0};
-    ret_check->normalised = MG_BUFFER(16 * MG_PASSWORD_MOST_BYTES);
+    *ret_check = (struct mg_password_check){.normalised = MG_BUFFER(16 * MG_PASSWORD_MOST_BYTES)};
     bool possible = mg_ok(mg_password_normalise(typed, &ret_check->normalised)) &&
                     ret_check->normalised.length <= MG_PASSWORD_MOST_BYTES;
     if (account != NULL && account->password_sealed.length != 0)
@@ -91,11 +91,19 @@ mg_password_check(const struct mg_account *account, struct mg_view typed, const 
                                : mg_buffer_view(&ret_check->normalised),
         .hash = possible ? opened.plaintext : MG_VIEW_EMPTY,
     };
+    ret_check->possible = possible;
+    ret_check->stale = opened.stale;
+    return mg_begin_password_verify(&request, MG_IDENTITY_CALL_MS, &ret_check->hashing);
+}
+
+struct mg_status
+mg_password_check_end(struct mg_password_check *check)
+{
     struct mg_reply_password_verify reply;
-    TRY(mg_call_password_verify(&request, &reply, &storage, MG_IDENTITY_CALL_MS));
+    TRY(mg_end_password_verify(check->hashing, &reply));
     mg_work_took((int64_t) reply.took_ms);
-    ret_check->match = possible && reply.match;
-    ret_check->renew = ret_check->match && (reply.rehash_needed || opened.stale);
+    check->match = check->possible && reply.match;
+    check->renew = check->match && (reply.rehash_needed || check->stale);
     return OK;
 }
 
@@ -114,6 +122,14 @@ words_judge(void *context, const struct mg_tenant_policy *policy)
                         ? fail_with(REFUSED, "a tenant without a policy")
                         : mg_password_has_word(words->normalised,
                                                mg_view_text(policy->settings.password_words), &words->has);
+}
+
+struct mg_status
+mg_password_check(const struct mg_account *account, struct mg_view typed, const char *purpose,
+                  struct mg_password_check *ret_check)
+{
+    TRY(mg_password_check_begin(account, typed, purpose, ret_check));
+    return mg_password_check_end(ret_check);
 }
 
 struct mg_status

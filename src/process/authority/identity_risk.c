@@ -361,22 +361,35 @@ remember(struct mg_database *database, const struct mg_risk_question *question,
 
 /* ---- what the others ask ---- */
 
+void
+mg_risk_look_drop(struct mg_risk_look *look)
+{
+    mg_rows_drop(&look->rows);
+}
+
 struct mg_status
-mg_risk_ask(struct mg_database *database, const struct mg_risk_question *question,
-            struct mg_risk_answer *ret_answer)
+mg_risk_look(struct mg_database *database, const struct mg_risk_question *question,
+             struct mg_risk_look *ret_look)
+{
+    struct mg_risk_answer *answer = &ret_look->answer;
+    *answer = (struct mg_risk_answer){.verdict = {.outcome = MG_RISK_ALLOW}};
+    if (question->device.length == MG_TOKEN_BYTES) {
+        memcpy(answer->device, question->device.bytes, MG_TOKEN_BYTES);
+        TRY(mg_secret_hash(question->device, answer->device_hash));
+    }
+    TRY(visit_make(question->account, question->address, question->now, &answer->visit));
+    return facts_fetch(database, question, answer, &ret_look->rows);
+}
+
+struct mg_status
+mg_risk_decide(const struct mg_risk_question *question, const struct mg_risk_look *look,
+               struct mg_risk_answer *ret_answer)
 {
     struct mg_risk_visit past[MG_RISK_PAST_MOST];
-    struct mg_risk_answer answer = {.verdict = {.outcome = MG_RISK_ALLOW}};
+    struct mg_risk_answer answer = look->answer;
     struct mg_address address;
-    OWN(rows) rows = NULL;
-    if (question->device.length == MG_TOKEN_BYTES) {
-        memcpy(answer.device, question->device.bytes, MG_TOKEN_BYTES);
-        TRY(mg_secret_hash(question->device, answer.device_hash));
-    }
-    TRY(visit_make(question->account, question->address, question->now, &answer.visit));
     struct mg_risk_facts facts = {.now = answer.visit, .breached = question->breached, .listed = MG_NOT_TOLD};
-    TRY(facts_fetch(database, question, &answer, &rows));
-    TRY(facts_read(rows, &facts, past));
+    TRY(facts_read(look->rows, &facts, past));
     answer.device_known = facts.device == MG_YES;
     if (bad_addresses.count > 0 && mg_ok(mg_address_parse(question->address, &address)))
         facts.listed = mg_network_set_has(&bad_addresses, address) ? MG_YES : MG_NO;
@@ -390,6 +403,15 @@ mg_risk_ask(struct mg_database *database, const struct mg_risk_question *questio
         TRY(suspicious_note(question, &answer));
     *ret_answer = answer;
     return OK;
+}
+
+struct mg_status
+mg_risk_ask(struct mg_database *database, const struct mg_risk_question *question,
+            struct mg_risk_answer *ret_answer)
+{
+    MG_CLEANUP(mg_risk_look_drop) struct mg_risk_look look = {0};
+    TRY(mg_risk_look(database, question, &look));
+    return mg_risk_decide(question, &look, ret_answer);
 }
 
 /* A mail about this sign-in, unless there were many of late: a stranger must not fill a mailbox. */

@@ -27,7 +27,17 @@ struct mg_risk_answer {
 /* Reads files of places and bad addresses; called before the process is sealed. */
 CHECKED struct mg_status mg_risk_prepare(const struct mg_environment *environment);
 
-/* One query. With adaptive.mode off the verdict is ALLOW, and the rest is filled all the same. What is
+/* The facts, in one query: for who asks before the password is known to be right. */
+struct mg_risk_look {
+    struct mg_risk_answer answer; /* its first half */
+    struct mg_rows *rows;
+};
+void mg_risk_look_drop(struct mg_risk_look *look);
+CHECKED struct mg_status mg_risk_look(struct mg_database *database, const struct mg_risk_question *question,
+                                      struct mg_risk_look *ret_look);
+CHECKED struct mg_status mg_risk_decide(const struct mg_risk_question *question,
+                                        const struct mg_risk_look *look, struct mg_risk_answer *ret_answer);
+/* Both at once. With adaptive.mode off the verdict is ALLOW, and the rest is filled all the same. What is
  * suspicious is in the audit log when this returns. */
 CHECKED struct mg_status mg_risk_ask(struct mg_database *database, const struct mg_risk_question *question,
                                      struct mg_risk_answer *ret_answer);

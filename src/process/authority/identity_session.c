@@ -288,10 +288,10 @@ mg_family_start(struct mg_database *database, struct mg_new_family *family, cons
         return OK;
     if (!method_is_allowed(&place, family))
         return OK;
-    OWN(append) append = NULL;
+    OWN(apart) append = NULL;
     TRY(mg_identity_note_begin(note, &append)); /* both become durable at the same time */
     const struct mg_status inserted = family_insert(database, family, expires_at, &rows, ret_started);
-    const struct mg_status noted = mg_append_end(append);
+    const struct mg_status noted = mg_record_end(append);
     /* What the start has ended is gone from the database, whatever becomes of the new one. */
     struct mg_status emptied = OK;
     if (mg_ok(inserted) && *ret_started)

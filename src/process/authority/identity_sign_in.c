@@ -24,6 +24,7 @@ struct sign_in {
     bool known;
     struct mg_password_check check;
     struct mg_risk_question question;
+    struct mg_risk_look look;
     struct mg_risk_answer risk;
 };
 
@@ -34,6 +35,7 @@ sign_in_drop(struct sign_in *it)
     mg_attempt_drop(&it->attempt);
     mg_rows_drop(&it->rows);
     mg_password_check_drop(&it->check);
+    mg_risk_look_drop(&it->look);
 }
 
 static CHECKED struct mg_status
@@ -168,12 +170,9 @@ grant(struct sign_in *it, struct mg_database *database, bool *ret_answered)
     return OK;
 }
 
-/* Control: IDENTITY_10
- * The password is right: does the rest look like the person? Whoever has a second factor is asked for it,
- * also where nobody is otherwise. There is one answer for everything that is held back; what is next is in
- * the person's mail. The attempt stays counted, so that this is no way to try on. */
+/* What there is to know about it, before the password is known to be right. */
 static CHECKED struct mg_status
-hold_suspicious(struct sign_in *it, struct mg_database *database, bool must_change, bool *ret_answered)
+look_suspicious(struct sign_in *it, struct mg_database *database)
 {
     it->question = (struct mg_risk_question){
         .account = &it->account,
@@ -181,10 +180,20 @@ hold_suspicious(struct sign_in *it, struct mg_database *database, bool must_chan
         .user_agent = it->request->user_agent,
         .device = it->request->device,
         .account_key = mg_view_of(it->attempt.account_key, 32),
-        .breached = mg_password_is_breached(mg_buffer_view(&it->check.normalised)) ? MG_YES : MG_NO,
         .now = it->now,
     };
-    TRY(mg_risk_ask(database, &it->question, &it->risk));
+    return mg_risk_look(database, &it->question, &it->look);
+}
+
+/* Control: IDENTITY_10
+ * The password is right: does the rest look like the person? Whoever has a second factor is asked for it,
+ * also where nobody is otherwise. There is one answer for everything that is held back; what is next is in
+ * the person's mail. The attempt stays counted, so that this is no way to try on. */
+static CHECKED struct mg_status
+hold_suspicious(struct sign_in *it, struct mg_database *database, bool must_change, bool *ret_answered)
+{
+    it->question.breached = mg_password_is_breached(mg_buffer_view(&it->check.normalised)) ? MG_YES : MG_NO;
+    TRY(mg_risk_decide(&it->question, &it->look, &it->risk));
     if (it->risk.verdict.outcome < MG_RISK_STEP_UP)
         return OK;
     /* The second step ends in a session, which a password that must change does not give. */
@@ -251,8 +260,12 @@ judge_method(struct sign_in *it, struct mg_database *database, bool *ret_answere
 static CHECKED struct mg_status
 decide(struct sign_in *it, struct mg_database **database, bool *ret_answered)
 {
+    TRY(mg_password_check_begin(it->known ? &it->account : NULL, it->request->password, "sign-in",
+                                &it->check));
+    if (it->known) /* in the shadow of the hash, where it takes nobody's time and tells nobody anything */
+        TRY(look_suspicious(it, *database));
     mg_database_drop(database); /* others may use the connection while the hash is computed */
-    TRY(mg_password_check(it->known ? &it->account : NULL, it->request->password, "sign-in", &it->check));
+    TRY(mg_password_check_end(&it->check));
     TRY(mg_core_database(database));
     if (!it->check.match || it->account.disabled || it->account.locked)
         return refuse(it, *database,

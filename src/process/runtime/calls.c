@@ -270,51 +270,59 @@ call_peer(enum mg_process receiver, struct mg_buffer *packet, enum mg_kind expec
 #undef REPLY
 #undef RECORD
 
-/* ---- a record that is written while something else is done ---- */
+/* ---- calls whose caller does something else meanwhile ---- */
 
-struct mg_append {
+struct mg_apart {
     struct mg_buffer packet, storage;
     struct calling calling;
 };
 
-struct mg_status
-mg_append_begin(const struct mg_request_audit_append *request, int timeout_ms, struct mg_append **ret_append)
+static CHECKED struct mg_status
+apart_new(enum mg_process receiver, enum mg_kind expected, int timeout_ms, struct mg_apart **ret_apart)
 {
-    OWN(append) append = calloc(1, sizeof *append);
-    if (append == NULL)
+    struct mg_apart *apart = calloc(1, sizeof *apart);
+    if (apart == NULL)
         return fail(OUT_OF_MEMORY);
-    append->packet = (struct mg_buffer) MG_BUFFER(MG_PACKET_MOST);
-    append->storage = (struct mg_buffer) MG_BUFFER(4096);
-    append->calling = calling_to(MG_AUDIT, MG_REPLY_audit_append, &append->storage, timeout_ms);
-    TRY(mg_packet_begin(&append->packet, MG_REQUEST_audit_append, 0));
-    TRY(mg_encode_request_audit_append(request, &append->packet));
-    TRY(call_begin(&append->calling, &append->packet));
-    *ret_append = TAKE(append);
+    apart->packet = (struct mg_buffer) MG_BUFFER(MG_PACKET_MOST);
+    apart->storage = (struct mg_buffer) MG_BUFFER(MG_PACKET_MOST);
+    apart->calling = calling_to(receiver, expected, &apart->storage, timeout_ms);
+    *ret_apart = apart;
     return OK;
 }
 
-struct mg_status
-mg_append_end(struct mg_append *append)
+void
+mg_apart_drop(struct mg_apart **apart)
 {
-    struct mg_reply_audit_append reply;
-    TRY(call_await(&append->calling, &append->packet));
-    return reply_check(MG_AUDIT, "audit_append",
-                       mg_decode_reply_audit_append(mg_buffer_view(&append->storage), &reply));
+    if (*apart == NULL)
+        return;
+    if ((*apart)->calling.registered) { /* nobody waits for it any more */
+        (void) pthread_mutex_lock(&mg_runtime.lock);
+        call_unregister(&(*apart)->calling.pending);
+        (void) pthread_mutex_unlock(&mg_runtime.lock);
+        mg_connection_release((struct connection *) (uintptr_t) (*apart)->calling.pending.connection);
+    }
+    mg_buffer_drop(&(*apart)->packet);
+    mg_buffer_drop(&(*apart)->storage);
+    free(*apart);
+    *apart = NULL;
 }
 
-void
-mg_append_drop(struct mg_append **append)
-{
-    if (*append == NULL)
-        return;
-    if ((*append)->calling.registered) { /* nobody waits for it any more */
-        (void) pthread_mutex_lock(&mg_runtime.lock);
-        call_unregister(&(*append)->calling.pending);
-        (void) pthread_mutex_unlock(&mg_runtime.lock);
-        mg_connection_release((struct connection *) (uintptr_t) (*append)->calling.pending.connection);
+#define APART(name, receiver)                                                                   \
+    struct mg_status mg_begin_##name(const struct mg_request_##name *request, int timeout_ms,   \
+                                     struct mg_apart **ret_apart)                               \
+    {                                                                                           \
+        OWN(apart) apart = NULL;                                                                \
+        TRY(apart_new(MG_##receiver, MG_REPLY_##name, timeout_ms, &apart));                     \
+        TRY(mg_packet_begin(&apart->packet, MG_REQUEST_##name, 0));                             \
+        TRY(mg_encode_request_##name(request, &apart->packet));                                 \
+        TRY(call_begin(&apart->calling, &apart->packet));                                       \
+        *ret_apart = TAKE(apart);                                                               \
+        return OK;                                                                              \
+    }                                                                                           \
+    struct mg_status mg_end_##name(struct mg_apart *apart, struct mg_reply_##name *ret_reply)   \
+    {                                                                                           \
+        TRY(call_await(&apart->calling, &apart->packet));                                       \
+        return reply_check(MG_##receiver, #name,                                                \
+                           mg_decode_reply_##name(mg_buffer_view(&apart->storage), ret_reply)); \
     }
-    mg_buffer_drop(&(*append)->packet);
-    mg_buffer_drop(&(*append)->storage);
-    free(*append);
-    *append = NULL;
-}
+MG_APART_CALLS(APART)

@@ -143,15 +143,18 @@ void mg_call_fail(struct mg_call *call, struct mg_status status);
 #undef REPLY
 #undef RECORD
 
-/* A record that becomes durable while its writer does something else: begin sends it, end waits until it is
- * durable (`timeout_ms` after the beginning at most). Who drops it before the end does not know whether it
- * is.
- */
-struct mg_append;
-CHECKED struct mg_status mg_append_begin(const struct mg_request_audit_append *request, int timeout_ms,
-                                         struct mg_append **ret_append);
-CHECKED struct mg_status mg_append_end(struct mg_append *append);
-void mg_append_drop(struct mg_append **append);
+/* The same for who has something else to do meanwhile: mg_begin_<request> sends, mg_end_<request> waits for
+ * the answer (`timeout_ms` after the beginning at most), which borrows from `apart`. Who drops it before the
+ * end does not learn what came of it. */
+struct mg_apart;
+void mg_apart_drop(struct mg_apart **apart);
+#define MG_APART_CALLS(X) X(audit_append, AUDIT) X(password_verify, HASHER)
+#define X(name, receiver)                                                                             \
+    CHECKED struct mg_status mg_begin_##name(const struct mg_request_##name *request, int timeout_ms, \
+                                             struct mg_apart **ret_apart);                            \
+    CHECKED struct mg_status mg_end_##name(struct mg_apart *apart, struct mg_reply_##name *ret_reply);
+MG_APART_CALLS(X)
+#undef X
 
 /* Opens a SOCK_SEQPACKET listener whose callers are MG_CLI; only uid 0, our own and `owner` are
  * served. At most 32 connections. Call in `prepare`. */
