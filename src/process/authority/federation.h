@@ -62,6 +62,20 @@ CHECKED struct mg_status mg_idp_record(enum mg_event event, const struct mg_idp 
                                        const struct mg_core_actor *actor, enum mg_federation_refusal refusal,
                                        struct mg_view detail, struct mg_view address, uint64_t family);
 
+/* ---- what begins a sign-in, and what ends it must know (federation_begin.c) ---- */
+
+/* base64url of HMAC-SHA-256(browser's secret, label | state): 43 characters. */
+#define MG_FEDERATION_DERIVED_TEXT 44
+CHECKED struct mg_status mg_federation_derive(struct mg_view browser, struct mg_view state, const char *label,
+                                              struct mg_buffer *text);
+/* The identifier of a SAML request: "_" and what only this browser and this state make. */
+CHECKED struct mg_status mg_federation_request_identifier(struct mg_view browser, struct mg_view state,
+                                                          struct mg_buffer *text);
+/* The stricter of what the provider's settings and the page ask for, in seconds; 0: any age. */
+int64_t mg_federation_age_wanted_s(const struct mg_idp *idp, uint64_t fresh_s);
+/* What the visitor is told of a refusal. */
+enum mg_outcome mg_federation_outcome(enum mg_federation_refusal refusal);
+
 /* ---- SAML (federation_saml.c; what signs people out: federation_saml_logout.c) ---- */
 
 /* Our own names at a provider. */
