@@ -86,7 +86,7 @@ HARMLESS = {
     "/console/user/roles": {"login": NOBODY},
     "/console/user/second-factor": {"login": NOBODY},
     "/console/user/review": {"login": NOBODY},
-    "/console/sessions/end": {"family": "00000000000000000000000000000001"},
+    "/console/sessions/end": {},
     "/console/policy": {"keyword": "session.idle", "value": "nonsense"},
     "/console/roles": {"new_role": "NOT A NAME"},
     "/console/roles/remove": {"role": "no-such-role"},
@@ -119,7 +119,7 @@ def test_every_role_against_every_action(deployment):
         for action in actions:
             allowed = role in holders[action["needs"]]
             if action["method"] == "GET":
-                answer = browser.send(at(deployment, action["path"] + ("?entry=0" if action["path"].endswith("proof") else "")))
+                answer = browser.send(at(deployment, action["path"]))
             else:
                 answer = post(browser, deployment, action["path"], HARMLESS[action["path"]])
             if (answer.status != 403) != allowed or answer.status >= 500:

@@ -205,11 +205,9 @@ test_task(const void *copy, struct mg_call *call, bool *ret_answered)
 
 MG_HANDLER_PUBLIC(idp_test)
 {
-    struct mg_core_tenant tenant = {.number = 0};
-    const struct mg_status found = mg_core_tenant_named(request->tenant, &tenant);
-    if (!mg_ok(found) && found.code != MG_NOT_FOUND)
-        return found;
-    return mg_federation_work(tenant.number, test_task, request, sizeof *request, call);
+    uint64_t tenant = 0; /* whose threads it counts against */
+    TRY(mg_right_tenant(call, request->session, request->tenant, &tenant));
+    return mg_federation_work(tenant, test_task, request, sizeof *request, call);
 }
 
 MG_HANDLER_PUBLIC(idp_attempts)

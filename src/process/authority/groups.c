@@ -3,7 +3,9 @@
 
 #include "domain/group_roles.h"
 
-enum { CHUNK = 20, GOVERNED_MOST = 65536, GROUPS_MOST = 20000 };
+#include <inttypes.h>
+
+enum { CHUNK = 100, GROUPS_MOST = 20000 };
 
 void
 mg_group_read(const struct mg_rows *rows, size_t row, struct mg_group *ret_group)
@@ -25,81 +27,6 @@ mg_group_numbered(struct mg_database *database, uint64_t tenant, uint64_t number
     return mg_query(database, ret_rows,
                     "SELECT " MG_GROUP_COLUMNS " FROM tenant_group grp WHERE grp.id = $1 AND grp.tenant = $2",
                     MG_I64(number), MG_I64(tenant));
-}
-
-/* ---- roles ---- */
-
-static CHECKED struct mg_status
-words_of(struct mg_database *database, const struct mg_group_actor *actor, uint64_t account,
-         const struct mg_group_instead *instead, struct mg_buffer *governed, struct mg_buffer *given)
-{
-    OWN(rows) rows = NULL;
-    TRY(mg_query_often(
-        database, &rows,
-        "SELECT grp.id, grp.roles, EXISTS (SELECT FROM group_member m WHERE m.\"group\" = grp.id AND"
-        " m.account = $2) FROM tenant_group grp WHERE grp.tenant = $1 AND grp.roles <> ''",
-        MG_I64(actor->tenant), MG_I64(account)));
-    for (size_t i = 0; i < mg_rows_count(rows); i++) {
-        const bool other = instead == NULL || (uint64_t) mg_rows_i64(rows, i, 0) != instead->group;
-        TRY(mg_words_join(governed, mg_rows_text(rows, i, 1)));
-        if (other && mg_rows_flag(rows, i, 2))
-            TRY(mg_words_join(given, mg_rows_text(rows, i, 1)));
-    }
-    if (instead != NULL) {
-        TRY(mg_words_join(governed, instead->roles));
-        TRY(mg_words_join(given, instead->roles));
-    }
-    return OK;
-}
-
-static CHECKED struct mg_status
-roles_record(const struct mg_group_actor *actor, struct mg_view login, struct mg_view before,
-             struct mg_view after)
-{
-    const struct mg_core_detail details[] = {{"before", mg_view_start(before, 1000)},
-                                             {"after", mg_view_start(after, 1000)},
-                                             {"by", mg_view_text(actor->reason)}};
-    return mg_core_record(&(struct mg_core_record){.event = MG_EVENT_user_change,
-                                                   .tenant = actor->tenant,
-                                                   .actor = actor->actor,
-                                                   .target = login,
-                                                   .reason = mg_view_text("GROUPS"),
-                                                   .details = details,
-                                                   .detail_count = MG_COUNT(details)});
-}
-
-struct mg_status
-mg_group_roles_follow(struct mg_database *database, const struct mg_group_actor *actor, uint64_t account,
-                      const struct mg_group_instead *instead, bool *ret_changed)
-{
-    OWN(rows) rows = NULL;
-    OWN_BUFFER(governed, GOVERNED_MOST);
-    OWN_BUFFER(given, 1024);
-    OWN_BUFFER(roles, 1024);
-    const struct mg_view administrator = mg_view_text("administrator");
-    uint64_t ended = 0;
-    bool other = false;
-    *ret_changed = false;
-    TRY(mg_query(database, &rows, "SELECT login, roles FROM account WHERE id = $1 AND tenant = $2",
-                 MG_I64(account), MG_I64(actor->tenant)));
-    if (mg_rows_count(rows) != 1)
-        return OK;
-    const struct mg_view login = mg_rows_text(rows, 0, 0), before = mg_rows_text(rows, 0, 1);
-    TRY(words_of(database, actor, account, instead, &governed, &given));
-    TRY(mg_group_roles(before, mg_buffer_view(&governed), mg_buffer_view(&given), &roles));
-    const struct mg_view after = mg_buffer_view(&roles);
-    if (mg_view_equal(before, after))
-        return OK;
-    if (mg_words_have(before, administrator) && !mg_words_have(after, administrator)) {
-        TRY(mg_right_other_administrator(database, actor->tenant, account, &other));
-        if (!other)
-            return fail_with(REFUSED, "the tenant's last administrator");
-    }
-    TRY(roles_record(actor, login, before, after));
-    TRY(mg_query(database, NULL, "UPDATE account SET roles = $2, roles_changed_at = $3 WHERE id = $1",
-                 MG_I64(account), MG_TEXT(after), MG_INSTANT(mg_now())));
-    *ret_changed = true;
-    return mg_families_end(database, &(struct mg_family_match){.account = account}, &ended);
 }
 
 /* ---- records ---- */
@@ -184,17 +111,37 @@ moved_text(const struct moved *moved, struct mg_buffer *text)
     return OK;
 }
 
+/* "{3,17}" of the first column. */
+static CHECKED struct mg_status
+accounts_add(const struct mg_rows *rows, struct mg_buffer *accounts)
+{
+    for (size_t i = 0; rows != NULL && i < mg_rows_count(rows); i++)
+        TRY(mg_buffer_format(accounts, "%c%" PRId64, accounts->length == 0 ? '{' : ',',
+                             mg_rows_i64(rows, i, 0)));
+    return OK;
+}
+
+/* All of them or none: what is refused for one has no record of another. */
+static CHECKED struct mg_status
+accounts_follow(struct mg_database *database, const struct mg_group_actor *actor, struct mg_buffer *accounts,
+                const struct mg_group_instead *instead, uint64_t *changed)
+{
+    MG_CLEANUP(mg_group_follows_drop) struct mg_group_follows follows = {0};
+    if (accounts->length == 0)
+        return OK;
+    TRY(mg_buffer_add_text(accounts, "}"));
+    TRY(mg_group_follow(database, actor, mg_buffer_view(accounts), instead, &follows));
+    return mg_group_follows_end(database, actor, &follows, changed);
+}
+
 static CHECKED struct mg_status
 moved_follow(struct mg_database *database, const struct mg_group_actor *actor, const struct moved *moved)
 {
-    const struct mg_rows *const lists[] = {moved->left, moved->joined};
-    for (size_t k = 0; k < MG_COUNT(lists); k++)
-        for (size_t i = 0; lists[k] != NULL && i < mg_rows_count(lists[k]); i++) {
-            bool changed = false;
-            TRY(mg_group_roles_follow(database, actor, (uint64_t) mg_rows_i64(lists[k], i, 0), NULL,
-                                      &changed));
-        }
-    return OK;
+    uint64_t changed = 0;
+    OWN_BUFFER(accounts, 64 << 20);
+    TRY(accounts_add(moved->left, &accounts));
+    TRY(accounts_add(moved->joined, &accounts));
+    return accounts_follow(database, actor, &accounts, NULL, &changed);
 }
 
 static CHECKED struct mg_status
@@ -333,6 +280,19 @@ mg_group_delete(struct mg_database *database, const struct mg_group_actor *actor
     return problem_of(delete (database, actor, group, ret_problem), ret_problem);
 }
 
+static CHECKED struct mg_status
+some_follow(struct mg_database *database, const struct mg_group_actor *actor, const struct mg_rows *members,
+            const struct mg_group_instead *instead, uint64_t *changed)
+{
+    OWN(transaction) transaction = NULL;
+    OWN_BUFFER(accounts, 65536);
+    TRY(accounts_add(members, &accounts));
+    OWN_EFFECTS(true);
+    TRY(mg_transaction_begin(database, &transaction));
+    TRY(accounts_follow(database, actor, &accounts, instead, changed));
+    return mg_transaction_commit(&transaction);
+}
+
 /* One pass through the members, a few at a time, so that nobody's sign-in waits for all of them. */
 static CHECKED struct mg_status
 members_follow(struct mg_database *database, const struct mg_group_actor *actor, uint64_t group,
@@ -348,13 +308,8 @@ members_follow(struct mg_database *database, const struct mg_group_actor *actor,
             MG_I64(group), MG_I64(after), MG_I64(CHUNK)));
         if (mg_rows_count(rows) == 0)
             return OK;
-        OWN_EFFECTS(true);
-        for (size_t i = 0; i < mg_rows_count(rows); i++) {
-            bool other = false;
-            after = (uint64_t) mg_rows_i64(rows, i, 0);
-            TRY(mg_group_roles_follow(database, actor, after, instead, &other));
-            *changed += other ? 1 : 0;
-        }
+        after = (uint64_t) mg_rows_i64(rows, mg_rows_count(rows) - 1, 0);
+        TRY(some_follow(database, actor, rows, instead, changed));
     }
 }
 
@@ -434,16 +389,4 @@ mg_group_join_named(struct mg_database *database, uint64_t tenant, uint64_t prov
         return OK;
     TRY(joined_record(&actor, account->login, rows));
     return mg_transaction_commit(&transaction);
-}
-
-struct mg_status
-mg_group_roles_at_sign_in(struct mg_database *database, uint64_t tenant, uint64_t account,
-                          struct mg_view roles, struct mg_view own, struct mg_buffer *ret_roles)
-{
-    OWN_BUFFER(governed, GOVERNED_MOST);
-    OWN_BUFFER(given, 1024);
-    const struct mg_group_actor actor = {NULL, tenant, "GROUPS", false};
-    TRY(words_of(database, &actor, account, NULL, &governed, &given));
-    TRY(mg_words_join(&given, own));
-    return mg_group_roles(roles, mg_buffer_view(&governed), mg_buffer_view(&given), ret_roles);
 }

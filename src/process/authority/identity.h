@@ -238,6 +238,8 @@ struct mg_family_match {
 };
 CHECKED struct mg_status mg_families_end(struct mg_database *database, const struct mg_family_match *match,
                                          uint64_t *ret_ended);
+/* All of these accounts ("{3,17}"), as mg_families_end of each. */
+CHECKED struct mg_status mg_families_end_of(struct mg_database *database, struct mg_view accounts);
 
 /* The live session with this hash on this host (or any host when empty), with its account. */
 struct mg_live_session {

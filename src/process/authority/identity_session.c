@@ -350,6 +350,24 @@ mg_families_end(struct mg_database *database, const struct mg_family_match *matc
     return OK;
 }
 
+struct mg_status
+mg_families_end_of(struct mg_database *database, struct mg_view accounts)
+{
+    OWN(rows) rows = NULL;
+    OWN(rows) people = NULL;
+    uint64_t left = 0;
+    TRY(mg_query(database, &rows,
+                 "DELETE FROM session_family WHERE account = ANY ($1::bigint[]) RETURNING id, account",
+                 MG_TEXT(accounts)));
+    for (size_t i = 0; i < mg_rows_count(rows); i++)
+        TRY(table_remove_family((uint64_t) mg_rows_i64(rows, i, 1), (uint64_t) mg_rows_i64(rows, i, 0)));
+    TRY(mg_query(database, &people, "SELECT unnest($1::bigint[])", MG_TEXT(accounts)));
+    for (size_t i = 0; i < mg_rows_count(people); i++)
+        TRY(table_remove_left(&(struct mg_family_match){.account = (uint64_t) mg_rows_i64(people, i, 0)}, 0,
+                              &left));
+    return OK;
+}
+
 /* ---- looking up ------------------------------------------------------------------------------------ */
 
 enum {

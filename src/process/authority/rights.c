@@ -319,6 +319,35 @@ is_of_tenant(const struct mg_call *call, struct mg_view session, bool *ret_tenan
     return OK;
 }
 
+struct mg_status
+mg_right_tenant(const struct mg_call *call, struct mg_view session, struct mg_view tenant,
+                uint64_t *ret_number)
+{
+    struct mg_session found;
+    struct mg_core_tenant named = {.number = 0};
+    *ret_number = 0;
+    if (mg_call_sender(call) == MG_PORTAL && session.length == MG_TOKEN_HASH) {
+        const struct mg_status status = mg_session_get(mg_core_sessions(), session.bytes, &found);
+        if (mg_ok(status) && found.tenant_id != 0) {
+            *ret_number = found.tenant_id;
+            return OK;
+        }
+        if (status.code == MG_NOT_FOUND) {
+            OWN(database) database = NULL;
+            MG_CLEANUP(mg_token_drop) struct mg_token token = {0};
+            bool known = false;
+            TRY(mg_core_database(&database));
+            TRY(mg_token_find(database, session, mg_now(), &token, &known));
+            *ret_number = known ? token.tenant.number : 0;
+            return OK;
+        }
+        TRY(status);
+    }
+    const struct mg_status status = mg_core_tenant_named(tenant, &named);
+    *ret_number = mg_ok(status) ? named.number : 0;
+    return status.code == MG_NOT_FOUND ? OK : status;
+}
+
 /* Control: IDENTITY_11, IDENTITY_12 */
 struct mg_status
 mg_right_ask(const struct mg_call *call, enum mg_permission permission, struct mg_view session,

@@ -28,6 +28,11 @@ CHECKED struct mg_status mg_right_ask(const struct mg_call *call, enum mg_permis
 #define MG_RIGHT_ASK(request_name, call, session, tenant, ret_right, ret_outcome) \
     mg_right_ask(call, (enum mg_permission) MG_NEEDS_##request_name, session, tenant, ret_right, ret_outcome)
 
+/* Whose things are asked for, without a judgement: 0 when that is not known, or the operators' own. For
+ * limits that are kept for each tenant. */
+CHECKED struct mg_status mg_right_tenant(const struct mg_call *call, struct mg_view session,
+                                         struct mg_view tenant, uint64_t *ret_number);
+
 /* What an account holds: by built-in roles and by the tenant's own. */
 CHECKED struct mg_status mg_right_of_roles(struct mg_database *database, uint64_t tenant,
                                            struct mg_view roles, mg_permissions *ret_held);

@@ -85,16 +85,37 @@ CHECKED struct mg_status mg_group_create(struct mg_database *database, const str
 CHECKED struct mg_status mg_group_delete(struct mg_database *database, const struct mg_group_actor *actor,
                                          const struct mg_group *group, enum mg_scim_problem *ret_problem);
 
-/* The account's roles follow the groups that it is in now; with `group`, as if that group, of which it is a
- * member, gave `roles`. When they become others, a record is made and the sessions end: whoever calls holds
- * OWN_EFFECTS(true). REFUSED if nobody would administer the tenant any more. */
+/* ---- group_follow.c: roles that follow from membership ---- */
+
 struct mg_group_instead {
     uint64_t group;
     struct mg_view roles;
 };
-CHECKED struct mg_status mg_group_roles_follow(struct mg_database *database,
-                                               const struct mg_group_actor *actor, uint64_t account,
-                                               const struct mg_group_instead *instead, bool *ret_changed);
+/* People whose roles become others; what is in it is not durable and has no record before
+ * mg_group_follows_end(). */
+struct mg_group_follows {
+    struct mg_group_follow_row {
+        uint64_t account;
+        char *login, *before, *after;
+        struct mg_append *append;
+    } * rows;
+    size_t count, room;
+};
+void mg_group_follows_drop(struct mg_group_follows *follows);
+/* Within a transaction and with OWN_EFFECTS(true), until it is committed: the roles of the accounts
+ * ("{3,17}") follow the groups that they are in now; with `instead`, as if that group, of which they are
+ * members, gave `roles`. Once for one list. REFUSED if nobody would administer the tenant any more; then
+ * nothing of it may be committed. */
+CHECKED struct mg_status mg_group_follow(struct mg_database *database, const struct mg_group_actor *actor,
+                                         struct mg_view accounts, const struct mg_group_instead *instead,
+                                         struct mg_group_follows *follows);
+/* Records all of them, and when that is durable ends their sessions. Counts them in *changed. */
+CHECKED struct mg_status mg_group_follows_end(struct mg_database *database,
+                                              const struct mg_group_actor *actor,
+                                              struct mg_group_follows *follows, uint64_t *changed);
+
+/* ---- groups.c ---- */
+
 /* Gives the group other roles, and its members what follows from it, a few at a time; takes OWN_EFFECTS(true)
  * itself. *ret_problem is last_administrator if nobody would administer the tenant any more. */
 CHECKED struct mg_status mg_group_roles_set(struct mg_database *database, const struct mg_group_actor *actor,

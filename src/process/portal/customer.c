@@ -454,9 +454,10 @@ page_customer_session_end(struct visit *visit)
         request.scope = MG_SCOPE_USER;
         request.login = login;
     } else {
-        TRY(mg_unhex(mg_form_value(&visit->form, "family"), family, sizeof family));
+        /* What names none is none, after whoever may not do this has been told so. */
         request.scope = MG_SCOPE_FAMILY;
-        request.family = mg_view_of(family, sizeof family);
+        if (mg_ok(mg_unhex(mg_form_value(&visit->form, "family"), family, sizeof family)))
+            request.family = mg_view_of(family, sizeof family);
     }
     struct mg_reply_session_end reply;
     TRY(mg_call_session_end(&request, &reply, &visit->storage, CALL_MS));

@@ -379,7 +379,10 @@ page_customer_audit_proof(struct visit *visit)
     char name[64];
     OWN_BUFFER(leaf, 131072);
     OWN_BUFFER(key, 64);
-    TRY(mg_parse_u64(mg_form_value(&visit->query, "entry"), UINT64_MAX, &index));
+    /* What is no number is asked for as an entry that there is not: whoever may not do this is told so first.
+     */
+    if (!mg_ok(mg_parse_u64(mg_form_value(&visit->query, "entry"), INT64_MAX, &index)))
+        index = INT64_MAX;
     const struct mg_request_audit_evidence request = {.session = visit_session(visit), .index = index};
     struct mg_reply_audit_evidence reply;
     TRY(mg_call_audit_evidence(&request, &reply, &visit->storage, CALL_MS));
