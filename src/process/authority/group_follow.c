@@ -43,7 +43,7 @@ void
 mg_group_follows_drop(struct mg_group_follows *follows)
 {
     for (size_t i = 0; i < follows->count; i++) {
-        mg_append_drop(&follows->rows[i].append);
+        mg_apart_drop(&follows->rows[i].append);
         free(follows->rows[i].login);
         free(follows->rows[i].before);
         free(follows->rows[i].after);
@@ -155,7 +155,7 @@ mg_group_follows_end(struct mg_database *database, const struct mg_group_actor *
     /* A window of records on their way: audit makes those durable together that come together. */
     for (size_t i = 0; i < follows->count + AT_ONCE; i++) {
         if (i >= AT_ONCE)
-            TRY(mg_append_end(follows->rows[i - AT_ONCE].append));
+            TRY(mg_record_end(follows->rows[i - AT_ONCE].append));
         if (i < follows->count)
             TRY(record_begin(actor, &follows->rows[i]));
     }

@@ -97,7 +97,7 @@ struct mg_group_follows {
     struct mg_group_follow_row {
         uint64_t account;
         char *login, *before, *after;
-        struct mg_append *append;
+        struct mg_apart *append;
     } * rows;
     size_t count, room;
 };
