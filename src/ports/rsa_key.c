@@ -3,8 +3,20 @@
 #include "ports/self_signed.h"
 
 #include <openssl/rsa.h>
+#include <pthread.h>
 
-enum { BITS = 3072, CONTENT_MOST = 32 };
+enum { BITS = 3072, CONTENT_MOST = 32, KEPT_MOST = 16, KEPT_MS = 60 * 1000 };
+
+/* Reading a key and what OpenSSL prepares at its first use take as long as a signature: the last ones are
+ * kept for a minute, known by the hash of what they were read from. */
+static struct {
+    pthread_mutex_t lock;
+    struct {
+        uint8_t hash[32];
+        EVP_PKEY *key; /* NULL: free */
+        int64_t read_ms;
+    } list[KEPT_MOST];
+} kept = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void
 context_drop(EVP_PKEY_CTX **context)
@@ -29,7 +41,7 @@ pkcs8_drop(PKCS8_PRIV_KEY_INFO **information)
 
 /* What is read here was made here and came back sealed. */
 static CHECKED struct mg_status
-key_read(struct mg_view der, EVP_PKEY **ret_key)
+key_decode(struct mg_view der, EVP_PKEY **ret_key)
 {
     const uint8_t *cursor = der.bytes;
     MG_CLEANUP(pkcs8_drop)
@@ -38,6 +50,59 @@ key_read(struct mg_view der, EVP_PKEY **ret_key)
     if (key == NULL || EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA || EVP_PKEY_get_bits(key) != BITS)
         return fail_openssl("RSA key");
     *ret_key = TAKE(key);
+    return OK;
+}
+
+/* With the lock held: the kept key of that hash, or NULL; those whose minute has passed go. */
+static EVP_PKEY *
+kept_find(const uint8_t hash[32], int64_t now_ms)
+{
+    EVP_PKEY *found = NULL;
+    for (size_t i = 0; i < KEPT_MOST; i++) {
+        if (kept.list[i].key != NULL && now_ms - kept.list[i].read_ms >= KEPT_MS) {
+            EVP_PKEY_free(kept.list[i].key);
+            kept.list[i].key = NULL;
+        }
+        if (kept.list[i].key != NULL && memcmp(kept.list[i].hash, hash, 32) == 0)
+            found = kept.list[i].key;
+    }
+    return found != NULL && EVP_PKEY_up_ref(found) == 1 ? found : NULL;
+}
+
+/* With the lock held: in a free place, or that of the oldest. */
+static void
+kept_add(const uint8_t hash[32], EVP_PKEY *key, int64_t now_ms)
+{
+    size_t place = 0;
+    for (size_t i = 1; i < KEPT_MOST; i++)
+        if (kept.list[place].key != NULL &&
+            (kept.list[i].key == NULL || kept.list[i].read_ms < kept.list[place].read_ms))
+            place = i;
+    if (EVP_PKEY_up_ref(key) != 1)
+        return;
+    EVP_PKEY_free(kept.list[place].key);
+    kept.list[place].key = key;
+    kept.list[place].read_ms = now_ms;
+    memcpy(kept.list[place].hash, hash, 32);
+}
+
+static CHECKED struct mg_status
+key_read(struct mg_view der, EVP_PKEY **ret_key)
+{
+    uint8_t hash[32];
+    const int64_t now_ms = mg_monotonic_ms();
+    if (EVP_Digest(der.bytes, der.length, hash, NULL, EVP_sha256(), NULL) != 1)
+        return fail_openssl("hash a key");
+    (void) pthread_mutex_lock(&kept.lock);
+    EVP_PKEY *found = kept_find(hash, now_ms);
+    (void) pthread_mutex_unlock(&kept.lock);
+    if (found == NULL) {
+        TRY(key_decode(der, &found));
+        (void) pthread_mutex_lock(&kept.lock);
+        kept_add(hash, found, now_ms);
+        (void) pthread_mutex_unlock(&kept.lock);
+    }
+    *ret_key = found;
     return OK;
 }
 

@@ -59,7 +59,9 @@ class Visitor:
         self.link.connect = lambda: self._connect(host, port, context)
 
     def _connect(self, host, port, context):
-        self.link.sock = context.wrap_socket(socket.create_connection(("127.0.0.1", port), 20), server_hostname=host)
+        bare = socket.create_connection(("127.0.0.1", port), 20)
+        bare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a form goes out in two pieces
+        self.link.sock = context.wrap_socket(bare, server_hostname=host)
 
     def get(self, path, form=None):
         """With a form: posted by the provider's page, to which a browser shows no cookie of ours."""
@@ -181,9 +183,9 @@ class TheirsOpenId(Theirs):
 
 class TheirsSaml(Theirs):
     def __init__(self, authority, idp):
-        key, pem = SamlKey(name="lemonldap"), serialization.Encoding.PEM
+        key, pem = SamlKey(bits=3072, name="lemonldap"), serialization.Encoding.PEM
         super().__init__(authority, idp, {
-            "authentication": "SAML", "userDB": "Same",
+            "authentication": "SAML", "userDB": "Same",  # its key is as long as ours
             "samlServicePrivateKeySig": key.private.private_bytes(
                 pem, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()).decode(),
             "samlServicePublicKeySig": key.certificate.public_bytes(pem).decode(),

@@ -410,7 +410,7 @@ claims_read(struct arriving *it, struct mg_database *database)
     return more ? OK : fail_with(MALFORMED, "no claims");
 }
 
-/* Used up and kept under a ticket. */
+/* Used up and kept under a ticket; on the disk with the session that comes of it (mg_idp_replay_check). */
 static CHECKED struct mg_status
 arrival_keep(struct arriving *it, struct mg_database *database, struct mg_view ticket,
              enum mg_federation_refusal *ret_refusal)
@@ -429,8 +429,8 @@ arrival_keep(struct arriving *it, struct mg_database *database, struct mg_view t
     TRY(mg_secret_hash(ticket, hash));
     return mg_query_often(
         database, NULL,
-        "INSERT INTO federation_arrival (ticket_hash, tenant, provider, claims, relay_state, expires_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6)",
+        "WITH c AS (SELECT set_config('synchronous_commit', 'off', true)) INSERT INTO federation_arrival"
+        " (ticket_hash, tenant, provider, claims, relay_state, expires_at) SELECT $1, $2, $3, $4, $5, $6 FROM c",
         MG_BYTES(mg_view_of(hash, sizeof hash)), MG_I64(it->tenant.number), MG_I64(it->idp->id),
         MG_BYTES(mg_buffer_view(&claims)), MG_TEXT(it->request->relay_state),
         MG_INSTANT(it->now + (confirms ? CONFIRM_MS : ARRIVAL_MS)));
@@ -515,7 +515,8 @@ mg_saml_arrival_take(struct mg_database *database, uint64_t tenant, struct mg_vi
         look ? "SELECT p.name, a.claims, a.relay_state, a.expires_at FROM federation_arrival a"
                " JOIN identity_provider p ON p.id = a.provider AND p.tenant = a.tenant"
                " WHERE a.ticket_hash = $1 AND a.tenant = $2"
-             : "DELETE FROM federation_arrival a USING identity_provider p WHERE a.ticket_hash = $1"
+             : "WITH c AS (SELECT set_config('synchronous_commit', 'off', true))"
+               " DELETE FROM federation_arrival a USING c, identity_provider p WHERE a.ticket_hash = $1"
                " AND a.tenant = $2 AND p.id = a.provider AND p.tenant = a.tenant"
                " RETURNING p.name, a.claims, a.relay_state, a.expires_at",
         MG_BYTES(mg_view_of(hash, sizeof hash)), MG_I64(tenant)));
