@@ -2,6 +2,7 @@
  * TLS on an address of this machine alone, one connection at a time, for as long as it is open. Whoever else
  * comes gets what anybody may read of a provider, and the token of a person who owns nothing. */
 #include "process/prober/prober.h"
+#include "process/prober/provider_request.h"
 
 #include "base/log.h"
 #include "ports/self_signed.h"
@@ -15,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CALL_MS = 5000, POLL_MS = 100, PEER_S = 3, BACKLOG = 16, REQUEST_MOST = 16384 };
+enum { CALL_MS = 5000, POLL_MS = 100, PEER_S = 3, BACKLOG = 16 };
 
 struct mg_probe_server {
     struct mg_probe_provider *provider;
@@ -35,30 +36,11 @@ ssl_drop(SSL **tls)
     *tls = NULL;
 }
 
-/* Where the body begins once all of the request is there; NULL until then. */
-static const char *
-request_is_whole(const struct mg_buffer *request)
-{
-    static const char length_name[] = "\r\ncontent-length:";
-    uint64_t length = 0;
-    const char *text = mg_buffer_text(request), *end = strstr(text, "\r\n\r\n");
-    const char *line = strcasestr(text, length_name);
-    if (end == NULL)
-        return NULL;
-    if (line != NULL && line < end) {
-        const char *number = line + sizeof length_name - 1;
-        number += strspn(number, " ");
-        if (!mg_ok(mg_parse_u64(mg_view_of(number, strcspn(number, "\r")), REQUEST_MOST, &length)))
-            return NULL;
-    }
-    return strlen(end + 4) >= length ? end + 4 : NULL;
-}
-
 static CHECKED struct mg_status
 request_read(SSL *tls, struct mg_buffer *request, const char **ret_body)
 {
     char bytes[4096];
-    while ((*ret_body = request_is_whole(request)) == NULL) {
+    while ((*ret_body = mg_provider_request_body(mg_buffer_text(request))) == NULL) {
         const int length = SSL_read(tls, bytes, sizeof bytes);
         if (length <= 0)
             return fail_with(UNAVAILABLE, "half a request");
@@ -67,25 +49,18 @@ request_read(SSL *tls, struct mg_buffer *request, const char **ret_body)
     return OK;
 }
 
-static bool
-path_ends(const char *request, const char *tail)
-{
-    const char *path = strchr(request, ' ');
-    const size_t length = path == NULL ? 0 : strcspn(path + 1, " ?\r");
-    return length >= strlen(tail) && memcmp(path + 1 + length - strlen(tail), tail, strlen(tail)) == 0;
-}
-
 /* With the provider's lock held. */
 static CHECKED struct mg_status
 answer_make(struct mg_probe_provider *provider, const char *request, const char *body,
             struct mg_buffer *answer)
 {
-    const bool is_token = strncmp(request, "POST ", 5) == 0 && path_ends(request, "/token");
-    const struct mg_buffer *document = is_token ? &provider->token
-                                       : path_ends(request, "/.well-known/openid-configuration")
-                                           ? &provider->discovery
-                                       : path_ends(request, "/keys") ? &provider->keys
-                                                                     : NULL;
+    const bool is_token =
+        strncmp(request, "POST ", 5) == 0 && mg_provider_request_path_ends(request, "/token");
+    const struct mg_buffer *document =
+        is_token                                                                      ? &provider->token
+        : mg_provider_request_path_ends(request, "/.well-known/openid-configuration") ? &provider->discovery
+        : mg_provider_request_path_ends(request, "/keys")                             ? &provider->keys
+                                                                                      : NULL;
     if (is_token) {
         mg_buffer_clear(&provider->asked);
         TRY(mg_buffer_add_text(&provider->asked, body));
@@ -103,8 +78,8 @@ serve(struct mg_probe_server *server, int fd)
 {
     const struct timeval wait = {.tv_sec = PEER_S};
     const char *body = NULL;
-    OWN_BUFFER(request, REQUEST_MOST);
-    OWN_BUFFER(answer, 2 * REQUEST_MOST);
+    OWN_BUFFER(request, MG_PROVIDER_REQUEST_MOST);
+    OWN_BUFFER(answer, 2 * MG_PROVIDER_REQUEST_MOST);
     MG_CLEANUP(ssl_drop) SSL *tls = SSL_new(server->tls);
     if (tls == NULL || SSL_set_fd(tls, fd) != 1 ||
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) != 0 ||
