@@ -157,7 +157,8 @@ mg_risk_replay(struct mg_replay_row *rows, size_t count, const struct mg_risk_li
     MG_CLEANUP(people_drop) struct people people = {.room = 16};
     while (people.room < 2 * count)
         people.room *= 2;
-    people.slots = calloc(people.room, sizeof people.slots[0]);
+    people.slots =
+        calloc(people.room, sizeof people.slots[0]); // NOLINT(bugprone-sizeof-expression): of pointers
     if (people.slots == NULL)
         return fail(OUT_OF_MEMORY);
     for (size_t i = 0; i < count; i++) {

@@ -216,10 +216,12 @@ mg_scim_email_pick(const struct mg_scim_filter *filter, enum mg_scim_pick *ret_p
     for (size_t i = 0; i < filter->count; i++) {
         const struct mg_scim_node *node = &filter->nodes[i];
         if (node->operation == MG_SCIM_AND || node->operation == MG_SCIM_OR) {
+            mg_must(height > 1); /* as its reader makes them */
             height--;
             stack[height - 1] = node->operation == MG_SCIM_AND ? stack[height - 1] && stack[height]
                                                                : stack[height - 1] || stack[height];
         } else if (node->operation == MG_SCIM_NOT) {
+            mg_must(height > 0);
             stack[height - 1] = !stack[height - 1];
         } else if (node->attribute == MG_SCIM_email_value) {
             return MG_SCIM_PROBLEM_filter; /* what the address is now is not known here */

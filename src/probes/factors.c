@@ -147,7 +147,7 @@ passkey_forge(const struct mg_fetched *page, const struct mg_visitor *visitor, s
               struct mg_buffer *data, struct mg_buffer *signature, char credential[1400], char challenge[128])
 {
     char relying_party[256];
-    uint8_t head[37];
+    uint8_t head[37] = {0};
     OWN_BUFFER(json, 1024);
     const int64_t port = visitor->observer->https_port;
     if (!mg_page_attribute(page, "data-challenge", challenge, 128) ||
@@ -162,7 +162,7 @@ passkey_forge(const struct mg_fetched *page, const struct mg_visitor *visitor, s
     TRY(mg_buffer_add_text(&json, "\",\"crossOrigin\":false}"));
     TRY(mg_sha256(mg_view_text(relying_party), head));
     head[32] = MG_PASSKEY_USER_PRESENT | MG_PASSKEY_USER_VERIFIED;
-    memcpy(head + 33, "\0\0\0\1", 4);
+    head[33 + 3] = 1; /* the counter */
     TRY(sign_as_anybody(mg_view_of(head, sizeof head), mg_buffer_view(&json), signature));
     TRY(mg_base64url(mg_view_of(head, sizeof head), data));
     return mg_base64url(mg_buffer_view(&json), client);

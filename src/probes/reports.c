@@ -117,14 +117,20 @@ report_agrees(struct mg_visitor *auditor, enum mg_report report, const struct li
     return OK;
 }
 
+static void
+listed_drop(struct listed **listed)
+{
+    free(*listed);
+    *listed = NULL;
+}
+
 struct mg_status
 mg_probe_AUDIT_04(struct mg_observer *observer, struct mg_finding *finding)
 {
     struct mg_canary_account account;
     OWN_FETCHED(answer);
     OWN_VISITOR(auditor, observer);
-    MG_CLEANUP(mg_text_drop) char *room = calloc(1, sizeof(struct listed));
-    struct listed *listed = (struct listed *) (void *) room;
+    MG_CLEANUP(listed_drop) struct listed *listed = calloc(1, sizeof *listed);
     if (listed == NULL)
         return fail(OUT_OF_MEMORY);
     finding->source = "front door, audit log";

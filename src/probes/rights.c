@@ -293,13 +293,10 @@ static const struct action {
 static CHECKED struct mg_status
 try_action(struct mg_visitor *visitor, const struct action *action, unsigned *ret_status)
 {
-    static const char *const fields[] = {"login",    "masugata-nobody",
-                                         "keyword",  "no.such.rule",
-                                         "new_role", "NO NAME",
-                                         "role",     "no-such-role",
-                                         "to",       "disabled",
-                                         "family",   "00000000000000000000000000000001",
-                                         NULL};
+    static const char *const fields[] = {
+        "login", "masugata-nobody", "keyword", "no.such.rule", "new_role", "NO NAME",
+        "role",  "no-such-role",    "to",      "disabled",     "family",   "00000000000000000000000000000001",
+        NULL};
     /* These two would act on the person named instead of on the session. */
     static const char *const of_session[] = {"family", "00000000000000000000000000000001", NULL};
     OWN_FETCHED(answer);
@@ -364,6 +361,7 @@ mg_probe_IDENTITY_11(struct mg_observer *observer, struct mg_finding *finding)
 /* ---- IDENTITY_12: customers administer their own accounts, and see what the vendor does ---- */
 
 #define GUEST "guest@" MG_DRILL_HOST
+static const char guest_login[] = GUEST;
 
 static CHECKED struct mg_status
 page_says(struct mg_visitor *visitor, const char *path, const char *text, const char *en, const char *ja,
@@ -380,10 +378,10 @@ page_says(struct mg_visitor *visitor, const char *path, const char *text, const 
 static CHECKED struct mg_status
 guest_is_kept(struct mg_visitor *administrator, struct mg_finding *finding)
 {
-    static const char *const add[] = {"new_login", GUEST,          "new_name", "Guest", "new_email",
+    static const char *const add[] = {"new_login", guest_login,    "new_name", "Guest", "new_email",
                                       "",          "new_language", "ja",       NULL};
-    static const char *const off[] = {"login", GUEST, "to", "disabled", NULL};
-    static const char *const on[] = {"login", GUEST, "to", "enabled", NULL};
+    static const char *const off[] = {"login", guest_login, "to", "disabled", NULL};
+    static const char *const on[] = {"login", guest_login, "to", "enabled", NULL};
     unsigned status = 0;
     TRY(post(administrator, "/console/user/add", add, &status)); /* 422 when it is there already */
     mg_finding_cover(finding);
@@ -401,7 +399,7 @@ guest_is_kept(struct mg_visitor *administrator, struct mg_finding *finding)
 struct mg_status
 mg_probe_IDENTITY_12(struct mg_observer *observer, struct mg_finding *finding)
 {
-    static const char *const guest[] = {"login", GUEST, NULL};
+    static const char *const guest[] = {"login", guest_login, NULL};
     struct mg_canary_account account, approver_account;
     char by[300];
     unsigned status = 0;
