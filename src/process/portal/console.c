@@ -4,7 +4,6 @@
 
 #include "domain/tenant_policy.h"
 
-#include "domain/device.h"
 #include "wire/events.h"
 
 #define PAGE_ENTRIES 100
@@ -357,82 +356,28 @@ page_console_user_second_factor(struct visit *visit)
 
 /* ---- sessions ---- */
 
-static CHECKED struct mg_status
-scope_session(struct visit *visit, const struct mg_record_session_row *session, char family[33])
-{
-    if (session->family.length != 16)
-        return fail_with(MALFORMED, "family of a session");
-    struct mg_scope *row = mg_scope_add(visit->page, "sessions");
-    const struct mg_device device = mg_device_of(session->user_agent);
-    mg_hex(session->family, family);
-    mg_scope_set_text(row, "family", family);
-    mg_scope_set(row, "session_tenant", session->tenant);
-    mg_scope_set(row, "login", session->login);
-    mg_scope_set(row, "address", session->address);
-    mg_scope_set_text(row, "browser",
-                      device.browser == NULL ? say(visit, N_("Unknown browser")) : device.browser);
-    mg_scope_set_text(row, "system", device.platform);
-    mg_scope_set_flag(row, "current", session->current);
-    scope_time(visit, row, TIME_NAMES(used), session->last_used_at);
-    scope_time(visit, row, TIME_NAMES(began), session->signed_in_at);
-    return OK;
-}
-
 struct mg_status
 page_console_sessions(struct visit *visit)
 {
-    uint8_t after[16];
-    const struct mg_view after_text = mg_form_value(&visit->query, "after");
-    if (after_text.length > 0)
-        TRY(mg_unhex(after_text, after, sizeof after));
-    const struct mg_request_session_list request = {
-        .session = visit_session(visit),
-        .tenant = mg_form_value(&visit->query, "tenant"),
-        .login = mg_form_value(&visit->query, "login"),
-        .after = after_text.length > 0 ? mg_view_of(after, sizeof after) : MG_VIEW_EMPTY,
-    };
-    struct mg_reply_session_list reply;
-    TRY(mg_call_session_list(&request, &reply, &visit->storage, CALL_MS));
-    if (reply.outcome != MG_GRANTED)
-        return show_refused(visit, reply.outcome);
-    struct mg_record_session_row session;
-    char family[33] = "";
-    for (bool more = true;;) {
-        TRY(mg_list_next_session_row(&reply.sessions, &session, &more));
-        if (!more)
-            break;
-        TRY(scope_session(visit, &session, family));
-    }
-    mg_scope_set(visit->page, "tenant", request.tenant);
-    mg_scope_set(visit->page, "filter_login", request.login);
-    if (reply.more)
-        mg_scope_set_text(visit->page, "next", family);
+    const struct mg_view tenant = mg_form_value(&visit->query, "tenant");
+    uint64_t outcome = MG_OUTCOME_NONE;
+    TRY(sessions_list(visit, tenant, &outcome));
+    if (outcome != MG_GRANTED)
+        return show_refused(visit, outcome);
+    mg_scope_set(visit->page, "tenant", tenant);
     return show_console(visit, "at_sessions", "console_sessions");
 }
 
 struct mg_status
 page_console_session_end(struct visit *visit)
 {
-    uint8_t family[16];
-    const struct mg_view login = mg_form_value(&visit->form, "login");
-    const struct mg_view tenant = mg_form_value(&visit->form, "tenant");
-    struct mg_request_session_end request = {.session = visit_session(visit), .tenant = tenant};
-    if (login.length > 0) {
-        request.scope = MG_SCOPE_USER;
-        request.login = login;
-    } else {
-        /* What names none is none, after whoever may not do this has been told so. */
-        request.scope = MG_SCOPE_FAMILY;
-        if (mg_ok(mg_unhex(mg_form_value(&visit->form, "family"), family, sizeof family)))
-            request.family = mg_view_of(family, sizeof family);
-    }
-    struct mg_reply_session_end reply;
-    TRY(mg_call_session_end(&request, &reply, &visit->storage, CALL_MS));
-    if (reply.outcome == MG_NOT_ALLOWED || reply.outcome == MG_SESSION_ENDED)
-        return show_refused(visit, reply.outcome);
-    if (request.scope == MG_SCOPE_USER)
-        return back_to_tenant(visit, reply.outcome, "user_ended");
-    return redirect(visit, "/console/sessions?done=%s", reply.outcome == MG_GRANTED ? "ended" : "gone");
+    uint64_t scope = 0, outcome = MG_OUTCOME_NONE;
+    TRY(sessions_end(visit, mg_form_value(&visit->form, "tenant"), &scope, &outcome));
+    if (outcome == MG_NOT_ALLOWED || outcome == MG_SESSION_ENDED)
+        return show_refused(visit, outcome);
+    if (scope == MG_SCOPE_USER)
+        return back_to_tenant(visit, outcome, "user_ended");
+    return redirect(visit, "/console/sessions?done=%s", outcome == MG_GRANTED ? "ended" : "gone");
 }
 
 /* ---- audit log ---- */

@@ -216,6 +216,15 @@ CHECKED struct mg_status customer_roles_of_form(struct visit *visit, struct mg_b
 /* A permission of the person behind the visit; for showing, the authority decides. */
 bool customer_may(const struct visit *visit, enum mg_permission permission);
 
+/* ---- sessions.c ---- */
+/* Puts the sessions that the query asks for into the page; of `tenant`, or empty for that of the origin. */
+CHECKED struct mg_status sessions_list(struct visit *visit, struct mg_view tenant, uint64_t *ret_outcome);
+/* Ends what the form names: all of a user, one, or on a tenant's own console everybody's. *ret_scope is
+ * MG_SCOPE_…
+ */
+CHECKED struct mg_status sessions_end(struct visit *visit, struct mg_view tenant, uint64_t *ret_scope,
+                                      uint64_t *ret_outcome);
+
 /* ---- federation.c ---- */
 /* Adds the tenant's identity providers to the sign-in page; `go_on`: the query with where to go afterwards.
  */
