@@ -5,10 +5,10 @@
 #include <openssl/rsa.h>
 #include <pthread.h>
 
-enum { BITS = 3072, CONTENT_MOST = 32, KEPT_MOST = 16, KEPT_MS = 60 * 1000 };
+enum { BITS = 3072, CONTENT_MOST = 32, KEPT_MOST = 16 };
 
 /* Reading a key and what OpenSSL prepares at its first use take as long as a signature: the last ones are
- * kept for a minute, known by the hash of what they were read from. */
+ * kept until they are to be forgotten, known by the hash of what they were read from. */
 static struct {
     pthread_mutex_t lock;
     struct {
@@ -53,19 +53,28 @@ key_decode(struct mg_view der, EVP_PKEY **ret_key)
     return OK;
 }
 
-/* With the lock held: the kept key of that hash, or NULL; those whose minute has passed go. */
-static EVP_PKEY *
-kept_find(const uint8_t hash[32], int64_t now_ms)
+/* Those that have been kept for so long go; freeing wipes them. */
+void
+mg_rsa_keys_forget(int64_t kept_ms)
 {
-    EVP_PKEY *found = NULL;
-    for (size_t i = 0; i < KEPT_MOST; i++) {
-        if (kept.list[i].key != NULL && now_ms - kept.list[i].read_ms >= KEPT_MS) {
+    const int64_t now_ms = mg_monotonic_ms();
+    (void) pthread_mutex_lock(&kept.lock);
+    for (size_t i = 0; i < KEPT_MOST; i++)
+        if (kept.list[i].key != NULL && now_ms - kept.list[i].read_ms >= kept_ms) {
             EVP_PKEY_free(kept.list[i].key);
             kept.list[i].key = NULL;
         }
+    (void) pthread_mutex_unlock(&kept.lock);
+}
+
+/* With the lock held: the kept key of that hash, or NULL. */
+static EVP_PKEY *
+kept_find(const uint8_t hash[32])
+{
+    EVP_PKEY *found = NULL;
+    for (size_t i = 0; i < KEPT_MOST; i++)
         if (kept.list[i].key != NULL && memcmp(kept.list[i].hash, hash, 32) == 0)
             found = kept.list[i].key;
-    }
     return found != NULL && EVP_PKEY_up_ref(found) == 1 ? found : NULL;
 }
 
@@ -94,7 +103,7 @@ key_read(struct mg_view der, EVP_PKEY **ret_key)
     if (EVP_Digest(der.bytes, der.length, hash, NULL, EVP_sha256(), NULL) != 1)
         return fail_openssl("hash a key");
     (void) pthread_mutex_lock(&kept.lock);
-    EVP_PKEY *found = kept_find(hash, now_ms);
+    EVP_PKEY *found = kept_find(hash);
     (void) pthread_mutex_unlock(&kept.lock);
     if (found == NULL) {
         TRY(key_decode(der, &found));

@@ -19,4 +19,8 @@ CHECKED struct mg_status mg_rsa_sign(struct mg_view key, struct mg_view message,
 CHECKED struct mg_status mg_rsa_unwrap(struct mg_view key, struct mg_view wrapped, const char *digest,
                                        const char *mask, struct mg_secret **ret_secret);
 
+/* Keys that were used stay decoded in memory until this is called: forgets those read so long ago, 0 for all.
+ */
+void mg_rsa_keys_forget(int64_t kept_ms);
+
 #endif

@@ -1,7 +1,11 @@
 /* keys: holds the root key; seals, opens, hashes and signs. It reads only the fixed messages of
  * catalogue/messages.def and its own files, and has no socket but those to its peers. */
 #include "base/log.h"
+#include "ports/rsa_key.h"
 #include "process/keys/keys.h"
+
+/* How long a key that signs stays decoded: reading one takes as long as a signature. */
+enum { RSA_KEPT_MS = 60000 };
 
 struct mg_keystore *mg_keys_store;
 
@@ -27,6 +31,7 @@ static void
 tick(mg_instant now)
 {
     (void) now;
+    mg_rsa_keys_forget(RSA_KEPT_MS);
     mg_keys_record_uses();
 }
 

