@@ -356,6 +356,36 @@ def test_disabling_a_user_ends_its_sessions_at_once_also_those_being_started(sys
     signed_in(system, login)
 
 
+def test_disabling_and_giving_roles_take_turns(roomy):
+    """Both want the lock of all sign-ins and the tenant's row: in one order, or they would wait for each other for ever."""
+    for name in ("turn1", "turn2", "turn3"):
+        roomy.user_add("acme", f"{name}@acme.example", PASSWORD, roles="administrator")
+    took = []
+
+    def times(count, *steps):
+        for _ in range(count):
+            for name, values in steps:
+                started = time.monotonic()
+                roomy.done(name, {"tenant": "acme", **values})
+                took.append(time.monotonic() - started)
+
+    disable = [("user_disable", {"login": "turn1@acme.example", "disabled": flag}) for flag in (True, False)]
+    roles = [("user_roles_set", {"login": "turn2@acme.example", "roles": roles}) for roles in ("user", "administrator")]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(times, 15, *steps) for steps in (disable, roles, disable, roles)]:
+            done.result()
+    assert max(took) < 10, max(took)
+
+
+def test_of_many_who_change_a_groups_roles_at_once_one_does(roomy):
+    roomy.done("group_set", {"tenant": "acme", "name": "turns", "roles": "user"})
+    wanted = {"tenant": "acme", "name": "turns", "expected": sha256(b"user")}
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        tried = [pool.submit(roomy.operate, "group_set", {**wanted, "roles": roles}) for roles in ("auditor", "approver") * 4]
+        outcomes = [OUTCOMES[one.result()["outcome"]] for one in tried]
+    assert sorted(outcomes) == ["CHANGED_MEANWHILE"] * 7 + ["GRANTED"], outcomes
+
+
 def test_suspending_a_tenant_ends_its_sessions_and_nobody_elses(system):
     made = system.tenant_add(f"hall{next(_number)}")
     name = system.operate("tenant_list", {})["tenants"]

@@ -197,23 +197,34 @@ roles_record(const struct search *it, const struct mg_account *account, struct m
 
 /* Groups decide at every sign-in; a change ends what the account was signed in to with other roles. */
 static CHECKED struct mg_status
-roles_follow(const struct search *it, struct mg_account *account, bool groups_govern, struct mg_buffer *roles)
+roles_follow(const struct search *it, struct mg_account *account, bool groups_govern, struct mg_buffer *roles,
+             enum mg_federation_refusal *ret_refusal)
 {
     uint64_t ended = 0;
     bool kept = false;
+    OWN(rows) changed = NULL;
     if (it->idp->settings->groups_join)
         TRY(mg_group_join_named(it->database, it->idp->tenant, it->idp->id, account, it->claims->groups));
     TRY(roles_find(it, account, groups_govern, roles));
     if (mg_view_equal(mg_buffer_view(roles), account->roles))
         return OK;
     OWN_EFFECTS(true); /* of two administrators who lose it at once, one stays */
+    OWN(transaction) transaction = NULL;
     TRY(administrator_keep(it, account, roles, &kept));
-    TRY(roles_record(it, account, mg_buffer_view(roles), kept));
     if (mg_view_equal(mg_buffer_view(roles), account->roles))
+        return roles_record(it, account, mg_buffer_view(roles), kept);
+    TRY(mg_transaction_begin(it->database, &transaction));
+    TRY(mg_query(it->database, &changed,
+                 "UPDATE account SET roles = $2, roles_changed_at = $4 WHERE id = $1 AND roles = $3",
+                 MG_I64(account->id), MG_TEXT(mg_buffer_view(roles)), MG_TEXT(account->roles),
+                 MG_INSTANT(mg_now())));
+    if (mg_rows_affected(changed) != 1) { /* somebody took a role since it was read: it stays taken */
+        *ret_refusal = MG_FEDERATION_CHANGED_MEANWHILE;
         return OK;
-    TRY(mg_query(it->database, NULL, "UPDATE account SET roles = $2 WHERE id = $1", MG_I64(account->id),
-                 MG_TEXT(mg_buffer_view(roles))));
+    }
     TRY(mg_families_end(it->database, &(struct mg_family_match){.account = account->id}, &ended));
+    TRY(roles_record(it, account, mg_buffer_view(roles), kept)); /* durable before it commits */
+    TRY(mg_transaction_commit(&transaction));
     account->roles = mg_buffer_view(roles);
     return OK;
 }
@@ -253,7 +264,8 @@ mg_idp_account(struct mg_database *database, const struct mg_idp *idp,
     if (ret_account->disabled)
         *ret_refusal = MG_FEDERATION_ACCOUNT_DISABLED;
     else if (!only_look)
-        TRY(roles_follow(&it, ret_account, mg_rows_flag(rows, 0, MG_ACCOUNT_COLUMN_COUNT), roles));
+        TRY(roles_follow(&it, ret_account, mg_rows_flag(rows, 0, MG_ACCOUNT_COLUMN_COUNT), roles,
+                         ret_refusal));
     *ret_rows = TAKE(rows);
     return OK;
 }

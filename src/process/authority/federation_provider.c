@@ -442,10 +442,8 @@ setting_write(struct mg_database *database, const struct setting *it, const char
     bool as_seen = false;
     TRY(mg_transaction_begin(database, &transaction));
     TRY(setting_is_as_seen(database, it, &as_seen));
-    *ret_outcome = MG_CHANGED_MEANWHILE;
-    if (as_seen)
-        TRY(roles_judge(database, it, ret_reason, ret_outcome));
-    if (*ret_outcome != MG_GRANTED)
+    *ret_outcome = as_seen ? MG_GRANTED : MG_CHANGED_MEANWHILE;
+    if (!as_seen)
         return OK;
     if (it->before == NULL)
         TRY(mg_query(database, NULL,
@@ -466,6 +464,10 @@ setting_write(struct mg_database *database, const struct setting *it, const char
             MG_I64(it->id), MG_INSTANT(it->certificate_ends_at)));
     if (mg_idp_is_saml(it->settings) && it->before == NULL)
         TRY(saml_keys_add(database, it));
+    /* Last, because the tenant's row is held from here on, and making keys takes its time. */
+    TRY(roles_judge(database, it, ret_reason, ret_outcome));
+    if (*ret_outcome != MG_GRANTED)
+        return OK;
     TRY(difference(it->before != NULL ? it->before->settings : NULL, it->settings, request->with_secret,
                    &detail));
     const struct mg_core_detail details[] = {{"change", mg_view_start(mg_buffer_view(&detail), 1024)}};

@@ -20,7 +20,10 @@ governed_find(struct mg_database *database, uint64_t tenant, const struct mg_gro
                  MG_I64(tenant)));
     for (size_t i = 0; i < mg_rows_count(rows); i++)
         TRY(mg_words_join(governed, mg_rows_text(rows, i, 0)));
-    return instead == NULL ? OK : mg_words_join(governed, instead->roles);
+    if (instead == NULL)
+        return OK;
+    TRY(mg_words_join(governed, instead->governs));
+    return mg_words_join(governed, instead->roles);
 }
 
 /* Who they are (`accounts`: "{3,17}") and what their groups give them: number, login, roles, given; but for

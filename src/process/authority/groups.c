@@ -280,27 +280,57 @@ mg_group_delete(struct mg_database *database, const struct mg_group_actor *actor
     return problem_of(delete (database, actor, group, ret_problem), ret_problem);
 }
 
+/* People whose roles follow a group's: numbers. */
+struct accounts {
+    uint64_t *list;
+    size_t count, room;
+};
+
+static void
+accounts_drop(struct accounts *accounts)
+{
+    free(accounts->list);
+    *accounts = (struct accounts){0};
+}
+
 static CHECKED struct mg_status
-some_follow(struct mg_database *database, const struct mg_group_actor *actor, const struct mg_rows *members,
+accounts_keep(struct accounts *accounts, const struct mg_rows *rows)
+{
+    for (size_t i = 0; i < mg_rows_count(rows); i++) {
+        if (accounts->count == accounts->room) {
+            const size_t room = accounts->room == 0 ? CHUNK : 2 * accounts->room;
+            uint64_t *list = reallocarray(accounts->list, room, sizeof *list);
+            if (list == NULL)
+                return fail(OUT_OF_MEMORY);
+            accounts->list = list;
+            accounts->room = room;
+        }
+        accounts->list[accounts->count++] = (uint64_t) mg_rows_i64(rows, i, 0);
+    }
+    return OK;
+}
+
+static CHECKED struct mg_status
+some_follow(struct mg_database *database, const struct mg_group_actor *actor, struct mg_buffer *accounts,
             const struct mg_group_instead *instead, uint64_t *changed)
 {
-    OWN(transaction) transaction = NULL;
-    OWN_BUFFER(accounts, 65536);
-    TRY(accounts_add(members, &accounts));
     OWN_EFFECTS(true);
+    OWN(transaction) transaction = NULL;
     TRY(mg_transaction_begin(database, &transaction));
-    TRY(accounts_follow(database, actor, &accounts, instead, changed));
+    TRY(accounts_follow(database, actor, accounts, instead, changed));
     return mg_transaction_commit(&transaction);
 }
 
-/* One pass through the members, a few at a time, so that nobody's sign-in waits for all of them. */
+/* One pass through the members, a few at a time, so that nobody's sign-in waits for all of them. Who they
+ * were is kept in `seen`, if it is wanted. */
 static CHECKED struct mg_status
 members_follow(struct mg_database *database, const struct mg_group_actor *actor, uint64_t group,
-               const struct mg_group_instead *instead, uint64_t *changed)
+               const struct mg_group_instead *instead, struct accounts *seen, uint64_t *changed)
 {
     uint64_t after = 0;
     for (;;) {
         OWN(rows) rows = NULL;
+        OWN_BUFFER(accounts, 65536);
         TRY(mg_query(
             database, &rows,
             "SELECT DISTINCT account FROM group_member WHERE \"group\" = $1 AND account > $2 ORDER BY account"
@@ -309,29 +339,53 @@ members_follow(struct mg_database *database, const struct mg_group_actor *actor,
         if (mg_rows_count(rows) == 0)
             return OK;
         after = (uint64_t) mg_rows_i64(rows, mg_rows_count(rows) - 1, 0);
-        TRY(some_follow(database, actor, rows, instead, changed));
+        if (seen != NULL)
+            TRY(accounts_keep(seen, rows));
+        TRY(accounts_add(rows, &accounts));
+        TRY(some_follow(database, actor, &accounts, instead, changed));
     }
 }
 
+/* The same for those of an earlier pass, who may have left since. */
+static CHECKED struct mg_status
+seen_follow(struct mg_database *database, const struct mg_group_actor *actor, const struct accounts *seen,
+            const struct mg_group_instead *instead, uint64_t *changed)
+{
+    for (size_t start = 0; start < seen->count; start += CHUNK) {
+        OWN_BUFFER(accounts, 65536);
+        for (size_t i = start; i < seen->count && i < start + CHUNK; i++)
+            TRY(mg_buffer_format(&accounts, "%c%" PRIu64, accounts.length == 0 ? '{' : ',', seen->list[i]));
+        TRY(some_follow(database, actor, &accounts, instead, changed));
+    }
+    return OK;
+}
+
 /* The members first, the group last: if it ends halfway, the group still says what was, and asking again does
- * the rest. Whoever joins meanwhile is seen to by the second pass. */
+ * the rest. Whoever joins or leaves meanwhile is seen to by the second pass. Of several who saw the same
+ * roles and give others at once, one does. */
 static CHECKED struct mg_status
 roles_set(struct mg_database *database, const struct mg_group_actor *actor, const struct mg_group *group,
-          struct mg_view roles, uint64_t *ret_changed)
+          struct mg_view roles, uint64_t *ret_changed, enum mg_scim_problem *ret_problem)
 {
     const struct mg_group_instead instead = {.group = group->id, .roles = roles};
-    uint64_t changed = 0;
+    const struct mg_group_instead undone = {.governs = roles};
+    MG_CLEANUP(accounts_drop) struct accounts seen = {0};
+    OWN(rows) written = NULL;
     OWN_BUFFER(text, 2200);
     TRY(mg_buffer_format(&text, "roles: \"%.*s\" -> \"%.*s\"", (int) group->roles.length,
                          (const char *) group->roles.bytes, (int) roles.length, (const char *) roles.bytes));
     TRY(group_record(actor, MG_EVENT_group_change, group->name, "change", mg_buffer_view(&text)));
-    TRY(members_follow(database, actor, group->id, &instead, &changed));
-    TRY(mg_query(database, NULL,
-                 "UPDATE tenant_group SET roles = $2, version = version + 1, changed_at = $3 WHERE id = $1",
-                 MG_I64(group->id), MG_TEXT(roles), MG_INSTANT(mg_now())));
-    TRY(members_follow(database, actor, group->id, NULL, &changed));
-    *ret_changed = changed;
-    return OK;
+    TRY(members_follow(database, actor, group->id, &instead, &seen, ret_changed));
+    TRY(mg_query(database, &written,
+                 "UPDATE tenant_group SET roles = $2, version = version + 1, changed_at = $3"
+                 " WHERE id = $1 AND roles = $4",
+                 MG_I64(group->id), MG_TEXT(roles), MG_INSTANT(mg_now()), MG_TEXT(group->roles)));
+    if (mg_rows_affected(written) != 1) { /* it was removed or given others meanwhile: ours go again */
+        *ret_problem = MG_SCIM_PROBLEM_precondition;
+        return seen_follow(database, actor, &seen, &undone, ret_changed);
+    }
+    TRY(seen_follow(database, actor, &seen, NULL, ret_changed));
+    return members_follow(database, actor, group->id, NULL, NULL, ret_changed);
 }
 
 struct mg_status
@@ -340,7 +394,8 @@ mg_group_roles_set(struct mg_database *database, const struct mg_group_actor *ac
                    enum mg_scim_problem *ret_problem)
 {
     *ret_problem = MG_SCIM_FINE;
-    return problem_of(roles_set(database, actor, group, roles, ret_changed), ret_problem);
+    *ret_changed = 0;
+    return problem_of(roles_set(database, actor, group, roles, ret_changed, ret_problem), ret_problem);
 }
 
 /* ---- what identity providers say ---- */

@@ -54,12 +54,15 @@ mg_sign_ins_enforce(const struct mg_core_tenant *tenant)
     OWN_EFFECTS(true); /* none starts meanwhile that was judged by the policy before */
     for (size_t count = PAGE; count == PAGE;) {
         OWN(rows) rows = NULL;
-        TRY(mg_query(database, &rows,
-                     "SELECT " MG_ACCOUNT_COLUMNS ", f.id, f.second_factor,"
-                     " EXISTS (SELECT 1 FROM family_federation p WHERE p.family = f.id)"
-                     " FROM session_family f JOIN account acc ON acc.id = f.account"
-                     " WHERE f.tenant = $1 AND f.id > $2 ORDER BY f.id LIMIT $3",
-                     MG_I64(tenant->number), MG_I64(after), MG_I64(PAGE)));
+        TRY(mg_query(
+            database, &rows,
+            "SELECT " MG_ACCOUNT_COLUMNS ", f.id, f.second_factor,"
+            " EXISTS (SELECT 1 FROM family_federation p WHERE p.family = f.id)"
+            " FROM session_family f JOIN account acc ON acc.id = f.account"
+            " WHERE f.tenant = $1 AND f.id > $2 AND ($4 OR f.second_factor = '') ORDER BY f.id LIMIT $3",
+            MG_I64(tenant->number), MG_I64(after), MG_I64(PAGE),
+            MG_FLAG(tenant->methods !=
+                    MG_METHODS_ALL))); /* only a method can speak against a second factor */
         count = mg_rows_count(rows);
         for (size_t i = 0; i < count; i++) {
             after = mg_rows_i64(rows, i, FAMILY);

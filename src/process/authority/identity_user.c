@@ -386,12 +386,11 @@ MG_HANDLER_PUBLIC(user_import)
 /* ---- disable, lock
  * ------------------------------------------------------------------------------------------- */
 
-/* Out of every session when this returns. */
+/* Out of every session when this returns. With OWN_EFFECTS(true). */
 static CHECKED struct mg_status
 disable(struct mg_database *database, const struct target *target, uint64_t *ret_ended)
 {
     TRY(note(target, MG_EVENT_user_disable, target->account.login));
-    OWN_EFFECTS(true);
     TRY(mg_query(
         database, NULL,
         "WITH t AS (DELETE FROM ticket WHERE account = $1), m AS (DELETE FROM mail WHERE account = $1)"
@@ -426,11 +425,14 @@ disabling_judge(struct mg_database *database, const struct target *target, enum 
     return OK;
 }
 
-/* Of two administrators who disable each other at once, one stays. */
+/* Of two administrators who disable each other at once, one stays. The effects' lock comes before the
+ * tenant's row, as everywhere, and stays until the commit, which those wait for who take no lock of the
+ * tenant's (groups, providers, directories). */
 static CHECKED struct mg_status
 disable_unless_last(struct mg_database *database, const struct target *target, uint64_t *ret_ended,
                     enum mg_outcome *ret_outcome)
 {
+    OWN_EFFECTS(true);
     OWN(transaction) transaction = NULL;
     TRY(mg_transaction_begin(database, &transaction));
     TRY(mg_right_administrators_lock(database, target->tenant.number));

@@ -90,6 +90,7 @@ CHECKED struct mg_status mg_group_delete(struct mg_database *database, const str
 struct mg_group_instead {
     uint64_t group;
     struct mg_view roles;
+    struct mg_view governs; /* besides: roles that it gave to some already */
 };
 /* People whose roles become others; what is in it is not durable and has no record before
  * mg_group_follows_end(). */

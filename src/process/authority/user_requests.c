@@ -183,9 +183,9 @@ roles_change(const struct mg_right *right, const struct mg_request_user_roles_se
              enum mg_outcome *ret_outcome)
 {
     OWN(database) database = NULL;
-    OWN(transaction) transaction = NULL;
     TRY(mg_core_database(&database));
     OWN_EFFECTS(true);
+    OWN(transaction) transaction = NULL;
     TRY(mg_transaction_begin(database, &transaction));
     TRY(mg_right_administrators_lock(database, right->tenant.number));
     TRY(subject_find(database, right->tenant.number, request->login, subject, ret_outcome));
