@@ -31,13 +31,16 @@ openid_drop(struct openid *it)
     (void) pthread_mutex_destroy(&it->provider.lock);
 }
 
-/* Another issuer for each look: nothing that is remembered of an earlier one counts. */
+/* Another issuer for each look: nothing that is remembered of an earlier one counts. And another code, which
+ * nobody else knows. */
 static CHECKED struct mg_status
 provider_open(struct openid *it)
 {
-    uint8_t bytes[8];
+    uint8_t bytes[8], code[16];
     char path[17];
     struct mg_probe_provider *provider = &it->provider;
+    mg_random(code, sizeof code);
+    mg_hex(mg_view_of(code, sizeof code), provider->code);
     TRY(it->look->observer->ops->provider_open(it->look->observer, provider));
     mg_random(bytes, sizeof bytes);
     mg_hex(mg_view_of(bytes, sizeof bytes), path);
@@ -136,11 +139,12 @@ token_put(struct openid *it, const struct mg_forged_token *wish)
 }
 
 static CHECKED struct mg_status
-come_back(const struct begun *begun, struct mg_visitor *visitor, bool *ret_inside)
+come_back(const struct openid *it, const struct begun *begun, struct mg_visitor *visitor, bool *ret_inside)
 {
     char path[512];
     OWN_FETCHED(answer);
-    (void) snprintf(path, sizeof path, CALLBACK "?code=probe&state=%s", mg_buffer_text(&begun->state));
+    (void) snprintf(path, sizeof path, CALLBACK "?code=%s&state=%s", it->provider.code,
+                    mg_buffer_text(&begun->state));
     TRY(mg_visitor_get(visitor, MG_DRILL_SIGN_IN_HOST, path, &answer));
     if (mg_answer_is_away(&answer))
         return fail_with(UNAVAILABLE, "%s answers %u", MG_DRILL_SIGN_IN_HOST, answer.status);
@@ -215,7 +219,7 @@ wrongs_try(struct openid *it)
         struct mg_forged_token wish = honest(it, &begun);
         make_wrong(it, (enum wrong) i, &wish);
         TRY(token_put(it, &wish));
-        TRY(come_back(&begun, &visitor, &inside));
+        TRY(come_back(it, &begun, &visitor, &inside));
         mg_federation_judge(it->look, inside, false, wrongs[i].en, wrongs[i].ja);
     }
     return OK;
@@ -255,11 +259,11 @@ right_one_opens(struct openid *it)
     const struct mg_forged_token wish = honest(it, &begun);
     TRY(token_put(it, &wish));
     TRY(begin(it, &thief, &other)); /* it has a secret of its own */
-    TRY(come_back(&begun, &thief, &inside));
+    TRY(come_back(it, &begun, &thief, &inside));
     mg_federation_judge(it->look, inside, false,
                         "an OpenID sign-in ended in another browser than it began in",
                         "開始したブラウザー以外で OpenID のサインインが完了しました");
-    TRY(come_back(&begun, &visitor, &inside));
+    TRY(come_back(it, &begun, &visitor, &inside));
     mg_federation_judge(it->look, inside, true, "a right ID token opens no session",
                         "正しい ID トークンでサインインできません");
     if (inside)
@@ -268,7 +272,7 @@ right_one_opens(struct openid *it)
                         "PKCE の検証値が正しく送られていません");
     /* The same browser, signed out: only what it began with is left. */
     TRY(mg_visitor_cookie_set(&visitor, MG_DRILL_SIGN_IN_HOST, "__Host-masugata", ""));
-    TRY(come_back(&begun, &visitor, &inside));
+    TRY(come_back(it, &begun, &visitor, &inside));
     mg_federation_judge(it->look, inside, false, "an OpenID answer opened a session twice",
                         "同じ OpenID の応答で二度セッションが開きました");
     return OK;
@@ -286,7 +290,7 @@ switch_holds(struct openid *it)
     TRY(mg_federation_switch(it->look, NAME, "disabled"));
     const struct mg_forged_token wish = honest(it, &begun);
     TRY(token_put(it, &wish));
-    TRY(come_back(&begun, &visitor, &inside));
+    TRY(come_back(it, &begun, &visitor, &inside));
     mg_federation_judge(it->look, inside, false,
                         "an identity provider that is switched off finished a sign-in",
                         "無効にした IdP でサインインが完了しました");

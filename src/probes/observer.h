@@ -110,11 +110,12 @@ struct mg_probe_server;
 struct mg_probe_provider {
     const struct mg_signing_key *key; /* of its certificate; borrowed */
     struct mg_view certificate;       /* DER; borrowed */
+    char code[33];                    /* to be traded for the token; forms without it are nobody's */
     uint16_t port;                    /* set when it is opened */
     pthread_mutex_t lock;             /* of what follows */
     struct mg_buffer discovery, keys; /* documents, JSON */
     struct mg_buffer token;           /* answer of the token endpoint, JSON */
-    struct mg_buffer asked;           /* the last form that came there */
+    struct mg_buffer asked;           /* the last form that came there with the code */
     struct mg_probe_server *server;   /* the prober's */
 };
 

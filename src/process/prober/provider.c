@@ -1,11 +1,13 @@
 /* The OpenID provider that the prober is while it looks at sign-in through one (probes/federation_openid.c):
- * TLS on an address of this machine alone, one connection at a time, for as long as it is open. Whoever else
- * comes gets what anybody may read of a provider, and the token of a person who owns nothing. */
+ * TLS on an address of this machine alone, one connection at a time and each for a few seconds at most, for
+ * as long as it is open. Whoever else comes gets what anybody may read of a provider; a token, of a person
+ * who owns nothing, only whoever has the code of this look. */
 #include "process/prober/prober.h"
 #include "process/prober/provider_request.h"
 
 #include "base/log.h"
 #include "ports/self_signed.h"
+#include "probes/federation.h"
 
 #include <arpa/inet.h>
 #include <openssl/ssl.h>
@@ -16,18 +18,40 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CALL_MS = 5000, POLL_MS = 100, PEER_S = 3, BACKLOG = 16 };
+enum { CALL_MS = 5000, POLL_MS = 100, PEER_MS = 5000, BACKLOG = 16 };
 
 struct mg_probe_server {
     struct mg_probe_provider *provider;
     SSL_CTX *tls;
     int listener;
     atomic_bool ends;
+    pthread_mutex_t lock;
+    int connection; /* the one that is open, or -1; with the lock */
     pthread_t thread;
     bool runs;
 };
 
 /* ---- one request ---- */
+
+/* TLS with the peer until the connection's end, whatever the peer does in between. */
+struct peer {
+    SSL *tls;
+    int64_t until_ms; /* monotonic */
+};
+
+/* Whether what gave `result` is to be tried once more: waits for the peer as long as there is time. */
+static bool
+once_more(const struct peer *peer, int result)
+{
+    const int error = SSL_get_error(peer->tls, result);
+    const int64_t left_ms = peer->until_ms - mg_monotonic_ms();
+    struct pollfd waiting = {.fd = SSL_get_fd(peer->tls),
+                             .events = error == SSL_ERROR_WANT_WRITE ? POLLOUT : POLLIN};
+    if (result > 0 || left_ms <= 0 || (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE))
+        return false;
+    ERR_clear_error();
+    return poll(&waiting, 1, (int) left_ms) > 0;
+}
 
 static void
 ssl_drop(SSL **tls)
@@ -37,11 +61,14 @@ ssl_drop(SSL **tls)
 }
 
 static CHECKED struct mg_status
-request_read(SSL *tls, struct mg_buffer *request, const char **ret_body)
+request_read(const struct peer *peer, struct mg_buffer *request, const char **ret_body)
 {
     char bytes[4096];
     while ((*ret_body = mg_provider_request_body(mg_buffer_text(request))) == NULL) {
-        const int length = SSL_read(tls, bytes, sizeof bytes);
+        int length;
+        do
+            length = SSL_read(peer->tls, bytes, sizeof bytes);
+        while (once_more(peer, length));
         if (length <= 0)
             return fail_with(UNAVAILABLE, "half a request");
         TRY(mg_buffer_add(request, mg_view_of(bytes, (size_t) length)));
@@ -49,13 +76,24 @@ request_read(SSL *tls, struct mg_buffer *request, const char **ret_body)
     return OK;
 }
 
+/* Whether the form trades the code of this look: anybody on this machine can send one. */
+static bool
+has_code(const struct mg_probe_provider *provider, const char *form)
+{
+    OWN_BUFFER(query, MG_PROVIDER_REQUEST_MOST + 1);
+    OWN_BUFFER(code, MG_PROVIDER_REQUEST_MOST);
+    return mg_ok(mg_buffer_format(&query, "?%s", form)) &&
+           mg_ok(mg_query_value(mg_buffer_view(&query), "code", &code)) &&
+           mg_view_is(mg_buffer_view(&code), provider->code);
+}
+
 /* With the provider's lock held. */
 static CHECKED struct mg_status
 answer_make(struct mg_probe_provider *provider, const char *request, const char *body,
             struct mg_buffer *answer)
 {
-    const bool is_token =
-        strncmp(request, "POST ", 5) == 0 && mg_provider_request_path_ends(request, "/token");
+    const bool is_token = strncmp(request, "POST ", 5) == 0 &&
+                          mg_provider_request_path_ends(request, "/token") && has_code(provider, body);
     const struct mg_buffer *document =
         is_token                                                                      ? &provider->token
         : mg_provider_request_path_ends(request, "/.well-known/openid-configuration") ? &provider->discovery
@@ -76,26 +114,53 @@ answer_make(struct mg_probe_provider *provider, const char *request, const char 
 static CHECKED struct mg_status
 serve(struct mg_probe_server *server, int fd)
 {
-    const struct timeval wait = {.tv_sec = PEER_S};
+    int result;
     const char *body = NULL;
     OWN_BUFFER(request, MG_PROVIDER_REQUEST_MOST);
     OWN_BUFFER(answer, 2 * MG_PROVIDER_REQUEST_MOST);
     MG_CLEANUP(ssl_drop) SSL *tls = SSL_new(server->tls);
-    if (tls == NULL || SSL_set_fd(tls, fd) != 1 ||
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) != 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait) != 0)
+    const struct peer peer = {.tls = tls, .until_ms = mg_monotonic_ms() + PEER_MS};
+    if (tls == NULL || SSL_set_fd(tls, fd) != 1)
         return fail_with(SYSTEM, "TLS");
-    if (SSL_accept(tls) != 1)
+    do
+        result = SSL_accept(tls);
+    while (once_more(&peer, result));
+    if (result != 1)
         return fail_openssl("take a connection");
-    TRY(request_read(tls, &request, &body));
+    TRY(request_read(&peer, &request, &body));
     (void) pthread_mutex_lock(&server->provider->lock);
     const struct mg_status made = answer_make(server->provider, mg_buffer_text(&request), body, &answer);
     (void) pthread_mutex_unlock(&server->provider->lock);
     TRY(made);
-    if (SSL_write(tls, answer.bytes, (int) answer.length) <= 0)
+    do
+        result = SSL_write(tls, answer.bytes, (int) answer.length);
+    while (once_more(&peer, result));
+    if (result <= 0)
         return fail_openssl("answer");
     (void) SSL_shutdown(tls);
     return OK;
+}
+
+/* So that whoever closes the provider can end it; -1 when it is over, before it is closed. */
+static void
+connection_is(struct mg_probe_server *server, int fd)
+{
+    (void) pthread_mutex_lock(&server->lock);
+    server->connection = fd;
+    (void) pthread_mutex_unlock(&server->lock);
+}
+
+static CHECKED struct mg_status
+serve_next(struct mg_probe_server *server)
+{
+    OWN_FD fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0)
+        return OK;
+    connection_is(server, fd);
+    /* Closing says that it ends and then looks for the connection: one of the two is seen. */
+    const struct mg_status status = atomic_load(&server->ends) ? OK : serve(server, fd);
+    connection_is(server, -1);
+    return status;
 }
 
 static void *
@@ -106,8 +171,7 @@ serve_all(void *argument)
         struct pollfd waiting = {.fd = server->listener, .events = POLLIN};
         if (poll(&waiting, 1, POLL_MS) <= 0)
             continue;
-        OWN_FD fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
-        const struct mg_status status = fd < 0 ? OK : serve(server, fd);
+        const struct mg_status status = serve_next(server);
         if (!mg_ok(status)) /* the probe sees what came of it */
             mg_log_status(MG_DEBUG, "the probes' identity provider", status);
         ERR_clear_error();
@@ -126,6 +190,8 @@ tls_make(struct mg_probe_server *server)
         SSL_CTX_use_certificate_ASN1(server->tls, (int) certificate.length, certificate.bytes) != 1 ||
         SSL_CTX_use_PrivateKey(server->tls, mg_signing_key_openssl(server->provider->key)) != 1)
         return fail_openssl("prepare TLS");
+    /* Records that carry nothing are not waited through inside OpenSSL, which knows no end. */
+    (void) SSL_CTX_clear_mode(server->tls, SSL_MODE_AUTO_RETRY);
     return OK;
 }
 
@@ -162,7 +228,8 @@ mg_prober_provider_open(struct mg_observer *observer, struct mg_probe_provider *
     if (server == NULL)
         return fail(OUT_OF_MEMORY);
     server->provider = provider;
-    server->listener = -1;
+    server->listener = server->connection = -1;
+    (void) pthread_mutex_init(&server->lock, NULL);
     provider->server = server; /* closed by whoever opens, also when this fails */
     TRY(tls_make(server));
     TRY(listener_make(server));
@@ -179,10 +246,15 @@ mg_prober_provider_close(struct mg_probe_provider *provider)
     if (server == NULL)
         return;
     atomic_store(&server->ends, true);
+    (void) pthread_mutex_lock(&server->lock);
+    if (server->connection >= 0)
+        (void) shutdown(server->connection, SHUT_RDWR);
+    (void) pthread_mutex_unlock(&server->lock);
     if (server->runs)
         (void) pthread_join(server->thread, NULL);
     if (server->listener >= 0)
         (void) close(server->listener);
     SSL_CTX_free(server->tls);
+    (void) pthread_mutex_destroy(&server->lock);
     free(server);
 }
