@@ -19,7 +19,8 @@ enum {
     FORM_MOST = 49152,
     DAYS = 1,
     NAMED_MOST = 5,
-    WAIT_MS = 20000, /* for providers that do not answer; then the rest stays unseen, which is not green */
+    WAIT_MS = 20000,  /* for what does not answer; then the rest stays unseen, which is not green */
+    LOOK_MS = 180000, /* at all customers; the same */
 };
 
 /* ---- what both kinds of provider need ---- */
@@ -403,9 +404,16 @@ stranger_is_refused(const struct saml *saml, const struct mg_observed_tenant *te
 }
 
 struct count {
-    size_t all, usable, without, tenants;
-    int64_t waited_ms; /* for providers that did not work */
+    size_t all, usable, without, tenants, away;
+    int64_t waited_ms; /* for providers and sign-in hosts that did not work */
+    int64_t until_ms;  /* monotonic: the end of the look */
 };
+
+static bool
+has_time(const struct count *count)
+{
+    return count->waited_ms < WAIT_MS && mg_monotonic_ms() < count->until_ms;
+}
 
 /* False if there was no time left to look at all of the tenant's. */
 static CHECKED struct mg_status
@@ -414,7 +422,7 @@ providers_count(struct mg_observer *observer, const struct mg_observed_tenant *t
 {
     struct mg_observed_idp idp = {.name = ""};
     *ret_all = false;
-    for (size_t i = 0; i <= MG_IDPS_MOST && count->waited_ms < WAIT_MS; i++) {
+    for (size_t i = 0; i <= MG_IDPS_MOST && has_time(count); i++) {
         char after[sizeof idp.name];
         const int64_t start_ms = mg_monotonic_ms();
         memcpy(after, idp.name, sizeof after);
@@ -437,25 +445,42 @@ providers_count(struct mg_observer *observer, const struct mg_observed_tenant *t
     return OK;
 }
 
+/* False if the tenant's sign-in host is away: that leaves this tenant unseen, and no other. */
+static CHECKED struct mg_status
+stranger_try(const struct saml *saml, const struct mg_observed_tenant *tenant, struct count *count,
+             bool *ret_tried)
+{
+    const int64_t start_ms = mg_monotonic_ms();
+    const struct mg_status status = stranger_is_refused(saml, tenant);
+    *ret_tried = mg_ok(status);
+    if (mg_ok(status) || (status.code != MG_UNAVAILABLE && status.code != MG_TIMEOUT))
+        return status;
+    count->waited_ms += mg_monotonic_ms() - start_ms;
+    if (count->away++ < NAMED_MOST)
+        mg_finding_note(saml->look->finding, "%s: the sign-in host %s does not answer", tenant->name,
+                        tenant->sign_in_host);
+    return OK;
+}
+
 static CHECKED struct mg_status
 customers_look(const struct saml *saml)
 {
     struct mg_observer *observer = saml->look->observer;
     struct mg_finding *finding = saml->look->finding;
-    struct count count = {.all = 0};
+    struct count count = {.until_ms = mg_monotonic_ms() + LOOK_MS};
     for (size_t i = 0; i < observer->tenant_count; i++)
         finding->total += observer->tenants[i].active;
     for (size_t i = 0; i < observer->tenant_count; i++) {
         const struct mg_observed_tenant *tenant = &observer->tenants[i];
         const size_t before = count.all;
-        bool all = false;
-        if (!tenant->active)
+        bool all = false, tried = false;
+        if (!tenant->active || !has_time(&count))
             continue;
-        TRY(stranger_is_refused(saml, tenant));
+        TRY(stranger_try(saml, tenant, &count, &tried));
         TRY(providers_count(observer, tenant, finding, &count, &all));
         count.tenants++;
         count.without += all && count.all == before;
-        if (all)
+        if (all && tried)
             mg_finding_cover(finding);
     }
     mg_finding_note(finding, "%zu of %zu providers of customers can be used; %zu of %zu customers have none",
