@@ -6,8 +6,11 @@
 #include "domain/control.h"
 
 #include <jansson.h>
+#include <pthread.h>
 
 #define FINDINGS_MOST (1024 * 1024)
+
+enum { LOG_KEY_MS = 500, LOG_KEY_AGAIN_MS = 1000 };
 
 /* ---- findings of the prober ---- */
 
@@ -148,15 +151,46 @@ scope_controls(const struct visit *visit, const json_t *findings)
     mg_scope_set_flag(visit->page, "all_hold", total > 0 && counts[HOLDS] == total);
 }
 
+/* The audit log's key, which stays the same while we run: asked of the authority until it is there, never by
+ * two visitors at once, and not again at once when it did not come: no visitor can hold a thread of ours
+ * for it for longer than LOG_KEY_MS. */
+static struct {
+    pthread_mutex_t lock;
+    char key[512];   /* empty: not there yet */
+    int64_t next_ms; /* monotonic: when it may be asked for */
+} log_key = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static CHECKED struct mg_status
+log_key_ask(struct visit *visit)
+{
+    const struct mg_request_log_public_key request = {0};
+    struct mg_reply_log_public_key reply;
+    if (mg_monotonic_ms() < log_key.next_ms)
+        return fail_with(UNAVAILABLE, "the key of the log");
+    const struct mg_status status = mg_call_log_public_key(&request, &reply, &visit->storage, LOG_KEY_MS);
+    log_key.next_ms = mg_monotonic_ms() + LOG_KEY_AGAIN_MS;
+    return mg_ok(status) ? mg_view_copy(reply.key, log_key.key, sizeof log_key.key) : status;
+}
+
+/* Whole as long as the portal runs. */
+static CHECKED struct mg_status
+log_key_get(struct visit *visit, const char **ret_key)
+{
+    (void) pthread_mutex_lock(&log_key.lock);
+    const struct mg_status status = log_key.key[0] != '\0' ? OK : log_key_ask(visit);
+    (void) pthread_mutex_unlock(&log_key.lock);
+    *ret_key = log_key.key;
+    return status;
+}
+
 /* What proofs from the audit log are checked with: "name+id+key" in a line (c2sp.org/signed-note). */
 struct mg_status
 page_log_key(struct visit *visit)
 {
-    const struct mg_request_log_public_key request = {0};
-    struct mg_reply_log_public_key reply;
+    const char *key;
     OWN_BUFFER(line, 512);
-    TRY(mg_call_log_public_key(&request, &reply, &visit->storage, CALL_MS));
-    TRY(mg_buffer_add(&line, reply.key));
+    TRY(log_key_get(visit, &key));
+    TRY(mg_buffer_add_text(&line, key));
     TRY(mg_buffer_add_byte(&line, '\n'));
     TRY(mg_web_header_add(visit->answer, "Content-Disposition", "attachment; filename=\"log.vkey\""));
     return send_bytes(visit, "text/plain; charset=utf-8", "public, max-age=300", mg_buffer_view(&line));
@@ -166,11 +200,10 @@ struct mg_status
 page_trust(struct visit *visit)
 {
     MG_CLEANUP(json_drop) json_t *findings = findings_read("trust.json");
-    const struct mg_request_log_public_key request = {0};
-    struct mg_reply_log_public_key reply;
-    /* The verdicts are files and are shown also while the authority does not answer. */
-    if (mg_ok(mg_call_log_public_key(&request, &reply, &visit->storage, CALL_MS)))
-        mg_scope_set(visit->page, "log_key", reply.key);
+    const char *key;
+    /* The verdicts are files and are shown also without the key. */
+    if (mg_ok(log_key_get(visit, &key)))
+        mg_scope_set_text(visit->page, "log_key", key);
     scope_controls(visit, findings);
     scope_time(visit, visit->page, TIME_NAMES(now), visit->now);
     return show(visit, 200, "trust");
