@@ -1,9 +1,7 @@
 /* Sign-in through identity providers. The probes are a provider of the drill's tenant (federation.h): what is
- * right opens, everything that is forged, replayed or misdirected does not. Of the customers' own providers
- * it is looked at whether people can come through them at this moment; nothing is sent to them. */
+ * right opens, everything that is forged, replayed or misdirected does not. */
 #include "probes/federation.h"
 
-#include "domain/identity_provider.h"
 #include "ports/self_signed.h"
 #include "probes/forge.h"
 
@@ -18,9 +16,6 @@
 enum {
     FORM_MOST = 49152,
     DAYS = 1,
-    NAMED_MOST = 5,
-    WAIT_MS = 20000,  /* for what does not answer; then the rest stays unseen, which is not green */
-    LOOK_MS = 180000, /* at all customers; the same */
 };
 
 /* ---- what both kinds of provider need ---- */
@@ -170,10 +165,9 @@ provider_make(struct saml *saml)
 
 /* ---- SAML: answers ---- */
 
-/* The form that the provider's page sends, from another site and so without our cookies. */
-static CHECKED struct mg_status
-form_send(struct mg_federation_look *look, const char *host, struct mg_view response, const char *relay_state,
-          struct mg_fetched *answer)
+struct mg_status
+mg_federation_send(struct mg_federation_look *look, const char *host, struct mg_view response,
+                   const char *relay_state, struct mg_fetched *answer)
 {
     OWN_BUFFER(body, FORM_MOST);
     OWN_TEXT text = NULL;
@@ -202,7 +196,7 @@ deliver(const struct saml *saml, struct mg_visitor *visitor, struct mg_view resp
     char path[512];
     OWN_FETCHED(answer);
     *ret_inside = false;
-    TRY(form_send(saml->look, MG_DRILL_SIGN_IN_HOST, response, relay_state, &answer));
+    TRY(mg_federation_send(saml->look, MG_DRILL_SIGN_IN_HOST, response, relay_state, &answer));
     if (answer.status != 303 || !mg_fetched_header(&answer, "Location", 0, &location))
         return OK;
     const uint8_t *start = memmem(location.bytes, location.length, "/federation/arrived/", 20);
@@ -384,110 +378,6 @@ switches_hold(const struct saml *saml)
     return OK;
 }
 
-/* ---- the customers ---- */
-
-/* The drill's provider is nobody else's. */
-static CHECKED struct mg_status
-stranger_is_refused(const struct saml *saml, const struct mg_observed_tenant *tenant)
-{
-    struct mg_view location;
-    OWN_FETCHED(answer);
-    OWN_BUFFER(response, FORM_MOST);
-    const struct mg_forged_saml wish = honest(saml, NULL);
-    TRY(mg_forge_saml(&wish, mg_now(), &response));
-    TRY(form_send(saml->look, tenant->sign_in_host, mg_buffer_view(&response), "/account", &answer));
-    if (mg_fetched_header(&answer, "Location", 0, &location) &&
-        memmem(location.bytes, location.length, "/federation/arrived/", 20) != NULL)
-        mg_finding_break(saml->look->finding, tenant->name, "another tenant's identity provider is believed",
-                         "別テナントの IdP の応答を受け入れました");
-    return OK;
-}
-
-struct count {
-    size_t all, usable, without, tenants, away;
-    int64_t waited_ms; /* for providers and sign-in hosts that did not work */
-    int64_t until_ms;  /* monotonic: the end of the look */
-};
-
-static bool
-has_time(const struct count *count)
-{
-    return count->waited_ms < WAIT_MS && mg_monotonic_ms() < count->until_ms;
-}
-
-/* False if there was no time left to look at all of the tenant's. */
-static CHECKED struct mg_status
-providers_count(struct mg_observer *observer, const struct mg_observed_tenant *tenant,
-                struct mg_finding *finding, struct count *count, bool *ret_all)
-{
-    struct mg_observed_idp idp = {.name = ""};
-    *ret_all = false;
-    for (size_t i = 0; i <= MG_IDPS_MOST && has_time(count); i++) {
-        char after[sizeof idp.name];
-        const int64_t start_ms = mg_monotonic_ms();
-        memcpy(after, idp.name, sizeof after);
-        TRY(observer->ops->provider_state(observer, tenant->number, after, &idp));
-        *ret_all = idp.name[0] == '\0';
-        if (*ret_all)
-            return OK;
-        count->all++;
-        count->usable += idp.refusal == MG_FEDERATION_NONE;
-        if (idp.refusal == MG_FEDERATION_NONE)
-            continue;
-        count->waited_ms += mg_monotonic_ms() - start_ms;
-        mg_finding_break(finding, tenant->name,
-                         "nobody can come through an identity provider that is switched on",
-                         "有効な IdP からサインインできません");
-        if (count->all - count->usable <= NAMED_MOST) /* the evidence has to hold the counts as well */
-            mg_finding_note(finding, "%s %s: %s %.100s", tenant->name, idp.name,
-                            mg_federation_refusal_name(idp.refusal), idp.detail);
-    }
-    return OK;
-}
-
-/* False if the tenant's sign-in host is away: that leaves this tenant unseen, and no other. */
-static CHECKED struct mg_status
-stranger_try(const struct saml *saml, const struct mg_observed_tenant *tenant, struct count *count,
-             bool *ret_tried)
-{
-    const int64_t start_ms = mg_monotonic_ms();
-    const struct mg_status status = stranger_is_refused(saml, tenant);
-    *ret_tried = mg_ok(status);
-    if (mg_ok(status) || (status.code != MG_UNAVAILABLE && status.code != MG_TIMEOUT))
-        return status;
-    count->waited_ms += mg_monotonic_ms() - start_ms;
-    if (count->away++ < NAMED_MOST)
-        mg_finding_note(saml->look->finding, "%s: the sign-in host %s does not answer", tenant->name,
-                        tenant->sign_in_host);
-    return OK;
-}
-
-static CHECKED struct mg_status
-customers_look(const struct saml *saml)
-{
-    struct mg_observer *observer = saml->look->observer;
-    struct mg_finding *finding = saml->look->finding;
-    struct count count = {.until_ms = mg_monotonic_ms() + LOOK_MS};
-    for (size_t i = 0; i < observer->tenant_count; i++)
-        finding->total += observer->tenants[i].active;
-    for (size_t i = 0; i < observer->tenant_count; i++) {
-        const struct mg_observed_tenant *tenant = &observer->tenants[i];
-        const size_t before = count.all;
-        bool all = false, tried = false;
-        if (!tenant->active || !has_time(&count))
-            continue;
-        TRY(stranger_try(saml, tenant, &count, &tried));
-        TRY(providers_count(observer, tenant, finding, &count, &all));
-        count.tenants++;
-        count.without += all && count.all == before;
-        if (all && tried)
-            mg_finding_cover(finding);
-    }
-    mg_finding_note(finding, "%zu of %zu providers of customers can be used; %zu of %zu customers have none",
-                    count.usable, count.all, count.without, count.tenants);
-    return OK;
-}
-
 /* ---- the whole ---- */
 
 static void
@@ -539,5 +429,6 @@ mg_probe_IDENTITY_03(struct mg_observer *observer, struct mg_finding *finding)
     TRY(tricks_try(&saml));
     TRY(switches_hold(&saml));
     TRY(mg_federation_openid(&look));
-    return customers_look(&saml);
+    const struct mg_forged_saml good = honest(&saml, NULL);
+    return mg_federation_customers(&look, &good);
 }

@@ -32,6 +32,16 @@ CHECKED struct mg_status mg_federation_switch(struct mg_federation_look *look, c
                                               const char *to);
 CHECKED struct mg_status mg_federation_is_there(struct mg_federation_look *look, const char *provider,
                                                 bool *ret_there);
+/* The form that the SAML provider's page sends, from another site and so without our cookies. UNAVAILABLE or
+ * TIMEOUT if the host does not answer. */
+CHECKED struct mg_status mg_federation_send(struct mg_federation_look *look, const char *host,
+                                            struct mg_view response, const char *relay_state,
+                                            struct mg_fetched *answer);
+/* The customers (federation_customers.c): `wish` is an answer that the drill's tenant believes and nobody
+ * else may. */
+struct mg_forged_saml;
+CHECKED struct mg_status mg_federation_customers(struct mg_federation_look *look,
+                                                 const struct mg_forged_saml *wish);
 /* The probe of OpenID Connect (federation_openid.c). */
 CHECKED struct mg_status mg_federation_openid(struct mg_federation_look *look);
 /* The value of that name in an address's query, decoded; NOT_FOUND if there is none. */
