@@ -68,8 +68,4 @@ CHECKED struct mg_status mg_password_hash(struct mg_view password, struct mg_pas
  * is OK with *ret_match false; a status means that nothing is known, so deny. */
 CHECKED struct mg_status mg_password_verify(struct mg_view password, struct mg_view hash, bool *ret_match);
 
-/* Each thread that hashes keeps its working memory (it is wiped after every hash, and page faults
- * would cost a fifth of the hash); this gives the calling thread's back. */
-void mg_password_memory_release(void);
-
 #endif

@@ -1,8 +1,11 @@
 #include "test.h"
 
+#include "ports/argon2_memory.h"
 #include "ports/password_hash.h"
 
+#include <argon2.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 /* Small costs keep the test quick; the numbers below them are the same code. */
 static const struct mg_password_cost small = {.memory_kib = 64, .passes = 1, .lanes = 1};
@@ -28,7 +31,51 @@ a_hash_verifies_its_password_only(void **state)
     assert_false(matches("", hash));
     assert_false(mg_password_needs_rehash(mg_view_text(hash), small));
     assert_true(mg_password_needs_rehash(mg_view_text(hash), MG_PASSWORD_COST_PRESET));
-    mg_password_memory_release();
+}
+
+/* Whichever library makes a hash, the other agrees: what is stored does not depend on the processor. */
+static void
+both_libraries_agree(void **state)
+{
+    (void) state;
+    static const struct mg_password_cost costs[] = {
+        {.memory_kib = 8, .passes = 1, .lanes = 1},    {.memory_kib = 64, .passes = 3, .lanes = 1},
+        {.memory_kib = 4096, .passes = 2, .lanes = 1}, {.memory_kib = 19456, .passes = 2, .lanes = 1},
+        {.memory_kib = 64, .passes = 2, .lanes = 2},
+    };
+    static const char *const passwords[] = {"", "x", "lanterns drift upstream", "\xE3\x81\xB2\xE3\x82\x89"};
+    for (size_t i = 0; i < MG_COUNT(costs); i++)
+        for (size_t j = 0; j < MG_COUNT(passwords); j++) {
+            const char *password = passwords[j];
+            char hash[MG_PASSWORD_HASH_TEXT], reference[MG_PASSWORD_HASH_TEXT];
+            assert_ok(mg_password_hash(mg_view_text(password), costs[i], hash));
+            assert_int_equal(argon2id_verify(hash, password, strlen(password)), ARGON2_OK);
+            assert_int_equal(argon2id_hash_encoded(costs[i].passes, costs[i].memory_kib, costs[i].lanes,
+                                                   password, strlen(password), "sixteen bytes ..", 16,
+                                                   MG_PASSWORD_TAG, reference, sizeof reference),
+                             ARGON2_OK);
+            assert_true(matches(password, reference));
+        }
+}
+
+/* 19 MiB are 4,864 pages; who hashes again has them already (a sanitizer keeps memory its own way). */
+static void
+a_thread_keeps_its_memory(void **state)
+{
+    (void) state;
+    struct rusage before, after;
+    char hash[MG_PASSWORD_HASH_TEXT];
+    assert_ok(mg_password_hash(mg_view_text("lanterns"), MG_PASSWORD_COST_PRESET, hash));
+    assert_int_equal(getrusage(RUSAGE_THREAD, &before), 0);
+    for (int i = 0; i < 3; i++)
+        assert_true(matches("lanterns", hash));
+    assert_int_equal(getrusage(RUSAGE_THREAD, &after), 0);
+#ifndef __SANITIZE_ADDRESS__
+    assert_in_range(after.ru_minflt - before.ru_minflt, 0, 200);
+#endif
+    mg_argon2_memory_release();
+    assert_true(matches("lanterns", hash));
+    mg_argon2_memory_release();
 }
 
 /* From the reference implementation's test.c (argon2id, v=19, t=2, m=2^8, p=1, "password",
@@ -115,6 +162,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hash_verifies_its_password_only),
+        cmocka_unit_test(both_libraries_agree),
+        cmocka_unit_test(a_thread_keeps_its_memory),
         cmocka_unit_test(known_hashes_of_every_scheme_verify),
         cmocka_unit_test(hashes_outside_the_form_or_the_bounds_are_refused),
         cmocka_unit_test(lengths_and_costs_are_bounded),

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "base/time.h"
+#include "ports/argon2_memory.h"
 #include "ports/password_hash.h"
 #include "process/runtime/runtime.h"
 
@@ -49,7 +50,7 @@ start(const struct mg_environment *environment)
     OWN_KEY(nobodys_password, 32);
     mg_random(nobodys_password, sizeof nobodys_password);
     TRY(mg_password_hash(mg_view_of(nobodys_password, sizeof nobodys_password), cost, dummy_hash));
-    mg_password_memory_release(); /* this thread hashes no more */
+    mg_argon2_memory_release(); /* this thread hashes no more */
     mg_log(MG_INFO, "argon2id m=%u KiB, t=%u, p=%u", cost.memory_kib, cost.passes, cost.lanes);
     return OK;
 }
