@@ -25,6 +25,7 @@ LIBRARIES = {
     "libcurl": {"worker", "watch", "prober", "federation"},
     "libargon2": {"hasher", "keys"},
     "libcrypt": {"hasher"},
+    "libsodium": {"hasher"},
     "libconfuse": {"warden", "masugata"},
     "liblasso": set(),
     "libssh": set(),
@@ -111,7 +112,7 @@ def test_keys_reads_no_foreign_format():
 
 
 def test_the_hasher_needs_next_to_nothing():
-    assert libraries(BUILD / "masugata-hasher") <= {"libargon2", "libcrypt", "libseccomp", "libc"}
+    assert libraries(BUILD / "masugata-hasher") <= {"libargon2", "libsodium", "libcrypt", "libseccomp", "libc"}
 
 
 def test_every_process_of_the_catalogue_was_looked_at():
