@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include "base/reason.h"
 #include "base/time.h"
 
 #include <stdarg.h>
@@ -53,8 +54,8 @@ void
 mg_log_status(enum mg_level level, const char *what, struct mg_status status)
 {
     const struct mg_error_row *row = mg_error_row(status.code);
-    mg_log(level, "%s: %s%s%s (%s) [%s]", what, row->en,
-           status.detail != NULL && status.detail[0] != '\0' ? ": " : "",
-           status.detail != NULL ? status.detail : "", row->hint_en,
+    char detail[512];
+    mg_reason_line(status.detail, false, detail, sizeof detail);
+    mg_log(level, "%s: %s%s%s (%s) [%s]", what, row->en, detail[0] != '\0' ? ": " : "", detail, row->hint_en,
            status.where != NULL ? status.where : "");
 }

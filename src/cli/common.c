@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include "base/io.h"
+#include "base/reason.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -90,7 +91,8 @@ int
 mg_cli_fail(const struct mg_cli *cli, struct mg_status status)
 {
     const struct mg_error_row *row = mg_error_row(status.code);
-    const char *detail = status.detail != NULL ? status.detail : "";
+    char detail[1024];
+    mg_reason_line(status.detail, cli->japanese, detail, sizeof detail);
     if (cli->json) {
         OWN_BUFFER(text, 8192);
         const struct mg_status made = mg_buffer_format(&text, "{\"error\":\"%s\",\"message\":", row->name);

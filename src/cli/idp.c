@@ -2,6 +2,7 @@
 #include "cli/people.h"
 
 #include "base/io.h"
+#include "base/reason.h"
 #include "domain/identity_provider.h"
 
 #include <stdio.h>
@@ -91,9 +92,12 @@ member_add(struct mg_buffer *json, struct mg_view name, struct mg_view value, bo
 
 /* "word URL" or "word: text", one a line, as members of an object or as they are. */
 static CHECKED struct mg_status
-lines_add(struct mg_view lines, char separator, bool json, struct mg_buffer *text)
+lines_add(const struct mg_cli *cli, struct mg_view reasons, char separator, bool json, struct mg_buffer *text)
 {
+    OWN_BUFFER(words, 65536);
     bool first = true;
+    TRY(mg_reason_words(reasons, cli->japanese, &words));
+    struct mg_view lines = mg_buffer_view(&words);
     while (lines.length != 0) {
         const uint8_t *end = memchr(lines.bytes, '\n', lines.length);
         const struct mg_view line =
@@ -147,7 +151,7 @@ idp_show(const struct mg_cli *cli, struct mg_admin *admin)
                              reply.enabled ? "true" : "false", reply.with_secret ? "true" : "false"));
         TRY(settings_add(cli, reply.settings, &text));
         TRY(mg_buffer_add_text(&text, "},\"addresses\":{"));
-        TRY(lines_add(reply.addresses, ' ', true, &text));
+        TRY(lines_add(cli, reply.addresses, ' ', true, &text));
         TRY(mg_buffer_add_text(&text, "}}\n"));
     } else {
         TRY(settings_add(cli, reply.settings, &text));
@@ -157,7 +161,7 @@ idp_show(const struct mg_cli *cli, struct mg_admin *admin)
                        reply.enabled ? "Enabled. What the provider must know of us:"
                                      : "Disabled. What the provider must know of us:",
                        reply.enabled ? "有効です。IdP に登録する値:" : "無効です。IdP に登録する値:")));
-        TRY(lines_add(reply.addresses, ' ', false, &text));
+        TRY(lines_add(cli, reply.addresses, ' ', false, &text));
     }
     (void) fputs(mg_buffer_text(&text), stdout);
     return OK;
@@ -363,13 +367,14 @@ attempt_add(const struct mg_cli *cli, const struct mg_record_idp_attempt *row, b
             struct mg_buffer *text)
 {
     char at[MG_INSTANT_TEXT];
+    OWN_BUFFER(detail, 4096);
     mg_instant_text(row->at, at);
+    TRY(mg_reason_words(row->detail, cli->japanese, &detail));
     if (!cli->json) {
         TRY(mg_buffer_format(
-            text, "  %s  %s%.*s%s%.*s  %.*s\n", at, row->trial ? mg_cli_say(cli, "(trial) ", "(試験) ") : "",
-            (int) row->refusal.length, (const char *) row->refusal.bytes, row->detail.length != 0 ? ": " : "",
-            (int) row->detail.length, (const char *) row->detail.bytes, (int) row->login.length,
-            (const char *) row->login.bytes));
+            text, "  %s  %s%.*s%s%s  %.*s\n", at, row->trial ? mg_cli_say(cli, "(trial) ", "(試験) ") : "",
+            (int) row->refusal.length, (const char *) row->refusal.bytes, detail.length != 0 ? ": " : "",
+            mg_buffer_text(&detail), (int) row->login.length, (const char *) row->login.bytes));
         return mg_buffer_format(text, "    %.*s\n", (int) row->arrived.length,
                                 (const char *) row->arrived.bytes);
     }
@@ -377,7 +382,7 @@ attempt_add(const struct mg_cli *cli, const struct mg_record_idp_attempt *row, b
                          row->trial ? "true" : "false"));
     TRY(mg_buffer_add_json_string(text, row->refusal));
     TRY(mg_buffer_add_text(text, ",\"detail\":"));
-    TRY(mg_buffer_add_json_string(text, row->detail));
+    TRY(mg_buffer_add_json_string(text, mg_buffer_view(&detail)));
     TRY(mg_buffer_add_text(text, ",\"login\":"));
     TRY(mg_buffer_add_json_string(text, row->login));
     TRY(mg_buffer_add_text(text, ",\"arrived\":"));
@@ -427,16 +432,17 @@ idp_test(const struct mg_cli *cli, struct mg_admin *admin)
     OWN_BUFFER(storage, MG_PACKET_MOST);
     OWN_BUFFER(text, 1 << 20);
     OWN_BUFFER(attempts, 1 << 20);
+    OWN_BUFFER(detail, 4096);
     struct mg_reply_idp_test reply;
     mg_instant unused;
     const struct mg_request_idp_test request = {.tenant = tenant_of(cli), .name = name_of(cli)};
     TRY(mg_admin_idp_test(admin, &request, &reply, &storage));
     TRY(mg_cli_outcome(cli, reply.outcome, name_of(cli)));
+    TRY(mg_reason_words(reply.detail, cli->japanese, &detail));
     const char *verdict = mg_federation_refusal_text(reply.refusal, cli->japanese);
     if (!cli->json) {
-        (void) printf("%s%s%.*s\n", verdict, reply.detail.length != 0 ? ": " : "", (int) reply.detail.length,
-                      (const char *) reply.detail.bytes);
-        TRY(lines_add(reply.found, ':', false, &text));
+        (void) printf("%s%s%s\n", verdict, detail.length != 0 ? ": " : "", mg_buffer_text(&detail));
+        TRY(lines_add(cli, reply.found, ':', false, &text));
         (void) printf("%s%s\n  %.*s\n", mg_buffer_text(&text),
                       mg_cli_say(cli, "A trial sign-in, once within ten minutes; it gives no session:",
                                  "試験サインイン (10 分以内に 1 回、セッションは作られません):"),
@@ -448,11 +454,11 @@ idp_test(const struct mg_cli *cli, struct mg_admin *admin)
     if (cli->json) {
         TRY(mg_buffer_format(&text,
                              "{\"refusal\":\"%s\",\"detail\":", mg_federation_refusal_name(reply.refusal)));
-        TRY(mg_buffer_add_json_string(&text, reply.detail));
+        TRY(mg_buffer_add_json_string(&text, mg_buffer_view(&detail)));
         TRY(mg_buffer_add_text(&text, ",\"link\":"));
         TRY(mg_buffer_add_json_string(&text, reply.link));
         TRY(mg_buffer_add_text(&text, ",\"found\":{"));
-        TRY(lines_add(reply.found, ':', true, &text));
+        TRY(lines_add(cli, reply.found, ':', true, &text));
         (void) printf("%s},\"attempts\":[%s]}\n", mg_buffer_text(&text), mg_buffer_text(&attempts));
     } else if (attempts.length != 0)
         (void) printf("%s\n%s",

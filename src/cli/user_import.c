@@ -2,6 +2,7 @@
 #include "cli/people.h"
 
 #include "base/io.h"
+#include "base/reason.h"
 #include "base/secret.h"
 
 #include <inttypes.h>
@@ -149,13 +150,16 @@ static void
 refusal_print(const struct mg_cli *cli, uint64_t line, uint64_t outcome, struct mg_view reason, bool first)
 {
     const char *text = mg_outcome_text(outcome, cli->japanese);
+    OWN_BUFFER(words, 2048);
+    OWN_BUFFER(json, 4096);
+    if (!mg_ok(mg_reason_words(reason, cli->japanese, &words)))
+        mg_buffer_clear(&words);
     if (!cli->json) {
-        (void) fprintf(stderr, mg_cli_say(cli, "line %" PRIu64 ": %s %.*s\n", "%" PRIu64 " 行目: %s %.*s\n"),
-                       line, text, (int) reason.length, (const char *) reason.bytes);
+        (void) fprintf(stderr, mg_cli_say(cli, "line %" PRIu64 ": %s %s\n", "%" PRIu64 " 行目: %s %s\n"),
+                       line, text, mg_buffer_text(&words));
         return;
     }
-    OWN_BUFFER(json, 4096);
-    if (mg_ok(mg_buffer_add_json_string(&json, reason)))
+    if (mg_ok(mg_buffer_add_json_string(&json, mg_buffer_view(&words))))
         (void) printf("%s{\"line\":%" PRIu64 ",\"outcome\":\"%s\",\"reason\":%s}", first ? "" : ",", line,
                       mg_outcome_name(outcome), mg_buffer_text(&json));
 }

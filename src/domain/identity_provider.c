@@ -91,11 +91,10 @@ https_check(const char *keyword, const char *text)
     const bool https = strncmp(text, scheme, start) == 0;
     for (const char *at = text; *at != '\0'; at++)
         if (*at <= 0x20 || *at > 0x7E || strchr("?#@\\\"<>^`{|}", *at) != NULL)
-            return fail_with(INVALID, "%s: \"%.128s\" is not an https URL without user, query and fragment",
-                             keyword, text);
+            return fail_with(INVALID, "URL_PLAIN|%s|%.128s", keyword, text);
     const size_t length = https ? strcspn(text + start, ":/") : 0;
     if (!https || !mg_host_name_is_valid(mg_view_of(text + start, length)) || strlen(text) > 511)
-        return fail_with(INVALID, "%s: \"%.128s\" is not an https URL with a host name", keyword, text);
+        return fail_with(INVALID, "URL_HOST|%s|%.128s", keyword, text);
     return OK;
 }
 
@@ -105,10 +104,8 @@ issuer_check(const char *keyword, const char *text)
 {
     for (const char *at = text; *at != '\0'; at++)
         if (*at <= 0x20 || *at > 0x7E)
-            return fail_with(INVALID, "%s: \"%.128s\" has a character that no identifier has", keyword, text);
-    return text[0] != '\0' && strlen(text) <= 511
-               ? OK
-               : fail_with(INVALID, "%s: is needed, and has at most 511 bytes", keyword);
+            return fail_with(INVALID, "IDENTIFIER_FORM|%s|%.128s", keyword, text);
+    return text[0] != '\0' && strlen(text) <= 511 ? OK : fail_with(INVALID, "IDENTIFIER_LENGTH|%s", keyword);
 }
 
 /* A place on the web that a browser or we ourselves are sent to; empty: none. */
@@ -121,14 +118,13 @@ address_check(const char *keyword, const char *text)
         return OK;
     for (const char *at = text; *at != '\0'; at++)
         if (*at <= 0x20 || *at > 0x7E || strchr("#@\\\"<>^`{|}", *at) != NULL)
-            return fail_with(INVALID, "%s: \"%.128s\" is not an https URL without user and fragment", keyword,
-                             text);
+            return fail_with(INVALID, "URL_FORM|%s|%.128s", keyword, text);
     const size_t whole = strlen(text);
     const bool https = whole > start && memcmp(text, scheme, start) == 0;
     const size_t length = https ? strcspn(text + start, ":/?") : 0;
     return https && whole <= 1023 && mg_host_name_is_valid(mg_view_of(text + start, length))
                ? OK
-               : fail_with(INVALID, "%s: \"%.128s\" is not an https URL with a host name", keyword, text);
+               : fail_with(INVALID, "URL_HOST|%s|%.128s", keyword, text);
 }
 
 static CHECKED struct mg_status
@@ -136,8 +132,8 @@ attribute_check(const char *keyword, const char *text)
 {
     for (const char *at = text; *at != '\0'; at++)
         if ((uint8_t) *at < 0x20)
-            return fail_with(INVALID, "%s: a control character", keyword);
-    return strlen(text) <= 255 ? OK : fail_with(INVALID, "%s: at most 255 bytes", keyword);
+            return fail_with(INVALID, "CONTROL_CHARACTER|%s", keyword);
+    return strlen(text) <= 255 ? OK : fail_with(INVALID, "LONG_255|%s", keyword);
 }
 
 /* Only the form; what is inside is the federation process's to read. */
@@ -146,11 +142,11 @@ certificates_check(const char *keyword, const char *list)
 {
     struct mg_view word;
     if (strlen(list) > 8191)
-        return fail_with(INVALID, "%s: at most 8191 bytes", keyword);
+        return fail_with(INVALID, "LONG_8191|%s", keyword);
     while (mg_option_word(&list, &word)) {
         OWN_BUFFER(der, 8192);
         if (!mg_ok(mg_base64_decode(word, &der)) || der.length < 64)
-            return fail_with(INVALID, "%s: \"%.*s\" is not a certificate in base64", keyword,
+            return fail_with(INVALID, "CERTIFICATE_BASE64|%s|%.*s", keyword,
                              (int) mg_view_start(word, 32).length, (const char *) word.bytes);
     }
     return OK;
@@ -163,16 +159,16 @@ scopes_check(const char *keyword, const char *list)
     struct mg_view word;
     bool openid = false;
     if (strlen(list) > 255)
-        return fail_with(INVALID, "%s: at most 255 bytes", keyword);
+        return fail_with(INVALID, "LONG_255|%s", keyword);
     while (mg_option_word(&list, &word)) {
         openid = openid || mg_view_is(word, "openid");
         for (size_t i = 0; i < word.length; i++)
             if (word.bytes[i] <= 0x20 || word.bytes[i] > 0x7E || word.bytes[i] == '"' ||
                 word.bytes[i] == '\\')
-                return fail_with(INVALID, "%s: \"%.*s\" is not a scope", keyword,
-                                 (int) mg_view_start(word, 64).length, (const char *) word.bytes);
+                return fail_with(INVALID, "SCOPE_FORM|%s|%.*s", keyword, (int) mg_view_start(word, 64).length,
+                                 (const char *) word.bytes);
     }
-    return openid ? OK : fail_with(INVALID, "%s: openid must be among them", keyword);
+    return openid ? OK : fail_with(INVALID, "SCOPE_OPENID|%s", keyword);
 }
 
 static CHECKED struct mg_status
@@ -180,11 +176,11 @@ domains_check(const char *keyword, const char *list)
 {
     struct mg_view word;
     if (strlen(list) > 1023)
-        return fail_with(INVALID, "%s: at most 1023 bytes", keyword);
+        return fail_with(INVALID, "LONG_1023|%s", keyword);
     while (mg_option_word(&list, &word))
         if (!mg_host_name_is_valid(word))
-            return fail_with(INVALID, "%s: \"%.*s\" is not a domain in lower case", keyword,
-                             (int) mg_view_start(word, 64).length, (const char *) word.bytes);
+            return fail_with(INVALID, "DOMAIN_FORM|%s|%.*s", keyword, (int) mg_view_start(word, 64).length,
+                             (const char *) word.bytes);
     return OK;
 }
 
@@ -203,8 +199,8 @@ roles_check(const char *keyword, const char *list)
     struct mg_view word;
     while (mg_option_word(&list, &word))
         if (!role_is_givable(word))
-            return fail_with(INVALID, "%s: \"%.*s\" is not a role that can be given here", keyword,
-                             (int) mg_view_start(word, 64).length, (const char *) word.bytes);
+            return fail_with(INVALID, "ROLE_NOT_HERE|%s|%.*s", keyword, (int) mg_view_start(word, 64).length,
+                             (const char *) word.bytes);
     return OK;
 }
 
@@ -249,8 +245,8 @@ role_map_check(const char *keyword, const char *map)
     struct mg_view group, role;
     while (map_next(&map, &group, &role))
         if (group.length == 0 || !role_is_givable(role))
-            return fail_with(INVALID, "%s: \"%.*s\" is not GROUP=ROLE with a role that can be given here",
-                             keyword, (int) mg_view_start(group, 64).length, (const char *) group.bytes);
+            return fail_with(INVALID, "GROUP_ROLE_FORM|%s|%.*s", keyword,
+                             (int) mg_view_start(group, 64).length, (const char *) group.bytes);
     return OK;
 }
 
@@ -260,15 +256,13 @@ text_check(enum check check, const char *keyword, const char *text)
     mg_instant unused;
     switch (check) {
     case LABEL:
-        return strlen(text) <= 127 ? OK : fail_with(INVALID, "%s: at most 127 bytes", keyword);
+        return strlen(text) <= 127 ? OK : fail_with(INVALID, "LONG_127|%s", keyword);
     case ISSUER:
         return issuer_check(keyword, text);
     case NAMED:
-        return text[0] != '\0' && strlen(text) <= 63
-                   ? OK
-                   : fail_with(INVALID, "%s: is needed, and must not be longer", keyword);
+        return text[0] != '\0' && strlen(text) <= 63 ? OK : fail_with(INVALID, "VALUE_NEEDED|%s", keyword);
     case CLIENT:
-        return strlen(text) <= 255 ? OK : fail_with(INVALID, "%s: at most 255 bytes", keyword);
+        return strlen(text) <= 255 ? OK : fail_with(INVALID, "LONG_255|%s", keyword);
     case ADDRESS:
         return address_check(keyword, text);
     case ATTRIBUTE:
@@ -286,8 +280,7 @@ text_check(enum check check, const char *keyword, const char *text)
     case INSTANT:
         return text[0] == '\0' || mg_ok(mg_instant_parse(mg_view_text(text), &unused))
                    ? OK
-                   : fail_with(INVALID, "%s: \"%.64s\" is not a time such as 2027-03-31T15:00:00Z", keyword,
-                               text);
+                   : fail_with(INVALID, "TIME_FORM|%s|%.64s", keyword, text);
     default:
         return OK;
     }
@@ -301,14 +294,13 @@ mg_idp_settings_set(struct mg_idp_settings *settings, struct mg_view keyword, st
         if (!mg_view_is(keyword, mg_idp_option_rows[i].keyword))
             continue;
         if (!mg_view_is_utf8(value) || value.length > 8191)
-            return fail_with(INVALID, "%s must be UTF-8 of at most 8191 bytes",
-                             mg_idp_option_rows[i].keyword);
+            return fail_with(INVALID, "PROVIDER_VALUE_LONG|%s", mg_idp_option_rows[i].keyword);
         TRY(mg_view_to_text(value, &text));
         TRY(text_check(checks[i], mg_idp_option_rows[i].keyword, text));
         return mg_option_record_set(settings, &mg_idp_option_rows[i], value);
     }
-    return fail_with(INVALID, "\"%.*s\" is not a keyword of an identity provider",
-                     (int) mg_view_start(keyword, 64).length, (const char *) keyword.bytes);
+    return fail_with(INVALID, "PROVIDER_KEYWORD|%.*s", (int) mg_view_start(keyword, 64).length,
+                     (const char *) keyword.bytes);
 }
 
 /* ---- the whole ---- */
@@ -333,13 +325,11 @@ static CHECKED struct mg_status
 saml_judge(const struct mg_idp_settings *settings, bool with_secret)
 {
     if (settings->saml_sign_in[0] == '\0' || settings->saml_certificates[0] == '\0')
-        return fail_with(INVALID, "saml.sign_in_url and saml.certificates are needed; metadata brings them");
+        return fail_with(INVALID, "SAML_NEEDS|");
     if (with_secret)
-        return fail_with(INVALID, "a SAML provider has no client secret");
+        return fail_with(INVALID, "SAML_NO_SECRET|");
     if ((settings->link || settings->create) && strcmp(settings->emails, "trusted") != 0)
-        return fail_with(INVALID,
-                         "SAML does not say that an address was verified: link_by_email and create_users "
-                         "need emails=trusted");
+        return fail_with(INVALID, "SAML_TRUSTED|");
     return OK;
 }
 
@@ -349,10 +339,9 @@ oidc_judge(const struct mg_idp_settings *settings, bool with_secret)
     const bool shared = strncmp(settings->client_authentication, "secret-", 7) == 0;
     TRY(https_check("issuer", settings->issuer));
     if (settings->client[0] == '\0')
-        return fail_with(INVALID, "client.id is needed");
+        return fail_with(INVALID, "CLIENT_NEEDED|");
     if (shared && !with_secret)
-        return fail_with(INVALID, "client.authentication %s needs the secret (--secret-file)",
-                         settings->client_authentication);
+        return fail_with(INVALID, "SECRET_NEEDED|%s", settings->client_authentication);
     return OK;
 }
 
@@ -360,10 +349,10 @@ struct mg_status
 mg_idp_settings_judge(const struct mg_idp_settings *settings, bool with_secret)
 {
     if (settings->issuer[0] == '\0')
-        return fail_with(INVALID, "issuer is needed");
+        return fail_with(INVALID, "ISSUER_NEEDED|");
     TRY(mg_idp_is_saml(settings) ? saml_judge(settings, with_secret) : oidc_judge(settings, with_secret));
     if ((settings->link || settings->create) && settings->domains[0] == '\0')
-        return fail_with(INVALID, "link_by_email and create_users need domains: only their addresses count");
+        return fail_with(INVALID, "DOMAINS_NEEDED|");
     return OK;
 }
 

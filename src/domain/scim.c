@@ -36,6 +36,16 @@ mg_scim_problem_row(enum mg_scim_problem problem)
                                                                                : MG_SCIM_PROBLEM_busy];
 }
 
+const char *
+mg_scim_problem_code(enum mg_scim_problem problem)
+{
+    static const char *const codes[] = {
+#define SCIM_PROBLEM(name, ...) [MG_SCIM_PROBLEM_##name] = "SCIM_" #name "|",
+#include "../../catalogue/scim.def"
+    };
+    return codes[problem > MG_SCIM_FINE && problem < MG_SCIM_PROBLEM_COUNT ? problem : MG_SCIM_PROBLEM_busy];
+}
+
 enum mg_scim_attribute
 mg_scim_parent(enum mg_scim_attribute attribute)
 {

@@ -59,6 +59,9 @@ const struct mg_scim_problem_row *mg_scim_problem_row(enum mg_scim_problem probl
 /* Identifiers are decimal numbers as we gave them out; false for anything else. */
 bool mg_scim_id_parse(struct mg_view text, uint64_t *ret_id);
 
+/* "SCIM_uniqueness|": the reason of base/reason.h. */
+const char *mg_scim_problem_code(enum mg_scim_problem problem);
+
 /* An attribute's name as RFC 7644 section 3.10 writes it ("userName", "name.givenName", either behind the
  * schema's URN), without case. FINE and NOTHING for one that is accepted and not kept; MG_SCIM_PROBLEM_path
  * for one that RFC 7643 does not know. */

@@ -17,12 +17,12 @@ mg_sign_in_methods_read(const char *words, unsigned *ret_methods)
             if (mg_view_is(word, rows[i].word))
                 bit = rows[i].bit;
         if (bit == 0)
-            return fail_with(INVALID, "\"%.*s\" is none of password, passkey and sso",
-                             (int) mg_view_start(word, 32).length, (const char *) word.bytes);
+            return fail_with(INVALID, "METHOD_UNKNOWN|%.*s", (int) mg_view_start(word, 32).length,
+                             (const char *) word.bytes);
         methods |= bit;
     }
     if (methods == 0)
-        return fail_with(INVALID, "no way to sign in is left; there are password, passkey and sso");
+        return fail_with(INVALID, "METHODS_NONE|");
     *ret_methods = methods;
     return OK;
 }

@@ -82,10 +82,10 @@ networks_check(const char *keyword, const char *list)
     struct mg_network network;
     for (size_t count = 0; mg_option_word(&list, &word); count++) {
         if (!mg_ok(mg_network_parse(word, &network)))
-            return fail_with(INVALID, "%s: \"%.*s\" is not a network such as 192.0.2.0/24 or 2001:db8::/32",
-                             keyword, (int) mg_view_start(word, 64).length, (const char *) word.bytes);
+            return fail_with(INVALID, "NETWORK_FORM|%s|%.*s", keyword, (int) mg_view_start(word, 64).length,
+                             (const char *) word.bytes);
         if (count == MG_TENANT_NETWORKS_MOST)
-            return fail_with(INVALID, "%s: more than %d networks", keyword, MG_TENANT_NETWORKS_MOST);
+            return fail_with(INVALID, "NETWORKS_MOST|%s|%d", keyword, MG_TENANT_NETWORKS_MOST);
     }
     return OK;
 }
@@ -95,7 +95,7 @@ header_check(const char *keyword, const char *text)
 {
     for (const char *at = text; *at != '\0'; at++)
         if (*at < 0x20 || *at > 0x7E)
-            return fail_with(INVALID, "%s: a header's value is printable ASCII", keyword);
+            return fail_with(INVALID, "HEADER_VALUE|%s", keyword);
     return OK;
 }
 
@@ -107,7 +107,7 @@ cookies_check(const char *keyword, const char *list)
     while (mg_option_word(&list, &word))
         for (size_t i = 0; i < word.length; i++)
             if (isalnum(word.bytes[i]) == 0 && strchr("!#$%&'*+-.^_`|~", word.bytes[i]) == NULL)
-                return fail_with(INVALID, "%s: \"%.*s\" is not the name of a cookie", keyword,
+                return fail_with(INVALID, "COOKIE_NAME|%s|%.*s", keyword,
                                  (int) mg_view_start(word, 64).length, (const char *) word.bytes);
     return OK;
 }
@@ -118,8 +118,8 @@ roles_check(const char *keyword, const char *list)
     struct mg_view word;
     while (mg_option_word(&list, &word))
         if (!mg_roles_valid(word))
-            return fail_with(INVALID, "%s: \"%.*s\" is no role's name (a-z, 0-9, '-' and '_')", keyword,
-                             (int) mg_view_start(word, 64).length, (const char *) word.bytes);
+            return fail_with(INVALID, "ROLE_FORM|%s|%.*s", keyword, (int) mg_view_start(word, 64).length,
+                             (const char *) word.bytes);
     return OK;
 }
 
@@ -138,8 +138,7 @@ origins_check(const char *keyword, const char *list)
         const bool ends = https && (port == NULL ? text[host + length] == '\0'
                                                  : *port != '\0' && port[strspn(port, "0123456789")] == '\0');
         if (!ends || !mg_host_name_is_valid(mg_view_of(text + host, length)))
-            return fail_with(INVALID, "%s: \"%.64s\" is not an origin such as https://app.example", keyword,
-                             text);
+            return fail_with(INVALID, "ORIGIN_FORM|%s|%.64s", keyword, text);
     }
     return OK;
 }
@@ -149,7 +148,8 @@ methods_check(const char *keyword, const char *text)
 {
     unsigned methods = 0;
     const struct mg_status status = mg_sign_in_methods_read(text, &methods);
-    return status.code == MG_INVALID ? fail_with(INVALID, "%s: %s", keyword, status.detail) : status;
+    return status.code == MG_INVALID ? fail_with(INVALID, "OF_SETTING|%s|%s", keyword, status.detail)
+                                     : status;
 }
 
 static CHECKED struct mg_status
@@ -158,11 +158,10 @@ words_check(const char *keyword, const char *list)
     struct mg_view word;
     for (size_t count = 0; mg_option_word(&list, &word); count++) {
         if (!mg_password_word_is_valid(word))
-            return fail_with(
-                INVALID, "%s: \"%.*s\" is too short or too long: 3 to 64 characters, 2 suffice in Japanese",
-                keyword, (int) mg_view_start(word, 64).length, (const char *) word.bytes);
+            return fail_with(INVALID, "WORD_LENGTH|%s|%.*s", keyword, (int) mg_view_start(word, 64).length,
+                             (const char *) word.bytes);
         if (count == MG_PASSWORD_WORDS_MOST)
-            return fail_with(INVALID, "%s: more than %d words", keyword, MG_PASSWORD_WORDS_MOST);
+            return fail_with(INVALID, "WORDS_MOST|%s|%d", keyword, MG_PASSWORD_WORDS_MOST);
     }
     return OK;
 }
@@ -207,9 +206,8 @@ value_set(void *record, const struct mg_option_row *rows, const enum check *chec
         TRY(mg_option_words(text, &normal));
         return mg_option_record_set(record, &rows[i], mg_buffer_view(&normal));
     }
-    return fail_with(INVALID, "\"%.*s\" is not a keyword of a %s", (int) mg_view_start(keyword, 64).length,
-                     (const char *) keyword.bytes,
-                     rows == mg_route_option_rows ? "route" : "tenant's policy");
+    return fail_with(INVALID, "%s_KEYWORD|%.*s", rows == mg_route_option_rows ? "ROUTE" : "POLICY",
+                     (int) mg_view_start(keyword, 64).length, (const char *) keyword.bytes);
 }
 
 /* ---- routes ---- */
@@ -248,13 +246,9 @@ path_check(const char *path)
     struct mg_view host, prefix;
     mg_tenant_route_split(path, &host, &prefix);
     if (host.length != 0 && !mg_host_name_is_valid(host))
-        return fail_with(INVALID, "route \"%.128s\": \"%.*s\" is not a host name", path, (int) host.length,
-                         path);
+        return fail_with(INVALID, "ROUTE_HOST_FORM|%.128s|%.*s", path, (int) host.length, path);
     if (!prefix_is_canonical(prefix))
-        return fail_with(INVALID,
-                         "route \"%.128s\": a path such as /admin, decoded, without empty or dot segments "
-                         "and without %% ; ? # \\",
-                         path);
+        return fail_with(INVALID, "ROUTE_PATH|%.128s", path);
     return OK;
 }
 
@@ -263,7 +257,7 @@ route_make(struct mg_tenant_policy *policy, const char *path, struct mg_tenant_r
 {
     TRY(path_check(path));
     if (policy->route_count == MG_TENANT_ROUTES_MOST)
-        return fail_with(INVALID, "more than %d routes", MG_TENANT_ROUTES_MOST);
+        return fail_with(INVALID, "ROUTES_MOST|%d", MG_TENANT_ROUTES_MOST);
     struct mg_tenant_route *more =
         reallocarray(policy->routes, policy->route_count + 1, sizeof *policy->routes);
     if (more == NULL)
@@ -300,7 +294,7 @@ mg_tenant_policy_set(struct mg_tenant_policy *policy, struct mg_view path, struc
                                               mg_route_option_count, keyword, value);
     return mg_ok(status) || status.code != MG_INVALID
                ? status
-               : fail_with(INVALID, "route \"%s\": %s", route->path, status.detail);
+               : fail_with(INVALID, "OF_ROUTE|%s|%s", route->path, status.detail);
 }
 
 /* ---- the whole ---- */
@@ -326,16 +320,12 @@ route_judge(const struct mg_tenant_route *route, const char *hosts)
     struct mg_view host, prefix;
     mg_tenant_route_split(route->path, &host, &prefix);
     if (host.length != 0 && !is_among(host, hosts))
-        return fail_with(INVALID, "route \"%s\": %.*s is not a host of this tenant's application (%s)",
-                         route->path, (int) host.length, (const char *) host.bytes, hosts);
+        return fail_with(INVALID, "ROUTE_HOST|%s|%.*s|%s", route->path, (int) host.length,
+                         (const char *) host.bytes, hosts);
     const bool open = settings->public || settings->bearer || settings->webhook;
     const bool personal = settings->roles[0] != '\0' || settings->fresh != 0 || settings->second_factor != 0;
     if (open && personal)
-        return fail_with(
-            INVALID,
-            "route \"%s\": roles, fresh and second_factor need a session; public, bearer and webhook "
-            "let requests pass without one",
-            route->path);
+        return fail_with(INVALID, "ROUTE_OPEN|%s", route->path);
     return OK;
 }
 
@@ -357,7 +347,7 @@ record_roles_judge(const void *record, const struct mg_option_row *rows, const e
         TRY(mg_buffer_add_text(&names, mg_role_names()));
         for (size_t role = 0; role < own.count; role++)
             TRY(mg_buffer_format(&names, " %s", own.roles[role].name));
-        return fail_with(INVALID, "%s: \"%.*s\" is not one of this tenant's roles: %s", rows[i].keyword,
+        return fail_with(INVALID, "ROLE_UNKNOWN|%s|%.*s|%s", rows[i].keyword,
                          (int) mg_view_start(unknown, 64).length, (const char *) unknown.bytes,
                          mg_buffer_text(&names));
     }
@@ -374,7 +364,7 @@ mg_tenant_policy_roles_judge(const struct mg_tenant_policy *policy, struct mg_ow
                                                            route_checks, mg_route_option_count, own);
         if (!mg_ok(status))
             return status.code == MG_INVALID
-                       ? fail_with(INVALID, "route \"%s\": %s", policy->routes[i].path, status.detail)
+                       ? fail_with(INVALID, "OF_ROUTE|%s|%s", policy->routes[i].path, status.detail)
                        : status;
     }
     return OK;

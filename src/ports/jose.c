@@ -205,14 +205,14 @@ struct mg_status
 mg_jwks_parse(struct mg_view json, struct mg_jwks **ret_keys)
 {
     if (json.length > MG_JWKS_BYTES)
-        return fail_with(TOO_LARGE, "key set");
+        return fail_with(TOO_LARGE, "KEY_SET_LARGE|");
     OWN_JSON document = object_parse(json);
     const json_t *list = json_object_get(document, "keys");
     OWN(jwks) keys = calloc(1, sizeof *keys);
     if (keys == NULL)
         return fail(OUT_OF_MEMORY);
     if (!json_is_array(list))
-        return fail_with(MALFORMED, "not a key set");
+        return fail_with(MALFORMED, "KEY_SET_FORM|");
     for (size_t i = 0; i < json_array_size(list) && keys->count < MG_JWKS_KEYS_MOST; i++)
         if (key_read(json_array_get(list, i), &keys->keys[keys->count]))
             keys->count++;

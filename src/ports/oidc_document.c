@@ -114,7 +114,7 @@ mg_oidc_discovery_read(struct mg_view json, const char *issuer, struct mg_oidc_d
         {"end_session_endpoint", false, found.end_session_endpoint},
     };
     OWN_JSON document = json.length > MG_OIDC_DOCUMENT_BYTES ? NULL : object_parse(json);
-    (void) snprintf(detail, 128, "%s", document == NULL ? "not a JSON object" : "issuer");
+    (void) snprintf(detail, 128, "%s", document == NULL ? "JSON_OBJECT|" : "issuer");
     if (document == NULL || !text_read(document, "issuer", found.issuer, sizeof found.issuer))
         return MG_FEDERATION_DISCOVERY;
     if (strcmp(found.issuer, issuer) != 0) {
@@ -129,7 +129,7 @@ mg_oidc_discovery_read(struct mg_view json, const char *issuer, struct mg_oidc_d
     }
     const json_t *methods = json_object_get(document, "code_challenge_methods_supported");
     if (methods != NULL && !array_has(methods, "S256")) {
-        (void) snprintf(detail, 128, "code_challenge_methods_supported: no S256");
+        (void) snprintf(detail, 128, "DISCOVERY_PKCE|");
         return MG_FEDERATION_DISCOVERY;
     }
     found.response_issuer =
@@ -160,7 +160,10 @@ error_tell(const json_t *document, char detail[128])
     const json_t *member = json_object_get(document, "error");
     const char *text = json_string_value(member);
     (void) snprintf(detail, 128, "%.100s",
-                    text == NULL || !is_clean(text, json_string_length(member)) ? "without a reason" : text);
+                    text == NULL || !is_clean(text, json_string_length(member)) ? "OIDC_NO_ERROR|" : text);
+    for (char *bar = strchr(detail, '|'); text != NULL && bar != NULL && detail[0] != 'O';
+         bar = strchr(bar, '|'))
+        *bar = '_';
 }
 
 static bool
@@ -312,7 +315,7 @@ mg_oidc_claims_read(struct mg_view json, const char *groups_claim, struct mg_oid
                  {"nbf", &texts.not_before_s},
                  {"auth_time", &texts.authenticated_s}};
     OWN_JSON claims = object_parse(json);
-    (void) snprintf(detail, 128, "not a JSON object");
+    (void) snprintf(detail, 128, "JSON_OBJECT|");
     if (claims == NULL)
         return MG_FEDERATION_TOKEN_CLAIMS;
     for (size_t i = 0; i < MG_COUNT(singles); i++) {

@@ -320,7 +320,7 @@ resolve_with_system(void *context, const char *host, struct mg_address addresses
         if (mg_address_of_socket(at->ai_addr, &addresses[*ret_count]))
             (*ret_count)++;
     freeaddrinfo(list);
-    return *ret_count > 0 ? OK : fail_with(UNAVAILABLE, "no address");
+    return *ret_count > 0 ? OK : fail_with(UNAVAILABLE, "ADDRESS_NONE|");
 }
 
 /* The URL as libcurl itself will read it, so that no second reading of ours can differ. */
@@ -375,7 +375,8 @@ target_judge(const struct mg_outbound_rules *rules, struct target *target, struc
         const struct mg_status found =
             resolve(rules->resolve_context, target->host, target->addresses, &target->count);
         if (found.code == MG_UNAVAILABLE) {
-            refuse(answer, MG_FEDERATION_UNREACHABLE, "%.128s: %.100s", target->host, found.detail);
+            refuse(answer, MG_FEDERATION_UNREACHABLE, "FETCH_FAILED|%.128s|%.100s", target->host,
+                   found.detail);
             return OK;
         }
         TRY(found);
@@ -387,7 +388,7 @@ target_judge(const struct mg_outbound_rules *rules, struct target *target, struc
         if (mg_address_is_public(target->addresses[i]))
             continue;
         mg_address_text(target->addresses[i], text);
-        refuse(answer, MG_FEDERATION_ADDRESS, "%.128s is %s", target->host, text);
+        refuse(answer, MG_FEDERATION_ADDRESS, "ADDRESS_IS|%.128s|%s", target->host, text);
         return OK;
     }
     return OK;
@@ -504,12 +505,11 @@ exchange(const struct mg_outbound_rules *rules, const struct mg_outbound_request
         return fail_with(SYSTEM, "libcurl does not take an option");
     const CURLcode code = curl_easy_perform(curl);
     if (code == CURLE_WRITE_ERROR) {
-        refuse(answer, MG_FEDERATION_ANSWER, "%.128s: more than %zu bytes", target->host,
-               answer->body.maximum);
+        refuse(answer, MG_FEDERATION_ANSWER, "ANSWER_LARGE|%.128s|%zu", target->host, answer->body.maximum);
         return OK;
     }
     if (code != CURLE_OK) {
-        refuse(answer, MG_FEDERATION_UNREACHABLE, "%.128s: %.100s", target->host,
+        refuse(answer, MG_FEDERATION_UNREACHABLE, "FETCH_FAILED|%.128s|%.100s", target->host,
                error[0] != '\0' ? error : curl_easy_strerror(code));
         return OK;
     }
@@ -529,7 +529,7 @@ mg_outbound_fetch(const struct mg_outbound_rules *rules, const struct mg_outboun
     bool usable = false;
     TRY(target_read(request->url, &target, &usable));
     if (!usable)
-        refuse(&answer, MG_FEDERATION_ANSWER, "not an address to fetch from: %.128s", request->url);
+        refuse(&answer, MG_FEDERATION_ANSWER, "ADDRESS_FORM|%.128s", request->url);
     else
         TRY(target_judge(rules, &target, &answer));
     if (answer.refusal == MG_FEDERATION_NONE)

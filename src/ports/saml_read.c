@@ -256,18 +256,18 @@ person_read(struct reading *it, const xmlNode *assertion)
     };
     struct mg_saml_texts *texts = it->texts;
     if (!usual_read(it, assertion, it->wishes->email, emails, texts->email, sizeof texts->email))
-        return refuse(it, MG_FEDERATION_TOKEN_CLAIMS, "e-mail address");
+        return refuse(it, MG_FEDERATION_TOKEN_CLAIMS, "SAML_EMAIL|");
     if (texts->email[0] == '\0' && it->wishes->email[0] == '\0' &&
         strcmp(texts->name_format, NAME_EMAIL) == 0 &&
         !mg_ok(mg_view_copy(mg_view_text(texts->name_id), texts->email, sizeof texts->email)))
         return refuse(it, MG_FEDERATION_TOKEN_CLAIMS, "NameID");
     if (!usual_read(it, assertion, it->wishes->name, names, texts->name, sizeof texts->name))
-        return refuse(it, MG_FEDERATION_TOKEN_CLAIMS, "name");
+        return refuse(it, MG_FEDERATION_TOKEN_CLAIMS, "SAML_NAME|");
     if (!groups_read(it, assertion))
-        return refuse(it, MG_FEDERATION_TOKEN_CLAIMS, "groups");
+        return refuse(it, MG_FEDERATION_TOKEN_CLAIMS, "SAML_GROUPS|");
     const char *subject = it->wishes->subject[0] == '\0' ? "NameID" : it->wishes->subject;
     if (strcmp(subject, "NameID") == 0 && strcmp(texts->name_format, NAME_TRANSIENT) == 0)
-        return refuse(it, MG_FEDERATION_TOKEN_CLAIMS, "NameID is transient: saml.name_id or saml.subject");
+        return refuse(it, MG_FEDERATION_TOKEN_CLAIMS, "SAML_TRANSIENT|");
     if (!value_read(it, assertion, subject, texts->subject, sizeof texts->subject) ||
         texts->subject[0] == '\0')
         return refuse(it, MG_FEDERATION_TOKEN_CLAIMS, subject);
@@ -337,7 +337,7 @@ wrapped_read(struct reading *it, const xmlNode *encrypted, const xmlNode *data)
         return refuse(it, MG_FEDERATION_ENCRYPTION, "EncryptedKey");
     key = key == NULL ? other : key;
     if (!oaep_read(mg_xml_only(key, MG_NS_XENC, "EncryptionMethod"), &it->wrapped->oaep))
-        return refuse(it, MG_FEDERATION_ENCRYPTION, "EncryptedKey: only RSA-OAEP");
+        return refuse(it, MG_FEDERATION_ENCRYPTION, "SAML_OAEP|");
     const xmlNode *value = mg_xml_only(mg_xml_only(key, MG_NS_XENC, "CipherData"), MG_NS_XENC, "CipherValue");
     if (!mg_ok(mg_xml_base64(value, &bytes)) || bytes.length == 0)
         return refuse(it, MG_FEDERATION_ENCRYPTION, "EncryptedKey: CipherValue");
@@ -428,7 +428,7 @@ decrypt(struct reading *it, const xmlNode *encrypted, struct mg_buffer *clear)
     const bool clear_is_there = mg_ok(mg_xml_base64(value, &bytes)) &&
                                 clear_make(row, it->content_key, mg_buffer_view(&bytes), clear);
     ERR_clear_error();
-    return clear_is_there ? OK : refuse(it, MG_FEDERATION_ENCRYPTION, "cannot be decrypted");
+    return clear_is_there ? OK : refuse(it, MG_FEDERATION_ENCRYPTION, "SAML_DECRYPT|");
 }
 
 /* ---- the response ---- */
@@ -446,7 +446,7 @@ status_is_success(const xmlNode *response, char detail[128])
     (void) mg_xml_attribute(mg_xml_only(first, MG_NS_PROTOCOL, "StatusCode"), "Value", inner, sizeof inner);
     (void) mg_xml_text(mg_xml_only(status, MG_NS_PROTOCOL, "StatusMessage"), message, sizeof message);
     const char *last = strrchr(inner[0] != '\0' ? inner : code, ':');
-    (void) snprintf(detail, 128, "%.60s %.60s", last == NULL ? "Status" : last + 1, message);
+    (void) snprintf(detail, 128, "SAML_STATUS|%.48s|%.60s", last == NULL ? "Status" : last + 1, message);
     return false;
 }
 
@@ -539,13 +539,13 @@ response_read(struct reading *it, struct mg_view bytes)
         return OK;
     const xmlNode *response = xmlDocGetRootElement(xml.document);
     if (!mg_xml_is(response, MG_NS_PROTOCOL, "Response"))
-        return refuse(it, MG_FEDERATION_XML_FORM, "not a Response");
+        return refuse(it, MG_FEDERATION_XML_FORM, "SAML_NO_RESPONSE|");
     if (!status_is_success(response, it->detail)) {
         it->refusal = MG_FEDERATION_PROVIDER_ERROR;
         return OK;
     }
     if (!is_single(&xml))
-        return refuse(it, MG_FEDERATION_XML_WRAPPED, "more than one assertion, or none");
+        return refuse(it, MG_FEDERATION_XML_WRAPPED, "SAML_ASSERTIONS|");
     const bool with_signature = mg_xml_child(response, MG_NS_DSIG, "Signature", NULL) != NULL;
     if (with_signature) {
         TRY(signed_read(it, &xml, response, &signed_xml));
@@ -879,28 +879,27 @@ metadata_fault(const xmlNode *root, mg_instant now, struct mg_saml_provider *pro
     const xmlNode *entity = entity_find(root);
     const xmlNode *descriptor = mg_xml_only(entity, MG_NS_METADATA, "IDPSSODescriptor");
     if (descriptor == NULL)
-        return "not exactly one entity with an IDPSSODescriptor";
+        return "METADATA_ENTITY|";
     if (!mg_xml_attribute(entity, "entityID", provider->issuer, sizeof provider->issuer) ||
         provider->issuer[0] == '\0')
         return "entityID";
     if (!mg_xml_instant(entity, "validUntil", &until_s) ||
         !mg_xml_instant(root, "validUntil", &list_until_s) || (until_s >= 0 && until_s * 1000 <= now) ||
         (list_until_s >= 0 && list_until_s * 1000 <= now))
-        return "validUntil has passed";
+        return "METADATA_UNTIL|";
     if (!place_read(descriptor, "SingleSignOnService", HTTP_REDIRECT, "Location", provider->sign_in_url))
         return "SingleSignOnService";
     provider->post = provider->sign_in_url[0] == '\0';
     if (provider->post &&
         (!place_read(descriptor, "SingleSignOnService", HTTP_POST, "Location", unused) || unused[0] == '\0'))
-        return "SingleSignOnService with redirect or POST binding";
+        return "METADATA_SIGN_ON|";
     if (provider->post)
         memcpy(provider->sign_in_url, unused, sizeof unused);
     if (!place_read(descriptor, "SingleLogoutService", HTTP_REDIRECT, "Location", provider->sign_out_url) ||
         !place_read(descriptor, "SingleLogoutService", HTTP_REDIRECT, "ResponseLocation",
                     provider->sign_out_answer_url))
         return "SingleLogoutService";
-    return certificates_read(descriptor, provider) ? NULL
-                                                   : "KeyDescriptor with an X509Certificate for signing";
+    return certificates_read(descriptor, provider) ? NULL : "METADATA_KEY|";
 }
 
 enum mg_federation_refusal

@@ -136,10 +136,10 @@ certificate_next(struct mg_view *words, struct certificate *it, bool *ret_good)
 static const char *
 fault_of(const struct certificate *it, bool good, mg_instant now)
 {
-    return !good                  ? "not a certificate"
-           : !it->strong          ? "its key is too weak, or of a kind that is not used"
-           : now < it->not_before ? "not valid yet"
-           : now >= it->not_after ? "expired"
+    return !good                  ? "CERTIFICATE_FORM|"
+           : !it->strong          ? "CERTIFICATE_WEAK|"
+           : now < it->not_before ? "CERTIFICATE_EARLY|"
+           : now >= it->not_after ? "CERTIFICATE_EXPIRED|"
                                   : NULL;
 }
 
@@ -150,14 +150,14 @@ mg_saml_keys_read(struct mg_view certificates, mg_instant now, struct mg_saml_ke
     OWN(saml_keys) keys = calloc(1, sizeof *keys);
     if (keys == NULL)
         return fail(OUT_OF_MEMORY);
-    (void) snprintf(detail, 256, "none is set");
+    (void) snprintf(detail, 256, "CERTIFICATE_NONE|");
     for (bool good = false;;) {
         MG_CLEANUP(certificate_drop) struct certificate it = {.kind = ""};
         if (keys->count == MG_SAML_CERTIFICATES_MOST || !certificate_next(&certificates, &it, &good))
             break;
         const char *fault = fault_of(&it, good, now);
         if (fault != NULL) {
-            (void) snprintf(detail, 256, "%.16s: %s", it.id, fault);
+            (void) snprintf(detail, 256, "CERTIFICATE_FAULT|%.16s|%s", it.id, fault);
             continue;
         }
         struct key *key = &keys->keys[keys->count];
@@ -184,9 +184,9 @@ mg_saml_keys_describe(struct mg_view certificates, mg_instant now, struct mg_buf
             break;
         const char *fault = fault_of(&it, good, now);
         mg_instant_text(it.not_after, until);
-        TRY(mg_buffer_format(text, "%s%s %d, until %.10s, SHA-256 %.64s%s%s", text->length == 0 ? "" : "\n",
-                             it.kind, it.bits, until, it.id, fault == NULL ? "" : ": ",
-                             fault == NULL ? "" : fault));
+        TRY(mg_buffer_format(text, "%sCERTIFICATE_%s|%s|%d|%.10s|%.64s%s%s", text->length == 0 ? "" : "\n",
+                             fault == NULL ? "IS" : "IS_NOT", it.kind, it.bits, until, it.id,
+                             fault == NULL ? "" : "|", fault == NULL ? "" : fault));
         if (good && it.not_after > last)
             last = it.not_after;
         if (fault == NULL && it.not_after < first)

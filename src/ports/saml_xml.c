@@ -28,19 +28,18 @@ static CHECKED struct mg_status
 bytes_check(struct mg_view bytes, bool comments)
 {
     if (bytes.length == 0 || bytes.length > MG_XML_MOST)
-        return fail_with(MALFORMED, "empty, or more than %d bytes", MG_XML_MOST);
+        return fail_with(MALFORMED, "XML_LENGTH|%d", MG_XML_MOST);
     if (!mg_view_is_utf8(bytes))
-        return fail_with(MALFORMED, "not UTF-8");
+        return fail_with(MALFORMED, "XML_UTF8|");
     for (size_t i = 0; i + 1 < bytes.length; i++) {
         if (bytes.bytes[i] != '<')
             continue;
         const bool comment = bytes.length - i >= 4 && memcmp(bytes.bytes + i, "<!--", 4) == 0;
         const bool declaration = i == 0 && bytes.length >= 6 && memcmp(bytes.bytes, "<?xml ", 6) == 0;
         if (bytes.bytes[i + 1] == '!' && !(comment && comments))
-            return fail_with(MALFORMED, "%s",
-                             comment ? "a comment" : "a document type, entity or CDATA section");
+            return fail_with(MALFORMED, "%s", comment ? "XML_COMMENT|" : "XML_TYPE|");
         if (bytes.bytes[i + 1] == '?' && !declaration)
-            return fail_with(MALFORMED, "a processing instruction");
+            return fail_with(MALFORMED, "XML_INSTRUCTION|");
     }
     return OK;
 }
@@ -56,10 +55,10 @@ mg_xml_parse(struct mg_view bytes, bool comments, struct mg_xml *ret_xml)
     xml.document = xmlCtxtReadMemory(context, (const char *) bytes.bytes, (int) bytes.length, NULL, "UTF-8",
                                      XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
     if (xml.document == NULL || !context->wellFormed || !context->nsWellFormed)
-        return fail_with(MALFORMED, "not well-formed (line %d)", context->lastError.line);
+        return fail_with(MALFORMED, "XML_LINE|%d", context->lastError.line);
     if (xml.document->intSubset != NULL || xml.document->extSubset != NULL ||
         xmlDocGetRootElement(xml.document) == NULL)
-        return fail_with(MALFORMED, "not a document without a document type");
+        return fail_with(MALFORMED, "XML_DOCUMENT|");
     *ret_xml = xml;
     xml.document = NULL;
     return OK;
@@ -241,7 +240,7 @@ mg_xml_base64(const xmlNode *node, struct mg_buffer *bytes)
     struct mg_view text;
     OWN_BUFFER(packed, MG_XML_MOST);
     if (node == NULL || !only_text(node->children, &text))
-        return fail_with(MALFORMED, "not base64");
+        return fail_with(MALFORMED, "XML_BASE64|");
     for (size_t i = 0; i < text.length; i++)
         if (!is_space(text.bytes[i]))
             TRY(mg_buffer_add_byte(&packed, text.bytes[i]));
@@ -280,7 +279,7 @@ prefixes_split(char *words, xmlChar *list[PREFIXES_MOST + 1])
         if (*cursor == '\0')
             break;
         if (count == PREFIXES_MOST)
-            return fail_with(MALFORMED, "too many prefixes");
+            return fail_with(MALFORMED, "XML_PREFIXES|");
         list[count++] = (xmlChar *) cursor;
         while (*cursor != '\0' && !is_space((uint8_t) *cursor))
             cursor++;
@@ -319,6 +318,6 @@ mg_xml_canonical(const struct mg_xml *xml, const xmlNode *element, const xmlNode
     const int done = xmlC14NExecute(xml->document, is_visible, &part, XML_C14N_EXCLUSIVE_1_0,
                                     list[0] == NULL ? NULL : list, 0, output);
     if (done < 0 || xmlOutputBufferFlush(output) < 0)
-        return fail_with(MALFORMED, "no canonical form");
+        return fail_with(MALFORMED, "XML_CANONICAL|");
     return OK;
 }

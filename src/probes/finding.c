@@ -1,5 +1,7 @@
 #include "probes/probe.h"
 
+#include "base/reason.h"
+
 #include <openssl/evp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -77,8 +79,11 @@ decide(struct mg_finding *finding, struct mg_status status)
     } else if (!mg_ok(status)) {
         const struct mg_error_row *row = mg_error_row(status.code);
         finding->verdict = MG_UNKNOWN;
-        (void) snprintf(en, sizeof en, "could not look: %s: %s", row->en, status.detail);
-        (void) snprintf(ja, sizeof ja, "確認できません: %s: %s", row->ja, status.detail);
+        char detail[384];
+        mg_reason_line(status.detail, false, detail, sizeof detail);
+        (void) snprintf(en, sizeof en, "could not look: %s: %s", row->en, detail);
+        mg_reason_line(status.detail, true, detail, sizeof detail);
+        (void) snprintf(ja, sizeof ja, "確認できません: %s: %s", row->ja, detail);
         give_reason(finding, en, ja);
     } else if (finding->total == 0) {
         finding->verdict = MG_UNKNOWN;

@@ -149,8 +149,7 @@ number_read(const struct mg_option_row *row, struct mg_view value, int64_t *ret_
         return mg_duration_parse(value, ret_number);
     uint64_t number;
     if (!mg_ok(mg_parse_u64(value, INT64_MAX, &number)))
-        return fail_with(INVALID, "%s must be a whole number from %s to %s", row->keyword, row->least,
-                         row->most);
+        return fail_with(INVALID, "OPTION_WHOLE|%s|%s|%s", row->keyword, row->least, row->most);
     *ret_number = (int64_t) number;
     return OK;
 }
@@ -161,15 +160,15 @@ number_set(void *record, const struct mg_option_row *row, struct mg_view value)
     int64_t number, least, most;
     const struct mg_status read = number_read(row, value, &number);
     if (!mg_ok(read))
-        return fail_with(INVALID, "%s: \"%.*s\" is not allowed; give %s from %s to %s", row->keyword,
-                         (int) mg_view_start(value, 64).length, (const char *) value.bytes,
-                         row->type == MG_OPTION_DURATION ? "a duration such as 15m" : "a whole number",
-                         row->least, row->most);
+        return fail_with(INVALID, "OPTION_%s|%s|%.*s|%s|%s",
+                         row->type == MG_OPTION_DURATION ? "DURATION" : "NUMBER", row->keyword,
+                         (int) mg_view_start(value, 64).length, (const char *) value.bytes, row->least,
+                         row->most);
     TRY(number_read(row, mg_view_text(row->least), &least));
     TRY(number_read(row, mg_view_text(row->most), &most));
     if (number < least || number > most)
-        return fail_with(INVALID, "%s: \"%.*s\" is out of range; allowed is %s to %s", row->keyword,
-                         (int) value.length, (const char *) value.bytes, row->least, row->most);
+        return fail_with(INVALID, "OPTION_RANGE|%s|%.*s|%s|%s", row->keyword, (int) value.length,
+                         (const char *) value.bytes, row->least, row->most);
     *(int64_t *) field_of(record, row) = number;
     return OK;
 }
@@ -178,20 +177,20 @@ struct mg_status
 mg_option_record_set(void *record, const struct mg_option_row *row, struct mg_view value)
 {
     if (value.length > 8191 || !mg_view_is_utf8(value))
-        return fail_with(INVALID, "%s must be UTF-8 of at most 8191 bytes", row->keyword);
+        return fail_with(INVALID, "OPTION_LONG|%s", row->keyword);
     for (size_t i = 0; i < value.length; i++)
         if (value.bytes[i] < 0x20 || value.bytes[i] == 0x7F)
-            return fail_with(INVALID, "%s must not contain control characters", row->keyword);
+            return fail_with(INVALID, "OPTION_CONTROL|%s", row->keyword);
     if (row->type == MG_OPTION_DURATION || row->type == MG_OPTION_NUMBER)
         return number_set(record, row, value);
     if (row->type == MG_OPTION_FLAG) {
         if (!mg_view_is(value, "yes") && !mg_view_is(value, "no"))
-            return fail_with(INVALID, "%s must be yes or no", row->keyword);
+            return fail_with(INVALID, "OPTION_YES_NO|%s", row->keyword);
         *(bool *) field_of(record, row) = mg_view_is(value, "yes");
         return OK;
     }
     if (row->type == MG_OPTION_CHOICE && !is_choice(row->most, value))
-        return fail_with(INVALID, "%s: \"%.*s\" is not one of %s", row->keyword,
+        return fail_with(INVALID, "OPTION_CHOICE|%s|%.*s|%s", row->keyword,
                          (int) mg_view_start(value, 64).length, (const char *) value.bytes, row->most);
     char *text = NULL;
     TRY(mg_view_to_text(value, &text));

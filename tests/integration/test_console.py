@@ -346,8 +346,14 @@ def test_sign_ins_say_why(deployment):
         assert "a device that this account has not used before" in page and "score" in page
     finally:
         deployment.masugata("tenant", "policy", "acme", "--file", "-", input="")
-    # In Japanese too.
+    # In Japanese too, and why a rule may not stand.
+    administrator = enter(deployment, language="ja")
+    for value, reason in [("x", "のようなネットワークではありません"), ("10.0.0.1/8", "「10.0.0.1/8」は")]:
+        page = post(administrator, deployment, "/console/policy", {"keyword": "allow.use", "value": value}).text
+        assert reason in page and "NETWORK_FORM" not in page and "is not a network" not in page
     japanese = enter(deployment, AUDITOR, language="ja")
+    assert "パスワードの誤り" in japanese.get(at(deployment, "/console/sign-ins")).text
+    assert "パスワードの誤り" in japanese.get(at(deployment, "/console/audit?words=sign_in")).text
     assert "このアカウントで初めて使われる端末" in japanese.get(at(deployment, "/console/sign-ins")).text
 
 

@@ -490,7 +490,7 @@ setting_find(struct mg_database *database, struct setting *it, const char **ret_
     OWN(rows) rows = NULL;
     const struct mg_request_idp_set *request = it->request;
     *ret_outcome = MG_NOT_VALID;
-    *ret_reason = "name: lower-case letters, digits and inner hyphens, at most 31";
+    *ret_reason = "PROVIDER_NAME|";
     if (!mg_idp_name_is_valid(request->name))
         return OK;
     const struct mg_status found = mg_idp_load(database, it->asked.tenant.number, request->name, &it->before);
@@ -511,7 +511,7 @@ setting_find(struct mg_database *database, struct setting *it, const char **ret_
                      " (SELECT count(*) FROM identity_provider WHERE tenant = $1)",
                      MG_I64(it->asked.tenant.number)));
         *ret_outcome = MG_NOT_VALID;
-        *ret_reason = "a tenant has at most 32 identity providers";
+        *ret_reason = "PROVIDERS_MOST|";
         if (mg_rows_i64(rows, 0, 1) >= MG_IDPS_MOST)
             return OK;
         it->id = (uint64_t) mg_rows_i64(rows, 0, 0);
@@ -528,8 +528,8 @@ certificates_judge(struct setting *it)
     struct mg_reply_saml_certificates reply;
     TRY(mg_saml_certificates_ask(it->settings, &storage, &reply));
     if (reply.refusal != MG_FEDERATION_NONE)
-        return fail_with(INVALID, "saml.certificates: %s: %.*s",
-                         mg_federation_refusal_text(reply.refusal, false), (int) reply.detail.length,
+        return fail_with(INVALID, "OF_SETTING|saml.certificates|%s|%.*s",
+                         mg_federation_refusal_name(reply.refusal), (int) reply.detail.length,
                          (const char *) reply.detail.bytes);
     it->certificate_ends_at = reply.first_ends_at;
     return OK;
@@ -545,7 +545,7 @@ setting_judge(struct setting *it, char reason[256], enum mg_outcome *ret_outcome
     if (mg_ok(judged))
         judged = mg_idp_settings_judge(it->settings, with_secret);
     if (mg_ok(judged) && it->before != NULL && strcmp(it->before->settings->kind, it->settings->kind) != 0)
-        judged = fail_with(INVALID, "kind cannot be changed: remove the provider and add it anew");
+        judged = fail_with(INVALID, "KIND_CHANGED|");
     if (mg_ok(judged) && mg_idp_is_saml(it->settings))
         judged = certificates_judge(it);
     if (judged.code == MG_INVALID) {

@@ -595,8 +595,7 @@ metadata_compare(const struct mg_idp_settings *settings, uint64_t *ret_refusal, 
                       mg_view_is(now.sign_in_url, settings->saml_sign_in) &&
                       mg_view_is(now.sign_out_url, settings->saml_sign_out) &&
                       mg_view_equal(now.certificates, mg_buffer_view(&certificates));
-    return mg_buffer_format(found, "metadata: %s\n",
-                            same ? "as it was taken" : "has changed; `idp set` takes it anew");
+    return mg_buffer_format(found, "metadata: %s\n", same ? "METADATA_SAME|" : "METADATA_CHANGED|");
 }
 
 struct mg_status
@@ -618,7 +617,7 @@ mg_saml_look(const struct mg_idp *idp, uint64_t *ret_refusal, char detail[512], 
         TRY(reply.list.bytes[i] == '\n' ? mg_buffer_add_text(found, "; ")
                                         : mg_buffer_add_byte(found, reply.list.bytes[i]));
     if (reply.first_ends_at - mg_now() < (int64_t) WARN_DAYS * 86400 * 1000)
-        TRY(mg_buffer_format(found, "\nwarning: a certificate ends within %d days, or has ended", WARN_DAYS));
+        TRY(mg_buffer_format(found, "\nwarning: CERTIFICATE_ENDS|%d", WARN_DAYS));
     return OK;
 }
 

@@ -5,7 +5,7 @@
 
 #include <inttypes.h>
 
-#define NAME_REASON "name: 1 to 254 bytes of text, of a tenant's group"
+#define NAME_REASON "GROUP_NAME|"
 enum { PAGE_ROWS = 100, LIST_BYTES = 120000, ROW_BYTES = 2048 };
 
 /* A name as it is kept: no control characters, not empty. */
@@ -178,7 +178,7 @@ outcome_of(enum mg_scim_problem problem, enum mg_outcome *ret_outcome, const cha
         *ret_outcome = MG_TOO_MANY;
     } else if (problem != MG_SCIM_FINE) {
         *ret_outcome = MG_NOT_VALID;
-        *ret_reason = mg_scim_problem_row(problem)->en;
+        *ret_reason = mg_scim_problem_code(problem);
     }
 }
 

@@ -189,15 +189,15 @@ static const char *
 new_user_judge(struct mg_view login, struct new_user *user)
 {
     if (!mg_ok(mg_login_fold(login, &user->login)))
-        return "login: 1 to 254 bytes of UTF-8 without spaces";
+        return "LOGIN_FORM|";
     if (mg_canary_is_login(mg_buffer_view(&user->login)))
-        return "login: this name is for the accounts of the probes";
+        return "LOGIN_OF_PROBES|";
     if (user->email.length != 0 && !mg_email_plausible(user->email))
-        return "email: not an e-mail address";
+        return "EMAIL_FORM|";
     if (!mg_roles_valid(user->roles))
-        return "roles: words of a-z, 0-9, '-' and '_' with single spaces between";
+        return "ROLES_FORM|";
     if (user->language.length != 0 && !mg_view_is(user->language, "ja") && !mg_view_is(user->language, "en"))
-        return "language: ja or en";
+        return "LANGUAGE_FORM|";
     return NULL;
 }
 
@@ -212,7 +212,7 @@ new_roles_judge(struct mg_database *database, const struct target *target, struc
     TRY(mg_right_roles_exist(database, target->tenant.number, roles, &unknown));
     if (unknown.length != 0) {
         *ret_outcome = MG_NOT_VALID;
-        *ret_reason = "roles: not among the roles of this tenant";
+        *ret_reason = "ROLES_UNKNOWN|";
         return OK;
     }
     if (target->right.operator|| roles.length == 0 || mg_view_is(roles, "user"))
@@ -317,7 +317,7 @@ add_run(const struct mg_request_user_add *request, struct mg_call *call, enum mg
     const struct mg_status status = account_insert(database, &target, &user, MG_EVENT_user_create);
     if (status.code == MG_EXISTS) {
         *ret_outcome = MG_TAKEN;
-        *ret_reason = "login";
+        *ret_reason = "LOGIN|";
         return OK;
     }
     TRY(status);
@@ -550,9 +550,9 @@ MG_HANDLER_PUBLIC(service_add)
     };
     TRY(tenant_find(call, MG_NEEDS_service_add, request->session, request->tenant, &target, &outcome));
     if (outcome == MG_GRANTED && target.tenant.number == 0)
-        reason = "tenant: the operators have no service accounts";
+        reason = "OPERATORS_NO_SERVICE|";
     else if (outcome == MG_GRANTED && !mg_service_name_is_valid(request->login))
-        reason = "login: 1 to 63 of a-z, 0-9, '.', '-' and '_'";
+        reason = "SERVICE_LOGIN_FORM|";
     else if (outcome == MG_GRANTED)
         reason = new_user_judge(request->login, &user);
     if (reason != NULL)
@@ -565,7 +565,7 @@ MG_HANDLER_PUBLIC(service_add)
         const struct mg_status status = account_insert(database, &target, &user, MG_EVENT_service_create);
         if (status.code == MG_EXISTS) {
             outcome = MG_TAKEN;
-            reason = "login";
+            reason = "LOGIN|";
         } else {
             TRY(status);
             reply.account = user.id;

@@ -382,8 +382,7 @@ MG_HANDLER_PUBLIC(tenant_policy_set)
     TRY(mg_tenants_walk(MG_VIEW_EMPTY, hosts_find, &facts));
     struct mg_status read = request_read(request, mg_buffer_text(&hosts), &policy);
     if (mg_ok(read) && policy->settings.forward_identity && !facts.over_socket)
-        read = fail_with(INVALID, "forward_identity: the application would believe anybody who reaches it; "
-                                  "its upstream must be a unix socket (unix:/PATH)");
+        read = fail_with(INVALID, "FORWARD_IDENTITY|");
     if (mg_ok(read))
         read = policy_store(&tenant, policy, &right.actor);
     if (read.code == MG_INVALID) {

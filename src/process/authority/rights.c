@@ -270,11 +270,11 @@ mg_right_roles_give(struct mg_database *database, const struct mg_right *right, 
     struct mg_view unknown;
     mg_permissions had = 0, next = 0;
     *ret_outcome = MG_NOT_VALID;
-    *ret_reason = "roles: words of a-z, 0-9, '-' and '_' with single spaces between";
+    *ret_reason = "ROLES_FORM|";
     if (!mg_roles_valid(roles))
         return OK;
     TRY(mg_right_roles_exist(database, right->tenant.number, roles, &unknown));
-    *ret_reason = "roles: not among the roles of this tenant";
+    *ret_reason = "ROLES_UNKNOWN|";
     if (unknown.length != 0)
         return OK;
     *ret_reason = NULL;
@@ -297,7 +297,7 @@ mg_right_roles_judge(struct mg_database *database, const struct mg_right *right,
         !mg_words_have(roles, mg_view_text("approver")))
         return OK;
     *ret_outcome = MG_NOT_VALID;
-    *ret_reason = "roles: whoever administers does not confirm; administrator and approver are two people";
+    *ret_reason = "ROLES_TWO_PEOPLE|";
     return OK;
 }
 

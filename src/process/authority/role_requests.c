@@ -64,11 +64,11 @@ role_judge(struct mg_database *database, const struct mg_right *right,
     *ret_outcome = MG_NOT_VALID;
     *ret_reason = NULL;
     if (right->tenant.number == 0)
-        *ret_reason = "roles: the operators' are built in";
+        *ret_reason = "ROLES_OPERATORS|";
     else if (!mg_role_name_is_free(request->name))
-        *ret_reason = "name: a-z, 0-9, '-' and '_', at most 63 characters, and none of the built-in roles";
+        *ret_reason = "ROLE_NAME|";
     else if (unknown.length != 0)
-        *ret_reason = "permissions: one that does not exist, or that only operators have";
+        *ret_reason = "ROLE_PERMISSIONS|";
     if (*ret_reason != NULL)
         return OK;
     *ret_outcome = mg_permissions_cover(right->grantable, wanted) ? MG_GRANTED : MG_MORE_THAN_YOURS;
@@ -154,7 +154,7 @@ role_store(struct mg_database *database, const struct mg_request_role_set *reque
         TRY(bit_find(database, right->tenant.number, &bit));
     if (!exists && bit == 0) {
         *ret_outcome = MG_NOT_VALID;
-        *ret_reason = "more than 24 roles of a tenant's own";
+        *ret_reason = "ROLES_MOST|";
         return OK;
     }
     TRY(mg_permissions_text(mg_permissions_of_keywords(request->permissions, NULL), &permissions));

@@ -237,34 +237,31 @@ request_judge(const struct mg_request_tenant_add *request, bool examples, struct
     size_t count = 0;
     TRY(mg_view_to_text(request->hosts, &hosts));
     if (!name_is_valid(request->name))
-        return mg_buffer_add_text(reason,
-                                  "name: a-z, 0-9 and '-', beginning with a letter, at most 63 characters");
+        return mg_buffer_add_text(reason, "TENANT_NAME|");
     if (request->name.length >= sizeof reserved - 1 &&
         memcmp(request->name.bytes, reserved, sizeof reserved - 1) == 0)
-        return mg_buffer_add_text(reason, "name: those that begin with masugata- are ours");
+        return mg_buffer_add_text(reason, "TENANT_NAME_OURS|");
     if (!is_one_line(request->label))
-        return mg_buffer_add_text(reason, "label: the customer's name, one line");
+        return mg_buffer_add_text(reason, "TENANT_LABEL|");
     if (!mg_host_name_is_valid(request->sign_in_host))
-        return mg_buffer_format(reason, "sign-in host: %.*s is not a host name",
-                                (int) request->sign_in_host.length,
+        return mg_buffer_format(reason, "SIGN_IN_HOST|%.*s", (int) request->sign_in_host.length,
                                 (const char *) request->sign_in_host.bytes);
     if (!upstream_is_valid(request->upstream, examples))
-        return mg_buffer_add_text(reason, "upstream: ADDRESS:PORT or unix:/PATH");
+        return mg_buffer_add_text(reason, "UPSTREAM_FORM|");
     for (const char *cursor = hosts; mg_option_word(&cursor, &host); count++) {
         struct mg_view upstream;
         host_split(&host, &upstream);
         if (!mg_host_name_is_valid(host))
-            return mg_buffer_format(reason, "host: %.*s is not a host name", (int) host.length,
-                                    (const char *) host.bytes);
+            return mg_buffer_format(reason, "HOST_FORM|%.*s", (int) host.length, (const char *) host.bytes);
         if (mg_view_is(host, mg_environment()->options->console_host))
-            return mg_buffer_format(reason, "host: %.*s is the operators'", (int) host.length,
+            return mg_buffer_format(reason, "HOST_OPERATORS|%.*s", (int) host.length,
                                     (const char *) host.bytes);
         if (upstream.length != 0 && !upstream_is_valid(upstream, examples))
-            return mg_buffer_format(reason, "host: the upstream of %.*s is not ADDRESS:PORT or unix:/PATH",
-                                    (int) host.length, (const char *) host.bytes);
+            return mg_buffer_format(reason, "HOST_UPSTREAM|%.*s", (int) host.length,
+                                    (const char *) host.bytes);
     }
     if (count == 0 || count > HOSTS_MOST)
-        return mg_buffer_format(reason, "hosts: 1 to %d", HOSTS_MOST);
+        return mg_buffer_format(reason, "HOSTS_COUNT|%d", HOSTS_MOST);
     return OK;
 }
 

@@ -216,16 +216,16 @@ issue_judge(struct mg_database *database, struct issue *it, enum mg_outcome *ret
     TRY(mg_right_of_roles(database, it->account.tenant, it->account.roles, &held));
     *ret_outcome = MG_NOT_VALID;
     if (it->request->label.length == 0)
-        it->reason = "label: what the token is for";
+        it->reason = "TOKEN_LABEL|";
     else if (unknown.length != 0 || it->wanted == 0)
-        it->reason = "permissions: at least one, and only those that a tenant has";
+        it->reason = "TOKEN_PERMISSIONS|";
     else if (it->request->expires_at <= it->now ||
              it->request->expires_at > it->now + MG_API_TOKEN_LIFE_MOST_MS)
-        it->reason = "expires_at: in the future, at most 366 days from now";
+        it->reason = "TOKEN_EXPIRES|";
     else if (it->account.disabled)
-        it->reason = "account: it is disabled";
+        it->reason = "TOKEN_DISABLED|";
     else if (!mg_permissions_cover(held, it->wanted))
-        it->reason = "permissions: more than the roles of the account hold";
+        it->reason = "TOKEN_TOO_MUCH|";
     if (it->reason != NULL)
         return OK;
     *ret_outcome = it->right.operator|| mg_permissions_cover(it->right.held, it->wanted) ? MG_GRANTED

@@ -137,8 +137,8 @@ tokens_fetch(const struct mg_request_oidc_finish *request, const struct mg_outbo
     finding->refusal =
         mg_oidc_tokens_read(mg_buffer_view(&answer.body), answer.status == 200, ret_tokens, detail);
     if (!is_fine(finding))
-        (void) snprintf(finding->detail, sizeof finding->detail, "token endpoint: HTTP %ld, %s",
-                        answer.status, detail);
+        (void) snprintf(finding->detail, sizeof finding->detail, "TOKEN_ENDPOINT|%ld|%s", answer.status,
+                        detail);
     return OK;
 }
 
@@ -169,7 +169,7 @@ person_complete(const struct mg_outbound_rules *rules, const struct mg_oidc_disc
                            ? mg_oidc_userinfo_read(mg_buffer_view(&answer.body), groups_claim, texts, detail)
                            : MG_FEDERATION_USER_INFORMATION;
     if (!is_fine(finding))
-        (void) snprintf(finding->detail, sizeof finding->detail, "userinfo: %s", detail);
+        (void) snprintf(finding->detail, sizeof finding->detail, "OIDC_USERINFO|%s", detail);
     return OK;
 }
 

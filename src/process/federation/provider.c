@@ -232,8 +232,8 @@ keys_fetch(struct provider *provider, struct finding *finding)
         return parsed;
     if (!mg_ok(parsed) || mg_jwks_count(keys) == 0) {
         finding->refusal = MG_FEDERATION_KEY_SET;
-        (void) snprintf(finding->detail, sizeof finding->detail, "%.400s: %s", provider->discovery.jwks_uri,
-                        mg_ok(parsed) ? "no key of a kind that is allowed" : parsed.detail);
+        (void) snprintf(finding->detail, sizeof finding->detail, "FETCH_FAILED|%.400s|%s",
+                        provider->discovery.jwks_uri, mg_ok(parsed) ? "KEY_SET_EMPTY|" : parsed.detail);
         return OK;
     }
     mg_jwks_drop(&provider->keys);

@@ -87,7 +87,7 @@ response_read(const struct mg_request_saml_read *request, struct mg_buffer *list
     TRY(mg_view_copy(request->name_attribute, name, sizeof name));
     TRY(mg_view_copy(request->groups_attribute, groups, sizeof groups));
     if (!base64_open(request->response, &xml)) {
-        refuse(finding, MG_FEDERATION_XML_FORM, "not base64, or too large");
+        refuse(finding, MG_FEDERATION_XML_FORM, "SAML_BASE64|");
         return OK;
     }
     TRY(keys_have(request->certificates, &keys, finding));
@@ -129,7 +129,7 @@ logout_read(const struct mg_request_saml_logout *request, struct mg_saml_logout 
     if (!is_fine(finding))
         return OK;
     if (request->message.length != 0 && !base64_open(request->message, &xml)) {
-        refuse(finding, MG_FEDERATION_XML_FORM, "not base64");
+        refuse(finding, MG_FEDERATION_XML_FORM, "XML_BASE64|");
         return OK;
     }
     TRY(request->message.length != 0

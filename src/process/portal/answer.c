@@ -82,6 +82,15 @@ say(const struct visit *visit, const char *text)
     return mg_translate_text(visit->language, text);
 }
 
+struct mg_status
+scope_reason(const struct visit *visit, struct mg_scope *scope, const char *name, struct mg_view reason)
+{
+    OWN_BUFFER(words, 8192);
+    TRY(mg_reason_words(reason, visit->language == MG_JAPANESE, &words));
+    mg_scope_set(scope, name, mg_buffer_view(&words));
+    return OK;
+}
+
 const char *
 arena_format(struct visit *visit, const char *format, ...)
 {

@@ -84,12 +84,14 @@ struct mg_status
 api_refuse(struct api *api, uint64_t outcome, struct mg_view reason)
 {
     OWN_BUFFER(code, 64);
+    OWN_BUFFER(words, 4096);
     TRY(mg_api_outcome_code(outcome, &code));
+    TRY(mg_reason_words(reason, api->visit->language == MG_JAPANESE, &words));
     const struct problem it = {.code = mg_buffer_text(&code),
                                .title = mg_outcome_text(outcome, api->visit->language == MG_JAPANESE),
                                .status = mg_api_refusal_status(outcome),
                                .member = "",
-                               .detail = reason};
+                               .detail = mg_buffer_view(&words)};
     return problem_write(api, &it);
 }
 

@@ -251,12 +251,14 @@ api_on_provider_metadata(struct api *api)
                                                     .url = api_text(api, "url")};
     struct mg_reply_idp_metadata reply;
     OWN_BUFFER(settings, JSON_SETTINGS_MOST);
+    OWN_BUFFER(detail, 4096);
     TRY(mg_call_idp_metadata(&request, &reply, &api->visit->storage, TEST_MS));
     if (reply.outcome != MG_GRANTED)
         return api_refuse(api, reply.outcome, MG_VIEW_EMPTY);
     TRY(settings_json(reply.settings, &settings));
+    TRY(mg_reason_words(reply.detail, api->visit->language == MG_JAPANESE, &detail));
     return api_one_provider_metadata(api, &(struct mg_api_metadata){.refusal = reply.refusal,
-                                                                    .detail = reply.detail,
+                                                                    .detail = mg_buffer_view(&detail),
                                                                     .settings = mg_buffer_view(&settings)});
 }
 
@@ -330,8 +332,16 @@ api_on_provider_test(struct api *api)
                                                 .name = api_text(api, "name")};
     struct mg_reply_idp_test reply;
     TRY(mg_call_idp_test(&request, &reply, &api->visit->storage, TEST_MS));
-    return reply.outcome == MG_GRANTED ? api_one_provider_test(api, &reply)
-                                       : api_refuse(api, reply.outcome, MG_VIEW_EMPTY);
+    if (reply.outcome != MG_GRANTED)
+        return api_refuse(api, reply.outcome, MG_VIEW_EMPTY);
+    OWN_BUFFER(detail, 4096);
+    OWN_BUFFER(found, 65536);
+    const bool japanese = api->visit->language == MG_JAPANESE;
+    TRY(mg_reason_words(reply.detail, japanese, &detail));
+    TRY(mg_reason_words(reply.found, japanese, &found));
+    reply.detail = mg_buffer_view(&detail);
+    reply.found = mg_buffer_view(&found);
+    return api_one_provider_test(api, &reply);
 }
 
 struct mg_status

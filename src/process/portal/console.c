@@ -144,7 +144,7 @@ page_console_tenant_add(struct visit *visit)
     keep_fields(visit, fields, MG_COUNT(fields));
     mg_scope_set_flag(visit->page, "at_tenants", true);
     page_problem(visit, "name", mg_outcome_text(reply.outcome, visit->language == MG_JAPANESE));
-    mg_scope_set(visit->page, "reason", reply.reason);
+    TRY(scope_reason(visit, visit->page, "reason", reply.reason));
     return show_outcome(visit, reply.outcome, "console_tenant_new");
 }
 
@@ -314,7 +314,7 @@ page_console_user_add(struct visit *visit)
         return back_to_tenant(visit, MG_GRANTED, "user_added");
     keep_fields(visit, fields, MG_COUNT(fields));
     page_problem(visit, "new_login", mg_outcome_text(reply.outcome, visit->language == MG_JAPANESE));
-    mg_scope_set(visit->page, "reason", reply.reason);
+    TRY(scope_reason(visit, visit->page, "reason", reply.reason));
     mg_buffer_clear(&visit->storage);
     return show_tenant(visit, request.tenant, reply.outcome);
 }
@@ -390,7 +390,7 @@ static const struct {
     {"refused", N_("Refused")},
 };
 
-static void
+static CHECKED struct mg_status
 scope_audit(const struct visit *visit, struct mg_scope *row, const struct mg_record_audit_row *entry)
 {
     const struct mg_event_row *event = mg_event_row(mg_event_of_name(entry->action));
@@ -408,8 +408,8 @@ scope_audit(const struct visit *visit, struct mg_scope *row, const struct mg_rec
         }
     }
     mg_scope_set(row, "address", entry->address);
-    mg_scope_set(row, "detail", entry->detail);
     scope_time(visit, row, TIME_NAMES(at), entry->time);
+    return scope_reason(visit, row, "detail", entry->detail);
 }
 
 struct mg_status
@@ -435,7 +435,7 @@ page_console_audit(struct visit *visit)
         TRY(mg_list_next_audit_row(&reply.entries, &entry, &more));
         if (!more)
             break;
-        scope_audit(visit, mg_scope_add(visit->page, "entries"), &entry);
+        TRY(scope_audit(visit, mg_scope_add(visit->page, "entries"), &entry));
     }
     mg_scope_set(visit->page, "tenant", request.tenant);
     mg_scope_set(visit->page, "words", request.words);

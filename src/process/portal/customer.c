@@ -262,7 +262,7 @@ page_customer_user_add(struct visit *visit)
     for (size_t i = 0; i < MG_COUNT(fields); i++)
         mg_scope_set(visit->page, fields[i], mg_form_value(&visit->form, fields[i]));
     page_problem(visit, "new_login", mg_outcome_text(reply.outcome, visit->language == MG_JAPANESE));
-    mg_scope_set(visit->page, "reason", reply.reason);
+    TRY(scope_reason(visit, visit->page, "reason", reply.reason));
     return show_users(visit, reply.outcome);
 }
 
@@ -331,7 +331,7 @@ back_to_user(struct visit *visit, uint64_t outcome, struct mg_view reason, const
         outcome == MG_NOT_KNOWN || !customer_may(visit, MG_PERMISSION_users_read))
         return customer_done(visit, outcome, user_path(visit), done);
     page_problem(visit, "roles", mg_outcome_text(outcome, visit->language == MG_JAPANESE));
-    mg_scope_set(visit->page, "reason", reason);
+    TRY(scope_reason(visit, visit->page, "reason", reason));
     return show_user(visit, login, outcome);
 }
 

@@ -122,7 +122,7 @@ back_to_group(struct visit *visit, uint64_t outcome, struct mg_view reason, cons
         !customer_may(visit, MG_PERMISSION_users_read))
         return customer_done(visit, outcome, group_path(visit, name), done);
     page_problem(visit, field, mg_outcome_text(outcome, visit->language == MG_JAPANESE));
-    mg_scope_set(visit->page, "reason", reason);
+    TRY(scope_reason(visit, visit->page, "reason", reason));
     return show_group(visit, name, outcome);
 }
 
@@ -156,7 +156,7 @@ page_customer_group_add(struct visit *visit)
         return customer_refused(visit, reply.outcome);
     mg_scope_set(visit->page, "new_group", name);
     page_problem(visit, "new_group", mg_outcome_text(reply.outcome, visit->language == MG_JAPANESE));
-    mg_scope_set(visit->page, "reason", reply.reason);
+    TRY(scope_reason(visit, visit->page, "reason", reply.reason));
     return show_groups(visit, reply.outcome);
 }
 

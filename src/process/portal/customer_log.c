@@ -1,7 +1,6 @@
 /* A tenant's own console: the history of sign-ins, the audit log, its export and proofs from it. */
 #include "process/portal/csv.h"
 
-#include "domain/federation_refusal.h"
 #include "domain/risk.h"
 #include "wire/events.h"
 
@@ -80,26 +79,6 @@ filter_read(struct visit *visit, struct filter *ret_filter)
 
 /* ---- pages ---- */
 
-/* Why somebody was not let in, as the log has it. */
-static const struct {
-    const char *code, *text;
-} reasons[] = {
-    {"WRONG_PASSWORD", N_("wrong password")},
-    {"WRONG_CODE", N_("wrong code of the second factor")},
-    {"UNKNOWN", N_("nobody has this sign-in name")},
-    {"DISABLED", N_("the user is disabled")},
-    {"LOCKED_BY_OPERATOR", N_("the account is locked")},
-    {"LOCKED", N_("too many attempts")},
-    {"RATE_LIMITED", N_("too many attempts from this network")},
-    {"ADDRESS_NOT_ALLOWED", N_("not from this network")},
-    {"PASSWORD_MUST_CHANGE", N_("the password had to be changed first")},
-    {"SECOND_FACTOR", N_("the second factor was asked for")},
-    {"SECOND_FACTOR_SET_UP", N_("a second factor had to be set up")},
-    {"TICKET_SPENT", N_("a link or code that does not work any more")},
-    {"CHANGED_MEANWHILE", N_("the account changed at that moment")},
-    {"failures", N_("after too many wrong passwords")},
-};
-
 /* The value of "key=…" in what the log says besides; empty without one. Values with blanks end there. */
 static struct mg_view
 detail_value(struct mg_view detail, const char *key)
@@ -131,12 +110,11 @@ scope_reasons(const struct visit *visit, struct mg_scope *row, const struct mg_r
         TRY(mg_signals_words(mg_signals_of(entry->detail), japanese, &words));
         mg_scope_set(row, "score", detail_value(entry->detail, "score="));
     }
-    for (size_t i = 0; words.length == 0 && i < MG_COUNT(reasons); i++)
-        if (mg_view_is(first, reasons[i].code))
-            TRY(mg_buffer_add_text(&words, say(visit, reasons[i].text)));
-    for (uint64_t i = 1; words.length == 0 && i < MG_FEDERATION_COUNT; i++)
-        if (mg_view_is(first, mg_federation_refusal_name(i)))
-            TRY(mg_buffer_add_text(&words, mg_federation_refusal_text(i, japanese)));
+    if (words.length == 0) {
+        TRY(mg_reason_words(first, japanese, &words));
+        if (mg_view_equal(first, mg_buffer_view(&words)))
+            mg_buffer_clear(&words); /* no reason: the first of the details */
+    }
     mg_scope_set(row, "reasons", mg_buffer_view(&words));
     /* Of names that are nobody's there is only a hash, and what was counted together was nobody's alone. */
     const bool probe =
@@ -152,7 +130,7 @@ scope_reasons(const struct visit *visit, struct mg_scope *row, const struct mg_r
     return OK;
 }
 
-static void
+static CHECKED struct mg_status
 scope_entry(const struct visit *visit, struct mg_scope *row, const struct mg_record_audit_row *entry)
 {
     const struct mg_event_row *event = mg_event_row(mg_event_of_name(entry->action));
@@ -169,8 +147,8 @@ scope_entry(const struct visit *visit, struct mg_scope *row, const struct mg_rec
         mg_scope_set_flag(row, "went_well", i == 0);
     }
     mg_scope_set(row, "address", entry->address);
-    mg_scope_set(row, "detail", entry->detail);
     scope_time(visit, row, TIME_NAMES(at), entry->time);
+    return scope_reason(visit, row, "detail", entry->detail);
 }
 
 static CHECKED struct mg_status
@@ -202,7 +180,7 @@ show_entries(struct visit *visit, uint64_t class_uid, const char *at, const char
         if (!more)
             break;
         struct mg_scope *row = mg_scope_add(visit->page, "entries");
-        scope_entry(visit, row, &entry);
+        TRY(scope_entry(visit, row, &entry));
         if (class_uid == MG_CLASS_SIGN_INS)
             TRY(scope_reasons(visit, row, &entry));
     }

@@ -160,7 +160,7 @@ show_policy(struct visit *visit, uint64_t problem, struct mg_view reason)
         return customer_show(visit, "at_policy", "customer_policy");
     page_problem(visit, arena_format(visit, "rule-%.*s", (int) wrong.length, (const char *) wrong.bytes),
                  mg_outcome_text(problem, visit->language == MG_JAPANESE));
-    mg_scope_set(visit->page, "reason", reason);
+    TRY(scope_reason(visit, visit->page, "reason", reason));
     mg_scope_set_flag(visit->page, "at_policy", true);
     return show_outcome(visit, problem, "customer_policy");
 }

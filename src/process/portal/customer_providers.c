@@ -127,7 +127,7 @@ show_providers(struct visit *visit, uint64_t problem, struct mg_view reason)
     if (problem == MG_GRANTED)
         return customer_show(visit, "at_providers", "customer_providers");
     page_problem(visit, "new_provider", mg_outcome_text(problem, visit->language == MG_JAPANESE));
-    mg_scope_set(visit->page, "reason", reason);
+    TRY(scope_reason(visit, visit->page, "reason", reason));
     mg_scope_set_flag(visit->page, "at_providers", true);
     return show_outcome(visit, problem, "customer_providers");
 }
@@ -216,8 +216,7 @@ metadata_take(struct visit *visit, struct mg_buffer *list, struct mg_buffer *rea
     TRY(mg_call_idp_metadata(&request, &reply, &storage, TEST_CALL_MS));
     *ret_taken = reply.outcome == MG_GRANTED && reply.refusal == MG_FEDERATION_NONE;
     if (reply.outcome == MG_GRANTED && !*ret_taken)
-        return mg_buffer_format(reason, "%s: %.*s",
-                                mg_federation_refusal_text(reply.refusal, visit->language == MG_JAPANESE),
+        return mg_buffer_format(reason, "%s: %.*s", mg_federation_refusal_name(reply.refusal),
                                 (int) reply.detail.length, (const char *) reply.detail.bytes);
     for (bool more = *ret_taken; more;) {
         struct mg_record_idp_setting setting;
@@ -366,7 +365,7 @@ scope_attempts(struct visit *visit, struct mg_view name)
             mg_scope_set_text(row, "refusal",
                               mg_federation_refusal_text(refusal, visit->language == MG_JAPANESE));
         mg_scope_set_flag(row, "trial", attempt.trial);
-        mg_scope_set(row, "detail", attempt.detail);
+        TRY(scope_reason(visit, row, "detail", attempt.detail));
         mg_scope_set(row, "login", attempt.login);
         scope_time(visit, row, TIME_NAMES(at), attempt.at);
         scope_arrived(row, attempt.arrived);
@@ -448,7 +447,7 @@ show_provider(struct visit *visit, struct mg_view name, uint64_t problem, struct
     if (problem == MG_GRANTED)
         return customer_show(visit, "at_providers", "customer_provider");
     page_problem(visit, "settings", mg_outcome_text(problem, visit->language == MG_JAPANESE));
-    mg_scope_set(visit->page, "reason", reason);
+    TRY(scope_reason(visit, visit->page, "reason", reason));
     mg_scope_set_flag(visit->page, "at_providers", true);
     return show_outcome(visit, problem, "customer_provider");
 }
@@ -557,14 +556,16 @@ page_customer_provider_test(struct visit *visit)
     if (!works)
         mg_scope_set_text(visit->page, "test_refusal",
                           mg_federation_refusal_text(reply.refusal, visit->language == MG_JAPANESE));
-    mg_scope_set(visit->page, "test_detail", reply.detail);
+    TRY(scope_reason(visit, visit->page, "test_detail", reply.detail));
     /* The link is one of this very origin; a page names it by its path. */
     const size_t origin = strlen(visit->own_origin);
     if (works && reply.link.length > origin && memcmp(reply.link.bytes, visit->own_origin, origin) == 0)
         mg_scope_set(visit->page, "trial_link",
                      mg_view_of(reply.link.bytes + origin, reply.link.length - origin));
     scope_time(visit, visit->page, TIME_NAMES(trial_ends), reply.link_ends_at);
-    scope_lines(visit, reply.found, ':', "found");
+    OWN_BUFFER(found, 65536);
+    TRY(mg_reason_words(reply.found, visit->language == MG_JAPANESE, &found));
+    scope_lines(visit, mg_buffer_view(&found), ':', "found");
     visit->here = provider_path(visit, name);
     return show_provider(visit, name, MG_GRANTED, MG_VIEW_EMPTY);
 }

@@ -61,7 +61,7 @@ row_show(struct visit *visit, struct walk *walk, const struct mg_record_audit_ro
     mg_scope_set(scope, "action", row->action);
     mg_scope_set(scope, "target", row->target);
     mg_scope_set(scope, "address", row->address);
-    mg_scope_set(scope, "detail", row->detail);
+    TRY(scope_reason(visit, scope, "detail", row->detail));
     scope_time(visit, scope, TIME_NAMES(at), row->time);
     return OK;
 }
@@ -80,10 +80,12 @@ row_tabulate(struct visit *visit, struct walk *walk, const struct mg_record_audi
     const struct mg_event_row *event = mg_event_row(mg_event_of_name(row->action));
     const char *words = event == NULL ? "" : visit->language == MG_JAPANESE ? event->ja : event->en;
     mg_instant_text(row->time, time);
+    OWN_BUFFER(detail, 4096);
+    TRY(mg_reason_words(row->detail, visit->language == MG_JAPANESE, &detail));
     const struct mg_spreadsheet_cell cells[] = {
         MG_CELL_NUMBER(row->entry), MG_CELL_TEXT(mg_view_text(time)), MG_CELL_TEXT(mg_view_text(words)),
         MG_CELL_TEXT(row->action),  MG_CELL_TEXT(row->actor),         MG_CELL_TEXT(row->target),
-        MG_CELL_TEXT(row->outcome), MG_CELL_TEXT(row->address),       MG_CELL_TEXT(row->detail),
+        MG_CELL_TEXT(row->outcome), MG_CELL_TEXT(row->address),       MG_CELL_TEXT(mg_buffer_view(&detail)),
     };
     return mg_spreadsheet_row(walk->book, cells, MG_COUNT(cells), false);
 }

@@ -91,7 +91,7 @@ show_roles(struct visit *visit, uint64_t problem, struct mg_view reason)
     mg_scope_set(visit->page, "new_role", mg_form_value(&visit->form, "new_role"));
     mg_scope_set(visit->page, "new_label", mg_form_value(&visit->form, "new_label"));
     page_problem(visit, "new_role", mg_outcome_text(problem, visit->language == MG_JAPANESE));
-    mg_scope_set(visit->page, "reason", reason);
+    TRY(scope_reason(visit, visit->page, "reason", reason));
     mg_scope_set_flag(visit->page, "at_roles", true);
     return show_outcome(visit, problem, "customer_roles");
 }

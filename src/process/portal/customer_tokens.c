@@ -133,7 +133,7 @@ show_tokens(struct visit *visit, uint64_t problem, const char *field, struct mg_
     for (size_t i = 0; i < MG_COUNT(kept); i++)
         mg_scope_set(visit->page, kept[i], mg_form_value(&visit->form, kept[i]));
     page_problem(visit, field, mg_outcome_text(problem, visit->language == MG_JAPANESE));
-    mg_scope_set(visit->page, "reason", reason);
+    TRY(scope_reason(visit, visit->page, "reason", reason));
     mg_scope_set_flag(visit->page, "at_tokens", true);
     return show_outcome(visit, problem, "customer_tokens");
 }

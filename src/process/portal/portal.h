@@ -4,6 +4,7 @@
 #define MG_PROCESS_PORTAL_PORTAL_H
 
 #include "base/arena.h"
+#include "base/reason.h"
 #include "base/time.h"
 #include "domain/outcome.h"
 #include "domain/permission.h"
@@ -138,6 +139,9 @@ CHECKED struct mg_status send_bytes(struct visit *visit, const char *content_typ
 /* Max-Age in seconds; 0 clears, negative lasts as long as the browser runs. */
 CHECKED struct mg_status cookie_set(struct visit *visit, const char *name, struct mg_view bytes, int age_s);
 const char *say(const struct visit *visit, const char *text);
+/* A reason (base/reason.h) as a sentence in the visitor's language. */
+CHECKED struct mg_status scope_reason(const struct visit *visit, struct mg_scope *scope, const char *name,
+                                      struct mg_view reason);
 /* Formats into the arena; NULL when it is exhausted, which the page then reports. */
 const char *arena_format(struct visit *visit, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Percent-encoded for a query, in the arena; "" when exhausted. */
