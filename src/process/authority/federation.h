@@ -46,7 +46,10 @@ CHECKED struct mg_status mg_idp_families_end(struct mg_database *database, uint6
 
 /* ---- records (federation_trial.c) ---- */
 
-/* What one sign-in brought and what became of it; kept for the provider's administrators, the last fifty. */
+/* What one sign-in brought and what became of it; kept for the provider's administrators, the last ones. Of
+ * one that succeeds mg_family_start keeps it. */
+#define MG_IDP_ATTEMPTS_KEPT 50
+#define MG_IDP_ARRIVED_MOST 8192 /* bytes of `arrived` */
 struct mg_idp_attempt {
     const struct mg_idp *idp;
     bool trial;
@@ -115,11 +118,16 @@ CHECKED struct mg_status mg_saml_identifier(struct mg_buffer *text);
 /* The address with a query of ours behind its own. */
 CHECKED struct mg_status mg_saml_query_add(const char *place, struct mg_view query, struct mg_buffer *url);
 
-/* What saml_arrive kept: taken, once, unless `look`. NULL rows if there is none, or its minute has passed.
- * The claims borrow the rows. */
+/* What saml_arrive kept: taken, once. NULL rows if there is none, or its minute has passed. The claims borrow
+ * the rows. */
+enum mg_saml_taking {
+    MG_SAML_TAKE,           /* whatever it is */
+    MG_SAML_TAKE_SOLICITED, /* if a request of ours is answered; else it is not seen */
+    MG_SAML_LOOK,           /* it stays */
+};
 CHECKED struct mg_status mg_saml_arrival_take(struct mg_database *database, uint64_t tenant,
-                                              struct mg_view ticket, bool look, mg_instant now,
-                                              struct mg_rows **ret_rows,
+                                              struct mg_view ticket, enum mg_saml_taking taking,
+                                              mg_instant now, struct mg_rows **ret_rows,
                                               struct mg_record_saml_claims *ret_claims,
                                               struct mg_view *ret_provider, struct mg_view *ret_relay_state);
 CHECKED struct mg_status mg_saml_claims_judge(const struct mg_idp *idp, const struct mg_core_tenant *tenant,
@@ -130,14 +138,13 @@ CHECKED struct mg_status mg_saml_claims_judge(const struct mg_idp *idp, const st
 struct mg_reply_oidc_finish mg_saml_claims_map(const struct mg_record_saml_claims *claims);
 /* The claims as JSON, for people. */
 CHECKED struct mg_status mg_saml_arrived(const struct mg_record_saml_claims *claims, struct mg_buffer *json);
-/* Keeps whom a family's sign-out has to name. */
-CHECKED struct mg_status mg_saml_family_note(struct mg_database *database, uint64_t family,
-                                             const struct mg_record_saml_claims *claims);
 /* Where the person of a family is sent to sign out there; nothing is added if nowhere. */
 CHECKED struct mg_status mg_saml_sign_out_url(const struct mg_idp *idp, const struct mg_core_tenant *tenant,
                                               uint64_t family, struct mg_buffer *url);
 /* Forgets what nobody fetched; tells of certificates that end soon. */
 CHECKED struct mg_status mg_saml_sweep(struct mg_database *database, mg_instant now);
+/* For how long what came once is known again: longer than anything is valid that may come. */
+#define MG_IDP_REPLAY_MS INT64_C(3600000)
 /* Counts an identifier of the provider as used, once for all nodes; REPLAYED for whoever comes second. */
 CHECKED struct mg_status mg_idp_replay_check(struct mg_database *database, const struct mg_idp *idp,
                                              struct mg_view identifier, mg_instant now,

@@ -7,7 +7,7 @@
 
 #include <inttypes.h>
 
-enum { SWEEP_MS = 5000, REPLAY_MS = 3600 * 1000, ATTEMPT_LIFE_DAYS = 30 };
+enum { SWEEP_MS = 5000, ATTEMPT_LIFE_DAYS = 30 };
 
 /* ---- the provider signs somebody out ---- */
 
@@ -60,7 +60,7 @@ mg_idp_replay_check(struct mg_database *database, const struct mg_idp *idp, stru
                        " INSERT INTO federation_replay (provider, key, expires_at) SELECT $1, $2, $3 FROM c"
                        " ON CONFLICT DO NOTHING RETURNING provider",
                        MG_I64(idp->id), MG_BYTES(mg_view_of(hash, sizeof hash)),
-                       MG_INSTANT(now + REPLAY_MS)));
+                       MG_INSTANT(now + MG_IDP_REPLAY_MS)));
     *ret_refusal = mg_rows_count(rows) == 1 ? MG_FEDERATION_NONE : MG_FEDERATION_REPLAYED;
     return OK;
 }

@@ -272,16 +272,6 @@ mg_saml_arrived(const struct mg_record_saml_claims *claims, struct mg_buffer *js
                             claims->encrypted ? "true" : "false", claims->response_signed ? "true" : "false");
 }
 
-struct mg_status
-mg_saml_family_note(struct mg_database *database, uint64_t family, const struct mg_record_saml_claims *claims)
-{
-    return mg_query_often(database, NULL,
-                          "INSERT INTO family_saml (family, name_id, name_format, qualifier, sp_qualifier)"
-                          " VALUES ($1, $2, $3, $4, $5)",
-                          MG_I64(family), MG_TEXT(claims->name_id), MG_TEXT(claims->name_format),
-                          MG_TEXT(claims->qualifier), MG_TEXT(claims->sp_qualifier));
-}
-
 /* ---- arriving ---- */
 
 struct arriving {
@@ -318,7 +308,7 @@ static CHECKED struct mg_status
 refuse_arrive(struct arriving *it, struct mg_database *database, enum mg_federation_refusal refusal,
               struct mg_view detail, bool *ret_answered)
 {
-    OWN_BUFFER(arrived, 8192);
+    OWN_BUFFER(arrived, MG_IDP_ARRIVED_MOST);
     const bool is_signed = it->claims.identifier.length != 0;
     if (!is_signed || !mg_ok(mg_saml_arrived(&it->claims, &arrived))) {
         mg_buffer_clear(&arrived);
@@ -410,30 +400,30 @@ claims_read(struct arriving *it, struct mg_database *database)
     return more ? OK : fail_with(MALFORMED, "no claims");
 }
 
-/* Used up and kept under a ticket; on the disk with the session that comes of it (mg_idp_replay_check). */
+/* Used up for all nodes, and kept under a ticket. */
 static CHECKED struct mg_status
 arrival_keep(struct arriving *it, struct mg_database *database, struct mg_view ticket,
              enum mg_federation_refusal *ret_refusal)
 {
     OWN_BUFFER(claims, CLAIMS_MOST);
     OWN_BUFFER(once, 512);
-    uint8_t hash[32];
-    const bool confirms =
-        it->claims.in_response_to.length == 0 && strcmp(it->idp->settings->idp_initiated, "confirm") == 0;
+    OWN(rows) rows = NULL;
+    uint8_t ticket_hash[32], key[32];
+    const bool solicited = it->claims.in_response_to.length != 0;
+    const bool confirms = !solicited && strcmp(it->idp->settings->idp_initiated, "confirm") == 0;
     TRY(mg_buffer_add_text(&once, "assertion "));
     TRY(mg_buffer_add(&once, it->claims.identifier));
-    TRY(mg_idp_replay_check(database, it->idp, mg_buffer_view(&once), it->now, ret_refusal));
-    if (*ret_refusal != MG_FEDERATION_NONE)
-        return OK;
+    TRY(mg_secret_hash(mg_buffer_view(&once), key));
     TRY(mg_list_add_saml_claims(&claims, &it->claims));
-    TRY(mg_secret_hash(ticket, hash));
-    return mg_query_often(
-        database, NULL,
-        "WITH c AS (SELECT set_config('synchronous_commit', 'off', true)) INSERT INTO federation_arrival"
-        " (ticket_hash, tenant, provider, claims, relay_state, expires_at) SELECT $1, $2, $3, $4, $5, $6 FROM c",
-        MG_BYTES(mg_view_of(hash, sizeof hash)), MG_I64(it->tenant.number), MG_I64(it->idp->id),
-        MG_BYTES(mg_buffer_view(&claims)), MG_TEXT(it->request->relay_state),
-        MG_INSTANT(it->now + (confirms ? CONFIRM_MS : ARRIVAL_MS)));
+    TRY(mg_secret_hash(ticket, ticket_hash));
+    TRY(mg_query_often(database, &rows, "SELECT federation_arrive($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                       MG_I64(it->idp->id), MG_BYTES(mg_view_of(key, sizeof key)),
+                       MG_INSTANT(it->now + MG_IDP_REPLAY_MS),
+                       MG_BYTES(mg_view_of(ticket_hash, sizeof ticket_hash)), MG_I64(it->tenant.number),
+                       MG_BYTES(mg_buffer_view(&claims)), MG_TEXT(it->request->relay_state),
+                       MG_INSTANT(it->now + (confirms ? CONFIRM_MS : ARRIVAL_MS)), MG_FLAG(solicited)));
+    *ret_refusal = mg_rows_flag(rows, 0, 0) ? MG_FEDERATION_NONE : MG_FEDERATION_REPLAYED;
+    return OK;
 }
 
 /* Control: IDENTITY_03 */
@@ -499,9 +489,10 @@ MG_HANDLER_PUBLIC(saml_arrive)
 }
 
 struct mg_status
-mg_saml_arrival_take(struct mg_database *database, uint64_t tenant, struct mg_view ticket, bool look,
-                     mg_instant now, struct mg_rows **ret_rows, struct mg_record_saml_claims *ret_claims,
-                     struct mg_view *ret_provider, struct mg_view *ret_relay_state)
+mg_saml_arrival_take(struct mg_database *database, uint64_t tenant, struct mg_view ticket,
+                     enum mg_saml_taking taking, mg_instant now, struct mg_rows **ret_rows,
+                     struct mg_record_saml_claims *ret_claims, struct mg_view *ret_provider,
+                     struct mg_view *ret_relay_state)
 {
     OWN(rows) rows = NULL;
     uint8_t hash[32];
@@ -510,16 +501,21 @@ mg_saml_arrival_take(struct mg_database *database, uint64_t tenant, struct mg_vi
     if (ticket.length != MG_TOKEN_BYTES)
         return OK;
     TRY(mg_secret_hash(ticket, hash));
-    TRY(mg_query_often(
-        database, &rows,
-        look ? "SELECT p.name, a.claims, a.relay_state, a.expires_at FROM federation_arrival a"
-               " JOIN identity_provider p ON p.id = a.provider AND p.tenant = a.tenant"
-               " WHERE a.ticket_hash = $1 AND a.tenant = $2"
-             : "WITH c AS (SELECT set_config('synchronous_commit', 'off', true))"
-               " DELETE FROM federation_arrival a USING c, identity_provider p WHERE a.ticket_hash = $1"
-               " AND a.tenant = $2 AND p.id = a.provider AND p.tenant = a.tenant"
-               " RETURNING p.name, a.claims, a.relay_state, a.expires_at",
-        MG_BYTES(mg_view_of(hash, sizeof hash)), MG_I64(tenant)));
+    const struct mg_view hash_view = mg_view_of(hash, sizeof hash);
+    if (taking == MG_SAML_LOOK)
+        TRY(mg_query_often(database, &rows,
+                           "SELECT p.name, a.claims, a.relay_state, a.expires_at FROM federation_arrival a"
+                           " JOIN identity_provider p ON p.id = a.provider AND p.tenant = a.tenant"
+                           " WHERE a.ticket_hash = $1 AND a.tenant = $2",
+                           MG_BYTES(hash_view), MG_I64(tenant)));
+    else
+        TRY(mg_query_often(database, &rows,
+                           "WITH c AS (SELECT set_config('synchronous_commit', 'off', true))"
+                           " DELETE FROM federation_arrival a USING c, identity_provider p"
+                           " WHERE a.ticket_hash = $1 AND a.tenant = $2 AND (a.solicited OR $3)"
+                           " AND p.id = a.provider AND p.tenant = a.tenant"
+                           " RETURNING p.name, a.claims, a.relay_state, a.expires_at",
+                           MG_BYTES(hash_view), MG_I64(tenant), MG_FLAG(taking == MG_SAML_TAKE)));
     if (mg_rows_count(rows) == 0 || mg_rows_instant(rows, 0, 3) <= now)
         return OK;
     struct mg_list list = {.bytes = mg_rows_bytes(rows, 0, 1)};

@@ -105,17 +105,24 @@ actor_of(const struct finishing *it)
     return mg_actor_unknown(it->claims.email.length != 0 ? it->claims.email : it->claims.subject);
 }
 
+/* All that the provider said, for its administrators. */
+static CHECKED struct mg_status
+arrived_tell(const struct finishing *it, struct mg_buffer *arrived)
+{
+    const struct mg_status told =
+        it->arrival != NULL ? mg_saml_arrived(&it->saml, arrived) : mg_idp_arrived(&it->claims, arrived);
+    if (mg_ok(told))
+        return OK;
+    mg_buffer_clear(arrived); /* too much of it */
+    return mg_buffer_add_text(arrived, "{}");
+}
+
 static CHECKED struct mg_status
 attempt_keep(struct finishing *it, struct mg_database *database, enum mg_federation_refusal refusal,
              struct mg_view detail)
 {
-    OWN_BUFFER(arrived, 8192);
-    const struct mg_status told =
-        it->arrival != NULL ? mg_saml_arrived(&it->saml, &arrived) : mg_idp_arrived(&it->claims, &arrived);
-    if (!mg_ok(told)) { /* too much of it */
-        mg_buffer_clear(&arrived);
-        TRY(mg_buffer_add_text(&arrived, "{}"));
-    }
+    OWN_BUFFER(arrived, MG_IDP_ARRIVED_MOST);
+    TRY(arrived_tell(it, &arrived));
     const struct mg_idp_attempt attempt = {.idp = it->idp,
                                            .trial = it->trial,
                                            .refusal = refusal,
@@ -330,6 +337,8 @@ grant(struct finishing *it, struct mg_database *database, bool *ret_answered)
     const struct mg_view host =
         it->pending != NULL ? mg_rows_text(it->pending, 0, PENDING_HOST) : MG_VIEW_EMPTY;
     const int64_t authenticated_s = it->claims.authenticated_s;
+    OWN_BUFFER(arrived, MG_IDP_ARRIVED_MOST);
+    TRY(arrived_tell(it, &arrived));
     const struct mg_federated federated = {
         .provider = it->idp->id,
         .subject = it->claims.subject,
@@ -341,6 +350,8 @@ grant(struct finishing *it, struct mg_database *database, bool *ret_answered)
             authenticated_s >= 0 && authenticated_s * 1000 < it->now ? authenticated_s * 1000 : it->now,
         .expires_at = session_end(it),
         .several_factors = has_line(it->claims.methods, "mfa"),
+        .arrived = mg_buffer_view(&arrived),
+        .saml = it->arrival != NULL ? &it->saml : NULL,
     };
     MG_CLEANUP(mg_new_family_drop)
     struct mg_new_family family = {
@@ -374,9 +385,6 @@ grant(struct finishing *it, struct mg_database *database, bool *ret_answered)
     TRY(mg_family_start(database, &family, &record, &started));
     if (!started)
         return refuse_finish(it, database, MG_FEDERATION_CHANGED_MEANWHILE, MG_VIEW_EMPTY, ret_answered);
-    if (it->arrival != NULL)
-        TRY(mg_saml_family_note(database, family.family, &it->saml));
-    TRY(attempt_keep(it, database, MG_FEDERATION_NONE, MG_VIEW_EMPTY));
     return answer_finish(
         it,
         (struct mg_reply_federation_finish){
@@ -448,21 +456,46 @@ finish_run(struct finishing *it, bool *ret_answered)
 
 /* ---- SAML: what saml_arrive has verified meets the browser's cookies ---- */
 
+static bool
+is_solicited(const struct finishing *it)
+{
+    return it->saml.in_response_to.length != 0;
+}
+
+/* What saml_arrive kept, or nothing: it was never there, its minute has passed, or somebody was first. */
+static CHECKED struct mg_status
+arrival_find(struct finishing *it, struct mg_database *database, enum mg_saml_taking taking)
+{
+    mg_rows_drop(&it->arrival);
+    return mg_saml_arrival_take(database, it->tenant.number, it->request->arrival, taking, it->now,
+                                &it->arrival, &it->saml, &it->provider, &it->relay_state);
+}
+
+/* The provider as it is now: what was begun with it comes with it, in one statement. */
+static CHECKED struct mg_status
+arrival_provider(struct finishing *it, struct mg_database *database)
+{
+    OWN_BUFFER(state, MG_TOKEN_BYTES);
+    if (is_solicited(it) && mg_ok(mg_base64url_decode(it->relay_state, &state)) &&
+        state.length == MG_TOKEN_BYTES) {
+        memcpy(it->state, state.bytes, MG_TOKEN_BYTES);
+        TRY(pending_take(database, it));
+    }
+    if (it->pending != NULL && mg_view_equal(mg_rows_text(it->pending, 0, PENDING_NAME), it->provider))
+        return mg_idp_read(it->pending, it->tenant.number, &it->idp);
+    return mg_idp_load(database, it->tenant.number, it->provider, &it->idp);
+}
+
 /* Control: IDENTITY_03. Who asked, in which browser, and whether somebody is signed in here already. Answers
  * by itself when the sign-in does not go on. */
 static CHECKED struct mg_status
 arrival_bind(struct finishing *it, struct mg_database *database, bool *ret_answered)
 {
     OWN_BUFFER(identifier, 2 * MG_FEDERATION_DERIVED_TEXT);
-    OWN_BUFFER(state, MG_TOKEN_BYTES);
     enum mg_federation_refusal refusal = MG_FEDERATION_NONE;
-    const bool solicited = it->saml.in_response_to.length != 0;
+    const bool solicited = is_solicited(it);
     const bool allowed = strcmp(it->idp->settings->idp_initiated, "no") != 0;
     if (solicited) {
-        if (mg_ok(mg_base64url_decode(it->relay_state, &state)) && state.length == MG_TOKEN_BYTES) {
-            memcpy(it->state, state.bytes, MG_TOKEN_BYTES);
-            TRY(pending_take(database, it));
-        }
         if (it->pending == NULL) /* of another browser (login CSRF), or too late */
             refusal = MG_FEDERATION_WRONG_REQUEST;
         else if (!mg_view_is(mg_rows_text(it->pending, 0, PENDING_NAME), it->idp->name))
@@ -505,28 +538,24 @@ arrival_run(struct finishing *it, bool *ret_answered)
     OWN(database) database = NULL;
     enum mg_federation_refusal refusal;
     TRY(mg_core_database(&database));
-    TRY(mg_saml_arrival_take(database, it->tenant.number, it->request->arrival, !it->request->confirmed,
-                             it->now, &it->arrival, &it->saml, &it->provider, &it->relay_state));
+    TRY(arrival_find(it, database, it->request->confirmed ? MG_SAML_TAKE : MG_SAML_TAKE_SOLICITED));
+    if (it->arrival == NULL && !it->request->confirmed)
+        TRY(arrival_find(it, database, MG_SAML_LOOK));
     if (it->arrival == NULL || !mg_view_equal(it->provider, it->request->provider)) {
         mg_sign_in_refusal_count(it->tenant.number, MG_TICKET_SPENT, it->request->address);
         return answer_finish(it, (struct mg_reply_federation_finish){.outcome = MG_TICKET_SPENT},
                              ret_answered);
     }
-    it->claims = mg_saml_claims_map(&it->saml);
-    TRY(mg_idp_load(database, it->tenant.number, it->provider, &it->idp));
-    const bool asks = it->saml.in_response_to.length == 0 &&
-                      strcmp(it->idp->settings->idp_initiated, "confirm") == 0 &&
+    TRY(arrival_provider(it, database));
+    const bool asks = !is_solicited(it) && strcmp(it->idp->settings->idp_initiated, "confirm") == 0 &&
                       it->request->previous.length == 0;
-    if (!it->request->confirmed && !asks) { /* taken now; whoever comes second finds nothing */
-        OWN(rows) taken = NULL;
-        struct mg_record_saml_claims unused;
-        struct mg_view none;
-        TRY(mg_saml_arrival_take(database, it->tenant.number, it->request->arrival, false, it->now, &taken,
-                                 &unused, &none, &none));
-        if (taken == NULL)
+    if (!it->request->confirmed && !is_solicited(it) && !asks) { /* whoever comes second finds nothing */
+        TRY(arrival_find(it, database, MG_SAML_TAKE));
+        if (it->arrival == NULL)
             return answer_finish(it, (struct mg_reply_federation_finish){.outcome = MG_TICKET_SPENT},
                                  ret_answered);
     }
+    it->claims = mg_saml_claims_map(&it->saml);
     TRY(arrival_bind(it, database, ret_answered));
     if (*ret_answered)
         return OK;

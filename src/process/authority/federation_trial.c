@@ -8,23 +8,19 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { ATTEMPTS_KEPT = 50, ARRIVED_MOST = 8192, TRIAL_MS = 10 * 60 * 1000 };
+enum { TRIAL_MS = 10 * 60 * 1000 };
 
 /* ---- keeping ---- */
 
 struct mg_status
 mg_idp_attempt_keep(struct mg_database *database, const struct mg_idp_attempt *attempt, mg_instant now)
 {
-    return mg_query_often(
-        database, NULL,
-        "WITH c AS (SELECT set_config('synchronous_commit', 'off', true)), d AS ("
-        " DELETE FROM federation_attempt WHERE provider = $1 AND id <= (SELECT id FROM federation_attempt"
-        " WHERE provider = $1 ORDER BY id DESC OFFSET $8 LIMIT 1))"
-        " INSERT INTO federation_attempt (provider, at, trial, refusal, detail, login, arrived)"
-        " SELECT $1, $2, $3, $4, $5, $6, $7 FROM c",
-        MG_I64(attempt->idp->id), MG_INSTANT(now), MG_FLAG(attempt->trial),
-        MG_STRING(mg_federation_refusal_name(attempt->refusal)), MG_TEXT(attempt->detail),
-        MG_TEXT(attempt->login), MG_TEXT(attempt->arrived), MG_I64(ATTEMPTS_KEPT - 1));
+    return mg_query_often(database, NULL,
+                          "SELECT set_config('synchronous_commit', 'off', true),"
+                          " federation_attempt_keep($1, $2, $3, $4, $5, $6, $7, $8::int)",
+                          MG_I64(attempt->idp->id), MG_INSTANT(now), MG_FLAG(attempt->trial),
+                          MG_STRING(mg_federation_refusal_name(attempt->refusal)), MG_TEXT(attempt->detail),
+                          MG_TEXT(attempt->login), MG_TEXT(attempt->arrived), MG_I64(MG_IDP_ATTEMPTS_KEPT));
 }
 
 static CHECKED struct mg_status
@@ -226,7 +222,7 @@ MG_HANDLER_PUBLIC(idp_attempts)
         database, &rows,
         "SELECT at, trial, refusal, detail, login, arrived FROM federation_attempt WHERE provider = $1"
         " ORDER BY id DESC LIMIT $2",
-        MG_I64(idp->id), MG_I64(ATTEMPTS_KEPT)));
+        MG_I64(idp->id), MG_I64(MG_IDP_ATTEMPTS_KEPT)));
     for (size_t i = 0; i < mg_rows_count(rows); i++) {
         const struct mg_record_idp_attempt row = {.at = mg_rows_instant(rows, i, 0),
                                                   .trial = mg_rows_flag(rows, i, 1),
@@ -234,7 +230,7 @@ MG_HANDLER_PUBLIC(idp_attempts)
                                                   .detail = mg_rows_text(rows, i, 3),
                                                   .login = mg_rows_text(rows, i, 4),
                                                   .arrived = mg_rows_text(rows, i, 5)};
-        if (list.length + ARRIVED_MOST + 2048 > list.maximum)
+        if (list.length + MG_IDP_ARRIVED_MOST + 2048 > list.maximum)
             break; /* the oldest are left out */
         TRY(mg_list_add_idp_attempt(&list, &row));
     }

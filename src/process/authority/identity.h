@@ -191,8 +191,10 @@ void mg_sign_in_refusal_flush(mg_instant now);
 struct mg_federated {
     uint64_t provider;
     struct mg_view subject, session, acr, methods;
-    mg_instant authenticated_at, expires_at; /* there; the family ends with the provider */
-    bool several_factors;                    /* "mfa" among the methods (RFC 8176) */
+    mg_instant authenticated_at, expires_at;  /* there; the family ends with the provider */
+    bool several_factors;                     /* "mfa" among the methods (RFC 8176) */
+    struct mg_view arrived;                   /* all that the provider said, for its administrators: JSON */
+    const struct mg_record_saml_claims *saml; /* whom its sign-out has to name; NULL: it is not SAML */
 };
 
 /* The kind of a second factor that came without a password. A family keeps it, so that a changed policy knows

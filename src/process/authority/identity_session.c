@@ -1,3 +1,4 @@
+#include "process/authority/federation.h"
 #include "process/authority/identity_risk.h"
 #include "process/authority/tenants.h"
 
@@ -145,6 +146,8 @@ federated_values(const struct mg_new_family *family, mg_instant expires_at,
 {
     const struct mg_core_tenant *tenant = family->tenant;
     const struct mg_federated *federated = family->federated;
+    const struct mg_record_saml_claims none = {.name_id = MG_VIEW_EMPTY};
+    const struct mg_record_saml_claims *saml = federated->saml != NULL ? federated->saml : &none;
     const bool with_code = family->code_host.length != 0;
     const struct mg_value own[] = {
         MG_I64(family->family),
@@ -174,6 +177,15 @@ federated_values(const struct mg_new_family *family, mg_instant expires_at,
         federated->several_factors ? MG_INSTANT(federated->authenticated_at) : MG_NULL,
         MG_STRING(federated->several_factors ? "provider" : ""),
         MG_TEXT(family->account->roles),
+        MG_STRING(mg_federation_refusal_name(MG_FEDERATION_NONE)),
+        MG_TEXT(family->account->login),
+        MG_TEXT(federated->arrived),
+        MG_I64(MG_IDP_ATTEMPTS_KEPT),
+        MG_FLAG(federated->saml != NULL),
+        MG_TEXT(saml->name_id),
+        MG_TEXT(saml->name_format),
+        MG_TEXT(saml->qualifier),
+        MG_TEXT(saml->sp_qualifier),
     };
     _Static_assert(MG_COUNT(own) <= FAMILY_VALUES_MOST, "they fit");
     memcpy(values, own, sizeof own);
@@ -221,7 +233,8 @@ own_values(const struct mg_new_family *family, mg_instant expires_at,
     return MG_COUNT(own);
 }
 
-/* The rows of a family. The first column is what it ended; *ret_started false when nothing was written. */
+/* The rows of a family. The first column is what it ended, the third the attempt that a provider's
+ * administrators see; *ret_started false when nothing was written. */
 static CHECKED struct mg_status
 family_insert(struct mg_database *database, const struct mg_new_family *family, mg_instant expires_at,
               struct mg_rows **ret_rows, bool *ret_started)
@@ -233,7 +246,9 @@ family_insert(struct mg_database *database, const struct mg_new_family *family, 
     if (family->federated != NULL)
         TRY(mg_database_query_often(
             database, &rows,
-            "SELECT b.ended, " VISIT
+            "SELECT b.ended, " VISIT ", CASE WHEN b.ended IS NOT NULL THEN"
+            " federation_attempt_keep($25, $31, false, $48, '', $49, $50, $51::int) END,"
+            " CASE WHEN b.ended IS NOT NULL AND $52 THEN family_saml_keep($21, $53, $54, $55, $56) END"
             " FROM (SELECT family_begin_federated($21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31,"
             " $32, $33, $34, $35, $36, $37, $38::smallint, $39, $40::int, $41, $42, $43, $44, $45, $46, $47)"
             " AS ended OFFSET 0) b",
@@ -261,6 +276,16 @@ method_is_allowed(const struct mg_core_tenant *tenant, const struct mg_new_famil
         .passkey = family->second_factor != NULL &&
                    (family->without_password || strcmp(family->second_factor, "passkey") == 0)};
     return mg_sign_in_method_allowed(tenant->methods, &shown) || mg_canary_is_login(family->account->login);
+}
+
+/* One whose sign-in could not be recorded. */
+static CHECKED struct mg_status
+family_undo(struct mg_database *database, const struct mg_new_family *family, const struct mg_rows *rows)
+{
+    if (family->federated != NULL)
+        TRY(mg_query(database, NULL, "DELETE FROM federation_attempt WHERE id = $1",
+                     MG_I64(mg_rows_i64(rows, 0, 2))));
+    return mg_query(database, NULL, "DELETE FROM session_family WHERE id = $1", MG_I64(family->family));
 }
 
 /* Control: IDENTITY_04, IDENTITY_05 */
@@ -297,8 +322,7 @@ mg_family_start(struct mg_database *database, struct mg_new_family *family, cons
     if (mg_ok(inserted) && *ret_started)
         emptied = table_remove_listed(mg_rows_text(rows, 0, 0));
     if (mg_ok(inserted) && !mg_ok(noted) && *ret_started) {
-        const struct mg_status undone =
-            mg_query(database, NULL, "DELETE FROM session_family WHERE id = $1", MG_I64(family->family));
+        const struct mg_status undone = family_undo(database, family, rows);
         if (!mg_ok(undone)) /* it stays unusable: its token is forgotten here; idleness will end it */
             mg_log_status(MG_WARNING, "a family without a record", undone);
     }
