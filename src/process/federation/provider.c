@@ -8,7 +8,7 @@
 
 enum {
     PROVIDERS_MOST = 256,
-    AT_ONCE_MOST = 6,          /* requests with one provider, of the process's threads (main.c) */
+    AT_ONCE_MOST = 16,         /* requests with one provider, of the process's threads (main.c) */
     KEEP_MS = 3600 * 1000,     /* a document is good for an hour */
     KEYS_AGAIN_MS = 30 * 1000, /* and is not fetched more often for tokens that no key fits */
 };
