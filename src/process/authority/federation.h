@@ -20,12 +20,19 @@ struct mg_idp {
     struct mg_idp_settings *settings; /* owned */
     struct mg_buffer secret_sealed;   /* empty: none */
     mg_instant expires_at;
+    _Atomic unsigned holders; /* it is not changed after it was read; the last one to drop it frees it */
 };
+struct mg_idp *mg_idp_hold(struct mg_idp *idp);
 void mg_idp_drop(struct mg_idp **idp);
 /* NOT_FOUND if the tenant has none of this name. One whose settings are not valid any more counts as
  * disabled. */
 CHECKED struct mg_status mg_idp_load(struct mg_database *database, uint64_t tenant, struct mg_view name,
                                      struct mg_idp **ret_idp);
+/* The same, from memory if it was loaded within a second and nothing was changed here since: for what is
+ * judged again, from the database, before it has an effect (federation_recall.c). */
+CHECKED struct mg_status mg_idp_recall(uint64_t tenant, struct mg_view name, struct mg_idp **ret_idp);
+/* After each change of a provider in the database. */
+void mg_idp_changed(void);
 /* What a statement about providers `p` selects first, once for each of its settings `s` (outer join), and the
  * provider that such rows, at least one, describe. */
 #define MG_IDP_COLUMNS "p.id, p.name, p.enabled, p.secret_sealed, s.keyword, s.value"
@@ -71,6 +78,9 @@ CHECKED struct mg_status mg_idp_record(enum mg_event event, const struct mg_idp 
 #define MG_FEDERATION_DERIVED_TEXT 44
 CHECKED struct mg_status mg_federation_derive(struct mg_view browser, struct mg_view state, const char *label,
                                               struct mg_buffer *text);
+/* Whether a state may be a trial's: only for those the database is asked before an answer is read. */
+void mg_federation_state_mark(uint8_t state[MG_TOKEN_BYTES], bool trial);
+bool mg_federation_state_is_trial(struct mg_view state);
 /* The identifier of a SAML request: "_" and what only this browser and this state make. */
 CHECKED struct mg_status mg_federation_request_identifier(struct mg_view browser, struct mg_view state,
                                                           struct mg_buffer *text);

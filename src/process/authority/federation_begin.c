@@ -128,14 +128,16 @@ answer_begin(const struct beginning *it, enum mg_outcome outcome, struct mg_view
 /* Anybody can cause these: in the log they are counted together, the last ones are kept for the
  * administrator. */
 static CHECKED struct mg_status
-refuse_begin(const struct beginning *it, struct mg_database *database, enum mg_federation_refusal refusal,
-             struct mg_view detail, bool *ret_answered)
+refuse_begin(const struct beginning *it, enum mg_federation_refusal refusal, struct mg_view detail,
+             bool *ret_answered)
 {
+    OWN(database) database = NULL;
     const struct mg_idp_attempt attempt = {.idp = it->idp,
                                            .trial = it->trial,
                                            .refusal = refusal,
                                            .detail = detail,
                                            .arrived = mg_view_text("{}")};
+    TRY(mg_core_database(&database));
     TRY(mg_idp_attempt_keep(database, &attempt, it->now));
     mg_sign_in_refusal_count(it->tenant.number, mg_federation_outcome(refusal), it->request->address);
     return answer_begin(it, mg_federation_outcome(refusal), MG_VIEW_EMPTY, ret_answered);
@@ -152,12 +154,14 @@ host_is_ours(const struct mg_request_federation_begin *request)
 
 /* The ticket of `idp test`, spent here. */
 static CHECKED struct mg_status
-trial_take(struct mg_database *database, struct beginning *it)
+trial_take(struct beginning *it)
 {
+    OWN(database) database = NULL;
     OWN(rows) rows = NULL;
     uint8_t hash[32];
     if (it->request->trial.length != MG_TOKEN_BYTES)
         return OK;
+    TRY(mg_core_database(&database));
     TRY(mg_secret_hash(it->request->trial, hash));
     TRY(mg_query(database, &rows,
                  "UPDATE identity_provider SET trial_hash = NULL, trial_until = NULL"
@@ -176,6 +180,21 @@ mg_federation_age_wanted_s(const struct mg_idp *idp, uint64_t fresh_s)
     if (setting_s == 0 || page_s == 0)
         return setting_s == 0 ? page_s : setting_s;
     return setting_s < page_s ? setting_s : page_s;
+}
+
+/* One bit. It is a hint and no more: what was begun is in the database. */
+enum { TRIAL_BIT = 0x80 };
+
+void
+mg_federation_state_mark(uint8_t state[MG_TOKEN_BYTES], bool trial)
+{
+    state[0] = (uint8_t) (trial ? state[0] | TRIAL_BIT : state[0] & ~TRIAL_BIT);
+}
+
+bool
+mg_federation_state_is_trial(struct mg_view state)
+{
+    return state.length == MG_TOKEN_BYTES && (state.bytes[0] & TRIAL_BIT) != 0;
 }
 
 /* "_" and what only this browser and this state make: the answer names it (SAML Core section 3.2.2). */
@@ -278,35 +297,33 @@ begin_run(struct beginning *it, bool *ret_answered)
     OWN_BUFFER(saml_url, 36864);
     struct mg_reply_oidc_begin reply = {.refusal = MG_FEDERATION_NONE};
     bool kept = false;
-    TRY(mg_core_database(&database));
-    const struct mg_status found = mg_idp_load(database, it->tenant.number, it->request->provider, &it->idp);
+    const struct mg_status found = mg_idp_recall(it->tenant.number, it->request->provider, &it->idp);
     if (found.code == MG_NOT_FOUND) {
         mg_sign_in_refusal_count(it->tenant.number, MG_FEDERATION_REFUSED, it->request->address);
         return answer_begin(it, MG_FEDERATION_REFUSED, MG_VIEW_EMPTY, ret_answered);
     }
     TRY(found);
-    TRY(trial_take(database, it));
+    TRY(trial_take(it));
     if (it->request->trial.length != 0 && !it->trial)
         return answer_begin(it, MG_TICKET_SPENT, MG_VIEW_EMPTY, ret_answered);
     const enum mg_federation_refusal refusal = mg_idp_judge_now(it->idp, &it->tenant, it->now);
     if (refusal != MG_FEDERATION_NONE && !it->trial)
-        return refuse_begin(it, database, refusal, MG_VIEW_EMPTY, ret_answered);
+        return refuse_begin(it, refusal, MG_VIEW_EMPTY, ret_answered);
     if (!mg_tenants_sign_in_allowed(it->tenant.number, it->request->address))
-        return refuse_begin(it, database, MG_FEDERATION_ADDRESS_NOT_ALLOWED, MG_VIEW_EMPTY, ret_answered);
-    mg_database_drop(&database); /* others may use the connection while the provider is asked */
+        return refuse_begin(it, MG_FEDERATION_ADDRESS_NOT_ALLOWED, MG_VIEW_EMPTY, ret_answered);
     mg_random(state, sizeof state);
+    mg_federation_state_mark(state, it->trial);
     if (mg_idp_is_saml(it->idp->settings)) {
         TRY(saml_ask(it, mg_view_of(state, sizeof state), &saml_url));
         reply.url = mg_buffer_view(&saml_url);
     } else
         TRY(url_ask(it, mg_view_of(state, sizeof state), &storage, &reply));
-    TRY(mg_core_database(&database));
     if (reply.refusal != MG_FEDERATION_NONE)
-        return refuse_begin(it, database, (enum mg_federation_refusal) reply.refusal, reply.detail,
-                            ret_answered);
+        return refuse_begin(it, (enum mg_federation_refusal) reply.refusal, reply.detail, ret_answered);
     if (!url_is_safe(reply.url))
-        return refuse_begin(it, database, MG_FEDERATION_DISCOVERY, mg_view_text("authorization_endpoint"),
+        return refuse_begin(it, MG_FEDERATION_DISCOVERY, mg_view_text("authorization_endpoint"),
                             ret_answered);
+    TRY(mg_core_database(&database));
     TRY(pend(database, it, mg_view_of(state, sizeof state), &kept));
     if (!kept) {
         mg_sign_in_refusal_count(it->tenant.number, MG_RATE_LIMITED, it->request->address);

@@ -3,16 +3,28 @@
 #include "process/authority/rights.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 /* ---- loading ---- */
+
+struct mg_idp *
+mg_idp_hold(struct mg_idp *idp)
+{
+    atomic_fetch_add(&idp->holders, 1);
+    return idp;
+}
 
 void
 mg_idp_drop(struct mg_idp **idp)
 {
     if (*idp == NULL)
         return;
+    if (atomic_fetch_sub(&(*idp)->holders, 1) > 1) {
+        *idp = NULL;
+        return;
+    }
     mg_idp_settings_drop(&(*idp)->settings);
     mg_buffer_drop(&(*idp)->secret_sealed);
     free(*idp);
@@ -49,6 +61,7 @@ mg_idp_read(const struct mg_rows *rows, uint64_t tenant, struct mg_idp **ret_idp
     OWN(idp) idp = calloc(1, sizeof *idp);
     if (idp == NULL)
         return fail(OUT_OF_MEMORY);
+    idp->holders = 1;
     idp->secret_sealed = MG_BUFFER(4096);
     idp->id = (uint64_t) mg_rows_i64(rows, 0, IDP_ID);
     idp->tenant = tenant;
@@ -579,6 +592,7 @@ MG_HANDLER_PUBLIC(idp_set)
     if (request->with_secret && request->secret.length != 0)
         TRY(secret_seal(it.asked.tenant.number, it.id, request->secret, &it.sealed));
     const struct mg_status written = setting_write(database, &it, &known, &outcome);
+    mg_idp_changed();
     if (written.code == MG_EXISTS)
         return mg_answer_idp_set(call, &(struct mg_reply_idp_set){.outcome = MG_TAKEN});
     TRY(written);
@@ -686,9 +700,11 @@ MG_HANDLER_PUBLIC(idp_change)
     /* First nothing new begins, then what was given ends; only then the row goes. */
     TRY(mg_query(database, NULL, "UPDATE identity_provider SET enabled = $2, changed_at = $3 WHERE id = $1",
                  MG_I64(idp->id), MG_FLAG(request->change == ENABLE), MG_INSTANT(mg_now())));
+    mg_idp_changed();
     if (request->change != ENABLE)
         TRY(mg_idp_families_end(database, idp->id, MG_VIEW_EMPTY, MG_VIEW_EMPTY, &ended));
     if (request->change == REMOVE)
         TRY(mg_query(database, NULL, "DELETE FROM identity_provider WHERE id = $1", MG_I64(idp->id)));
+    mg_idp_changed();
     return mg_answer_idp_change(call, &(struct mg_reply_idp_change){.outcome = MG_GRANTED, .ended = ended});
 }

@@ -337,7 +337,8 @@ trial_find(struct mg_database *database, struct arriving *it)
     OWN(rows) rows = NULL;
     OWN_BUFFER(state, MG_TOKEN_BYTES);
     uint8_t hash[32];
-    if (!mg_ok(mg_base64url_decode(it->request->relay_state, &state)) || state.length != MG_TOKEN_BYTES)
+    if (!mg_ok(mg_base64url_decode(it->request->relay_state, &state)) ||
+        !mg_federation_state_is_trial(mg_buffer_view(&state)))
         return OK;
     TRY(mg_secret_hash(mg_buffer_view(&state), hash));
     TRY(mg_query_often(database, &rows,
@@ -433,13 +434,13 @@ arrive_run(struct arriving *it, bool *ret_answered)
     OWN(database) database = NULL;
     OWN_KEY(ticket, MG_TOKEN_BYTES);
     enum mg_federation_refusal refusal;
-    TRY(mg_core_database(&database));
-    const struct mg_status found = mg_idp_load(database, it->tenant.number, it->request->provider, &it->idp);
+    const struct mg_status found = mg_idp_recall(it->tenant.number, it->request->provider, &it->idp);
     if (found.code == MG_NOT_FOUND || (mg_ok(found) && !mg_idp_is_saml(it->idp->settings))) {
         mg_sign_in_refusal_count(it->tenant.number, MG_FEDERATION_REFUSED, it->request->address);
         return answer_arrive(it, MG_FEDERATION_REFUSED, MG_VIEW_EMPTY, ret_answered);
     }
     TRY(found);
+    TRY(mg_core_database(&database));
     TRY(trial_find(database, it));
     refusal = mg_idp_judge_now(it->idp, &it->tenant, it->now);
     if (refusal != MG_FEDERATION_NONE && !(it->trial && it->tenant.open))

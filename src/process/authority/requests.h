@@ -68,8 +68,6 @@
     X(operator_passwords)        \
     X(stored_passwords)          \
     X(federation_choices)        \
-    X(federation_begin)          \
-    X(federation_finish)         \
     X(federation_logout)         \
     X(federation_sign_out)       \
     X(federation_keys)           \
@@ -77,7 +75,6 @@
     X(idp_show)                  \
     X(idp_set)                   \
     X(idp_metadata)              \
-    X(saml_arrive)               \
     X(saml_sign_out)             \
     X(saml_describe)             \
     X(idp_change)                \
@@ -109,8 +106,13 @@
     X(group_rename)              \
     X(group_remove)
 
-/* Those that only put themselves into the queue of identity_work.c, which needs no thread of its own. */
-#define MG_AUTHORITY_QUEUED_REQUESTS(X) X(sign_in)
+/* Those that only hand themselves to the threads of identity_work.c or federation_work.c, which needs no
+ * thread of its own. */
+#define MG_AUTHORITY_QUEUED_REQUESTS(X) \
+    X(sign_in)                          \
+    X(federation_begin)                 \
+    X(federation_finish)                \
+    X(saml_arrive)
 
 #define X(name) MG_HANDLER_DECLARE(name)
 MG_AUTHORITY_REQUESTS(X)

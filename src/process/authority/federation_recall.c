@@ -1,0 +1,75 @@
+/* Providers that were loaded a moment ago. A sign-in asks for its provider where it begins and where it comes
+ * back, and what it asks for there is judged again, from the database, before a session starts. */
+#include "process/authority/federation.h"
+
+#include <pthread.h>
+
+enum {
+    PLACES = 64,
+    KEPT_MS =
+        1000, /* as long as another node's change may go unseen; a change of this process is seen at once */
+};
+
+static struct {
+    pthread_mutex_t lock;
+    uint64_t changes; /* so far, by this process */
+    struct {
+        struct mg_idp *idp;
+        int64_t loaded_ms;
+    } places[PLACES];
+} kept = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static size_t
+place_of(uint64_t tenant, struct mg_view name)
+{
+    uint64_t hash = tenant * UINT64_C(0x9E3779B97F4A7C15);
+    for (size_t i = 0; i < name.length; i++)
+        hash = (hash ^ name.bytes[i]) * UINT64_C(0x100000001B3);
+    return (size_t) (hash >> 32) % PLACES;
+}
+
+/* With the lock held. NULL: to be loaded. */
+static struct mg_idp *
+find_locked(uint64_t tenant, struct mg_view name, size_t place)
+{
+    struct mg_idp *idp = kept.places[place].idp;
+    if (idp == NULL || idp->tenant != tenant || !mg_view_is(name, idp->name) ||
+        mg_monotonic_ms() - kept.places[place].loaded_ms >= KEPT_MS)
+        return NULL;
+    return mg_idp_hold(idp);
+}
+
+void
+mg_idp_changed(void)
+{
+    (void) pthread_mutex_lock(&kept.lock);
+    kept.changes++;
+    for (size_t i = 0; i < PLACES; i++)
+        mg_idp_drop(&kept.places[i].idp);
+    (void) pthread_mutex_unlock(&kept.lock);
+}
+
+struct mg_status
+mg_idp_recall(uint64_t tenant, struct mg_view name, struct mg_idp **ret_idp)
+{
+    OWN(database) database = NULL;
+    OWN(idp) idp = NULL;
+    const size_t place = place_of(tenant, name);
+    (void) pthread_mutex_lock(&kept.lock);
+    const uint64_t changes = kept.changes;
+    idp = find_locked(tenant, name, place);
+    (void) pthread_mutex_unlock(&kept.lock);
+    if (idp == NULL) {
+        TRY(mg_core_database(&database));
+        TRY(mg_idp_load(database, tenant, name, &idp));
+        (void) pthread_mutex_lock(&kept.lock);
+        if (kept.changes == changes) { /* else it may be from before the change */
+            mg_idp_drop(&kept.places[place].idp);
+            kept.places[place].idp = mg_idp_hold(idp);
+            kept.places[place].loaded_ms = mg_monotonic_ms();
+        }
+        (void) pthread_mutex_unlock(&kept.lock);
+    }
+    *ret_idp = TAKE(idp);
+    return OK;
+}
