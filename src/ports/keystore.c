@@ -380,7 +380,7 @@ period_check(const struct mg_keyring *keyring, uint64_t tenant, uint64_t period)
 
 /* One change: made on a copy, written, then put in place. `renew` also moves to a new root generation. */
 struct change {
-    enum { CREATE_TENANT, CREATE_PERIOD, ROTATE, RETIRE, ROTATE_ROOT, DESTROY_TENANT, DESTROY_PERIOD } what;
+    enum { CREATE_TENANT, CREATE_PERIOD, CREATE_KEY, ROTATE, RETIRE, ROTATE_ROOT, DESTROY_TENANT, DESTROY_PERIOD } what;
     uint64_t tenant, period;
     enum mg_key_purpose purpose;
     mg_instant now;
@@ -400,6 +400,11 @@ change_make(const struct mg_root *root, struct mg_keyring *keyring, struct chang
         TRY(period_check(keyring, change->tenant, change->period));
         return key_add(root, keyring, change->tenant, MG_KEY_AUDIT, change->period, MG_KEY_WRITING,
                        change->now, &change->result);
+    case CREATE_KEY:
+        if (mg_keyring_in_state(keyring, change->tenant, change->purpose, 0, MG_KEY_WRITING) != NULL)
+            return fail(EXISTS);
+        return key_add(root, keyring, change->tenant, change->purpose, 0, MG_KEY_WRITING, change->now,
+                       &change->result);
     case ROTATE:
         TRY(mg_keyring_rotate(keyring, change->tenant, change->purpose, change->now, &state));
         return key_add(root, keyring, change->tenant, change->purpose, 0, state, change->now,
@@ -492,6 +497,14 @@ mg_keystore_create_period(struct mg_keystore *store, uint64_t tenant, uint64_t p
 {
     return change_run(
         store, &(struct change){.what = CREATE_PERIOD, .tenant = tenant, .period = period, .now = now});
+}
+
+struct mg_status
+mg_keystore_create_key(struct mg_keystore *store, uint64_t tenant, enum mg_key_purpose purpose,
+                       mg_instant now)
+{
+    return change_run(
+        store, &(struct change){.what = CREATE_KEY, .tenant = tenant, .purpose = purpose, .now = now});
 }
 
 struct mg_status

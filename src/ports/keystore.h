@@ -45,6 +45,9 @@ CHECKED struct mg_status mg_keystore_create_tenant(struct mg_keystore *keystore,
 /* Makes the month's key if it is not there. */
 CHECKED struct mg_status mg_keystore_create_period(struct mg_keystore *keystore, uint64_t tenant,
                                                    uint64_t period, mg_instant now);
+/* Makes the tenant's key of a purpose that came after the tenant; EXISTS changes nothing. */
+CHECKED struct mg_status mg_keystore_create_key(struct mg_keystore *keystore, uint64_t tenant,
+                                                enum mg_key_purpose purpose, mg_instant now);
 CHECKED struct mg_status mg_keystore_rotate(struct mg_keystore *keystore, uint64_t tenant,
                                             enum mg_key_purpose purpose, mg_instant now, uint64_t *ret_id);
 CHECKED struct mg_status mg_keystore_retire(struct mg_keystore *keystore, uint64_t tenant,

@@ -135,6 +135,9 @@ mg_instance_configuration(const struct mg_instance *instance, struct mg_buffer *
     TRY(quoted(text, "listen_addresses", instance->loopback_port != 0 ? "127.0.0.1" : ""));
     /* The number also names the socket file; without TCP all instances may use the same. */
     TRY(mg_buffer_format(text, "port = %u\n", instance->loopback_port != 0 ? instance->loopback_port : 5432));
+    TRY(mg_buffer_format(text, "archive_mode = %s\narchive_timeout = %us\n",
+                         instance->archive_command[0] != '\0' ? "on" : "off", instance->archive_timeout_s));
+    TRY(quoted(text, "archive_command", instance->archive_command));
     for (size_t i = 0; i < MG_COUNT(settings); i++) {
         const bool small = instance->small && settings[i].small != NULL;
         TRY(mg_buffer_format(text, "%s = %s\n", settings[i].name,

@@ -23,15 +23,17 @@ struct mg_instance_role {
 };
 
 struct mg_instance {
-    char name[MG_INSTANCE_NAME]; /* "control", "tenant-7" */
-    char directory[MG_PATH];     /* DIR/postgres/NAME */
-    char data[MG_PATH];          /* DIR/postgres/NAME/data */
-    char socket[MG_PATH];        /* RUN/postgres/NAME */
-    char app_socket[MG_PATH];    /* empty for none */
-    char log[MG_PATH];           /* DIR/log/postgres/NAME.log */
-    unsigned loopback_port;      /* 0: no TCP at all */
-    bool small;                  /* 16 MB of shared buffers and 1 MiB WAL segments */
-    uid_t uid;                   /* of the server; MG_SAME_UID when we are an ordinary user */
+    char name[MG_INSTANCE_NAME];       /* "control", "tenant-7" */
+    char directory[MG_PATH];           /* DIR/postgres/NAME */
+    char data[MG_PATH];                /* DIR/postgres/NAME/data */
+    char socket[MG_PATH];              /* RUN/postgres/NAME */
+    char app_socket[MG_PATH];          /* empty for none */
+    char log[MG_PATH];                 /* DIR/log/postgres/NAME.log */
+    unsigned loopback_port;            /* 0: no TCP at all */
+    char archive_command[MG_PATH * 2]; /* what saves a piece of the transaction log; empty: none is saved */
+    unsigned archive_timeout_s;        /* at the latest after so long while something is written */
+    bool small;                        /* 16 MB of shared buffers and 1 MiB WAL segments */
+    uid_t uid;                         /* of the server; MG_SAME_UID when we are an ordinary user */
     gid_t gid;
     gid_t socket_group;     /* who may reach `socket`; MG_SAME_GID: only the server's group */
     gid_t app_socket_group; /* likewise for `app_socket` */

@@ -316,10 +316,10 @@ mg_probe_TENANCY_04(struct mg_observer *observer, struct mg_finding *finding)
 
 static const char tenant_logins_sql[] =
     "SELECT rolname::text FROM pg_roles WHERE rolcanlogin AND rolname NOT IN"
-    " ('app_a', 'app_b', 'masugata_probe', 'masugata_super') LIMIT 1";
+    " ('app_a', 'app_b', 'masugata_probe', 'masugata_backup', 'masugata_super') LIMIT 1";
 static const char control_logins_sql[] =
     "SELECT rolname::text FROM pg_roles WHERE rolcanlogin AND rolname NOT IN ('masugata_authority',"
-    " 'masugata_prober', 'masugata_super') LIMIT 1";
+    " 'masugata_prober', 'masugata_backup', 'masugata_super') LIMIT 1";
 static const char superusers_sql[] =
     "SELECT rolname::text FROM pg_roles WHERE (rolsuper OR rolcreaterole OR rolreplication OR rolbypassrls)"
     " AND rolname <> 'masugata_super' LIMIT 1";

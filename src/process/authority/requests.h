@@ -18,6 +18,10 @@
     X(tenant_policy_set)         \
     X(tenant_setting_set)        \
     X(tenant_rotate)             \
+    X(backup_plans)              \
+    X(backup_now)                \
+    X(backup_look)               \
+    X(backup_list)               \
     X(tenant_health)             \
     X(drill_tenant)              \
     X(site)                      \

@@ -30,6 +30,7 @@ static const struct {
     /* audit asks once a tenant and month, and signs once a group. */
     {MG_REQUEST_audit_key, 1000, 20000},
     {MG_REQUEST_audit_key_destroy, 10, 1000},
+    {MG_REQUEST_backup_key, 100, 5000},
     {MG_REQUEST_log_key, 10, 100},
     {MG_REQUEST_sign_checkpoint, 2000, 10000},
 };

@@ -57,6 +57,7 @@ main(int argc, char **argv)
         MG_HANDLE_PUBLIC(keys_list),
         MG_HANDLE_PUBLIC(audit_key),
         MG_HANDLE_PUBLIC(audit_key_destroy),
+        MG_HANDLE_PUBLIC(backup_key),
         MG_HANDLE_PUBLIC(log_key),
         MG_HANDLE_PUBLIC(sign_checkpoint),
     };

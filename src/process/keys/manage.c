@@ -1,5 +1,6 @@
 /* Making, turning and destroying keys. Each act is in the audit log before it takes effect. */
 #include "base/log.h"
+#include "ports/crypto.h"
 #include "ports/rsa_key.h"
 #include "process/keys/keys.h"
 
@@ -278,4 +279,66 @@ MG_HANDLER_PUBLIC(audit_key_destroy)
     struct mg_reply_audit_key_destroy reply = {0};
     TRY(act_run(call, &act, &reply.root_generation));
     return mg_answer_audit_key_destroy(call, &reply);
+}
+
+/* ---- backups ---- */
+
+static CHECKED struct mg_status
+create_backup_key(const struct act *act, uint64_t *ret_result)
+{
+    *ret_result = 0;
+    return mg_keystore_create_key(mg_keys_store, act->tenant, MG_KEY_BACKUP, mg_now());
+}
+
+/* Made when it is first asked for, under the tenant's own key: of a tenant whose keys were destroyed none
+ * comes anew. */
+static CHECKED struct mg_status
+backup_key_find(const struct mg_call *call, uint64_t tenant, uint8_t key[MG_KEY_BYTES])
+{
+    struct mg_key_record record;
+    const struct mg_status found = mg_keystore_use(mg_keys_store, tenant, MG_KEY_BACKUP, 0, 0, key, &record);
+    if (found.code != MG_NOT_FOUND)
+        return found;
+    const struct act act = {
+        .event = MG_EVENT_key_create, .name = "backup", .tenant = tenant, .carry_out = create_backup_key};
+    uint64_t unused;
+    const struct mg_status made = act_run(call, &act, &unused);
+    if (made.code != MG_EXISTS)
+        TRY(made);
+    return mg_keystore_use(mg_keys_store, tenant, MG_KEY_BACKUP, 0, 0, key, &record);
+}
+
+/* pgBackRest encrypts by itself and so must be given its passphrase; each repository has one of its own,
+ * derived from the tenant's backup key, which never leaves. Nothing more has to be kept: whoever has the
+ * keystore can restore, and when the tenant's keys are destroyed no copy of its backups anywhere can be read.
+ */
+static CHECKED struct mg_status
+derive(const uint8_t key[MG_KEY_BYTES], const char *what, struct mg_view repository,
+       uint8_t ret_key[MG_KEY_BYTES])
+{
+    OWN_BUFFER(purpose, 128);
+    TRY(mg_buffer_format(&purpose, "masugata backup %s ", what));
+    TRY(mg_buffer_add(&purpose, repository));
+    return mg_hkdf(mg_view_of(key, MG_KEY_BYTES), MG_VIEW_EMPTY, mg_buffer_view(&purpose), ret_key,
+                   MG_KEY_BYTES);
+}
+
+MG_HANDLER_PUBLIC(backup_key)
+{
+    TRY(mg_keys_limit(call, MG_REQUEST_backup_key));
+    OWN_KEY(key, MG_KEY_BYTES);
+    OWN_KEY(passphrase, MG_KEY_BYTES);
+    OWN_KEY(inventory, MG_KEY_BYTES);
+    OWN_BUFFER(text, 64);
+    if (request->repository.length == 0)
+        return fail_with(INVALID, "a backup key names its repository");
+    TRY(mg_keys_note_use(mg_call_sender(call), request->tenant, mg_view_text("backup"), request->repository,
+                         mg_view_text("backup"), false));
+    TRY(backup_key_find(call, request->tenant, key));
+    TRY(derive(key, "passphrase", request->repository, passphrase));
+    TRY(derive(key, "inventory", request->repository, inventory));
+    TRY(mg_base64url(mg_view_of(passphrase, sizeof passphrase), &text));
+    const struct mg_reply_backup_key reply = {.passphrase = mg_buffer_view(&text),
+                                              .inventory = mg_view_of(inventory, sizeof inventory)};
+    return mg_answer_backup_key(call, &reply);
 }

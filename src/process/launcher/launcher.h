@@ -4,6 +4,7 @@
 #ifndef MG_LAUNCHER_H
 #define MG_LAUNCHER_H
 
+#include "ports/pgbackrest.h"
 #include "ports/postgres_instance.h"
 #include "process/launcher/children.h"
 #include "process/runtime/runtime.h"
@@ -15,6 +16,7 @@ struct places {
     gid_t database_gid;     /* its members reach the instances' sockets */
     gid_t gate_gid;         /* nginx workers */
     gid_t prober_gid;       /* reads the logs */
+    gid_t worker_gid;       /* reads what pgBackRest tells */
     char programs[MG_PATH]; /* where our own programs lie */
 };
 extern struct places places;
@@ -45,6 +47,9 @@ bool application_is_ours(struct mg_view upstream);
 /* Starts it; the upstream for nginx is written to `ret_upstream`. */
 CHECKED struct mg_status application_ensure(uint64_t tenant, struct mg_view upstream, const char *issuer,
                                             const char *audience, char ret_upstream[MG_PATH]);
+/* Where the backups of an instance are, and the directories of that, made if missing (backup.c). */
+CHECKED struct mg_status backup_layout(const char *name, struct mg_pgbackrest *ret_layout);
+CHECKED struct mg_status backup_directories(const struct mg_pgbackrest *layout);
 /* Makes a directory or corrects it; "same" ids leave the owner. */
 CHECKED struct mg_status owned_directory(const char *path, mode_t mode, uid_t uid, gid_t gid);
 /* An append-only log. */

@@ -9,6 +9,8 @@ MG_HANDLER_DECLARE(credentials_publish)
 MG_HANDLER_DECLARE(nginx_apply)
 MG_HANDLER_DECLARE(drill_stop)
 MG_HANDLER_DECLARE(drill_start)
+MG_HANDLER_DECLARE(backup_prepare)
+MG_HANDLER_DECLARE(backup_run)
 
 MG_HANDLER(children_list)
 {
@@ -39,15 +41,16 @@ int
 main(int argc, char **argv)
 {
     static const struct mg_handler_row handlers[] = {
-        MG_HANDLE_PUBLIC(instance_start),      MG_HANDLE_PUBLIC(instance_stop), MG_HANDLE(children_list),
-        MG_HANDLE_PUBLIC(credentials_publish), MG_HANDLE_PUBLIC(nginx_apply),   MG_HANDLE_PUBLIC(drill_stop),
-        MG_HANDLE_PUBLIC(drill_start),
+        MG_HANDLE_PUBLIC(instance_start),      MG_HANDLE_PUBLIC(instance_stop),  MG_HANDLE(children_list),
+        MG_HANDLE_PUBLIC(credentials_publish), MG_HANDLE_PUBLIC(nginx_apply),    MG_HANDLE_PUBLIC(drill_stop),
+        MG_HANDLE_PUBLIC(drill_start),         MG_HANDLE_PUBLIC(backup_prepare), MG_HANDLE_PUBLIC(backup_run),
     };
     const struct mg_process_description description = {
         .process = MG_LAUNCHER,
         .handlers = handlers,
         .handler_count = MG_COUNT(handlers),
-        .threads = 8, /* the start of several databases at once, and nginx does not wait for them */
+        .threads = 12, /* a few run pgBackRest for hours; the start of several databases at once, and nginx
+                          does not wait for them */
         .start = start,
         .tick = logs_tick,
         .stop = stop,

@@ -14,6 +14,7 @@ static const char tenant_prefix[] = "tenant-";
 /* The instance a request speaks of; role names borrow the request. */
 struct wanted {
     struct mg_instance instance;
+    struct mg_pgbackrest backup;
     char names[MG_INSTANCE_ROLES_MOST][2][64];
 };
 
@@ -72,6 +73,13 @@ wanted_read(const struct mg_request_instance_start *request, struct wanted *ret_
         TRY(mg_path_join(instance->app_socket, environment->runtime_directory, part));
         instance->app_socket_group = places.root ? (gid_t) application_uid(request->tenant) : MG_SAME_GID;
     }
+    if (request->archive_timeout_s == 0 || request->archive_timeout_s > 86400)
+        return fail_with(INVALID, "archive timeout of %s", name);
+    TRY(backup_layout(name, &ret_wanted->backup));
+    OWN_BUFFER(command, sizeof instance->archive_command - 1);
+    TRY(mg_pgbackrest_archive_command(&ret_wanted->backup, &command));
+    TRY(mg_view_copy(mg_buffer_view(&command), instance->archive_command, sizeof instance->archive_command));
+    instance->archive_timeout_s = (unsigned) request->archive_timeout_s;
     return roles_read(request->roles, ret_wanted);
 }
 
@@ -103,6 +111,10 @@ postgres_start(struct mg_view request, int pid_fd, struct mg_process_mark *ret_m
         {instance->directory, CONFINE_READ},
         {instance->data, CONFINE_READ | CONFINE_WRITE},
         {instance->socket, CONFINE_READ | CONFINE_WRITE},
+        /* It runs archive_command by itself. */
+        {wanted.backup.directory, CONFINE_READ},
+        {wanted.backup.locks, CONFINE_READ | CONFINE_WRITE},
+        {wanted.backup.repository, CONFINE_READ | CONFINE_WRITE},
         {instance->app_socket[0] != '\0' ? instance->app_socket : instance->socket,
          CONFINE_READ | CONFINE_WRITE},
     };
@@ -151,6 +163,7 @@ instance_make(const struct mg_request_instance_start *request, const struct want
 {
     if (request->tenant != 0)
         TRY(application_directories(request->tenant));
+    TRY(backup_directories(&wanted->backup));
     const bool created = !mg_instance_exists(&wanted->instance);
     const int64_t start_ms = mg_monotonic_ms();
     TRY(mg_instance_prepare(&wanted->instance, request->superuser_password));

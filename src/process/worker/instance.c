@@ -1,5 +1,6 @@
 #include "base/log.h"
 #include "base/secret.h"
+#include "process/worker/backup.h"
 #include "process/worker/worker.h"
 
 #include <stdlib.h>
@@ -14,10 +15,12 @@ static const struct {
         {"app_a", OWNER_DATABASE},
         {"app_b", OWNER_DATABASE},
         {"masugata_probe", OWNER_DATABASE},
+        {"masugata_backup", "postgres"},
 },
   control_roles[] = {
       {"masugata_authority", CONTROL_DATABASE},
       {"masugata_prober", CONTROL_DATABASE},
+      {"masugata_backup", "postgres"},
 };
 
 struct mg_status
@@ -125,7 +128,7 @@ roles_list(uint64_t tenant, struct mg_buffer *list)
     return OK;
 }
 
-static struct mg_status
+struct mg_status
 instance_start(struct record *record)
 {
     OWN(secret) password = NULL;
@@ -138,6 +141,7 @@ instance_start(struct record *record)
         .name = mg_view_text(record->name),
         .tenant = record->tenant,
         .superuser_password = mg_secret_view(password),
+        .archive_timeout_s = backup_log_s(record),
         .roles = {.bytes = mg_buffer_view(&roles)},
     };
     TRY(mg_call_instance_start(&request, &reply, &storage, LAUNCHER_MS));

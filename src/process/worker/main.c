@@ -1,4 +1,5 @@
 #include "base/log.h"
+#include "process/worker/backup.h"
 #include "process/worker/mail.h"
 #include "process/worker/worker.h"
 
@@ -9,6 +10,9 @@ MG_HANDLER_DECLARE(tenant_provision)
 MG_HANDLER_DECLARE(tenant_credentials_rotate)
 MG_HANDLER_DECLARE(instances_list)
 MG_HANDLER_DECLARE(probe_access)
+MG_HANDLER_DECLARE(backup_order)
+MG_HANDLER_DECLARE(backup_state)
+MG_HANDLER_DECLARE(backup_entries)
 
 static int64_t
 mail_job(mg_instant now)
@@ -31,6 +35,9 @@ static const struct worker_job jobs[] = {
     {"credentials", credentials_job},
     {"mail", mail_job},
     {"seen", seen_job},
+    /* So many backups at once, and no more. */
+    {"backup", backup_job},
+    {"backup", backup_job},
 };
 
 static void *
@@ -67,6 +74,9 @@ main(int argc, char **argv)
         MG_HANDLE_PUBLIC(tenant_credentials_rotate),
         MG_HANDLE_PUBLIC(instances_list),
         MG_HANDLE_PUBLIC(probe_access),
+        MG_HANDLE_PUBLIC(backup_order),
+        MG_HANDLE_PUBLIC(backup_state),
+        MG_HANDLE_PUBLIC(backup_entries),
     };
     const struct mg_process_description description = {
         .process = MG_WORKER,

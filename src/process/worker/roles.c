@@ -4,11 +4,18 @@
 
 enum { SQL_MOST = 8192 };
 
+/* pgBackRest reads the files by itself: its login begins and ends a backup, and sees no table. */
+#define BACKUP_SQL                                                                                        \
+    "GRANT CONNECT ON DATABASE postgres TO masugata_backup;"                                              \
+    "GRANT pg_read_all_settings TO masugata_backup;"                                                      \
+    "GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean), pg_backup_stop(boolean), pg_switch_wal()," \
+    " pg_create_restore_point(text) TO masugata_backup;"
+
 /* Each login is one service; what they share is a role nobody can log in as. PUBLIC gets nothing. */
 static const char tenant_owner_sql[] =
     "ALTER ROLE app_owner NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;"
     "GRANT app_owner TO app_a, app_b;"
-    "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;";
+    "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;" BACKUP_SQL;
 static const char tenant_database_sql[] =
     "REVOKE ALL ON DATABASE app FROM PUBLIC;"
     "GRANT CONNECT, TEMPORARY ON DATABASE app TO app_a, app_b;"
@@ -27,7 +34,7 @@ static const char tenant_database_sql[] =
     "GRANT SELECT ON pg_hba_file_rules TO masugata_probe;"
     "GRANT EXECUTE ON FUNCTION pg_control_system() TO masugata_probe;";
 
-static const char control_owner_sql[] = "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;";
+static const char control_owner_sql[] = "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;" BACKUP_SQL;
 static const char control_database_sql[] =
     "REVOKE ALL ON DATABASE masugata FROM PUBLIC;"
     "GRANT CONNECT ON DATABASE masugata TO masugata_authority, masugata_prober;"
@@ -86,7 +93,7 @@ ensure(const struct record *record, const char *const *roles, size_t count, cons
 struct mg_status
 roles_ensure_tenant(const struct record *record)
 {
-    static const char *const roles[] = {"app_owner", "app_a", "app_b", "masugata_probe"};
+    static const char *const roles[] = {"app_owner", "app_a", "app_b", "masugata_backup", "masugata_probe"};
     return ensure(record, roles, MG_COUNT(roles), "app_owner", OWNER_DATABASE, tenant_owner_sql,
                   tenant_database_sql);
 }
@@ -94,7 +101,8 @@ roles_ensure_tenant(const struct record *record)
 struct mg_status
 roles_ensure_control(const struct record *record)
 {
-    static const char *const roles[] = {"masugata_owner", "masugata_authority", "masugata_prober"};
+    static const char *const roles[] = {"masugata_owner", "masugata_authority", "masugata_backup",
+                                        "masugata_prober"};
     return ensure(record, roles, MG_COUNT(roles), "masugata_owner", CONTROL_DATABASE, control_owner_sql,
                   control_database_sql);
 }

@@ -41,6 +41,7 @@ struct record {
     int64_t retry_ms;                 /* monotonic; after a failure it is left alone until then */
     char socket[512], app_socket[512];
     uint64_t app_uid;
+    struct backup *backup; /* backup.h; under a lock of its own */
     /* Copied for others under the table's lock. */
     enum record_state state;
     char system_identifier[32];
@@ -68,6 +69,8 @@ CHECKED struct mg_status record_show(struct record *record, struct mg_buffer *li
 
 /* Makes the instance if there is none and starts it; on return it serves. With the lock held. */
 CHECKED struct mg_status instance_ensure(struct record *record);
+/* Starts it, or gives one that runs its configuration anew. With the lock held. */
+CHECKED struct mg_status instance_start(struct record *record);
 /* As the superuser. With the lock held. */
 CHECKED struct mg_status instance_open(const struct record *record, const char *database,
                                        struct mg_database **ret_database);

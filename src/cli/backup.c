@@ -1,0 +1,330 @@
+/* masugata backup: what can be restored, and backups out of turn. */
+#include "cli/people.h"
+#include "domain/backup_order.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { NAMES_MOST = 2000, POLL_US = 200000, BUSY_TRIES = 600 };
+
+static const char *tenant;
+static bool control, full;
+
+/* ---- whose ---- */
+
+struct names {
+    char list[NAMES_MOST][64]; /* "": Masugata's own */
+    size_t count;
+};
+
+static CHECKED struct mg_status
+names_collect(const struct mg_cli *cli, struct mg_admin *admin, struct names *names)
+{
+    char after[64] = "";
+    for (bool more = true; more;) {
+        OWN_BUFFER(storage, MG_PACKET_MOST);
+        struct mg_reply_tenant_list reply;
+        TRY(mg_admin_tenant_list(admin, &(struct mg_request_tenant_list){.after = mg_view_text(after)},
+                                 &reply, &storage));
+        TRY(mg_cli_outcome(cli, reply.outcome, MG_VIEW_EMPTY));
+        more = reply.more;
+        for (bool another = true;;) {
+            struct mg_record_tenant_row row;
+            TRY(mg_list_next_tenant_row(&reply.tenants, &row, &another));
+            if (!another || names->count == NAMES_MOST)
+                break;
+            TRY(mg_view_copy(row.name, after, sizeof after));
+            TRY(mg_view_copy(row.name, names->list[names->count++], sizeof names->list[0]));
+        }
+    }
+    return OK;
+}
+
+/* --tenant NAME, --control, or everything. */
+static CHECKED struct mg_status
+names_chosen(const struct mg_cli *cli, struct mg_admin *admin, struct names *names)
+{
+    if (tenant != NULL && control)
+        return fail_with(USAGE, "--tenant or --control");
+    if (tenant != NULL && tenant[0] == '\0')
+        return fail_with(USAGE, "--tenant NAME");
+    if (tenant != NULL) {
+        names->count = 1;
+        return mg_view_copy(mg_view_text(tenant), names->list[0], sizeof names->list[0]);
+    }
+    names->count = 1; /* the first is "" */
+    return control ? OK : names_collect(cli, admin, names);
+}
+
+static const char *
+shown(const char *name)
+{
+    return name[0] != '\0' ? name : "(masugata)";
+}
+
+static CHECKED struct mg_status
+look(const struct mg_cli *cli, struct mg_admin *admin, const char *name,
+     struct mg_reply_backup_look *ret_reply, struct mg_buffer *storage)
+{
+    TRY(mg_admin_backup_look(admin, &(struct mg_request_backup_look){.tenant = mg_view_text(name)}, ret_reply,
+                             storage));
+    return mg_cli_outcome(cli, ret_reply->outcome, mg_view_text(name));
+}
+
+/* ---- now ---- */
+
+static CHECKED struct mg_status
+order(const struct mg_cli *cli, struct mg_admin *admin, const char *name, uint64_t what, uint64_t *ret_number)
+{
+    for (int tries = 0;; tries++) {
+        OWN_BUFFER(storage, MG_PACKET_MOST);
+        struct mg_reply_backup_now reply;
+        const struct mg_request_backup_now request = {.tenant = mg_view_text(name), .order = what};
+        const struct mg_status status = mg_admin_backup_now(admin, &request, &reply, &storage);
+        if (status.code == MG_BUSY && tries < BUSY_TRIES) {
+            (void) usleep(POLL_US);
+            continue;
+        }
+        TRY(status);
+        *ret_number = reply.number;
+        return mg_cli_outcome(cli, reply.outcome, mg_view_text(name));
+    }
+}
+
+static void
+progress_show(const struct mg_cli *cli, const char *name, const struct mg_reply_backup_look *reply, bool end)
+{
+    if (cli->json || isatty(STDERR_FILENO) == 0)
+        return;
+    if (end)
+        (void) fprintf(stderr, "\r\033[K");
+    else
+        (void) fprintf(stderr, "\r\033[K%s: %s %" PRIu64 ".%02" PRIu64 " %%", shown(name),
+                       reply->waiting ? mg_cli_say(cli, "waiting", "待機中")
+                                      : mg_cli_say(cli, "running", "実行中"),
+                       reply->progress / 100, reply->progress % 100);
+}
+
+/* Until the order is done; its result is the label of the backup. */
+static CHECKED struct mg_status
+order_await(const struct mg_cli *cli, struct mg_admin *admin, const char *name, uint64_t number,
+            char result[512])
+{
+    for (;;) {
+        OWN_BUFFER(storage, MG_PACKET_MOST);
+        struct mg_reply_backup_look reply;
+        TRY(look(cli, admin, name, &reply, &storage));
+        const bool over = !reply.waiting && !reply.running;
+        progress_show(cli, name, &reply, over);
+        TRY(mg_view_copy(reply.result, result, 512));
+        if (reply.number != number)
+            return fail_with(UNAVAILABLE,
+                             "%s: the worker was started again; `masugata backup list` shows what there is",
+                             shown(name));
+        if (over && reply.failed)
+            return fail_with(UNAVAILABLE, "%s: %s", shown(name), result);
+        if (over)
+            return OK;
+        (void) usleep(POLL_US);
+    }
+}
+
+static CHECKED struct mg_status
+backup_now(const struct mg_cli *cli, struct mg_admin *admin)
+{
+    static const struct mg_cli_column columns[] = {{"tenant", "TENANT", "テナント", false},
+                                                   {"backup", "BACKUP", "バックアップ", false}};
+    MG_CLEANUP(mg_cli_list_drop) struct mg_cli_list list = {0};
+    static struct names names;
+    static uint64_t numbers[NAMES_MOST];
+    TRY(names_chosen(cli, admin, &names));
+    for (size_t i = 0; i < names.count; i++)
+        TRY(order(cli, admin, names.list[i], full ? MG_BACKUP_ORDER_FULL : MG_BACKUP_ORDER_DIFFERENTIAL,
+                  &numbers[i]));
+    TRY(mg_cli_list_begin(cli, "backups", columns, MG_COUNT(columns), &list));
+    struct mg_status first = OK;
+    for (size_t i = 0; i < names.count; i++) {
+        char result[512];
+        const struct mg_status status = order_await(cli, admin, names.list[i], numbers[i], result);
+        if (mg_ok(status)) {
+            TRY(mg_cli_list_cell(&list, mg_view_text(shown(names.list[i]))));
+            TRY(mg_cli_list_cell(&list, mg_view_text(result)));
+        } else if (mg_ok(first)) {
+            (void) snprintf(result, sizeof result, "%s", status.detail);
+            first = fail_with(UNAVAILABLE, "%s", result);
+            first.code = status.code;
+        }
+    }
+    mg_cli_list_end(&list);
+    return first;
+}
+
+/* ---- list ---- */
+
+static CHECKED struct mg_status
+trouble_cell(const struct mg_cli *cli, struct mg_cli_list *list, const struct mg_reply_backup_look *reply)
+{
+    const struct mg_backup_trouble_row *row = mg_backup_trouble_row(reply->trouble);
+    if (row == NULL)
+        return mg_cli_list_cell(list, mg_view_text(cli->json ? "" : mg_cli_say(cli, "well", "正常")));
+    return mg_cli_list_cell(list, mg_view_text(cli->json ? row->word : mg_cli_say(cli, row->en, row->ja)));
+}
+
+static CHECKED struct mg_status
+overview_row(const struct mg_cli *cli, struct mg_admin *admin, const char *name, struct mg_cli_list *list)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_backup_look reply;
+    TRY(look(cli, admin, name, &reply, &storage));
+    TRY(mg_cli_list_cell(list, mg_view_text(shown(name))));
+    TRY(mg_cli_list_cell(list, reply.plan));
+    TRY(mg_cli_list_instant(list, reply.from));
+    TRY(mg_cli_list_instant(list, reply.log_at));
+    TRY(mg_cli_list_instant(list, reply.full_at));
+    TRY(mg_cli_list_instant(list, reply.backup_at));
+    TRY(mg_cli_list_number(list, reply.backups));
+    TRY(mg_cli_list_number(list, reply.repository_bytes));
+    TRY(mg_cli_list_cell(list, reply.site));
+    return trouble_cell(cli, list, &reply);
+}
+
+/* Beside the table, for people: what to do. */
+static CHECKED struct mg_status
+hints_show(const struct mg_cli *cli, struct mg_admin *admin, const struct names *names)
+{
+    for (size_t i = 0; i < names->count && !cli->json; i++) {
+        OWN_BUFFER(storage, MG_PACKET_MOST);
+        struct mg_reply_backup_look reply;
+        TRY(look(cli, admin, names->list[i], &reply, &storage));
+        const struct mg_backup_trouble_row *row = mg_backup_trouble_row(reply.trouble);
+        if (row != NULL)
+            (void) printf("%s: %s%s%.*s\n  %s\n", shown(names->list[i]), mg_cli_say(cli, row->en, row->ja),
+                          reply.detail.length != 0 ? ": " : "", (int) reply.detail.length,
+                          (const char *) reply.detail.bytes, mg_cli_say(cli, row->hint_en, row->hint_ja));
+    }
+    return OK;
+}
+
+static CHECKED struct mg_status
+overview(const struct mg_cli *cli, struct mg_admin *admin)
+{
+    static const struct mg_cli_column columns[] = {
+        {"tenant", "TENANT", "テナント", false},
+        {"plan", "PLAN", "計画", false},
+        {"from", "ANY MOMENT SINCE", "復元できる期間の始まり", false},
+        {"log_at", "LOG SAVED", "ログの保存", false},
+        {"full_at", "LAST FULL", "最新の全体", false},
+        {"backup_at", "LAST", "最新", false},
+        {"backups", "BACKUPS", "件数", true},
+        {"repository_bytes", "BYTES", "バイト", true},
+        {"site", "SITE", "所在地", false},
+        {"state", "STATE", "状態", false},
+    };
+    MG_CLEANUP(mg_cli_list_drop) struct mg_cli_list list = {0};
+    static struct names names;
+    TRY(names_chosen(cli, admin, &names));
+    TRY(mg_cli_list_begin(cli, "instances", columns, MG_COUNT(columns), &list));
+    for (size_t i = 0; i < names.count; i++) {
+        const struct mg_status status = overview_row(cli, admin, names.list[i], &list);
+        /* Its database may be another server's (database.url), or not made yet. */
+        if (status.code != MG_NOT_FOUND)
+            TRY(status);
+    }
+    mg_cli_list_end(&list);
+    const struct mg_status status = hints_show(cli, admin, &names);
+    return status.code == MG_NOT_FOUND ? OK : status;
+}
+
+static CHECKED struct mg_status
+entries_page(const struct mg_cli *cli, struct mg_admin *admin, struct mg_cli_list *list, uint64_t *from,
+             bool *ret_more)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_backup_list reply;
+    const struct mg_request_backup_list request = {.tenant = mg_view_text(tenant), .from = *from};
+    TRY(mg_admin_backup_list(admin, &request, &reply, &storage));
+    TRY(mg_cli_outcome(cli, reply.outcome, mg_view_text(tenant)));
+    *ret_more = reply.more;
+    *from = reply.next;
+    for (bool another = true;;) {
+        struct mg_record_backup_entry row;
+        TRY(mg_list_next_backup_entry(&reply.backups, &row, &another));
+        if (!another)
+            return OK;
+        TRY(mg_cli_list_cell(list, row.label));
+        TRY(mg_cli_list_cell(list, row.kind));
+        TRY(mg_cli_list_instant(list, row.started_at));
+        TRY(mg_cli_list_instant(list, row.stopped_at));
+        TRY(mg_cli_list_number(list, row.database_bytes));
+        TRY(mg_cli_list_number(list, row.repository_bytes));
+        TRY(mg_cli_list_cell(list, mg_view_text(row.damaged ? "damaged" : "")));
+    }
+}
+
+static CHECKED struct mg_status
+backup_list(const struct mg_cli *cli, struct mg_admin *admin)
+{
+    static const struct mg_cli_column columns[] = {
+        {"backup", "BACKUP", "バックアップ", false},
+        {"kind", "KIND", "種類", false},
+        {"started_at", "BEGUN", "開始", false},
+        {"stopped_at", "ENDED", "終了", false},
+        {"database_bytes", "DATABASE", "データベース", true},
+        {"repository_bytes", "STORED", "保存量", true},
+        {"state", "STATE", "状態", false},
+    };
+    uint64_t from = 0;
+    MG_CLEANUP(mg_cli_list_drop) struct mg_cli_list list = {0};
+    if (tenant == NULL && !control)
+        return overview(cli, admin);
+    TRY(mg_cli_list_begin(cli, "backups", columns, MG_COUNT(columns), &list));
+    for (bool more = true; more;)
+        TRY(entries_page(cli, admin, &list, &from, &more));
+    mg_cli_list_end(&list);
+    return OK;
+}
+
+int
+mg_cli_backup(int argc, char **argv)
+{
+    static const struct mg_cli_verb verbs[] = {
+        {"now", backup_now, 0, 0},
+        {"list", backup_list, 0, 0},
+    };
+    static const struct mg_cli_option options[] = {{"--tenant", &tenant, NULL},
+                                                   {"--control", NULL, &control},
+                                                   {"--full", NULL, &full},
+                                                   {NULL, NULL, NULL}};
+    return mg_cli_verb_run(
+        &(struct mg_cli_verbs){
+            .rows = verbs,
+            .count = MG_COUNT(verbs),
+            .options = options,
+            .usage = "masugata backup list [--tenant NAME | --control]\n"
+                     "       masugata backup now [--tenant NAME | --control] [--full]",
+            .en =
+                "Every tenant's database is backed up by itself, by its plan (backup.plan), encrypted under a\n"
+                "passphrase of its own, and so is Masugata's own. Between backups the transaction log is saved,\n"
+                "so that any moment of the plan's window can be restored.\n"
+                "  list       each database: its plan, since when any moment can be restored, what was saved when,\n"
+                "             and what is wrong and what to do; with --tenant or --control its backups\n"
+                "  now        takes a backup now, and waits for it\n"
+                "  --tenant   that one; without it all of them\n"
+                "  --control  Masugata's own database\n"
+                "  --full     a full backup; otherwise what changed since the last full one\n"
+                "What a plan no longer needs is destroyed by itself, each with a record in the audit log.",
+            .ja =
+                "各テナントのデータベースと Masugata 自身のデータベースは、計画 (backup.plan) に従って自動で\n"
+                "バックアップされ、それぞれ専用のパスフレーズで暗号化されます。その間のトランザクションログも\n"
+                "保存され、計画の期間内の任意の時点に復元できます。\n"
+                "  list       データベースごとの計画、復元できる期間、保存時刻、問題と対処。--tenant または\n"
+                "             --control を付けると、そのバックアップの一覧\n"
+                "  now        すぐにバックアップを取得し、完了を待つ\n"
+                "  --tenant   対象のテナント。省略するとすべて\n"
+                "  --control  Masugata 自身のデータベース\n"
+                "  --full     全体バックアップ。省略すると直近の全体からの差分\n"
+                "計画上不要になったバックアップは自動で破棄し、1 件ごとに監査ログへ記録します。",
+        },
+        argc, argv);
+}

@@ -1,0 +1,32 @@
+/* What may be asked of backups, and what may be wrong with them: catalogue/backup_orders.def,
+ * backup_troubles.def. */
+#ifndef MG_DOMAIN_BACKUP_ORDER_H
+#define MG_DOMAIN_BACKUP_ORDER_H
+
+#include "base/bytes.h"
+
+enum mg_backup_order {
+    MG_BACKUP_ORDER_NONE = 0,
+#define BACKUP_ORDER(NAME, ...) MG_BACKUP_ORDER_##NAME,
+#include "../../catalogue/backup_orders.def"
+    MG_BACKUP_ORDER_COUNT
+};
+struct mg_backup_order_row {
+    const char *word, *en, *ja;
+};
+/* NULL for NONE and for a number that is none. */
+const struct mg_backup_order_row *mg_backup_order_row(uint64_t order);
+
+enum mg_backup_trouble {
+    MG_BACKUP_TROUBLE_NONE = 0,
+#define BACKUP_TROUBLE(NAME, ...) MG_BACKUP_TROUBLE_##NAME,
+#include "../../catalogue/backup_troubles.def"
+    MG_BACKUP_TROUBLE_COUNT
+};
+struct mg_backup_trouble_row {
+    const char *word, *en, *ja, *hint_en, *hint_ja;
+};
+/* NULL for NONE and for a number that is none. */
+const struct mg_backup_trouble_row *mg_backup_trouble_row(uint64_t trouble);
+
+#endif

@@ -1,0 +1,57 @@
+/* Plans of backups (catalogue/backup_plans.def), and what follows from one: what is due, what may go.
+ *
+ * Retention has two ends. What is still the way to a moment that was promised stays, whatever else is
+ * configured; what is older than the plan's end is destroyed. Between the two lies nothing that a program
+ * decides by itself: pgBackRest is told each backup by name (its own expiry is off). */
+#ifndef MG_DOMAIN_BACKUP_PLAN_H
+#define MG_DOMAIN_BACKUP_PLAN_H
+
+#include "base/bytes.h"
+#include "base/time.h"
+
+struct mg_backup_plan {
+    const char *name;
+    int64_t full_ms, differential_ms; /* between two of the kind; 0: none */
+    int64_t log_ms;                   /* until the transaction log is saved */
+    int64_t window_ms;                /* any moment of the last so long can be restored */
+    int64_t keep_ms, destroy_ms;      /* destroy_ms 0: no end */
+    int64_t rpo_ms, rto_ms, drill_ms;
+    const char *en, *ja;
+};
+extern const struct mg_backup_plan mg_backup_plans[];
+extern const size_t mg_backup_plan_count;
+/* NULL if there is none of that name. */
+const struct mg_backup_plan *mg_backup_plan_named(struct mg_view name);
+
+enum mg_backup_kind { MG_BACKUP_NONE = 0, MG_BACKUP_FULL, MG_BACKUP_DIFFERENTIAL };
+/* "full", "differential"; "" for NONE. */
+const char *mg_backup_kind_name(enum mg_backup_kind kind);
+
+#define MG_BACKUP_LABEL 40 /* "20261122-183811F_20261122-183813D" */
+#define MG_WAL_NAME 25     /* 24 hexadecimal digits */
+struct mg_backup {
+    char label[MG_BACKUP_LABEL];
+    enum mg_backup_kind kind;
+    mg_instant started_at, stopped_at;
+    char wal_start[MG_WAL_NAME], wal_stop[MG_WAL_NAME];
+    uint64_t database_bytes, repository_bytes; /* the database's size; what this one added */
+    bool damaged;                              /* pages failed their checksums while it was taken */
+};
+
+/* What to take now. `backups` oldest first; `begin_at`: before it nothing is due for an instance without any,
+ * so that many new ones do not begin at once. A clock that jumped back makes nothing due for longer than it
+ * jumped. */
+enum mg_backup_kind mg_backup_due(const struct mg_backup_plan *plan, const struct mg_backup *backups,
+                                  size_t count, mg_instant begin_at, mg_instant now);
+
+/* The next backup that may be destroyed: the index of a full one (its differential ones go with it), or -1.
+ * The newest full backup never is. */
+int mg_backup_expired(const struct mg_backup_plan *plan, const struct mg_backup *backups, size_t count,
+                      mg_instant now);
+
+/* How many of the newest full backups need the transaction log from their beginning on: older ones can be
+ * restored as they were when they ended. At least 1 if there is any. */
+size_t mg_backup_full_with_log(const struct mg_backup_plan *plan, const struct mg_backup *backups,
+                               size_t count, mg_instant now);
+
+#endif

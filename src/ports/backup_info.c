@@ -1,0 +1,135 @@
+#include "ports/backup_info.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+static void
+json_drop(json_t **json)
+{
+    json_decref(*json);
+}
+#define OWN_JSON MG_CLEANUP(json_drop) json_t *
+
+void
+mg_backup_info_drop(struct mg_backup_info *info)
+{
+    free(info->backups);
+    info->backups = NULL;
+    info->count = 0;
+}
+
+/* A text of an object, "" when it is not there. */
+static CHECKED struct mg_status
+text_copy(const json_t *object, const char *key, char *text, size_t size)
+{
+    const json_t *value = json_object_get(object, key);
+    if (value == NULL || json_is_null(value))
+        return mg_view_copy(MG_VIEW_EMPTY, text, size);
+    if (!json_is_string(value))
+        return fail_with(MALFORMED, "pgbackrest info: %s", key);
+    return mg_view_copy(mg_view_of(json_string_value(value), json_string_length(value)), text, size);
+}
+
+static CHECKED struct mg_status
+number_read(const json_t *object, const char *key, int64_t most, int64_t *ret_number)
+{
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > most)
+        return fail_with(MALFORMED, "pgbackrest info: %s", key);
+    *ret_number = json_integer_value(value);
+    return OK;
+}
+
+static CHECKED struct mg_status
+backup_read(const json_t *row, struct mg_backup *backup)
+{
+    char type[16];
+    int64_t started, stopped, size, delta;
+    const json_t *times = json_object_get(row, "timestamp"), *info = json_object_get(row, "info");
+    TRY(text_copy(row, "label", backup->label, sizeof backup->label));
+    TRY(text_copy(row, "type", type, sizeof type));
+    TRY(text_copy(json_object_get(row, "archive"), "start", backup->wal_start, sizeof backup->wal_start));
+    TRY(text_copy(json_object_get(row, "archive"), "stop", backup->wal_stop, sizeof backup->wal_stop));
+    TRY(number_read(times, "start", INT64_C(1) << 40, &started));
+    TRY(number_read(times, "stop", INT64_C(1) << 40, &stopped));
+    TRY(number_read(info, "size", INT64_MAX, &size));
+    TRY(number_read(json_object_get(info, "repository"), "delta", INT64_MAX, &delta));
+    if (backup->label[0] == '\0' || (strcmp(type, "full") != 0 && strcmp(type, "diff") != 0))
+        return fail_with(MALFORMED, "pgbackrest info: a backup of type %s", type);
+    backup->kind = strcmp(type, "full") == 0 ? MG_BACKUP_FULL : MG_BACKUP_DIFFERENTIAL;
+    backup->started_at = started * 1000;
+    backup->stopped_at = stopped * 1000;
+    backup->database_bytes = (uint64_t) size;
+    backup->repository_bytes = (uint64_t) delta;
+    backup->damaged = json_is_true(json_object_get(row, "error"));
+    return OK;
+}
+
+static CHECKED struct mg_status
+backups_read(const json_t *list, struct mg_backup_info *info)
+{
+    const size_t count = json_array_size(list);
+    if (count > MG_BACKUPS_MOST)
+        return fail_with(TOO_LARGE, "%zu backups", count);
+    info->backups = calloc(count + 1, sizeof *info->backups);
+    if (info->backups == NULL)
+        return fail(OUT_OF_MEMORY);
+    for (; info->count < count; info->count++) {
+        TRY(backup_read(json_array_get(list, info->count), &info->backups[info->count]));
+        if (info->count != 0 &&
+            info->backups[info->count].started_at < info->backups[info->count - 1].started_at)
+            return fail_with(MALFORMED, "pgbackrest info: backups are not in the order of time");
+    }
+    return OK;
+}
+
+static CHECKED struct mg_status
+stanza_read(const json_t *stanza, struct mg_backup_info *info)
+{
+    const json_t *databases = json_object_get(stanza, "db"), *archives = json_object_get(stanza, "archive");
+    const json_t *lock =
+        json_object_get(json_object_get(json_object_get(stanza, "status"), "lock"), "backup");
+    TRY(text_copy(stanza, "cipher", info->cipher, sizeof info->cipher));
+    if (json_array_size(databases) != 0) {
+        const json_t *identifier =
+            json_object_get(json_array_get(databases, json_array_size(databases) - 1), "system-id");
+        if (!json_is_integer(identifier))
+            return fail_with(MALFORMED, "pgbackrest info: system-id");
+        (void) snprintf(info->system_identifier, sizeof info->system_identifier, "%lld",
+                        (long long) json_integer_value(identifier));
+    }
+    if (json_array_size(archives) != 0) {
+        const json_t *archive = json_array_get(archives, json_array_size(archives) - 1);
+        TRY(text_copy(archive, "min", info->wal_first, sizeof info->wal_first));
+        TRY(text_copy(archive, "max", info->wal_last, sizeof info->wal_last));
+    }
+    info->running = json_is_true(json_object_get(lock, "held"));
+    if (json_is_integer(json_object_get(lock, "size")) &&
+        json_is_integer(json_object_get(lock, "size-cplt"))) {
+        info->all_bytes = (uint64_t) json_integer_value(json_object_get(lock, "size"));
+        info->done_bytes = (uint64_t) json_integer_value(json_object_get(lock, "size-cplt"));
+    }
+    return backups_read(json_object_get(stanza, "backup"), info);
+}
+
+struct mg_status
+mg_backup_info_read(struct mg_view json, const char *stanza, struct mg_backup_info *ret_info)
+{
+    char name[64];
+    OWN_JSON list = json_loadb((const char *) json.bytes, json.length, JSON_REJECT_DUPLICATES, NULL);
+    struct mg_backup_info info = {.backups = NULL};
+    if (!json_is_array(list) || json_array_size(list) > 1)
+        return fail_with(MALFORMED, "pgbackrest info: no list of one stanza");
+    if (json_array_size(list) == 1) {
+        TRY(text_copy(json_array_get(list, 0), "name", name, sizeof name));
+        if (strcmp(name, stanza) != 0)
+            return fail_with(INVALID, "pgbackrest info: of %s, not of %s", name, stanza);
+        const struct mg_status status = stanza_read(json_array_get(list, 0), &info);
+        if (!mg_ok(status)) {
+            mg_backup_info_drop(&info);
+            return status;
+        }
+    }
+    *ret_info = info;
+    return OK;
+}

@@ -1,0 +1,476 @@
+#include "process/worker/backup.h"
+
+#include "base/io.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+
+enum {
+    KEYS_MS = 15000,
+    QUICK_MS = 320000,
+    LONG_MS = 24 * 3600 * 1000 + 60000,
+    JOB_MS = 500,
+    PLANS_MS = 10000,
+    LOOK_MS = 300000,
+    PREPARE_MS = 24 * 3600 * 1000,
+    TIDY_MS = 3600 * 1000,
+    RETRY_MS = 30000,
+    RETRY_MOST_MS = 1800000,
+    PASSWORD_DAYS = 7,
+    DESTROYED_MOST = 64, /* in one turn */
+    INFO_MOST = 4 << 20,
+};
+
+/* ---- what is known ---- */
+
+static const struct mg_backup_plan *
+plan_named(const char *name)
+{
+    const struct mg_backup_plan *plan = mg_backup_plan_named(mg_view_text(name));
+    return plan != NULL ? plan : mg_backup_plan_named(mg_view_text(mg_environment()->options->backup_plan));
+}
+
+const struct mg_backup_plan *
+backup_plan(const struct backup *backup)
+{
+    const struct mg_backup_plan *plan = plan_named(backup->plan);
+    mg_must(plan != NULL); /* the option is a choice of the same rows */
+    return plan;
+}
+
+/* A moment of its own within `most_ms`, the same after every start. */
+static int64_t
+moment_of(const char *name, int64_t most_ms)
+{
+    uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a: to spread, not to hide */
+    for (; *name != '\0'; name++)
+        hash = (hash ^ (uint8_t) *name) * UINT64_C(1099511628211);
+    return most_ms <= 0 ? 0 : (int64_t) (hash % (uint64_t) most_ms);
+}
+
+struct mg_status
+backup_of(struct record *record, struct backup **ret_backup)
+{
+    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+    (void) pthread_mutex_lock(&one_at_a_time);
+    if (record->backup == NULL) {
+        struct backup *backup = calloc(1, sizeof *backup);
+        if (backup != NULL) {
+            mg_must(pthread_mutex_init(&backup->lock, NULL) == 0);
+            backup->record = record;
+            backup->begin_at =
+                mg_now() + moment_of(record->name, mg_environment()->options->backup_first_within);
+            record->backup = backup;
+        }
+    }
+    *ret_backup = record->backup;
+    (void) pthread_mutex_unlock(&one_at_a_time);
+    return *ret_backup != NULL ? OK : fail(OUT_OF_MEMORY);
+}
+
+unsigned
+backup_log_s(struct record *record)
+{
+    struct backup *backup = NULL;
+    if (!mg_ok(backup_of(record, &backup)))
+        return (unsigned) (plan_named("")->log_ms / 1000);
+    (void) pthread_mutex_lock(&backup->lock);
+    const unsigned log_s = (unsigned) (backup_plan(backup)->log_ms / 1000);
+    backup->log_s = log_s;
+    (void) pthread_mutex_unlock(&backup->lock);
+    return log_s;
+}
+
+/* ---- the plans of the tenants, which the authority knows ---- */
+
+static void
+plan_take(uint64_t tenant, struct mg_view plan)
+{
+    struct record *record = NULL;
+    struct backup *backup = NULL;
+    char name[48];
+    (void) snprintf(name, sizeof name, "tenant-%llu", (unsigned long long) tenant);
+    if (!mg_ok(record_find(name, &record)) || !mg_ok(backup_of(record, &backup)))
+        return;
+    (void) pthread_mutex_lock(&backup->lock);
+    if (!mg_ok(mg_view_copy(plan, backup->plan, sizeof backup->plan)))
+        backup->plan[0] = '\0';
+    (void) pthread_mutex_unlock(&backup->lock);
+}
+
+static CHECKED struct mg_status
+plans_read(void)
+{
+    bool more = true;
+    for (uint64_t after = 0; more;) {
+        OWN_BUFFER(storage, MG_PACKET_MOST);
+        struct mg_reply_backup_plans reply;
+        struct mg_record_backup_plan row;
+        TRY(mg_call_backup_plans(&(struct mg_request_backup_plans){.after = after}, &reply, &storage, 5000));
+        more = reply.more;
+        for (bool another = true;;) {
+            TRY(mg_list_next_backup_plan(&reply.plans, &row, &another));
+            if (!another)
+                break;
+            after = row.tenant;
+            plan_take(row.tenant, row.plan);
+        }
+    }
+    return OK;
+}
+
+/* By one thread at a time; while the authority is away what it said last holds. */
+static void
+plans_follow(void)
+{
+    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+    static int64_t due_ms;
+    if (pthread_mutex_trylock(&one_at_a_time) != 0)
+        return;
+    if (mg_monotonic_ms() >= due_ms) {
+        const struct mg_status status = plans_read();
+        if (!mg_ok(status))
+            mg_log_status(MG_DEBUG, "plans of backups", status);
+        due_ms = mg_monotonic_ms() + PLANS_MS;
+    }
+    (void) pthread_mutex_unlock(&one_at_a_time);
+}
+
+/* ---- pgBackRest ---- */
+
+struct mg_status
+backup_verb(const struct record *record, enum mg_pgbackrest_verb verb, const char *label, uint64_t number)
+{
+    OWN_BUFFER(storage, 4096);
+    struct mg_reply_backup_run reply;
+    const struct mg_request_backup_run request = {.name = mg_view_text(record->name),
+                                                  .tenant = record->tenant,
+                                                  .verb = (uint64_t) verb,
+                                                  .label = mg_view_text(label),
+                                                  .number = number};
+    const bool is_long = verb == MG_PGBACKREST_FULL || verb == MG_PGBACKREST_DIFFERENTIAL;
+    return mg_call_backup_run(&request, &reply, &storage, is_long ? LONG_MS : QUICK_MS);
+}
+
+struct mg_status
+backup_info_look(const struct record *record, struct mg_backup_info *ret_info)
+{
+    struct mg_pgbackrest layout;
+    OWN_BUFFER(json, INFO_MOST);
+    const struct mg_environment *environment = mg_environment();
+    TRY(mg_pgbackrest_layout(environment->directory, environment->runtime_directory,
+                             environment->options->backup_near_path, record->name, &layout));
+    TRY(backup_verb(record, MG_PGBACKREST_INFO, "", 0));
+    TRY(mg_file_read(layout.info, &json));
+    return mg_backup_info_read(mg_buffer_view(&json), record->name, ret_info);
+}
+
+/* With the record's lock held: a new password for pgBackRest's login; nobody else has it. */
+static CHECKED struct mg_status
+login_open(const struct record *record, const char *password)
+{
+    OWN(database) database = NULL;
+    TRY(instance_open(record, "postgres", &database));
+    return role_open(database, MG_BACKUP_ROLE, password, mg_now() + INT64_C(86400000) * PASSWORD_DAYS);
+}
+
+static CHECKED struct mg_status
+configuration_publish(struct record *record)
+{
+    OWN_BUFFER(keys, 1024);
+    OWN_BUFFER(storage, 1024);
+    OWN_KEY(password, PASSWORD_TEXT);
+    struct mg_reply_backup_key key;
+    struct mg_reply_backup_prepare prepared;
+    const struct mg_request_backup_key ask = {.tenant = record->tenant,
+                                              .repository = mg_view_text(MG_BACKUP_NEAR)};
+    TRY(mg_call_backup_key(&ask, &key, &keys, KEYS_MS));
+    password_make((char *) password);
+    (void) pthread_mutex_lock(&record->lock);
+    const struct mg_status status = login_open(record, (const char *) password);
+    (void) pthread_mutex_unlock(&record->lock);
+    TRY(status);
+    const struct mg_request_backup_prepare request = {.name = mg_view_text(record->name),
+                                                      .tenant = record->tenant,
+                                                      .passphrase = key.passphrase,
+                                                      .password = mg_view_text((const char *) password)};
+    return mg_call_backup_prepare(&request, &prepared, &storage, KEYS_MS);
+}
+
+/* The repository must be this database's, and encrypted. */
+static CHECKED struct mg_status
+info_judge(const struct record *record, const struct mg_backup_info *info)
+{
+    if (strcmp(info->cipher, "aes-256-cbc") != 0)
+        return fail_with(INTEGRITY, "the repository of %s is not encrypted with AES-256", record->name);
+    if (strcmp(info->system_identifier, record->system_identifier) != 0)
+        return fail_with(INTEGRITY, "the repository of %s is another database's (%s, not %s)", record->name,
+                         info->system_identifier, record->system_identifier);
+    return OK;
+}
+
+/* `busy`. */
+static CHECKED struct mg_status
+info_refresh(struct backup *backup)
+{
+    struct mg_backup_info info = {.backups = NULL};
+    TRY(backup_info_look(backup->record, &info));
+    const struct mg_status status = info_judge(backup->record, &info);
+    if (!mg_ok(status)) {
+        mg_backup_info_drop(&info);
+        return status;
+    }
+    (void) pthread_mutex_lock(&backup->lock);
+    mg_backup_info_drop(&backup->info);
+    backup->info = info;
+    backup->known = true;
+    (void) pthread_mutex_unlock(&backup->lock);
+    return OK;
+}
+
+/* `busy`. */
+static CHECKED struct mg_status
+backup_prepare(struct backup *backup)
+{
+    TRY(configuration_publish(backup->record));
+    TRY(backup_verb(backup->record, MG_PGBACKREST_CREATE, "", 0));
+    TRY(info_refresh(backup));
+    backup->prepared_ms = mg_monotonic_ms();
+    return OK;
+}
+
+/* ---- looking after the transaction log ---- */
+
+/* With the record's lock held. */
+static CHECKED struct mg_status
+archiver_ask(const struct record *record, mg_instant *ret_saved_at, bool *ret_failing)
+{
+    OWN(database) database = NULL;
+    OWN(rows) rows = NULL;
+    TRY(instance_open(record, "postgres", &database));
+    TRY(mg_query(database, &rows,
+                 "SELECT last_archived_time, coalesce(last_failed_time > coalesce(last_archived_time,"
+                 " '-infinity'), false) FROM pg_stat_archiver"));
+    *ret_saved_at = mg_rows_null(rows, 0, 0) ? 0 : mg_rows_instant(rows, 0, 0);
+    *ret_failing = mg_rows_flag(rows, 0, 1);
+    return OK;
+}
+
+/* `busy`. Another plan means another configuration. */
+static CHECKED struct mg_status
+log_look(struct backup *backup)
+{
+    struct record *record = backup->record;
+    mg_instant saved_at = 0;
+    bool failing = false;
+    (void) pthread_mutex_lock(&backup->lock);
+    const bool other = backup->log_s != (unsigned) (backup_plan(backup)->log_ms / 1000);
+    (void) pthread_mutex_unlock(&backup->lock);
+    (void) pthread_mutex_lock(&record->lock);
+    struct mg_status status = other ? instance_start(record) : OK;
+    if (mg_ok(status))
+        status = archiver_ask(record, &saved_at, &failing);
+    (void) pthread_mutex_unlock(&record->lock);
+    TRY(status);
+    (void) pthread_mutex_lock(&backup->lock);
+    if (saved_at != 0)
+        backup->log_at = saved_at;
+    backup->log_trouble = failing ? MG_BACKUP_TROUBLE_LOG : MG_BACKUP_TROUBLE_NONE;
+    (void) pthread_mutex_unlock(&backup->lock);
+    backup->looked_ms = mg_monotonic_ms();
+    return OK;
+}
+
+/* ---- taking and destroying ---- */
+
+static CHECKED struct mg_status
+taken_record(const struct backup *backup, const char *kind, const char *label)
+{
+    OWN_BUFFER(details, 512);
+    const struct mg_record_audit_detail rows[] = {
+        {.key = mg_view_text("kind"), .value = mg_view_text(kind)},
+        {.key = mg_view_text("backup"), .value = mg_view_text(label)},
+        {.key = mg_view_text("site"), .value = mg_view_text(mg_environment()->options->backup_near_site)},
+    };
+    for (size_t i = 0; i < MG_COUNT(rows); i++)
+        TRY(mg_list_add_audit_detail(&details, &rows[i]));
+    return worker_record_details(MG_EVENT_backup, backup->record->tenant, backup->record->name, "",
+                                 mg_buffer_view(&details));
+}
+
+/* `busy`. */
+static CHECKED struct mg_status
+backup_take(struct backup *backup, enum mg_backup_kind kind)
+{
+    const int64_t start_ms = mg_monotonic_ms();
+    const enum mg_pgbackrest_verb verb =
+        kind == MG_BACKUP_FULL ? MG_PGBACKREST_FULL : MG_PGBACKREST_DIFFERENTIAL;
+    TRY(backup_verb(backup->record, verb, "", 0));
+    TRY(info_refresh(backup));
+    if (backup->info.count == 0)
+        return fail_with(INTEGRITY, "a backup of %s was taken, and is not there", backup->record->name);
+    const struct mg_backup *newest = &backup->info.backups[backup->info.count - 1];
+    TRY(taken_record(backup, mg_backup_kind_name(newest->kind), newest->label));
+    mg_log(MG_INFO, "%s: %s backup %s in %lld ms", backup->record->name, mg_backup_kind_name(newest->kind),
+           newest->label, (long long) (mg_monotonic_ms() - start_ms));
+    if (newest->damaged)
+        return fail_with(INTEGRITY, "pages of %s failed their checksums while backup %s was taken",
+                         backup->record->name, newest->label);
+    return OK;
+}
+
+/* `busy`. The record is durable before the backup goes. */
+static CHECKED struct mg_status
+backup_destroy(struct backup *backup, const struct mg_backup_plan *plan, int at)
+{
+    char label[MG_BACKUP_LABEL];
+    struct mg_backup_info *info = &backup->info;
+    TRY(mg_view_copy(mg_view_text(info->backups[at].label), label, sizeof label));
+    TRY(worker_record(MG_EVENT_backup_destroy, backup->record->tenant, label, plan->name));
+    const uint64_t with_log = mg_backup_full_with_log(plan, info->backups, info->count, mg_now());
+    TRY(backup_verb(backup->record, MG_PGBACKREST_EXPIRE, label, with_log));
+    mg_log(MG_INFO, "%s: backup %s is destroyed (%s)", backup->record->name, label, plan->name);
+    return info_refresh(backup);
+}
+
+/* `busy`. Also what of the log no backup needs any more. */
+static CHECKED struct mg_status
+backups_tidy(struct backup *backup)
+{
+    (void) pthread_mutex_lock(&backup->lock);
+    const struct mg_backup_plan *plan = backup_plan(backup);
+    (void) pthread_mutex_unlock(&backup->lock);
+    for (int left = DESTROYED_MOST; left > 0; left--) {
+        const int at = mg_backup_expired(plan, backup->info.backups, backup->info.count, mg_now());
+        if (at < 0)
+            break;
+        TRY(backup_destroy(backup, plan, at));
+    }
+    const uint64_t with_log =
+        mg_backup_full_with_log(plan, backup->info.backups, backup->info.count, mg_now());
+    if (with_log != 0)
+        TRY(backup_verb(backup->record, MG_PGBACKREST_EXPIRE, "", with_log));
+    backup->tidied_ms = mg_monotonic_ms();
+    return OK;
+}
+
+/* ---- one turn ---- */
+
+static enum mg_backup_kind
+kind_ordered(enum mg_backup_order order)
+{
+    return order == MG_BACKUP_ORDER_FULL ? MG_BACKUP_FULL : MG_BACKUP_DIFFERENTIAL;
+}
+
+/* `busy`. */
+static CHECKED struct mg_status
+turn_take(struct backup *backup, bool ordered)
+{
+    const int64_t now_ms = mg_monotonic_ms();
+    if (backup->prepared_ms == 0 || now_ms - backup->prepared_ms >= PREPARE_MS)
+        TRY(backup_prepare(backup));
+    if (backup->looked_ms == 0 || now_ms - backup->looked_ms >= LOOK_MS)
+        TRY(log_look(backup));
+    (void) pthread_mutex_lock(&backup->lock);
+    enum mg_backup_kind kind = ordered ? kind_ordered(backup->order)
+                                       : mg_backup_due(backup_plan(backup), backup->info.backups,
+                                                       backup->info.count, backup->begin_at, mg_now());
+    (void) pthread_mutex_unlock(&backup->lock);
+    if (kind != MG_BACKUP_NONE) {
+        TRY(backup_take(backup, kind));
+        TRY(log_look(backup));
+    }
+    if (kind == MG_BACKUP_FULL || (backup->info.count != 0 && now_ms - backup->tidied_ms >= TIDY_MS))
+        TRY(backups_tidy(backup));
+    return OK;
+}
+
+/* With the lock held. What failed, by how far it came. */
+static enum mg_backup_trouble
+trouble_of(const struct backup *backup, struct mg_status status)
+{
+    if (!mg_ok(status))
+        return backup->prepared_ms == 0 ? MG_BACKUP_TROUBLE_REPOSITORY : MG_BACKUP_TROUBLE_FAILED;
+    return MG_BACKUP_TROUBLE_NONE;
+}
+
+/* With the lock held, at the end of a turn. */
+static void
+turn_note(struct backup *backup, bool ordered, struct mg_status status)
+{
+    backup->trouble = trouble_of(backup, status);
+    (void) snprintf(backup->detail, sizeof backup->detail, "%s", status.detail);
+    if (mg_ok(status))
+        backup->failures = 0;
+    else {
+        const unsigned doublings = backup->failures < 6 ? backup->failures : 6;
+        const int64_t wait_ms = (int64_t) RETRY_MS << doublings;
+        backup->retry_ms = mg_monotonic_ms() + (wait_ms < RETRY_MOST_MS ? wait_ms : RETRY_MOST_MS);
+        backup->failures++;
+        backup->prepared_ms = 0; /* perhaps its files on tmpfs are gone, or its password */
+    }
+    if (ordered) {
+        backup->waiting = backup->running = false;
+        backup->failed = !mg_ok(status);
+        (void) snprintf(backup->result, sizeof backup->result, "%s",
+                        mg_ok(status) && backup->info.count != 0
+                            ? backup->info.backups[backup->info.count - 1].label
+                            : status.detail);
+    }
+    backup->busy = false;
+}
+
+/* Is it this thread's turn to do something for it? An order waits for nothing but its turn. */
+static bool
+turn_begin(struct backup *backup, bool *ret_ordered)
+{
+    (void) pthread_mutex_lock(&backup->lock);
+    const int64_t now_ms = mg_monotonic_ms();
+    *ret_ordered = backup->waiting;
+    bool due = backup->waiting || backup->prepared_ms == 0 || now_ms - backup->prepared_ms >= PREPARE_MS ||
+               now_ms - backup->looked_ms >= LOOK_MS ||
+               backup->log_s != (unsigned) (backup_plan(backup)->log_ms / 1000) ||
+               mg_backup_due(backup_plan(backup), backup->info.backups, backup->info.count, backup->begin_at,
+                             mg_now()) != MG_BACKUP_NONE;
+    if (backup->log_s != (unsigned) (backup_plan(backup)->log_ms / 1000))
+        backup->looked_ms = 0;
+    due = due && !backup->busy && (backup->waiting || now_ms >= backup->retry_ms);
+    if (due) {
+        backup->busy = true;
+        backup->running = backup->waiting;
+        backup->waiting = false;
+    }
+    (void) pthread_mutex_unlock(&backup->lock);
+    return due;
+}
+
+static struct mg_status
+record_tend(struct record *record, void *context)
+{
+    struct backup *backup = NULL;
+    bool ordered = false;
+    (void) context;
+    if (mg_stopping() || record->state != RECORD_SERVING)
+        return OK;
+    TRY(backup_of(record, &backup));
+    if (!turn_begin(backup, &ordered))
+        return OK;
+    const struct mg_status status = turn_take(backup, ordered);
+    if (!mg_ok(status))
+        mg_log_status(MG_ERROR, record->name, status);
+    (void) pthread_mutex_lock(&backup->lock);
+    turn_note(backup, ordered, status);
+    (void) pthread_mutex_unlock(&backup->lock);
+    return OK;
+}
+
+int64_t
+backup_job(mg_instant now)
+{
+    (void) now;
+    plans_follow();
+    const struct mg_status status = records_visit(record_tend, NULL);
+    if (!mg_ok(status))
+        mg_log_status(MG_WARNING, "backups", status);
+    return JOB_MS;
+}

@@ -1,0 +1,151 @@
+/* What the authority asks about backups. */
+#include "process/worker/backup.h"
+
+#include <stdio.h>
+
+enum { PAGE_ROWS = 400 };
+
+static CHECKED struct mg_status
+backup_find(uint64_t tenant, struct backup **ret_backup)
+{
+    struct record *record = NULL;
+    char name[48];
+    (void) snprintf(name, sizeof name, tenant == 0 ? "control" : "tenant-%llu", (unsigned long long) tenant);
+    TRY(record_find(name, &record));
+    return backup_of(record, ret_backup);
+}
+
+MG_HANDLER_PUBLIC(backup_order)
+{
+    struct backup *backup = NULL;
+    if (mg_backup_order_row(request->order) == NULL)
+        return fail_with(INVALID, "no such order");
+    TRY(backup_find(request->tenant, &backup));
+    (void) pthread_mutex_lock(&backup->lock);
+    const bool free = !backup->waiting && !backup->running;
+    if (free) {
+        backup->order = (enum mg_backup_order) request->order;
+        backup->number++;
+        backup->waiting = true;
+        backup->failed = false;
+        backup->result[0] = '\0';
+    }
+    const uint64_t number = backup->number;
+    (void) pthread_mutex_unlock(&backup->lock);
+    if (!free)
+        return fail_with(BUSY, "%s: a backup that was asked for is under way", backup->record->name);
+    return mg_answer_backup_order(call, &(struct mg_reply_backup_order){.number = number});
+}
+
+/* With the lock held: the worst that is true. */
+static enum mg_backup_trouble
+trouble_now(const struct backup *backup, mg_instant now)
+{
+    enum mg_backup_trouble worst =
+        backup->trouble > backup->log_trouble ? backup->trouble : backup->log_trouble;
+    const struct mg_backup_plan *plan = backup_plan(backup);
+    const size_t count = backup->info.count;
+    const int64_t every_ms = plan->differential_ms != 0 ? plan->differential_ms : plan->full_ms;
+    if (worst != MG_BACKUP_TROUBLE_NONE)
+        return worst;
+    if (count == 0)
+        return MG_BACKUP_TROUBLE_FIRST;
+    /* Half of the interval more, for waiting and for taking it. */
+    const int64_t age_ms = now - backup->info.backups[count - 1].started_at;
+    return age_ms > every_ms + every_ms / 2 ? MG_BACKUP_TROUBLE_LATE : MG_BACKUP_TROUBLE_NONE;
+}
+
+/* With the lock held: the end of the oldest backup that has the log from there on. */
+static mg_instant
+window_from(const struct backup *backup)
+{
+    const struct mg_backup_info *info = &backup->info;
+    size_t with_log = mg_backup_full_with_log(backup_plan(backup), info->backups, info->count, mg_now());
+    for (size_t i = info->count; i > 0 && with_log != 0; i--)
+        if (info->backups[i - 1].kind == MG_BACKUP_FULL && --with_log == 0)
+            return info->backups[i - 1].stopped_at;
+    return 0;
+}
+
+/* With the lock held. */
+static void
+state_fill(const struct backup *backup, struct mg_reply_backup_state *reply)
+{
+    const struct mg_backup_info *info = &backup->info;
+    *reply = (struct mg_reply_backup_state){
+        .number = backup->number,
+        .waiting = backup->waiting,
+        .running = backup->running,
+        .failed = backup->failed,
+        .result = mg_view_text(backup->result),
+        .trouble = (uint64_t) trouble_now(backup, mg_now()),
+        .detail = mg_view_text(backup->detail),
+        .plan = mg_view_text(backup_plan(backup)->name),
+        .log_at = backup->log_at,
+        .from = window_from(backup),
+        .backups = info->count,
+        .site = mg_view_text(mg_environment()->options->backup_near_site),
+    };
+    for (size_t i = 0; i < info->count; i++) {
+        reply->repository_bytes += info->backups[i].repository_bytes;
+        reply->backup_at = info->backups[i].stopped_at;
+        if (info->backups[i].kind == MG_BACKUP_FULL)
+            reply->full_at = info->backups[i].stopped_at;
+    }
+}
+
+/* While one runs pgBackRest tells how far it is. */
+static uint64_t
+progress_look(const struct record *record)
+{
+    struct mg_backup_info info = {.backups = NULL};
+    uint64_t progress = 0;
+    if (mg_ok(backup_info_look(record, &info)) && info.all_bytes != 0)
+        progress = (uint64_t) ((double) info.done_bytes / (double) info.all_bytes * 10000);
+    mg_backup_info_drop(&info);
+    return progress;
+}
+
+MG_HANDLER_PUBLIC(backup_state)
+{
+    struct backup *backup = NULL;
+    struct mg_reply_backup_state reply;
+    char result[256], detail[256];
+    TRY(backup_find(request->tenant, &backup));
+    (void) pthread_mutex_lock(&backup->lock);
+    state_fill(backup, &reply);
+    (void) snprintf(result, sizeof result, "%s", backup->result);
+    (void) snprintf(detail, sizeof detail, "%s", backup->detail);
+    (void) pthread_mutex_unlock(&backup->lock);
+    reply.result = mg_view_text(result);
+    reply.detail = mg_view_text(detail);
+    if (reply.running)
+        reply.progress = progress_look(backup->record);
+    return mg_answer_backup_state(call, &reply);
+}
+
+MG_HANDLER_PUBLIC(backup_entries)
+{
+    struct backup *backup = NULL;
+    struct mg_status status = OK;
+    OWN_BUFFER(list, 122880);
+    struct mg_reply_backup_entries reply = {.next = request->from};
+    TRY(backup_find(request->tenant, &backup));
+    (void) pthread_mutex_lock(&backup->lock);
+    for (size_t rows = 0; mg_ok(status) && rows < PAGE_ROWS && reply.next < backup->info.count; rows++) {
+        const struct mg_backup *entry = &backup->info.backups[reply.next++];
+        const struct mg_record_backup_entry row = {.label = mg_view_text(entry->label),
+                                                   .kind = mg_view_text(mg_backup_kind_name(entry->kind)),
+                                                   .started_at = entry->started_at,
+                                                   .stopped_at = entry->stopped_at,
+                                                   .database_bytes = entry->database_bytes,
+                                                   .repository_bytes = entry->repository_bytes,
+                                                   .damaged = entry->damaged};
+        status = mg_list_add_backup_entry(&list, &row);
+    }
+    reply.more = reply.next < backup->info.count;
+    (void) pthread_mutex_unlock(&backup->lock);
+    TRY(status);
+    reply.backups.bytes = mg_buffer_view(&list);
+    return mg_answer_backup_entries(call, &reply);
+}

@@ -1,0 +1,123 @@
+"""Backups: real pgBackRest for every instance, its own repository and passphrase each; what a killed process, a lost
+passphrase or a full repository leaves behind, and that the next run heals it."""
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+from harness import Deployment, wait_until
+
+
+@pytest.fixture(scope="module")
+def deployment():
+    with Deployment({"backup.first_within": "24h", "backup.near.site": "tokyo"}) as started:
+        started.tenant_add("acme", upstream="127.0.0.1:9")
+        started.masugata("backup", "now", "--full", timeout=240)
+        yield started
+
+
+def overview(deployment):
+    return {row["tenant"]: row for row in deployment.json("backup", "list")["instances"]}
+
+
+def backups(deployment, *which):
+    return deployment.json("backup", "list", *which)["backups"]
+
+
+def repository(deployment, name="tenant-1"):
+    return deployment.directory / "backup" / "near" / name
+
+
+def test_everything_is_backed_up(deployment):
+    rows = overview(deployment)
+    assert set(rows) == {"(masugata)", "acme"}
+    for row in rows.values():
+        assert row["state"] == "" and row["site"] == "tokyo" and row["plan"] == "window72"
+        assert row["full_at"] and row["log_at"] and row["from"] and row["backups"] >= 1
+    label = deployment.json("backup", "now", "--tenant", "acme")["backups"][0]["backup"]
+    assert label.endswith("D") and backups(deployment, "--tenant", "acme")[-1]["backup"] == label
+    assert backups(deployment, "--control")[0]["kind"] == "full"
+    found = deployment.masugata("audit", "search", "--tenant", "acme", "--event", "backup", "--json").stdout
+    assert label in found
+
+
+def test_each_has_a_passphrase_of_its_own_on_tmpfs_alone(deployment):
+    seen = set()
+    for name in ("control", "tenant-1"):
+        path = deployment.run_directory / "backup" / name / "pgbackrest.conf"
+        assert path.stat().st_mode & 0o7777 == 0o400
+        text = path.read_text()
+        assert "repo1-cipher-type=aes-256-cbc" in text
+        passphrase = next(line.split("=", 1)[1] for line in text.splitlines() if line.startswith("repo1-cipher-pass="))
+        assert len(passphrase) == 43
+        seen.add(passphrase)
+        held = subprocess.run(["grep", "-rlF", passphrase, str(deployment.directory)], capture_output=True, text=True)
+        assert held.stdout == ""
+    assert len(seen) == 2
+
+
+def test_nothing_readable_lies_in_the_repository(deployment):
+    for path in repository(deployment).rglob("*"):
+        if path.is_file() and path.stat().st_size:
+            assert path.read_bytes().startswith(b"Salted__"), path
+
+
+def test_only_plans_that_there_are(deployment):
+    assert deployment.masugata("backup", "list", "--tenant", "nobody", check=False).returncode == 1
+    assert deployment.masugata("backup", "now", "--tenant", "acme", "--control", check=False).returncode == 2
+    wrong = deployment.masugata("tenant", "policy", "acme", "--file", "-", input='backup.plan = "never"\n', check=False)
+    assert wrong.returncode != 0
+
+
+def test_a_tenants_plan_reaches_its_database(deployment):
+    deployment.masugata("tenant", "policy", "acme", "--file", "-", input='backup.plan = "frequent"\n')
+    wait_until(lambda: overview(deployment)["acme"]["plan"] == "frequent", 90, 0.5, "plan")
+    configuration = deployment.directory / "postgres" / "tenant-1" / "postgresql.conf"
+    wait_until(lambda: "archive_timeout = 600s" in configuration.read_text(), 60, 0.5, "archive_timeout")
+
+
+@pytest.mark.parametrize("victim", ["pgbackrest", "launcher", "worker", "postgres"])
+def test_a_backup_that_was_cut_short_is_taken_the_next_time(deployment, victim):
+    asked = subprocess.Popen([deployment.program, "backup", "now", "--tenant", "acme", "--full", "--dir", str(deployment.directory)],
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    needle = b"--stanza=tenant-1\0backup"
+
+    def running():
+        for entry in pathlib.Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and needle in (entry / "cmdline").read_bytes():
+                    return int(entry.name)
+            except OSError:
+                pass
+        return None
+
+    pid = wait_until(running, 60, 0.002, "pgbackrest")
+    if victim == "pgbackrest":
+        os.kill(pid, 9)
+    elif victim == "postgres":
+        os.kill(int((deployment.directory / "postgres/tenant-1/data/postmaster.pid").read_text().split()[0]), 9)
+    else:
+        deployment.kill(victim)
+    asked.wait(120)
+    wait_until(lambda: deployment.masugata("backup", "list", check=False).returncode == 0, 60, 0.5, "worker")
+    wait_until(lambda: deployment.masugata("backup", "now", "--tenant", "acme", "--full", check=False, timeout=120).returncode == 0,
+               180, 0.5, "a whole backup")
+    wait_until(lambda: overview(deployment)["acme"]["state"] == "", 60, 0.5, "well")
+
+
+def test_a_repository_that_cannot_be_written_is_told_and_heals(deployment):
+    moved = repository(deployment).with_name("away")
+    repository(deployment).rename(moved)
+    repository(deployment).write_text("")  # not a directory: nothing can be put there
+    try:
+        refused = deployment.masugata("backup", "now", "--tenant", "acme", check=False)
+        assert refused.returncode != 0
+        assert overview(deployment)["acme"]["state"] in ("repository", "failed", "log")
+        assert "is not a directory" in deployment.masugata("backup", "list").stdout
+        assert overview(deployment)["(masugata)"]["state"] == ""
+    finally:
+        repository(deployment).unlink()
+        moved.rename(repository(deployment))
+    wait_until(lambda: deployment.masugata("backup", "now", "--tenant", "acme", check=False, timeout=120).returncode == 0, 120, 0.5, "healed")
+    wait_until(lambda: overview(deployment)["acme"]["state"] == "", 60, 0.5, "well")
