@@ -1,49 +1,19 @@
 /* masugata backup: what can be restored, and backups out of turn. */
-#include "cli/people.h"
+#include "cli/backup.h"
 #include "domain/backup_order.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { NAMES_MOST = 2000, POLL_US = 200000, BUSY_TRIES = 600 };
-
 static const char *tenant;
 static bool control, full;
 
 /* ---- whose ---- */
 
-struct names {
-    char list[NAMES_MOST][64]; /* "": Masugata's own */
-    size_t count;
-};
-
-static CHECKED struct mg_status
-names_collect(const struct mg_cli *cli, struct mg_admin *admin, struct names *names)
-{
-    char after[64] = "";
-    for (bool more = true; more;) {
-        OWN_BUFFER(storage, MG_PACKET_MOST);
-        struct mg_reply_tenant_list reply;
-        TRY(mg_admin_tenant_list(admin, &(struct mg_request_tenant_list){.after = mg_view_text(after)},
-                                 &reply, &storage));
-        TRY(mg_cli_outcome(cli, reply.outcome, MG_VIEW_EMPTY));
-        more = reply.more;
-        for (bool another = true;;) {
-            struct mg_record_tenant_row row;
-            TRY(mg_list_next_tenant_row(&reply.tenants, &row, &another));
-            if (!another || names->count == NAMES_MOST)
-                break;
-            TRY(mg_view_copy(row.name, after, sizeof after));
-            TRY(mg_view_copy(row.name, names->list[names->count++], sizeof names->list[0]));
-        }
-    }
-    return OK;
-}
-
 /* --tenant NAME, --control, or everything. */
 static CHECKED struct mg_status
-names_chosen(const struct mg_cli *cli, struct mg_admin *admin, struct names *names)
+names_chosen(const struct mg_cli *cli, struct mg_admin *admin, struct mg_cli_backup_names *names)
 {
     if (tenant != NULL && control)
         return fail_with(USAGE, "--tenant or --control");
@@ -54,80 +24,43 @@ names_chosen(const struct mg_cli *cli, struct mg_admin *admin, struct names *nam
         return mg_view_copy(mg_view_text(tenant), names->list[0], sizeof names->list[0]);
     }
     names->count = 1; /* the first is "" */
-    return control ? OK : names_collect(cli, admin, names);
-}
-
-static const char *
-shown(const char *name)
-{
-    return name[0] != '\0' ? name : "(masugata)";
-}
-
-static CHECKED struct mg_status
-look(const struct mg_cli *cli, struct mg_admin *admin, const char *name,
-     struct mg_reply_backup_look *ret_reply, struct mg_buffer *storage)
-{
-    TRY(mg_admin_backup_look(admin, &(struct mg_request_backup_look){.tenant = mg_view_text(name)}, ret_reply,
-                             storage));
-    return mg_cli_outcome(cli, ret_reply->outcome, mg_view_text(name));
+    return control ? OK : mg_cli_backup_tenants(cli, admin, names);
 }
 
 /* ---- now ---- */
 
+/* The order for each; the first failure, after all had their turn. */
 static CHECKED struct mg_status
-order(const struct mg_cli *cli, struct mg_admin *admin, const char *name, uint64_t what, uint64_t *ret_number)
+orders_run(const struct mg_cli *cli, struct mg_admin *admin, uint64_t what, struct mg_cli_backup_names *names,
+           struct mg_cli_list *list)
 {
-    for (int tries = 0;; tries++) {
-        OWN_BUFFER(storage, MG_PACKET_MOST);
-        struct mg_reply_backup_now reply;
-        const struct mg_request_backup_now request = {.tenant = mg_view_text(name), .order = what};
-        const struct mg_status status = mg_admin_backup_now(admin, &request, &reply, &storage);
-        if (status.code == MG_BUSY && tries < BUSY_TRIES) {
-            (void) usleep(POLL_US);
+    static uint64_t numbers[MG_CLI_BACKUP_NAMES];
+    struct mg_status first = OK;
+    static char detail[600];
+    for (size_t i = 0; i < names->count; i++) {
+        const struct mg_status status = mg_cli_backup_order(cli, admin, names->list[i], what, 0, &numbers[i]);
+        /* Of everything, what another server keeps (database.url) is not ours to do. */
+        if (status.code == MG_NOT_FOUND && names->list[i][0] == '\0' && !control)
+            numbers[i] = 0;
+        else
+            TRY(status);
+    }
+    for (size_t i = 0; i < names->count; i++) {
+        char result[512];
+        if (numbers[i] == 0)
             continue;
+        const struct mg_status status = mg_cli_backup_await(cli, admin, names->list[i], numbers[i], result);
+        if (mg_ok(status) && list != NULL) {
+            TRY(mg_cli_list_cell(list, mg_view_text(mg_cli_backup_shown(names->list[i]))));
+            TRY(mg_cli_list_cell(list, mg_view_text(result)));
         }
-        TRY(status);
-        *ret_number = reply.number;
-        return mg_cli_outcome(cli, reply.outcome, mg_view_text(name));
+        if (!mg_ok(status) && mg_ok(first)) {
+            (void) snprintf(detail, sizeof detail, "%s", status.detail);
+            first = status;
+            first.detail = detail;
+        }
     }
-}
-
-static void
-progress_show(const struct mg_cli *cli, const char *name, const struct mg_reply_backup_look *reply, bool end)
-{
-    if (cli->json || isatty(STDERR_FILENO) == 0)
-        return;
-    if (end)
-        (void) fprintf(stderr, "\r\033[K");
-    else
-        (void) fprintf(stderr, "\r\033[K%s: %s %" PRIu64 ".%02" PRIu64 " %%", shown(name),
-                       reply->waiting ? mg_cli_say(cli, "waiting", "待機中")
-                                      : mg_cli_say(cli, "running", "実行中"),
-                       reply->progress / 100, reply->progress % 100);
-}
-
-/* Until the order is done; its result is the label of the backup. */
-static CHECKED struct mg_status
-order_await(const struct mg_cli *cli, struct mg_admin *admin, const char *name, uint64_t number,
-            char result[512])
-{
-    for (;;) {
-        OWN_BUFFER(storage, MG_PACKET_MOST);
-        struct mg_reply_backup_look reply;
-        TRY(look(cli, admin, name, &reply, &storage));
-        const bool over = !reply.waiting && !reply.running;
-        progress_show(cli, name, &reply, over);
-        TRY(mg_view_copy(reply.result, result, 512));
-        if (reply.number != number)
-            return fail_with(UNAVAILABLE,
-                             "%s: the worker was started again; `masugata backup list` shows what there is",
-                             shown(name));
-        if (over && reply.failed)
-            return fail_with(UNAVAILABLE, "%s: %s", shown(name), result);
-        if (over)
-            return OK;
-        (void) usleep(POLL_US);
-    }
+    return first;
 }
 
 static CHECKED struct mg_status
@@ -136,28 +69,13 @@ backup_now(const struct mg_cli *cli, struct mg_admin *admin)
     static const struct mg_cli_column columns[] = {{"tenant", "TENANT", "テナント", false},
                                                    {"backup", "BACKUP", "バックアップ", false}};
     MG_CLEANUP(mg_cli_list_drop) struct mg_cli_list list = {0};
-    static struct names names;
-    static uint64_t numbers[NAMES_MOST];
+    static struct mg_cli_backup_names names;
     TRY(names_chosen(cli, admin, &names));
-    for (size_t i = 0; i < names.count; i++)
-        TRY(order(cli, admin, names.list[i], full ? MG_BACKUP_ORDER_FULL : MG_BACKUP_ORDER_DIFFERENTIAL,
-                  &numbers[i]));
     TRY(mg_cli_list_begin(cli, "backups", columns, MG_COUNT(columns), &list));
-    struct mg_status first = OK;
-    for (size_t i = 0; i < names.count; i++) {
-        char result[512];
-        const struct mg_status status = order_await(cli, admin, names.list[i], numbers[i], result);
-        if (mg_ok(status)) {
-            TRY(mg_cli_list_cell(&list, mg_view_text(shown(names.list[i]))));
-            TRY(mg_cli_list_cell(&list, mg_view_text(result)));
-        } else if (mg_ok(first)) {
-            (void) snprintf(result, sizeof result, "%s", status.detail);
-            first = fail_with(UNAVAILABLE, "%s", result);
-            first.code = status.code;
-        }
-    }
+    const struct mg_status status =
+        orders_run(cli, admin, full ? MG_BACKUP_ORDER_FULL : MG_BACKUP_ORDER_DIFFERENTIAL, &names, &list);
     mg_cli_list_end(&list);
-    return first;
+    return status;
 }
 
 /* ---- list ---- */
@@ -176,8 +94,8 @@ overview_row(const struct mg_cli *cli, struct mg_admin *admin, const char *name,
 {
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_backup_look reply;
-    TRY(look(cli, admin, name, &reply, &storage));
-    TRY(mg_cli_list_cell(list, mg_view_text(shown(name))));
+    TRY(mg_cli_backup_look(cli, admin, name, &reply, &storage));
+    TRY(mg_cli_list_cell(list, mg_view_text(mg_cli_backup_shown(name))));
     TRY(mg_cli_list_cell(list, reply.plan));
     TRY(mg_cli_list_instant(list, reply.from));
     TRY(mg_cli_list_instant(list, reply.log_at));
@@ -185,23 +103,25 @@ overview_row(const struct mg_cli *cli, struct mg_admin *admin, const char *name,
     TRY(mg_cli_list_instant(list, reply.backup_at));
     TRY(mg_cli_list_number(list, reply.backups));
     TRY(mg_cli_list_number(list, reply.repository_bytes));
+    TRY(mg_cli_list_instant(list, reply.verified_at));
     TRY(mg_cli_list_cell(list, reply.site));
     return trouble_cell(cli, list, &reply);
 }
 
 /* Beside the table, for people: what to do. */
 static CHECKED struct mg_status
-hints_show(const struct mg_cli *cli, struct mg_admin *admin, const struct names *names)
+hints_show(const struct mg_cli *cli, struct mg_admin *admin, const struct mg_cli_backup_names *names)
 {
     for (size_t i = 0; i < names->count && !cli->json; i++) {
         OWN_BUFFER(storage, MG_PACKET_MOST);
         struct mg_reply_backup_look reply;
-        TRY(look(cli, admin, names->list[i], &reply, &storage));
+        TRY(mg_cli_backup_look(cli, admin, names->list[i], &reply, &storage));
         const struct mg_backup_trouble_row *row = mg_backup_trouble_row(reply.trouble);
         if (row != NULL)
-            (void) printf("%s: %s%s%.*s\n  %s\n", shown(names->list[i]), mg_cli_say(cli, row->en, row->ja),
-                          reply.detail.length != 0 ? ": " : "", (int) reply.detail.length,
-                          (const char *) reply.detail.bytes, mg_cli_say(cli, row->hint_en, row->hint_ja));
+            (void) printf("%s: %s%s%.*s\n  %s\n", mg_cli_backup_shown(names->list[i]),
+                          mg_cli_say(cli, row->en, row->ja), reply.detail.length != 0 ? ": " : "",
+                          (int) reply.detail.length, (const char *) reply.detail.bytes,
+                          mg_cli_say(cli, row->hint_en, row->hint_ja));
     }
     return OK;
 }
@@ -218,11 +138,12 @@ overview(const struct mg_cli *cli, struct mg_admin *admin)
         {"backup_at", "LAST", "最新", false},
         {"backups", "BACKUPS", "件数", true},
         {"repository_bytes", "BYTES", "バイト", true},
+        {"verified_at", "CHECKED", "検証", false},
         {"site", "SITE", "所在地", false},
         {"state", "STATE", "状態", false},
     };
     MG_CLEANUP(mg_cli_list_drop) struct mg_cli_list list = {0};
-    static struct names names;
+    static struct mg_cli_backup_names names;
     TRY(names_chosen(cli, admin, &names));
     TRY(mg_cli_list_begin(cli, "instances", columns, MG_COUNT(columns), &list));
     for (size_t i = 0; i < names.count; i++) {
@@ -234,6 +155,44 @@ overview(const struct mg_cli *cli, struct mg_admin *admin)
     mg_cli_list_end(&list);
     const struct mg_status status = hints_show(cli, admin, &names);
     return status.code == MG_NOT_FOUND ? OK : status;
+}
+
+/* ---- verify ---- */
+
+static CHECKED struct mg_status
+trouble_find(const struct mg_cli *cli, struct mg_admin *admin, const struct mg_cli_backup_names *names,
+             bool *ret_any)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        OWN_BUFFER(storage, MG_PACKET_MOST);
+        struct mg_reply_backup_look reply;
+        TRY(mg_cli_backup_look(cli, admin, names->list[i], &reply, &storage));
+        *ret_any = *ret_any || reply.trouble >= MG_BACKUP_TROUBLE_GAP;
+    }
+    return OK;
+}
+
+static CHECKED struct mg_status
+backup_verify(const struct mg_cli *cli, struct mg_admin *admin)
+{
+    static struct mg_cli_backup_names names;
+    bool any = false;
+    TRY(names_chosen(cli, admin, &names));
+    TRY(orders_run(cli, admin, MG_BACKUP_ORDER_VERIFY, &names, NULL));
+    TRY(overview(cli, admin));
+    TRY(trouble_find(cli, admin, &names, &any));
+    return any ? (struct mg_status){.code = MG_INTEGRITY, .detail = mg_cli_told} : OK;
+}
+
+static CHECKED struct mg_status
+backup_accept(const struct mg_cli *cli, struct mg_admin *admin)
+{
+    static struct mg_cli_backup_names names;
+    if (tenant == NULL && !control)
+        return fail_with(USAGE, "backup accept needs --tenant NAME or --control");
+    TRY(names_chosen(cli, admin, &names));
+    TRY(orders_run(cli, admin, MG_BACKUP_ORDER_ACCEPT, &names, NULL));
+    return overview(cli, admin);
 }
 
 static CHECKED struct mg_status
@@ -291,6 +250,8 @@ mg_cli_backup(int argc, char **argv)
     static const struct mg_cli_verb verbs[] = {
         {"now", backup_now, 0, 0},
         {"list", backup_list, 0, 0},
+        {"verify", backup_verify, 0, 0},
+        {"accept", backup_accept, 0, 0},
     };
     static const struct mg_cli_option options[] = {{"--tenant", &tenant, NULL},
                                                    {"--control", NULL, &control},
@@ -302,7 +263,9 @@ mg_cli_backup(int argc, char **argv)
             .count = MG_COUNT(verbs),
             .options = options,
             .usage = "masugata backup list [--tenant NAME | --control]\n"
-                     "       masugata backup now [--tenant NAME | --control] [--full]",
+                     "       masugata backup now [--tenant NAME | --control] [--full]\n"
+                     "       masugata backup verify [--tenant NAME | --control]\n"
+                     "       masugata backup accept --tenant NAME | --control",
             .en =
                 "Every tenant's database is backed up by itself, by its plan (backup.plan), encrypted under a\n"
                 "passphrase of its own, and so is Masugata's own. Between backups the transaction log is saved,\n"

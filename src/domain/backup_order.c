@@ -28,3 +28,9 @@ mg_backup_trouble_row(uint64_t trouble)
     return trouble == MG_BACKUP_TROUBLE_NONE || trouble >= MG_BACKUP_TROUBLE_COUNT ? NULL
                                                                                    : &troubles[trouble];
 }
+
+const char *
+mg_restore_prefix(uint64_t kind)
+{
+    return kind == MG_RESTORE_BESIDE ? "restore-" : kind == MG_RESTORE_DRILL ? "drill-" : NULL;
+}

@@ -29,4 +29,9 @@ struct mg_backup_trouble_row {
 /* NULL for NONE and for a number that is none. */
 const struct mg_backup_trouble_row *mg_backup_trouble_row(uint64_t trouble);
 
+/* A database brought back beside the one that runs. The number travels in messages. */
+enum mg_restore_kind { MG_RESTORE_NONE = 0, MG_RESTORE_BESIDE, MG_RESTORE_DRILL, MG_RESTORE_KIND_COUNT };
+/* What its instance's name begins with, "restore-" or "drill-"; NULL for a number that is none. */
+const char *mg_restore_prefix(uint64_t kind);
+
 #endif

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/time.h"
+#include "domain/wal.h"
 
 struct mg_backup_plan {
     const char *name;
@@ -28,7 +29,6 @@ enum mg_backup_kind { MG_BACKUP_NONE = 0, MG_BACKUP_FULL, MG_BACKUP_DIFFERENTIAL
 const char *mg_backup_kind_name(enum mg_backup_kind kind);
 
 #define MG_BACKUP_LABEL 40 /* "20261122-183811F_20261122-183813D" */
-#define MG_WAL_NAME 25     /* 24 hexadecimal digits */
 struct mg_backup {
     char label[MG_BACKUP_LABEL];
     enum mg_backup_kind kind;

@@ -37,6 +37,7 @@ mg_pgbackrest_layout(const char *directory, const char *runtime_directory, const
     TRY(mg_path_join(layout.passwords, layout.directory, "pgpass"));
     TRY(mg_path_join(layout.locks, layout.directory, "lock"));
     TRY(mg_path_join(layout.info, layout.directory, "info.json"));
+    TRY(mg_path_join(layout.files, layout.directory, "files"));
     const char *const paths[] = {layout.repository, layout.directory, layout.data, layout.socket};
     for (size_t i = 0; i < MG_COUNT(paths); i++)
         if (!path_is_plain(paths[i]))
@@ -55,14 +56,15 @@ mg_pgbackrest_configuration(const struct mg_pgbackrest *layout, struct mg_view p
     TRY(mg_buffer_format(text, "[global]\nrepo1-path=%s\nrepo1-cipher-type=aes-256-cbc\nrepo1-cipher-pass=",
                          layout->repository));
     TRY(mg_buffer_add(text, passphrase));
-    TRY(mg_buffer_format(text,
-                         "\nrepo1-bundle=y\n"
-                         /* Nothing goes by itself: see mg_backup_expired(). */
-                         "expire-auto=n\nrepo1-retention-full-type=count\nrepo1-retention-full=9999999\n"
-                         "start-fast=y\ncompress-type=lz4\nprocess-max=1\narchive-timeout=120\n"
-                         "lock-path=%s\nlog-level-file=off\nlog-level-console=off\nlog-level-stderr=error\n"
-                         "log-timestamp=n\n",
-                         layout->locks));
+    TRY(mg_buffer_format(
+        text,
+        "\nrepo1-bundle=y\n"
+        /* Nothing goes by itself: see mg_backup_expired(). */
+        "expire-auto=n\nrepo1-retention-full-type=count\nrepo1-retention-full=9999999\n"
+        "start-fast=y\ncompress-type=lz4\nprocess-max=1\njob-retry=0\narchive-timeout=120\n"
+        "lock-path=%s\nspool-path=%s\nlog-level-file=off\nlog-level-console=off\nlog-level-stderr=error\n"
+        "log-timestamp=n\n",
+        layout->locks, layout->locks));
     return mg_buffer_format(text,
                             "[%s]\npg1-path=%s\npg1-socket-path=%s\npg1-port=5432\npg1-user=" MG_BACKUP_ROLE
                             "\npg1-database=postgres\n",
@@ -141,5 +143,54 @@ mg_pgbackrest_program(const struct mg_pgbackrest *layout, enum mg_pgbackrest_ver
                                        .gid = MG_SAME_GID,
                                        .output_fd = -1,
                                        .ends_with_caller = true};
+    return OK;
+}
+
+void
+mg_pgbackrest_digests(const struct mg_pgbackrest *layout, uint64_t since_s,
+                      struct mg_digest_arguments *storage, struct mg_program *ret_program)
+{
+    (void) snprintf(storage->since, sizeof storage->since, "@%llu", (unsigned long long) since_s);
+    /* A file has its own name only once it is whole. */
+    const char *const list[] = {"/usr/bin/find",
+                                layout->repository,
+                                "-type",
+                                "f",
+                                "!",
+                                "-name",
+                                "*.pgbackrest.tmp",
+                                "-newermt",
+                                storage->since,
+                                "-exec",
+                                "/usr/bin/sha256sum",
+                                "--zero",
+                                "{}",
+                                "+",
+                                NULL};
+    memcpy(storage->list, list, sizeof list);
+    *ret_program = (struct mg_program){.arguments = storage->list,
+                                       .uid = MG_SAME_UID,
+                                       .gid = MG_SAME_GID,
+                                       .output_fd = -1,
+                                       .ends_with_caller = true};
+}
+
+struct mg_status
+mg_pgbackrest_restore(const struct mg_pgbackrest *layout, const char *data, mg_instant target,
+                      struct mg_restore_arguments *storage, struct mg_program *ret_program)
+{
+    char at[MG_INSTANT_TEXT];
+    if (!path_is_plain(data))
+        return fail_with(INVALID, "a restore to %s", data);
+    TRY(mg_pgbackrest_program(layout, MG_PGBACKREST_INFO, MG_VIEW_EMPTY, 0, &storage->common, ret_program));
+    mg_instant_text(target, at);
+    (void) snprintf(storage->data, sizeof storage->data, "--pg1-path=%s", data);
+    /* 2026-11-22 18:38:11.123+00, as PostgreSQL reads it */
+    (void) snprintf(storage->target, sizeof storage->target, "--target=%.10s %.12s+00", at, at + 11);
+    const char *const list[] = {
+        MG_PGBACKREST,   storage->common.configuration, storage->common.stanza, storage->data, "--type=time",
+        storage->target, "--target-action=promote",     "--archive-mode=off",   "restore",     NULL};
+    memcpy(storage->list, list, sizeof list);
+    ret_program->arguments = storage->list;
     return OK;
 }

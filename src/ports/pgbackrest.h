@@ -10,6 +10,7 @@
 #ifndef MG_PORTS_PGBACKREST_H
 #define MG_PORTS_PGBACKREST_H
 
+#include "base/time.h"
 #include "ports/program.h"
 
 #define MG_PGBACKREST "/usr/bin/pgbackrest"
@@ -32,7 +33,8 @@ struct mg_pgbackrest {
     char repository[MG_PATH]; /* DIR/backup/near/NAME */
     char data[MG_PATH];       /* DIR/postgres/NAME/data */
     char socket[MG_PATH];     /* RUN/postgres/NAME */
-    char configuration[MG_PATH], passwords[MG_PATH], locks[MG_PATH], info[MG_PATH]; /* in directory */
+    char configuration[MG_PATH], passwords[MG_PATH], locks[MG_PATH], info[MG_PATH],
+        files[MG_PATH]; /* in directory */
 };
 
 /* `near_path` as the option: empty for the usual place. INVALID for a path that the configuration file or a
@@ -61,5 +63,24 @@ CHECKED struct mg_status mg_pgbackrest_program(const struct mg_pgbackrest *layou
                                                enum mg_pgbackrest_verb verb, struct mg_view label,
                                                uint64_t number, struct mg_pgbackrest_arguments *storage,
                                                struct mg_program *ret_program);
+
+/* Into another, empty directory, as it was at `target`; the server that is started there replays the log up
+ * to that moment, and saves none. */
+struct mg_restore_arguments {
+    struct mg_pgbackrest_arguments common;
+    char data[MG_PATH + 16], target[64];
+    const char *list[20];
+};
+CHECKED struct mg_status mg_pgbackrest_restore(const struct mg_pgbackrest *layout, const char *data,
+                                               mg_instant target, struct mg_restore_arguments *storage,
+                                               struct mg_program *ret_program);
+
+/* The digests of its files that changed since then, by find(1) and sha256sum(1); `since` is filled. */
+struct mg_digest_arguments {
+    char since[32];
+    const char *list[20];
+};
+void mg_pgbackrest_digests(const struct mg_pgbackrest *layout, uint64_t since_s,
+                           struct mg_digest_arguments *storage, struct mg_program *ret_program);
 
 #endif

@@ -358,6 +358,12 @@ mg_instance_program(const struct mg_instance *instance, struct mg_instance_argum
     };
 }
 
+const char *
+mg_instance_checksums_program(void)
+{
+    return MG_POSTGRES_BIN "/pg_checksums";
+}
+
 /* A postmaster keeps the arguments it was started with; its children show others. */
 static bool
 is_server_of(pid_t pid, const struct mg_instance *instance)

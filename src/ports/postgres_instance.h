@@ -59,6 +59,9 @@ struct mg_instance_arguments {
 struct mg_program mg_instance_program(const struct mg_instance *instance,
                                       struct mg_instance_arguments *storage);
 
+/* pg_checksums(1) of the same version. */
+const char *mg_instance_checksums_program(void);
+
 /* The running server of this data directory, also one that another process started; NOT_FOUND if
  * none runs. Looks at what the process is, not only at what postmaster.pid says. */
 CHECKED struct mg_status mg_instance_find(const struct mg_instance *instance,

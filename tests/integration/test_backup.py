@@ -3,6 +3,7 @@ passphrase or a full repository leaves behind, and that the next run heals it.""
 
 import os
 import pathlib
+import shutil
 import subprocess
 
 import pytest
@@ -75,6 +76,78 @@ def test_a_tenants_plan_reaches_its_database(deployment):
     wait_until(lambda: overview(deployment)["acme"]["plan"] == "frequent", 90, 0.5, "plan")
     configuration = deployment.directory / "postgres" / "tenant-1" / "postgresql.conf"
     wait_until(lambda: "archive_timeout = 600s" in configuration.read_text(), 60, 0.5, "archive_timeout")
+
+
+def verify(deployment):
+    done = deployment.masugata("backup", "verify", "--tenant", "acme", "--json", check=False)
+    return done.returncode, overview(deployment)["acme"]["state"]
+
+
+def settle(deployment, newest):
+    """After a finding a full backup is taken by itself; then what is lost is accepted."""
+    wait_until(lambda: (last := backups(deployment, "--tenant", "acme")[-1])["backup"] > newest and last["kind"] == "full",
+               90, 0.3, "a new full backup")
+    deployment.masugata("backup", "accept", "--tenant", "acme")
+    assert verify(deployment) == (0, "")
+
+
+def files(deployment, pattern):
+    return sorted(path for path in repository(deployment).glob(pattern) if path.is_file())
+
+
+def test_what_was_not_touched_is_well(deployment):
+    assert verify(deployment) == (0, "")
+    assert overview(deployment)["acme"]["verified_at"]
+    found = deployment.masugata("audit", "search", "--tenant", "acme", "--event", "backup_verify", "--json").stdout
+    assert '"problems"' in found
+
+
+def test_a_flipped_byte_is_found_where_pgbackrest_finds_none(deployment):
+    path = files(deployment, "backup/tenant-1/*F/bundle/1")[-1]
+    content = path.read_bytes()
+    flipped = bytearray(content)
+    flipped[len(flipped) // 2] ^= 1
+    path.write_bytes(bytes(flipped))
+    assert verify(deployment) == (1, "changed")
+    assert str(path.relative_to(repository(deployment))) in deployment.masugata("backup", "list").stdout
+    assert verify(deployment) == (1, "changed"), "a second look must not take it for good"
+    path.write_bytes(content)
+    assert verify(deployment) == (0, ""), "the file put back"
+
+
+def test_a_removed_piece_of_the_log_is_found(deployment):
+    segments = files(deployment, "archive/tenant-1/15-1/*/*-*.lz4")
+    assert len(segments) >= 3
+    newest = segments[-1]
+    kept = newest.read_bytes()
+    owner = newest.stat()
+    newest.unlink()
+    assert verify(deployment) == (1, "gap"), "the newest: only the database knows of it"
+    newest.write_bytes(kept)
+    os.chown(newest, owner.st_uid, owner.st_gid)
+    assert verify(deployment) == (0, "")
+    segments[-2].unlink()
+    last = backups(deployment, "--tenant", "acme")[-1]["backup"]
+    assert verify(deployment) == (1, "gap")
+    settle(deployment, last)
+
+
+def test_a_removed_backup_is_found(deployment):
+    deployment.masugata("backup", "now", "--tenant", "acme", "--full")
+    label = backups(deployment, "--tenant", "acme")[-2]["backup"]
+    shutil.rmtree(repository(deployment) / "backup/tenant-1" / label)
+    last = backups(deployment, "--tenant", "acme")[-1]["backup"]
+    assert verify(deployment) == (1, "missing")
+    settle(deployment, last)
+
+
+def test_an_inventory_that_was_changed_is_not_believed(deployment):
+    path = deployment.directory / "worker/backup/tenant-1.files"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[:1] + lines[2:]) + "\n")
+    last = backups(deployment, "--tenant", "acme")[-1]["backup"]
+    assert verify(deployment) == (1, "inventory")
+    settle(deployment, last)
 
 
 @pytest.mark.parametrize("victim", ["pgbackrest", "launcher", "worker", "postgres"])

@@ -56,7 +56,7 @@ each_plan_keeps_what_it_promises(void **state)
     for (size_t i = 0; i < mg_backup_plan_count; i++) {
         const struct mg_backup_plan *row = &mg_backup_plans[i];
         assert_true(row->full_ms > 0 && row->log_ms > 0 && row->rto_ms > 0 && row->drill_ms > 0);
-        assert_true(row->log_ms <= row->rpo_ms);
+        assert_true(row->log_ms < row->rpo_ms);
         assert_true(row->keep_ms >= row->window_ms || row->destroy_ms != 0);
         assert_true(row->destroy_ms == 0 ||
                     (row->destroy_ms > row->keep_ms && row->destroy_ms > row->window_ms));
@@ -154,6 +154,72 @@ rows_have_their_texts(void **state)
     assert_null(mg_backup_order_row(0));
     assert_null(mg_backup_order_row(MG_BACKUP_ORDER_COUNT));
     assert_null(mg_backup_trouble_row(MG_BACKUP_TROUBLE_COUNT));
+}
+
+/* ---- the transaction log ---- */
+
+#define MIB (1U << 20)
+
+static void
+names_of_the_log_are_numbers(void **state)
+{
+    (void) state;
+    struct mg_wal_segment segment;
+    char name[MG_WAL_NAME];
+    assert_ok(mg_wal_segment_read(mg_view_text("000000010000000200000FFF"), MIB, &segment));
+    assert_int_equal(segment.number, 2 * 4096 + 4095);
+    segment.number++;
+    mg_wal_segment_name(&segment, MIB, name);
+    assert_string_equal(name, "000000010000000300000000");
+    assert_ok(mg_wal_segment_read(mg_view_text("0000000100000002000000FF"), 16 * MIB, &segment));
+    static const char *const bad[] = {"",
+                                      "00000001000000020000100",
+                                      "000000010000000200001000",
+                                      "00000001000000020000000a",
+                                      "000000000000000200000001",
+                                      "0000000100000002000000010"};
+    for (size_t i = 0; i < MG_COUNT(bad); i++)
+        assert_int_equal(mg_wal_segment_read(mg_view_text(bad[i]), MIB, &segment).code, MG_INVALID);
+    assert_int_equal(mg_wal_segment_read(mg_view_text("000000010000000200000001"), 3 * MIB, &segment).code,
+                     MG_INVALID);
+}
+
+static struct mg_wal_chain
+chain_of(const char (*names)[MG_WAL_NAME], size_t count)
+{
+    struct mg_wal_chain chain;
+    assert_ok(mg_wal_chain(names, count, 16 * MIB, &chain));
+    return chain;
+}
+
+static void
+a_gap_in_the_log_is_seen(void **state)
+{
+    (void) state;
+    static const char whole[][MG_WAL_NAME] = {"0000000100000000000000FE", "0000000100000000000000FF",
+                                              "000000010000000100000000", "000000010000000100000001"};
+    assert_int_equal(chain_of(whole, 4).first, 0);
+    assert_string_equal(chain_of(whole, 4).missing, "");
+    assert_int_equal(chain_of(whole, 0).first, 0);
+    static const char gap[][MG_WAL_NAME] = {"0000000100000000000000FE", "000000010000000100000000",
+                                            "000000010000000100000001"};
+    assert_int_equal(chain_of(gap, 3).first, 1);
+    assert_string_equal(chain_of(gap, 3).missing, "0000000100000000000000FF");
+}
+
+/* After a restore a timeline begins where the one before it was left. */
+static void
+a_new_timeline_goes_on(void **state)
+{
+    (void) state;
+    static const char same[][MG_WAL_NAME] = {"000000010000000000000003", "000000010000000000000004",
+                                             "000000010000000000000005", "000000020000000000000004",
+                                             "000000020000000000000005"};
+    assert_int_equal(chain_of(same, 5).first, 0);
+    static const char far[][MG_WAL_NAME] = {"000000010000000000000003", "000000020000000000000005"};
+    assert_int_equal(chain_of(far, 2).first, 1);
+    static const char next[][MG_WAL_NAME] = {"000000010000000000000003", "000000020000000000000004"};
+    assert_int_equal(chain_of(next, 2).first, 0);
 }
 
 /* ---- pgBackRest ---- */
@@ -290,6 +356,9 @@ main(void)
         cmocka_unit_test(the_newest_full_backup_stays),
         cmocka_unit_test(the_log_is_kept_for_the_window),
         cmocka_unit_test(rows_have_their_texts),
+        cmocka_unit_test(names_of_the_log_are_numbers),
+        cmocka_unit_test(a_gap_in_the_log_is_seen),
+        cmocka_unit_test(a_new_timeline_goes_on),
         cmocka_unit_test(paths_that_could_be_misread_are_refused),
         cmocka_unit_test(the_configuration_encrypts),
         cmocka_unit_test(arguments_are_fixed),

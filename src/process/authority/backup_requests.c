@@ -74,7 +74,8 @@ MG_HANDLER_PUBLIC(backup_now)
         .actor = &right.actor,
         .target = right.tenant.number == 0 ? mg_view_text("control") : mg_view_text(right.tenant.name),
         .reason = mg_view_text(order->word)}));
-    const struct mg_request_backup_order ask = {.tenant = right.tenant.number, .order = request->order};
+    const struct mg_request_backup_order ask = {
+        .tenant = right.tenant.number, .order = request->order, .target = request->target};
     TRY(mg_call_backup_order(&ask, &ordered, &storage, WORKER_MS));
     reply.number = ordered.number;
     return mg_answer_backup_now(call, &reply);
@@ -95,7 +96,7 @@ MG_HANDLER_PUBLIC(backup_look)
                                                .number = state.number,
                                                .waiting = state.waiting,
                                                .running = state.running,
-                                               .failed = state.failed,
+                                               .failure = state.failure,
                                                .progress = state.progress,
                                                .result = state.result,
                                                .trouble = state.trouble,
@@ -107,7 +108,12 @@ MG_HANDLER_PUBLIC(backup_look)
                                                .from = state.from,
                                                .backups = state.backups,
                                                .repository_bytes = state.repository_bytes,
-                                               .site = state.site};
+                                               .site = state.site,
+                                               .verified_at = state.verified_at,
+                                               .verified_files = state.verified_files,
+                                               .drilled_at = state.drilled_at,
+                                               .rto_ms = state.rto_ms,
+                                               .rpo_ms = state.rpo_ms};
     return mg_answer_backup_look(call, &reply);
 }
 
@@ -125,4 +131,26 @@ MG_HANDLER_PUBLIC(backup_list)
     const struct mg_reply_backup_list reply = {
         .outcome = MG_GRANTED, .more = entries.more, .next = entries.next, .backups = entries.backups};
     return mg_answer_backup_list(call, &reply);
+}
+
+MG_HANDLER_PUBLIC(restore_show)
+{
+    OWN_BUFFER(storage, 4096);
+    struct mg_right right;
+    enum mg_outcome outcome = MG_OUTCOME_NONE;
+    struct mg_reply_restore_look look;
+    TRY(MG_RIGHT_ASK(restore_show, call, MG_VIEW_EMPTY, request->tenant, &right, &outcome));
+    if (outcome != MG_GRANTED)
+        return mg_answer_restore_show(call, &(struct mg_reply_restore_show){.outcome = outcome});
+    const struct mg_request_restore_look ask = {.tenant = right.tenant.number};
+    TRY(mg_call_restore_look(&ask, &look, &storage, WORKER_MS));
+    const struct mg_reply_restore_show reply = {.outcome = MG_GRANTED,
+                                                .there = look.there,
+                                                .socket = look.socket,
+                                                .database = look.database,
+                                                .user = look.user,
+                                                .password = look.password,
+                                                .target = look.target,
+                                                .reached = look.reached};
+    return mg_answer_restore_show(call, &reply);
 }

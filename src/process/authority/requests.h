@@ -20,6 +20,7 @@
     X(tenant_rotate)             \
     X(backup_plans)              \
     X(backup_now)                \
+    X(restore_show)              \
     X(backup_look)               \
     X(backup_list)               \
     X(tenant_health)             \

@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { INFO_MOST = 4 << 20, QUICK_MS = 300000, LONG_MS = 24 * 3600 * 1000 };
+enum { TOLD_MOST = 32 << 20, FILES_MS = 6 * 3600 * 1000, QUICK_MS = 300000, LONG_MS = 24 * 3600 * 1000 };
 
 struct mg_status
 backup_layout(const char *name, struct mg_pgbackrest *ret_layout)
@@ -76,27 +76,25 @@ MG_HANDLER_PUBLIC(backup_prepare)
     return mg_answer_backup_prepare(call, &(struct mg_reply_backup_prepare){0});
 }
 
-/* INFO's answer is longer than a message may be: it goes to a file that the worker may read, whole or not at
- * all. */
+/* An answer longer than a message may be goes to a file that the worker may read, whole or not at all. */
 static CHECKED struct mg_status
-info_run(const struct mg_pgbackrest *layout, struct mg_program *program)
+told_run(const struct mg_pgbackrest *layout, struct mg_program *program, const char *path, int timeout_ms)
 {
     static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
-    OWN_FD output = memfd_create("info", MFD_CLOEXEC);
-    OWN_BUFFER(json, INFO_MOST);
+    OWN_FD output = memfd_create("told", MFD_CLOEXEC);
+    OWN_BUFFER(text, TOLD_MOST);
     int exit_code = 0;
     if (output < 0)
         return fail_errno("memfd");
     program->output_fd = output;
-    TRY(mg_program_run(program, QUICK_MS, &exit_code));
+    TRY(mg_program_run(program, timeout_ms, &exit_code));
     if (exit_code != 0)
-        return fail_with(SYSTEM, "pgBackRest could not read the repository of %s (code %d)", layout->name,
-                         exit_code);
+        return fail_with(SYSTEM, "the repository of %s could not be read (code %d)", layout->name, exit_code);
     if (lseek(output, 0, SEEK_SET) != 0)
         return fail_errno("seek");
-    TRY(mg_fd_read_all(output, &json));
+    TRY(mg_fd_read_all(output, &text));
     (void) pthread_mutex_lock(&one_at_a_time);
-    const struct mg_status status = mg_file_replace_owned(layout->info, mg_buffer_view(&json), 0640,
+    const struct mg_status status = mg_file_replace_owned(path, mg_buffer_view(&text), 0640,
                                                           places.root ? 0 : MG_SAME_UID, places.worker_gid);
     (void) pthread_mutex_unlock(&one_at_a_time);
     return status;
@@ -130,7 +128,7 @@ verb_run(const struct mg_pgbackrest *layout, enum mg_pgbackrest_verb verb, struc
     program.prepare = prepare;
     program.context = &rules;
     if (verb == MG_PGBACKREST_INFO)
-        return info_run(layout, &program);
+        return told_run(layout, &program, layout->info, QUICK_MS);
     const bool is_long = verb == MG_PGBACKREST_FULL || verb == MG_PGBACKREST_DIFFERENTIAL;
     return mg_program_succeed(&program, is_long ? LONG_MS : QUICK_MS, NULL);
 }
@@ -142,4 +140,22 @@ MG_HANDLER_PUBLIC(backup_run)
     TRY(backup_directories(&layout));
     TRY(verb_run(&layout, (enum mg_pgbackrest_verb) request->verb, request->label, request->number));
     return mg_answer_backup_run(call, &(struct mg_reply_backup_run){0});
+}
+
+MG_HANDLER_PUBLIC(backup_files)
+{
+    struct mg_pgbackrest layout;
+    struct mg_digest_arguments storage;
+    struct mg_program program;
+    OWN_FD rules = -1;
+    TRY(layout_of(request->name, request->tenant, &layout));
+    mg_pgbackrest_digests(&layout, request->since_s, &storage, &program);
+    const struct confine_path paths[] = {CONFINE_SYSTEM, {layout.repository, CONFINE_READ}};
+    TRY(confine_prepare(paths, MG_COUNT(paths), false, &rules));
+    program.uid = places.database_uid;
+    program.gid = places.database_gid;
+    program.prepare = prepare;
+    program.context = &rules;
+    TRY(told_run(&layout, &program, layout.files, FILES_MS));
+    return mg_answer_backup_files(call, &(struct mg_reply_backup_files){0});
 }

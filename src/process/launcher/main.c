@@ -11,6 +11,10 @@ MG_HANDLER_DECLARE(drill_stop)
 MG_HANDLER_DECLARE(drill_start)
 MG_HANDLER_DECLARE(backup_prepare)
 MG_HANDLER_DECLARE(backup_run)
+MG_HANDLER_DECLARE(restore_run)
+MG_HANDLER_DECLARE(restore_remove)
+MG_HANDLER_DECLARE(restore_check)
+MG_HANDLER_DECLARE(backup_files)
 
 MG_HANDLER(children_list)
 {
@@ -41,9 +45,13 @@ int
 main(int argc, char **argv)
 {
     static const struct mg_handler_row handlers[] = {
-        MG_HANDLE_PUBLIC(instance_start),      MG_HANDLE_PUBLIC(instance_stop),  MG_HANDLE(children_list),
-        MG_HANDLE_PUBLIC(credentials_publish), MG_HANDLE_PUBLIC(nginx_apply),    MG_HANDLE_PUBLIC(drill_stop),
-        MG_HANDLE_PUBLIC(drill_start),         MG_HANDLE_PUBLIC(backup_prepare), MG_HANDLE_PUBLIC(backup_run),
+        MG_HANDLE_PUBLIC(instance_start), MG_HANDLE_PUBLIC(instance_stop),
+        MG_HANDLE(children_list),         MG_HANDLE_PUBLIC(credentials_publish),
+        MG_HANDLE_PUBLIC(nginx_apply),    MG_HANDLE_PUBLIC(drill_stop),
+        MG_HANDLE_PUBLIC(drill_start),    MG_HANDLE_PUBLIC(backup_prepare),
+        MG_HANDLE_PUBLIC(backup_run),     MG_HANDLE_PUBLIC(restore_run),
+        MG_HANDLE_PUBLIC(restore_remove), MG_HANDLE_PUBLIC(restore_check),
+        MG_HANDLE_PUBLIC(backup_files),
     };
     const struct mg_process_description description = {
         .process = MG_LAUNCHER,

@@ -1,6 +1,7 @@
 /* PostgreSQL instances: instance_start and instance_stop. */
 #include "base/io.h"
 #include "base/log.h"
+#include "domain/backup_order.h"
 #include "process/launcher/confine.h"
 #include "process/launcher/launcher.h"
 
@@ -15,6 +16,7 @@ static const char tenant_prefix[] = "tenant-";
 struct wanted {
     struct mg_instance instance;
     struct mg_pgbackrest backup;
+    bool copy; /* restored; its backups are those of another */
     char names[MG_INSTANCE_ROLES_MOST][2][64];
 };
 
@@ -44,6 +46,20 @@ roles_read(struct mg_list roles, struct wanted *wanted)
     }
 }
 
+/* A database brought back beside the one that runs: launcher/restore.c. */
+static bool
+is_copy(const char *name, uint64_t tenant)
+{
+    for (uint64_t kind = MG_RESTORE_NONE + 1; kind < MG_RESTORE_KIND_COUNT; kind++) {
+        char expected[MG_INSTANCE_NAME];
+        (void) snprintf(expected, sizeof expected, "%s%llu", mg_restore_prefix(kind),
+                        (unsigned long long) tenant);
+        if (strcmp(name, expected) == 0)
+            return true;
+    }
+    return false;
+}
+
 static struct mg_status
 wanted_read(const struct mg_request_instance_start *request, struct wanted *ret_wanted)
 {
@@ -58,8 +74,10 @@ wanted_read(const struct mg_request_instance_start *request, struct wanted *ret_
     else
         (void) snprintf(expected, sizeof expected, "%s%llu", tenant_prefix,
                         (unsigned long long) request->tenant);
-    if (strcmp(name, expected) != 0)
+    ret_wanted->copy = is_copy(name, request->tenant);
+    if (strcmp(name, expected) != 0 && !ret_wanted->copy)
         return fail_with(INVALID, "instance %s for tenant %llu", name, (unsigned long long) request->tenant);
+    TRY(backup_layout(expected, &ret_wanted->backup));
     TRY(mg_instance_layout(environment->directory, environment->runtime_directory, name,
                            &ret_wanted->instance));
     struct mg_instance *instance = &ret_wanted->instance;
@@ -67,6 +85,8 @@ wanted_read(const struct mg_request_instance_start *request, struct wanted *ret_
     instance->gid = places.database_gid;
     instance->socket_group = places.database_gid;
     instance->small = request->tenant != 0;
+    if (ret_wanted->copy) /* nobody's application, and no log of its own */
+        return roles_read(request->roles, ret_wanted);
     if (request->tenant != 0) {
         char part[64];
         (void) snprintf(part, sizeof part, "app/%llu/database", (unsigned long long) request->tenant);
@@ -75,7 +95,6 @@ wanted_read(const struct mg_request_instance_start *request, struct wanted *ret_
     }
     if (request->archive_timeout_s == 0 || request->archive_timeout_s > 86400)
         return fail_with(INVALID, "archive timeout of %s", name);
-    TRY(backup_layout(name, &ret_wanted->backup));
     OWN_BUFFER(command, sizeof instance->archive_command - 1);
     TRY(mg_pgbackrest_archive_command(&ret_wanted->backup, &command));
     TRY(mg_view_copy(mg_buffer_view(&command), instance->archive_command, sizeof instance->archive_command));
@@ -114,7 +133,7 @@ postgres_start(struct mg_view request, int pid_fd, struct mg_process_mark *ret_m
         /* It runs archive_command by itself. */
         {wanted.backup.directory, CONFINE_READ},
         {wanted.backup.locks, CONFINE_READ | CONFINE_WRITE},
-        {wanted.backup.repository, CONFINE_READ | CONFINE_WRITE},
+        {wanted.backup.repository, wanted.copy ? CONFINE_READ : CONFINE_READ | CONFINE_WRITE},
         {instance->app_socket[0] != '\0' ? instance->app_socket : instance->socket,
          CONFINE_READ | CONFINE_WRITE},
     };
@@ -161,7 +180,9 @@ const struct child_kind postgres_kind = {
 static struct mg_status
 instance_make(const struct mg_request_instance_start *request, const struct wanted *wanted, bool *ret_created)
 {
-    if (request->tenant != 0)
+    if (wanted->copy && !mg_instance_exists(&wanted->instance))
+        return fail_with(NOT_FOUND, "%s was not restored", wanted->instance.name);
+    if (request->tenant != 0 && !wanted->copy)
         TRY(application_directories(request->tenant));
     TRY(backup_directories(&wanted->backup));
     const bool created = !mg_instance_exists(&wanted->instance);

@@ -1,5 +1,7 @@
 #include "process/worker/backup.h"
 
+#include "process/worker/inventory.h"
+
 #include "base/io.h"
 #include "base/log.h"
 
@@ -38,9 +40,8 @@ backup_plan(const struct backup *backup)
     return plan;
 }
 
-/* A moment of its own within `most_ms`, the same after every start. */
-static int64_t
-moment_of(const char *name, int64_t most_ms)
+int64_t
+backup_moment_of(const char *name, int64_t most_ms)
 {
     uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a: to spread, not to hide */
     for (; *name != '\0'; name++)
@@ -59,7 +60,7 @@ backup_of(struct record *record, struct backup **ret_backup)
             mg_must(pthread_mutex_init(&backup->lock, NULL) == 0);
             backup->record = record;
             backup->begin_at =
-                mg_now() + moment_of(record->name, mg_environment()->options->backup_first_within);
+                mg_now() + backup_moment_of(record->name, mg_environment()->options->backup_first_within);
             record->backup = backup;
         }
     }
@@ -281,6 +282,104 @@ log_look(struct backup *backup)
     return OK;
 }
 
+/* ---- the inventory ---- */
+
+/* `busy`. */
+static CHECKED struct mg_status
+scope_fill(struct backup *backup, bool log_too, struct inventory_scope *scope)
+{
+    const struct mg_backup_info *info = &backup->info;
+    *scope = (struct inventory_scope){
+        .name = backup->record->name, .tenant = backup->record->tenant, .info = info};
+    (void) pthread_mutex_lock(&backup->lock);
+    size_t with_log = mg_backup_full_with_log(backup_plan(backup), info->backups, info->count, mg_now());
+    (void) pthread_mutex_unlock(&backup->lock);
+    for (size_t i = info->count; i > 0 && with_log != 0; i--)
+        if (info->backups[i - 1].kind == MG_BACKUP_FULL && --with_log == 0)
+            TRY(mg_view_copy(mg_view_text(info->backups[i - 1].wal_start), scope->log_from,
+                             sizeof scope->log_from));
+    if (!log_too)
+        return OK;
+    OWN(database) database = NULL;
+    OWN(rows) rows = NULL;
+    (void) pthread_mutex_lock(&backup->record->lock);
+    const struct mg_status status = instance_open(backup->record, "postgres", &database);
+    (void) pthread_mutex_unlock(&backup->record->lock);
+    TRY(status);
+    TRY(mg_query(
+        database, &rows,
+        "SELECT setting::bigint, coalesce((SELECT last_archived_wal FROM pg_stat_archiver"
+        " WHERE last_archived_wal ~ '^[0-9A-F]{24}$'), '') FROM pg_settings WHERE name = 'wal_segment_size'"));
+    scope->segment_bytes = (uint32_t) mg_rows_i64(rows, 0, 0);
+    return mg_view_copy(mg_rows_text(rows, 0, 1), scope->log_last, sizeof scope->log_last);
+}
+
+/* `busy`. */
+static CHECKED struct mg_status
+inventory_follow(struct backup *backup)
+{
+    struct inventory_scope scope;
+    mg_instant verified_at = 0;
+    TRY(scope_fill(backup, false, &scope));
+    const struct mg_status status = inventory_update(&scope, &verified_at);
+    (void) pthread_mutex_lock(&backup->lock);
+    if (mg_ok(status))
+        backup->verified_at = verified_at;
+    if (status.code == MG_INTEGRITY)
+        backup->check_trouble = MG_BACKUP_TROUBLE_INVENTORY;
+    (void) pthread_mutex_unlock(&backup->lock);
+    return status.code == MG_INTEGRITY ? OK : status; /* told; backups go on */
+}
+
+static CHECKED struct mg_status
+verified_record(const struct backup *backup, const struct inventory_finding *finding, bool accept)
+{
+    char files[24], problems[24];
+    OWN_BUFFER(details, 1024);
+    const struct mg_backup_trouble_row *row = mg_backup_trouble_row(finding->trouble);
+    (void) snprintf(files, sizeof files, "%llu", (unsigned long long) finding->files);
+    (void) snprintf(problems, sizeof problems, "%llu", (unsigned long long) finding->problems);
+    const struct mg_record_audit_detail rows[] = {
+        {.key = mg_view_text("files"), .value = mg_view_text(files)},
+        {.key = mg_view_text("problems"), .value = mg_view_text(problems)},
+        {.key = mg_view_text("first"), .value = mg_view_text(finding->detail)},
+    };
+    for (size_t i = 0; i < MG_COUNT(rows); i++)
+        TRY(mg_list_add_audit_detail(&details, &rows[i]));
+    return worker_record_details(MG_EVENT_backup_verify, backup->record->tenant, backup->record->name,
+                                 accept        ? "accepted"
+                                 : row != NULL ? row->word
+                                               : "",
+                                 mg_buffer_view(&details));
+}
+
+/* `busy`. What is wrong is a finding, not a failure: it is kept, and a full backup begins a new window. */
+static CHECKED struct mg_status
+backups_verify(struct backup *backup, bool accept)
+{
+    struct inventory_scope scope;
+    struct inventory_finding finding;
+    TRY(info_refresh(backup));
+    TRY(scope_fill(backup, true, &scope));
+    TRY(inventory_verify(&scope, accept, &finding));
+    TRY(verified_record(backup, &finding, accept));
+    (void) pthread_mutex_lock(&backup->lock);
+    const bool fresh = finding.trouble != MG_BACKUP_TROUBLE_NONE && finding.problems > backup->problems;
+    backup->problems = accept ? 0 : finding.problems;
+    backup->verified_at = finding.at;
+    backup->verified_files = finding.files;
+    backup->check_trouble = finding.trouble;
+    backup->renew = backup->renew || fresh;
+    memcpy(backup->chain_from, finding.chain_from, sizeof backup->chain_from);
+    memcpy(backup->check_detail, finding.detail, sizeof backup->check_detail);
+    (void) pthread_mutex_unlock(&backup->lock);
+    if (finding.trouble != MG_BACKUP_TROUBLE_NONE)
+        mg_log(MG_ERROR, "%s: %s: %s (%llu problems)", backup->record->name,
+               mg_backup_trouble_row(finding.trouble)->en, finding.detail,
+               (unsigned long long) finding.problems);
+    return OK;
+}
+
 /* ---- taking and destroying ---- */
 
 static CHECKED struct mg_status
@@ -359,7 +458,45 @@ backups_tidy(struct backup *backup)
 static enum mg_backup_kind
 kind_ordered(enum mg_backup_order order)
 {
-    return order == MG_BACKUP_ORDER_FULL ? MG_BACKUP_FULL : MG_BACKUP_DIFFERENTIAL;
+    return order == MG_BACKUP_ORDER_FULL           ? MG_BACKUP_FULL
+           : order == MG_BACKUP_ORDER_DIFFERENTIAL ? MG_BACKUP_DIFFERENTIAL
+                                                   : MG_BACKUP_NONE;
+}
+
+/* With the lock held. */
+static bool
+verify_is_due(const struct backup *backup)
+{
+    const mg_instant now = mg_now();
+    return backup->info.count != 0 && (backup->verified_at > now ||
+                                       now - backup->verified_at >= mg_environment()->options->backup_verify);
+}
+
+/* With the lock held: NONE when nothing is to be taken now. */
+static enum mg_backup_kind
+kind_due(const struct backup *backup, bool ordered)
+{
+    if (ordered)
+        return kind_ordered(backup->order);
+    if (backup->renew)
+        return MG_BACKUP_FULL;
+    return mg_backup_due(backup_plan(backup), backup->info.backups, backup->info.count, backup->begin_at,
+                         mg_now());
+}
+
+/* `busy`. */
+static CHECKED struct mg_status
+kind_take(struct backup *backup, enum mg_backup_kind kind)
+{
+    TRY(marker_put(backup));
+    TRY(backup_take(backup, kind));
+    TRY(inventory_follow(backup));
+    if (kind == MG_BACKUP_FULL) {
+        (void) pthread_mutex_lock(&backup->lock);
+        backup->renew = false;
+        (void) pthread_mutex_unlock(&backup->lock);
+    }
+    return log_look(backup);
 }
 
 /* `busy`. */
@@ -367,22 +504,32 @@ static CHECKED struct mg_status
 turn_take(struct backup *backup, bool ordered)
 {
     const int64_t now_ms = mg_monotonic_ms();
-    if (backup->prepared_ms == 0 || now_ms - backup->prepared_ms >= PREPARE_MS)
+    if (backup->prepared_ms == 0 || now_ms - backup->prepared_ms >= PREPARE_MS) {
         TRY(backup_prepare(backup));
+        TRY(inventory_follow(backup)); /* a worker that was killed may not have come to it */
+        TRY(drill_read(backup));
+    }
     if (backup->looked_ms == 0 || now_ms - backup->looked_ms >= LOOK_MS)
         TRY(log_look(backup));
     (void) pthread_mutex_lock(&backup->lock);
-    enum mg_backup_kind kind = ordered ? kind_ordered(backup->order)
-                                       : mg_backup_due(backup_plan(backup), backup->info.backups,
-                                                       backup->info.count, backup->begin_at, mg_now());
+    const enum mg_backup_kind kind = kind_due(backup, ordered);
+    const bool accept = ordered && backup->order == MG_BACKUP_ORDER_ACCEPT;
+    const bool verify = accept || (ordered ? backup->order == MG_BACKUP_ORDER_VERIFY : verify_is_due(backup));
+    const bool drill = ordered ? backup->order == MG_BACKUP_ORDER_DRILL : drill_is_due(backup, mg_now());
+    const bool restore = ordered && backup->order == MG_BACKUP_ORDER_RESTORE;
+    const bool discard = ordered && backup->order == MG_BACKUP_ORDER_DISCARD;
     (void) pthread_mutex_unlock(&backup->lock);
-    if (kind != MG_BACKUP_NONE) {
-        TRY(backup_take(backup, kind));
-        TRY(log_look(backup));
-    }
-    if (kind == MG_BACKUP_FULL || (backup->info.count != 0 && now_ms - backup->tidied_ms >= TIDY_MS))
+    if (restore || discard)
+        return restore ? restore_order(backup) : restore_discard(backup);
+    if (kind != MG_BACKUP_NONE)
+        TRY(kind_take(backup, kind));
+    if (kind == MG_BACKUP_FULL || (backup->info.count != 0 && now_ms - backup->tidied_ms >= TIDY_MS)) {
         TRY(backups_tidy(backup));
-    return OK;
+        TRY(inventory_follow(backup));
+    }
+    if (verify)
+        TRY(backups_verify(backup, accept));
+    return drill ? drill_run(backup) : OK;
 }
 
 /* With the lock held. What failed, by how far it came. */
@@ -398,11 +545,14 @@ trouble_of(const struct backup *backup, struct mg_status status)
 static void
 turn_note(struct backup *backup, bool ordered, struct mg_status status)
 {
-    backup->trouble = trouble_of(backup, status);
-    (void) snprintf(backup->detail, sizeof backup->detail, "%s", status.detail);
+    const bool aside = ordered && backup->order >= MG_BACKUP_ORDER_RESTORE;
+    if (!aside) {
+        backup->trouble = trouble_of(backup, status);
+        (void) snprintf(backup->detail, sizeof backup->detail, "%s", status.detail);
+    }
     if (mg_ok(status))
         backup->failures = 0;
-    else {
+    else if (!aside) { /* a restore that is refused says nothing of the backups */
         const unsigned doublings = backup->failures < 6 ? backup->failures : 6;
         const int64_t wait_ms = (int64_t) RETRY_MS << doublings;
         backup->retry_ms = mg_monotonic_ms() + (wait_ms < RETRY_MOST_MS ? wait_ms : RETRY_MOST_MS);
@@ -411,11 +561,11 @@ turn_note(struct backup *backup, bool ordered, struct mg_status status)
     }
     if (ordered) {
         backup->waiting = backup->running = false;
-        backup->failed = !mg_ok(status);
+        backup->failure = status.code;
+        const bool took = mg_ok(status) && kind_ordered(backup->order) != MG_BACKUP_NONE;
         (void) snprintf(backup->result, sizeof backup->result, "%s",
-                        mg_ok(status) && backup->info.count != 0
-                            ? backup->info.backups[backup->info.count - 1].label
-                            : status.detail);
+                        took && backup->info.count != 0 ? backup->info.backups[backup->info.count - 1].label
+                                                        : status.detail);
     }
     backup->busy = false;
 }
@@ -430,8 +580,8 @@ turn_begin(struct backup *backup, bool *ret_ordered)
     bool due = backup->waiting || backup->prepared_ms == 0 || now_ms - backup->prepared_ms >= PREPARE_MS ||
                now_ms - backup->looked_ms >= LOOK_MS ||
                backup->log_s != (unsigned) (backup_plan(backup)->log_ms / 1000) ||
-               mg_backup_due(backup_plan(backup), backup->info.backups, backup->info.count, backup->begin_at,
-                             mg_now()) != MG_BACKUP_NONE;
+               kind_due(backup, false) != MG_BACKUP_NONE || verify_is_due(backup) ||
+               drill_is_due(backup, mg_now());
     if (backup->log_s != (unsigned) (backup_plan(backup)->log_ms / 1000))
         backup->looked_ms = 0;
     due = due && !backup->busy && (backup->waiting || now_ms >= backup->retry_ms);

@@ -29,10 +29,30 @@ struct backup {
     mg_instant log_at;            /* the last piece of the transaction log that was saved */
     enum mg_backup_trouble trouble, log_trouble;
     char detail[256];
+    /* The last check of every byte. */
+    enum mg_backup_trouble check_trouble;
+    char check_detail[256], chain_from[MG_WAL_NAME];
+    mg_instant verified_at;
+    uint64_t verified_files, problems;
+    bool renew; /* a full backup, so that a new window begins */
+    /* The copy that was restored beside; password NULL: there is none that we know of. */
+    struct {
+        char socket[512];
+        struct mg_secret *password;
+        mg_instant target, reached;
+    } copy;
+    /* The last drill; at 0: none. Kept in DIR/worker/backup/NAME.drill. */
+    bool drill_read; /* (busy) */
+    mg_instant drilled_at;
+    bool drill_failed;
+    int64_t rto_ms, rpo_ms;
+    char drill_detail[256];
     /* The last order. */
     enum mg_backup_order order;
+    mg_instant target; /* of a restore */
     uint64_t number;
-    bool waiting, running, failed;
+    bool waiting, running;
+    enum mg_code failure;
     char result[256];
 };
 
@@ -43,11 +63,41 @@ const struct mg_backup_plan *backup_plan(const struct backup *backup);
 /* archive_timeout of an instance by its plan. */
 unsigned backup_log_s(struct record *record);
 
+/* A moment of its own within `most_ms`, the same after every start. */
+int64_t backup_moment_of(const char *name, int64_t most_ms);
+
 /* One run of pgBackRest by the launcher. `number` as in catalogue/messages.def. */
 CHECKED struct mg_status backup_verb(const struct record *record, enum mg_pgbackrest_verb verb,
                                      const char *label, uint64_t number);
 /* Reads the repository anew. */
 CHECKED struct mg_status backup_info_look(const struct record *record, struct mg_backup_info *ret_info);
+
+#define RESTORE_ROLE "masugata_look" /* in a copy alone; reads everything */
+
+/* ---- restore.c ---- (all: `busy`) */
+
+/* A commit now, saved in the repository when it returns: every moment until now can be restored. Only while
+ * the database serves. *ret_took_ms: how long saving took. */
+CHECKED struct mg_status restore_mark(struct backup *backup, int64_t *ret_took_ms);
+/* The copy, promoted at `target` (`reached`: its last change). `socket` is where. */
+CHECKED struct mg_status restore_make(struct backup *backup, enum mg_restore_kind kind, mg_instant target,
+                                      char socket[512], mg_instant *ret_reached);
+CHECKED struct mg_status restore_remove(const struct backup *backup, enum mg_restore_kind kind);
+/* As the superuser. */
+CHECKED struct mg_status restore_open(const struct backup *backup, const char *socket, const char *database,
+                                      struct mg_database **ret_database);
+/* With the lock held: what can be restored begins here; 0: nothing. */
+mg_instant backup_window_from(const struct backup *backup);
+CHECKED struct mg_status restore_order(struct backup *backup);
+CHECKED struct mg_status restore_discard(struct backup *backup);
+
+/* ---- restore_drill.c ---- (`busy`) */
+/* A row in a table of ours, so that a copy can be told from another. */
+CHECKED struct mg_status marker_put(struct backup *backup);
+CHECKED struct mg_status drill_run(struct backup *backup);
+CHECKED struct mg_status drill_read(struct backup *backup);
+/* With the lock held. */
+bool drill_is_due(const struct backup *backup, mg_instant now);
 
 int64_t backup_job(mg_instant now);
 

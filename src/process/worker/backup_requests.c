@@ -25,9 +25,10 @@ MG_HANDLER_PUBLIC(backup_order)
     const bool free = !backup->waiting && !backup->running;
     if (free) {
         backup->order = (enum mg_backup_order) request->order;
+        backup->target = request->target;
         backup->number++;
         backup->waiting = true;
-        backup->failed = false;
+        backup->failure = MG_OK;
         backup->result[0] = '\0';
     }
     const uint64_t number = backup->number;
@@ -35,6 +36,16 @@ MG_HANDLER_PUBLIC(backup_order)
     if (!free)
         return fail_with(BUSY, "%s: a backup that was asked for is under way", backup->record->name);
     return mg_answer_backup_order(call, &(struct mg_reply_backup_order){.number = number});
+}
+
+/* With the lock held. A new instance has the plan's time for its first drill. */
+static bool
+drill_is_overdue(const struct backup *backup, mg_instant now)
+{
+    const int64_t every_ms = backup_plan(backup)->drill_ms;
+    const mg_instant since =
+        backup->drilled_at != 0 ? backup->drilled_at : backup->info.backups[0].stopped_at;
+    return now - since > every_ms + every_ms / 4;
 }
 
 /* With the lock held: the worst that is true. */
@@ -46,6 +57,12 @@ trouble_now(const struct backup *backup, mg_instant now)
     const struct mg_backup_plan *plan = backup_plan(backup);
     const size_t count = backup->info.count;
     const int64_t every_ms = plan->differential_ms != 0 ? plan->differential_ms : plan->full_ms;
+    if (backup->check_trouble > worst)
+        worst = backup->check_trouble;
+    if (backup->drill_failed && MG_BACKUP_TROUBLE_DRILL > worst)
+        worst = MG_BACKUP_TROUBLE_DRILL;
+    if (worst == MG_BACKUP_TROUBLE_NONE && count != 0 && drill_is_overdue(backup, now))
+        worst = MG_BACKUP_TROUBLE_UNDRILLED;
     if (worst != MG_BACKUP_TROUBLE_NONE)
         return worst;
     if (count == 0)
@@ -55,16 +72,23 @@ trouble_now(const struct backup *backup, mg_instant now)
     return age_ms > every_ms + every_ms / 2 ? MG_BACKUP_TROUBLE_LATE : MG_BACKUP_TROUBLE_NONE;
 }
 
-/* With the lock held: the end of the oldest backup that has the log from there on. */
-static mg_instant
-window_from(const struct backup *backup)
+/* With the lock held: the end of the oldest full backup that has the log from there on, without a gap. */
+mg_instant
+backup_window_from(const struct backup *backup)
 {
     const struct mg_backup_info *info = &backup->info;
     size_t with_log = mg_backup_full_with_log(backup_plan(backup), info->backups, info->count, mg_now());
-    for (size_t i = info->count; i > 0 && with_log != 0; i--)
-        if (info->backups[i - 1].kind == MG_BACKUP_FULL && --with_log == 0)
-            return info->backups[i - 1].stopped_at;
-    return 0;
+    mg_instant from = 0;
+    for (size_t i = info->count; i > 0 && with_log != 0; i--) {
+        const struct mg_backup *entry = &info->backups[i - 1];
+        if (entry->kind != MG_BACKUP_FULL)
+            continue;
+        if (strcmp(entry->wal_start, backup->chain_from) < 0)
+            break;
+        from = entry->stopped_at;
+        with_log--;
+    }
+    return from;
 }
 
 /* With the lock held. */
@@ -76,13 +100,17 @@ state_fill(const struct backup *backup, struct mg_reply_backup_state *reply)
         .number = backup->number,
         .waiting = backup->waiting,
         .running = backup->running,
-        .failed = backup->failed,
+        .failure = (uint64_t) backup->failure,
         .result = mg_view_text(backup->result),
         .trouble = (uint64_t) trouble_now(backup, mg_now()),
-        .detail = mg_view_text(backup->detail),
+        .verified_at = backup->verified_at,
+        .verified_files = backup->verified_files,
+        .drilled_at = backup->drilled_at,
+        .rto_ms = backup->rto_ms,
+        .rpo_ms = backup->rpo_ms,
         .plan = mg_view_text(backup_plan(backup)->name),
         .log_at = backup->log_at,
-        .from = window_from(backup),
+        .from = backup_window_from(backup),
         .backups = info->count,
         .site = mg_view_text(mg_environment()->options->backup_near_site),
     };
@@ -115,7 +143,13 @@ MG_HANDLER_PUBLIC(backup_state)
     (void) pthread_mutex_lock(&backup->lock);
     state_fill(backup, &reply);
     (void) snprintf(result, sizeof result, "%s", backup->result);
-    (void) snprintf(detail, sizeof detail, "%s", backup->detail);
+    const bool checked =
+        reply.trouble != MG_BACKUP_TROUBLE_NONE && reply.trouble == (uint64_t) backup->check_trouble;
+    const bool drilled = reply.trouble == MG_BACKUP_TROUBLE_DRILL;
+    (void) snprintf(detail, sizeof detail, "%s",
+                    checked   ? backup->check_detail
+                    : drilled ? backup->drill_detail
+                              : backup->detail);
     (void) pthread_mutex_unlock(&backup->lock);
     reply.result = mg_view_text(result);
     reply.detail = mg_view_text(detail);
@@ -148,4 +182,29 @@ MG_HANDLER_PUBLIC(backup_entries)
     TRY(status);
     reply.backups.bytes = mg_buffer_view(&list);
     return mg_answer_backup_entries(call, &reply);
+}
+
+MG_HANDLER_PUBLIC(restore_look)
+{
+    struct backup *backup = NULL;
+    OWN(secret) password = NULL;
+    char socket[512];
+    TRY(backup_find(request->tenant, &backup));
+    struct mg_status status = OK;
+    (void) pthread_mutex_lock(&backup->lock);
+    struct mg_reply_restore_look reply = {.there = backup->copy.password != NULL,
+                                          .target = backup->copy.target,
+                                          .reached = backup->copy.reached};
+    memcpy(socket, backup->copy.socket, sizeof socket);
+    if (reply.there)
+        status = mg_secret_copy(mg_secret_view(backup->copy.password), &password);
+    (void) pthread_mutex_unlock(&backup->lock);
+    TRY(status);
+    if (reply.there) {
+        reply.socket = mg_view_text(socket);
+        reply.database = mg_view_text(request->tenant == 0 ? CONTROL_DATABASE : OWNER_DATABASE);
+        reply.user = mg_view_text(RESTORE_ROLE);
+        reply.password = mg_secret_view(password);
+    }
+    return mg_answer_restore_look(call, &reply);
 }

@@ -1,0 +1,33 @@
+/* Is the repository what we left there? Every file by its digest, the transaction log without a gap. */
+#ifndef MG_WORKER_INVENTORY_H
+#define MG_WORKER_INVENTORY_H
+
+#include "process/worker/backup.h"
+
+/* What of a repository counts. */
+struct inventory_scope {
+    const char *name; /* of the instance */
+    uint64_t tenant;
+    const struct mg_backup_info *info;
+    uint32_t segment_bytes;
+    char log_from[MG_WAL_NAME]; /* from there on nothing of the log may be missing; "": nothing is needed */
+    char log_last[MG_WAL_NAME]; /* the last that PostgreSQL says was saved; "" */
+};
+
+struct inventory_finding {
+    mg_instant at;
+    uint64_t files, segments, problems;
+    enum mg_backup_trouble trouble; /* the worst */
+    char detail[256];               /* what of it: a path, a segment */
+    char chain_from[MG_WAL_NAME];   /* the oldest segment from which none is missing up to the newest */
+};
+
+/* Takes up what is new, after a backup was taken or destroyed; *ret_verified_at: the last check, 0 for none.
+ */
+CHECKED struct mg_status inventory_update(const struct inventory_scope *scope, mg_instant *ret_verified_at);
+/* Looks at every byte. What is wrong stays wrong until it is accepted: then what is there now is what counts.
+ */
+CHECKED struct mg_status inventory_verify(const struct inventory_scope *scope, bool accept,
+                                          struct inventory_finding *ret_finding);
+
+#endif

@@ -1,0 +1,272 @@
+/* Restoring beside the live data: a copy of the database as it was at a moment, in an instance of its own
+ * that nobody but who asked for it can look into. What runs is not touched. */
+#include "process/worker/backup.h"
+
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum {
+    LAUNCHER_MS = 150000,
+    RESTORE_MS = 24 * 3600 * 1000 + 60000,
+    REPLAY_MS = 12 * 3600 * 1000,
+    SAVE_MS = 120000,
+    POLL_US = 100000,
+    LOST_POLLS = 100, /* without an answer: it has ended */
+    SECOND_MS = 1000, /* pgBackRest tells times in whole seconds */
+    LOOK_MS = 24 * 3600 * 1000,
+};
+
+/* ---- the log up to now ---- */
+
+static CHECKED struct mg_status
+saved_await(struct mg_database *database, struct mg_view segment)
+{
+    const int64_t deadline_ms = mg_monotonic_ms() + SAVE_MS;
+    for (;;) {
+        OWN(rows) rows = NULL;
+        TRY(mg_query(database, &rows, "SELECT coalesce(last_archived_wal >= $1, false) FROM pg_stat_archiver",
+                     MG_TEXT(segment)));
+        if (mg_rows_flag(rows, 0, 0))
+            return OK;
+        if (mg_monotonic_ms() >= deadline_ms)
+            return fail_with(TIMEOUT, "the transaction log could not be saved within %d s", SAVE_MS / 1000);
+        (void) usleep(POLL_US);
+    }
+}
+
+static CHECKED struct mg_status
+live_open(const struct backup *backup, struct mg_database **ret_database)
+{
+    (void) pthread_mutex_lock(&backup->record->lock);
+    const struct mg_status status = instance_open(backup->record, "postgres", ret_database);
+    (void) pthread_mutex_unlock(&backup->record->lock);
+    return status;
+}
+
+struct mg_status
+restore_mark(struct backup *backup, int64_t *ret_took_ms)
+{
+    OWN(database) database = NULL;
+    OWN(rows) rows = NULL;
+    TRY(marker_put(backup));
+    const int64_t start_ms = mg_monotonic_ms();
+    const mg_instant now = mg_now();
+    TRY(live_open(backup, &database));
+    TRY(mg_query(database, &rows, "SELECT pg_walfile_name(pg_switch_wal())"));
+    TRY(saved_await(database, mg_rows_text(rows, 0, 0)));
+    *ret_took_ms = mg_monotonic_ms() - start_ms;
+    (void) pthread_mutex_lock(&backup->lock);
+    backup->log_at = now;
+    (void) pthread_mutex_unlock(&backup->lock);
+    return OK;
+}
+
+/* ---- the copy ---- */
+
+struct mg_status
+restore_remove(const struct backup *backup, enum mg_restore_kind kind)
+{
+    OWN_BUFFER(storage, 4096);
+    struct mg_reply_restore_remove reply;
+    const struct mg_request_restore_remove request = {.tenant = backup->record->tenant,
+                                                      .kind = (uint64_t) kind};
+    return mg_call_restore_remove(&request, &reply, &storage, LAUNCHER_MS);
+}
+
+struct mg_status
+restore_open(const struct backup *backup, const char *socket, const char *database,
+             struct mg_database **ret_database)
+{
+    OWN(secret) password = NULL;
+    const struct record *record = backup->record;
+    /* The superuser of the copy is the one of the database it is a copy of, password and all. */
+    TRY(password_unseal(record, "superuser", mg_buffer_view(&record->sealed_password), &password));
+    const struct mg_database_address address = {.host = socket,
+                                                .database = database,
+                                                .user = "masugata_super",
+                                                .password = mg_secret_view(password),
+                                                .statement_ms = 3600 * 1000};
+    return mg_database_open(&address, ret_database);
+}
+
+static CHECKED struct mg_status
+copy_files(const struct backup *backup, enum mg_restore_kind kind, mg_instant target)
+{
+    OWN_BUFFER(storage, 4096);
+    struct mg_reply_restore_run reply;
+    uint64_t needed_bytes = 0;
+    for (size_t i = 0; i < backup->info.count; i++)
+        if (backup->info.backups[i].stopped_at <= target)
+            needed_bytes = backup->info.backups[i].database_bytes;
+    /* A quarter more for the log that is replayed. */
+    const struct mg_request_restore_run request = {.tenant = backup->record->tenant,
+                                                   .kind = (uint64_t) kind,
+                                                   .target = target,
+                                                   .needed_bytes = needed_bytes + needed_bytes / 4};
+    return mg_call_restore_run(&request, &reply, &storage, RESTORE_MS);
+}
+
+static CHECKED struct mg_status
+copy_start(const struct backup *backup, enum mg_restore_kind kind, char socket[512])
+{
+    char name[48];
+    OWN_BUFFER(roles, 512);
+    OWN_BUFFER(storage, 4096);
+    struct mg_reply_instance_start reply;
+    const uint64_t tenant = backup->record->tenant;
+    const struct mg_record_instance_role role = {
+        .role = mg_view_text(RESTORE_ROLE),
+        .database = mg_view_text(tenant == 0 ? CONTROL_DATABASE : OWNER_DATABASE)};
+    (void) snprintf(name, sizeof name, "%s%" PRIu64, mg_restore_prefix((uint64_t) kind), tenant);
+    TRY(mg_list_add_instance_role(&roles, &role));
+    const struct mg_request_instance_start request = {
+        .name = mg_view_text(name), .tenant = tenant, .roles = {.bytes = mg_buffer_view(&roles)}};
+    TRY(mg_call_instance_start(&request, &reply, &storage, LAUNCHER_MS));
+    return mg_view_copy(reply.socket, socket, 512);
+}
+
+/* One look: is it still replaying, since when does the server run, what is the last change it replayed? */
+static CHECKED struct mg_status
+copy_look(const struct backup *backup, const char *socket, bool *ret_replaying, mg_instant *ret_started_at,
+          mg_instant *ret_reached)
+{
+    OWN(database) database = NULL;
+    OWN(rows) rows = NULL;
+    TRY(restore_open(backup, socket, "postgres", &database));
+    TRY(mg_query(database, &rows,
+                 "SELECT pg_is_in_recovery(), pg_postmaster_start_time(), pg_last_xact_replay_timestamp()"));
+    *ret_replaying = mg_rows_flag(rows, 0, 0);
+    *ret_started_at = mg_rows_instant(rows, 0, 1);
+    *ret_reached = mg_rows_null(rows, 0, 2) ? 0 : mg_rows_instant(rows, 0, 2);
+    return OK;
+}
+
+/* PostgreSQL ends when the log ends before the moment, and the launcher starts it again: only a server that
+ * is still the same and has left recovery is there. */
+static CHECKED struct mg_status
+copy_await(const struct backup *backup, const char *socket, mg_instant target, mg_instant *ret_reached)
+{
+    const int64_t deadline_ms = mg_monotonic_ms() + REPLAY_MS;
+    char at[MG_INSTANT_TEXT];
+    mg_instant first = 0, started_at = 0;
+    int lost = 0;
+    mg_instant_text(target, at);
+    while (mg_monotonic_ms() < deadline_ms && !mg_stopping()) {
+        bool replaying = true;
+        const struct mg_status status = copy_look(backup, socket, &replaying, &started_at, ret_reached);
+        if (mg_ok(status) && first == 0)
+            first = started_at;
+        lost = mg_ok(status) ? 0 : lost + 1;
+        if (lost >= LOST_POLLS || (mg_ok(status) && started_at != first))
+            return fail_with(REFUSED, "the transaction log does not lead to %s", at);
+        if (mg_ok(status) && !replaying)
+            return OK;
+        (void) usleep(POLL_US);
+    }
+    return fail_with(TIMEOUT, "replaying the log up to %s", at);
+}
+
+struct mg_status
+restore_make(struct backup *backup, enum mg_restore_kind kind, mg_instant target, char socket[512],
+             mg_instant *ret_reached)
+{
+    struct mg_status status = copy_files(backup, kind, target);
+    if (status.code == MG_EXISTS || status.code == MG_DISK_FULL) /* nothing was begun */
+        return status;
+    if (mg_ok(status))
+        status = copy_start(backup, kind, socket);
+    if (mg_ok(status))
+        status = copy_await(backup, socket, target, ret_reached);
+    if (mg_ok(status))
+        return OK;
+    char detail[256];
+    (void) snprintf(detail, sizeof detail, "%s", status.detail);
+    const struct mg_status removed = restore_remove(backup, kind);
+    if (!mg_ok(removed))
+        mg_log_status(MG_WARNING, "what a failed restore left", removed);
+    return mg_fail_with(status.code, status.where, "%s", detail);
+}
+
+/* ---- as it is asked for ---- */
+
+static CHECKED struct mg_status
+target_judge(struct backup *backup)
+{
+    char from[MG_INSTANT_TEXT], until[MG_INSTANT_TEXT];
+    (void) pthread_mutex_lock(&backup->lock);
+    const mg_instant target = backup->target, begin = backup_window_from(backup), end = backup->log_at;
+    (void) pthread_mutex_unlock(&backup->lock);
+    if (begin == 0)
+        return fail_with(REFUSED, "%s has no backup yet", backup->record->name);
+    mg_instant_text(begin + SECOND_MS, from);
+    mg_instant_text(end, until);
+    if (target < begin + SECOND_MS || target > end)
+        return fail_with(REFUSED, "what can be restored lies between %s and %s", from, until);
+    return OK;
+}
+
+static CHECKED struct mg_status
+login_make(const struct backup *backup, const char *socket, const char *password)
+{
+    OWN(database) database = NULL;
+    const bool control = backup->record->tenant == 0;
+    TRY(restore_open(backup, socket, control ? CONTROL_DATABASE : OWNER_DATABASE, &database));
+    TRY(mg_database_script(
+        database, control ? "CREATE ROLE " RESTORE_ROLE
+                            " NOLOGIN; GRANT CONNECT ON DATABASE " CONTROL_DATABASE " TO " RESTORE_ROLE
+                            "; GRANT pg_read_all_data TO " RESTORE_ROLE
+                          : "CREATE ROLE " RESTORE_ROLE " NOLOGIN; GRANT CONNECT ON DATABASE " OWNER_DATABASE
+                            " TO " RESTORE_ROLE "; GRANT pg_read_all_data TO " RESTORE_ROLE));
+    return role_open(database, RESTORE_ROLE, password, mg_now() + LOOK_MS);
+}
+
+static CHECKED struct mg_status
+copy_make(struct backup *backup, mg_instant target)
+{
+    char socket[512];
+    mg_instant reached = 0;
+    OWN_KEY(password, PASSWORD_TEXT);
+    OWN(secret) kept = NULL;
+    TRY(restore_make(backup, MG_RESTORE_BESIDE, target, socket, &reached));
+    password_make((char *) password);
+    TRY(login_make(backup, socket, (const char *) password));
+    TRY(mg_secret_copy(mg_view_text((const char *) password), &kept));
+    (void) pthread_mutex_lock(&backup->lock);
+    mg_secret_drop(&backup->copy.password);
+    backup->copy.password = TAKE(kept);
+    backup->copy.target = target;
+    backup->copy.reached = reached;
+    memcpy(backup->copy.socket, socket, sizeof backup->copy.socket);
+    (void) pthread_mutex_unlock(&backup->lock);
+    return OK;
+}
+
+struct mg_status
+restore_order(struct backup *backup)
+{
+    char at[MG_INSTANT_TEXT];
+    int64_t took_ms = 0;
+    TRY(restore_mark(backup, &took_ms));
+    TRY(target_judge(backup));
+    mg_instant_text(backup->target, at);
+    TRY(worker_record(MG_EVENT_restore, backup->record->tenant, backup->record->name, at));
+    const int64_t start_ms = mg_monotonic_ms();
+    TRY(copy_make(backup, backup->target));
+    mg_log(MG_INFO, "%s: restored beside as of %s in %lld ms", backup->record->name, at,
+           (long long) (mg_monotonic_ms() - start_ms));
+    return OK;
+}
+
+struct mg_status
+restore_discard(struct backup *backup)
+{
+    TRY(worker_record(MG_EVENT_restore_discard, backup->record->tenant, backup->record->name, ""));
+    TRY(restore_remove(backup, MG_RESTORE_BESIDE));
+    (void) pthread_mutex_lock(&backup->lock);
+    mg_secret_drop(&backup->copy.password);
+    (void) pthread_mutex_unlock(&backup->lock);
+    return OK;
+}

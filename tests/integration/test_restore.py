@@ -1,0 +1,96 @@
+"""Restoring beside the live data, and drills: real copies of a tenant's database as it was at a moment."""
+
+import datetime
+import subprocess
+import time
+
+import pytest
+from harness import Deployment
+
+
+@pytest.fixture(scope="module")
+def deployment():
+    with Deployment({"backup.first_within": "24h"}) as started:
+        started.tenant_add("acme", upstream="127.0.0.1:9")
+        app_sql(started, "CREATE TABLE note (text text)")
+        started.masugata("backup", "now", "--tenant", "acme", "--full", timeout=240)
+        yield started
+
+
+def app_sql(deployment, sql):
+    import json
+    credentials = json.loads((deployment.run_directory / "app/1/database.json").read_text())
+    return psql(credentials["host"], credentials["user"], credentials["password"], sql)
+
+
+def psql(host, user, password, sql, database="app"):
+    done = subprocess.run(["psql", "-X", "-h", host, "-U", user, "-d", database, "-qAt", "-c", sql], capture_output=True, text=True,
+                          env={"PGPASSWORD": password, "PATH": "/usr/bin:/bin"})
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+
+
+def test_a_copy_is_what_was_there_then(deployment):
+    time.sleep(2.1)  # pgBackRest tells the end of a backup in whole seconds
+    app_sql(deployment, "INSERT INTO note VALUES ('before')")
+    moment = now()
+    time.sleep(0.05)
+    app_sql(deployment, "DELETE FROM note; INSERT INTO note VALUES ('after')")
+    copy = deployment.json("restore", "--tenant", "acme", "--to", moment, timeout=240)
+    assert psql(copy["host"], copy["user"], copy["password"], "SELECT text FROM note", copy["database"]) == "before"
+    assert copy["last_change"] <= moment.replace("+00:00", "Z")
+    assert app_sql(deployment, "SELECT text FROM note") == "after", "the live one was touched"
+    # Nobody else gets in, and nothing can be changed.
+    credentials = deployment.json("restore", "--tenant", "acme", "--show")
+    assert credentials["password"] == copy["password"]
+    with pytest.raises(AssertionError):
+        psql(copy["host"], copy["user"], copy["password"], "DELETE FROM note", copy["database"])
+    with pytest.raises(AssertionError):
+        psql(copy["host"], "app_a", "x", "SELECT 1", copy["database"])
+    assert deployment.masugata("restore", "--tenant", "acme", "--to", moment, check=False, timeout=240).returncode == 1, "one at a time"
+    assert "restore" in deployment.masugata("audit", "search", "--tenant", "acme", "--event", "restore", "--json").stdout
+    deployment.masugata("restore", "--tenant", "acme", "--discard")
+    assert not (deployment.directory / "postgres/restore-1").exists()
+    assert deployment.masugata("restore", "--tenant", "acme", "--show", check=False).returncode == 1
+
+
+@pytest.mark.parametrize("moment", ["2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z"])
+def test_a_moment_outside_the_window_is_refused_with_the_window(deployment, moment):
+    refused = deployment.masugata("restore", "--tenant", "acme", "--to", moment, check=False, timeout=240)
+    assert refused.returncode == 1 and "can be restored lies between" in refused.stderr
+    assert not (deployment.directory / "postgres/restore-1").exists()
+    assert deployment.json("backup", "list", "--json")["instances"][1]["state"] == ""
+
+
+def test_words_that_are_no_moment(deployment):
+    assert deployment.masugata("restore", "--tenant", "acme", "--to", "yesterday", check=False).returncode == 2
+    assert deployment.masugata("restore", "--tenant", "acme", check=False).returncode == 2
+
+
+def test_a_drill_restores_measures_and_removes(deployment):
+    for which in (("--tenant", "acme"), ()):
+        row = deployment.json("drill", *which, timeout=300)["drills"][0]
+        assert row["state"] == "" and row["rto_ms"] > 0 and 60000 < row["rpo_ms"] < 120000 and row["drilled_at"]
+    assert not (deployment.directory / "postgres/drill-1").exists()
+    found = deployment.masugata("audit", "search", "--tenant", "acme", "--event", "restore_drill", "--json").stdout
+    assert "held" in found and "rto_ms" in found
+
+
+def test_a_drill_of_a_damaged_backup_fails_and_stays_known(deployment):
+    bundle = sorted((deployment.directory / "backup/near/tenant-1/backup/tenant-1").glob("*F/bundle/1"))[-1]
+    content = bytearray(bundle.read_bytes())
+    for at in range(len(content) // 3, 2 * len(content) // 3):
+        content[at] ^= 0x55
+    bundle.write_bytes(bytes(content))
+    assert deployment.masugata("drill", "--tenant", "acme", check=False, timeout=300).returncode != 0
+
+    def state():
+        return next(row["state"] for row in deployment.json("backup", "list")["instances"] if row["tenant"] == "acme")
+    assert state() == "drill"
+    deployment.masugata("backup", "now", "--tenant", "acme", "--full", timeout=240)
+    time.sleep(2.1)
+    assert not (deployment.directory / "postgres/drill-1").exists()
