@@ -380,7 +380,16 @@ period_check(const struct mg_keyring *keyring, uint64_t tenant, uint64_t period)
 
 /* One change: made on a copy, written, then put in place. `renew` also moves to a new root generation. */
 struct change {
-    enum { CREATE_TENANT, CREATE_PERIOD, CREATE_KEY, ROTATE, RETIRE, ROTATE_ROOT, DESTROY_TENANT, DESTROY_PERIOD } what;
+    enum {
+        CREATE_TENANT,
+        CREATE_PERIOD,
+        CREATE_KEY,
+        ROTATE,
+        RETIRE,
+        ROTATE_ROOT,
+        DESTROY_TENANT,
+        DESTROY_PERIOD
+    } what;
     uint64_t tenant, period;
     enum mg_key_purpose purpose;
     mg_instant now;
@@ -503,8 +512,8 @@ struct mg_status
 mg_keystore_create_key(struct mg_keystore *store, uint64_t tenant, enum mg_key_purpose purpose,
                        mg_instant now)
 {
-    return change_run(
-        store, &(struct change){.what = CREATE_KEY, .tenant = tenant, .purpose = purpose, .now = now});
+    return change_run(store,
+                      &(struct change){.what = CREATE_KEY, .tenant = tenant, .purpose = purpose, .now = now});
 }
 
 struct mg_status

@@ -89,8 +89,9 @@ mg_pgbackrest_archive_command(const struct mg_pgbackrest *layout, struct mg_buff
 static bool
 label_is_valid(struct mg_view label)
 {
+    static const char allowed[] = "0123456789-_FD";
     for (size_t i = 0; i < label.length; i++)
-        if (memchr("0123456789-_FD", label.bytes[i], 14) == NULL)
+        if (label.bytes[i] == '\0' || strchr(allowed, label.bytes[i]) == NULL)
             return false;
     return label.length < 64;
 }

@@ -1,16 +1,22 @@
 """Restoring beside the live data, and drills: real copies of a tenant's database as it was at a moment."""
 
 import datetime
+import json
+import os
+import pathlib
 import subprocess
 import time
 
 import pytest
-from harness import Deployment
+from harness import Deployment, can_change_mounts, wait_until
+
+# The databases on a disk of their own, so that it can be filled.
+DISK = 'mkdir -p "$DIR/postgres"; mount -t tmpfs -o size=900m,mode=711 tmpfs "$DIR/postgres"'
 
 
 @pytest.fixture(scope="module")
 def deployment():
-    with Deployment({"backup.first_within": "24h"}) as started:
+    with Deployment({"backup.first_within": "24h"}, prepare=DISK if can_change_mounts() else None) as started:
         started.tenant_add("acme", upstream="127.0.0.1:9")
         app_sql(started, "CREATE TABLE note (text text)")
         started.masugata("backup", "now", "--tenant", "acme", "--full", timeout=240)
@@ -18,7 +24,6 @@ def deployment():
 
 
 def app_sql(deployment, sql):
-    import json
     credentials = json.loads((deployment.run_directory / "app/1/database.json").read_text())
     return psql(credentials["host"], credentials["user"], credentials["password"], sql)
 
@@ -28,6 +33,10 @@ def psql(host, user, password, sql, database="app"):
                           env={"PGPASSWORD": password, "PATH": "/usr/bin:/bin"})
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+def copy_directory(deployment, kind="restore"):
+    return deployment.inside(deployment.directory / f"postgres/{kind}-1")
 
 
 def now():
@@ -54,7 +63,7 @@ def test_a_copy_is_what_was_there_then(deployment):
     assert deployment.masugata("restore", "--tenant", "acme", "--to", moment, check=False, timeout=240).returncode == 1, "one at a time"
     assert "restore" in deployment.masugata("audit", "search", "--tenant", "acme", "--event", "restore", "--json").stdout
     deployment.masugata("restore", "--tenant", "acme", "--discard")
-    assert not (deployment.directory / "postgres/restore-1").exists()
+    assert not copy_directory(deployment).exists()
     assert deployment.masugata("restore", "--tenant", "acme", "--show", check=False).returncode == 1
 
 
@@ -62,7 +71,7 @@ def test_a_copy_is_what_was_there_then(deployment):
 def test_a_moment_outside_the_window_is_refused_with_the_window(deployment, moment):
     refused = deployment.masugata("restore", "--tenant", "acme", "--to", moment, check=False, timeout=240)
     assert refused.returncode == 1 and "can be restored lies between" in refused.stderr
-    assert not (deployment.directory / "postgres/restore-1").exists()
+    assert not copy_directory(deployment).exists()
     assert deployment.json("backup", "list", "--json")["instances"][1]["state"] == ""
 
 
@@ -75,9 +84,49 @@ def test_a_drill_restores_measures_and_removes(deployment):
     for which in (("--tenant", "acme"), ()):
         row = deployment.json("drill", *which, timeout=300)["drills"][0]
         assert row["state"] == "" and row["rto_ms"] > 0 and 60000 < row["rpo_ms"] < 120000 and row["drilled_at"]
-    assert not (deployment.directory / "postgres/drill-1").exists()
+    assert not copy_directory(deployment, "drill").exists()
     found = deployment.masugata("audit", "search", "--tenant", "acme", "--event", "restore_drill", "--json").stdout
     assert "held" in found and "rto_ms" in found
+
+
+@pytest.mark.skipif(not can_change_mounts(), reason="needs root")
+def test_a_copy_that_the_disk_has_no_room_for_is_refused_before_it_begins(deployment):
+    ballast = deployment.inside(deployment.directory / "postgres/ballast")
+    disk = os.statvfs(ballast.parent)
+    try:
+        with ballast.open("wb") as file:
+            for _ in range((disk.f_bavail * disk.f_frsize >> 20) - 200):
+                file.write(bytes(1 << 20))
+        refused = deployment.masugata("restore", "--tenant", "acme", "--to", now(), check=False, timeout=240)
+        assert refused.returncode == 3 and "nothing was begun" in refused.stderr, refused.stderr
+        assert not copy_directory(deployment).exists()
+    finally:
+        ballast.unlink()
+
+
+@pytest.mark.parametrize("victim", ["pgbackrest", "launcher", "worker"])
+def test_a_drill_that_was_cut_short_leaves_nothing_in_the_way_of_the_next(deployment, victim):
+    asked = subprocess.Popen([deployment.program, "drill", "--tenant", "acme", "--dir", str(deployment.directory)],
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def restoring():
+        for entry in pathlib.Path("/proc").iterdir():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
+                if b"--stanza=tenant-1" in words and b"restore" in words and str(deployment.directory).encode() in b" ".join(words):
+                    return int(entry.name)
+            except OSError:
+                pass
+        return None
+
+    pid = wait_until(restoring, 90, 0.002, "pgbackrest")
+    if victim == "pgbackrest":
+        subprocess.run(["kill", "-9", str(pid)])
+    else:
+        deployment.kill(victim)
+    asked.wait(120)
+    wait_until(lambda: deployment.masugata("drill", "--tenant", "acme", check=False, timeout=120).returncode == 0, 180, 0.5, "a whole drill")
+    assert not copy_directory(deployment, "drill").exists()
 
 
 def test_a_drill_of_a_damaged_backup_fails_and_stays_known(deployment):
@@ -93,4 +142,4 @@ def test_a_drill_of_a_damaged_backup_fails_and_stays_known(deployment):
     assert state() == "drill"
     deployment.masugata("backup", "now", "--tenant", "acme", "--full", timeout=240)
     time.sleep(2.1)
-    assert not (deployment.directory / "postgres/drill-1").exists()
+    assert not copy_directory(deployment, "drill").exists()
