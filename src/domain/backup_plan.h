@@ -39,14 +39,27 @@ struct mg_backup {
 };
 
 /* What to take now. `backups` oldest first; `begin_at`: before it nothing is due for an instance without any,
- * so that many new ones do not begin at once. A clock that jumped back makes nothing due for longer than it
- * jumped. */
+ * so that many new ones do not begin at once. Those from the future (the clock was set back) do not count. */
 enum mg_backup_kind mg_backup_due(const struct mg_backup_plan *plan, const struct mg_backup *backups,
                                   size_t count, mg_instant begin_at, mg_instant now);
 
+/* By which plans backups are destroyed: what one of the two keeps stays. NULL: not known, nothing goes.
+ * They differ while a plan that keeps less is not yet believed: a word in a file, or an operator's slip, must
+ * not destroy within a minute what nobody can bring back. */
+struct mg_backup_rule {
+    const struct mg_backup_plan *keeps, *wanted;
+    mg_instant since; /* that `wanted` is wanted, while it keeps less than `keeps` */
+};
+/* Another plan is wanted; one that keeps less counts once it was wanted for `grace_ms`. True if the rule is
+ * another now. */
+bool mg_backup_rule_follow(struct mg_backup_rule *rule, const struct mg_backup_plan *wanted, int64_t grace_ms,
+                           mg_instant now);
+/* The one that keeps backups longest: for an instance whose plan is not known. */
+const struct mg_backup_plan *mg_backup_plan_longest(void);
+
 /* The next backup that may be destroyed: the index of a full one (its differential ones go with it), or -1.
- * The newest full backup never is. */
-int mg_backup_expired(const struct mg_backup_plan *plan, const struct mg_backup *backups, size_t count,
+ * The newest full backup never is, and only a whole one makes an older one needless. */
+int mg_backup_expired(const struct mg_backup_rule *rule, const struct mg_backup *backups, size_t count,
                       mg_instant now);
 
 /* How many of the newest full backups need the transaction log from their beginning on: older ones can be

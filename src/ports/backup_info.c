@@ -65,6 +65,15 @@ backup_read(const json_t *row, struct mg_backup *backup)
     return OK;
 }
 
+static int
+by_time(const void *one, const void *other)
+{
+    const struct mg_backup *a = one, *b = other;
+    if (a->started_at != b->started_at)
+        return a->started_at < b->started_at ? -1 : 1;
+    return strcmp(a->label, b->label);
+}
+
 static CHECKED struct mg_status
 backups_read(const json_t *list, struct mg_backup_info *info)
 {
@@ -76,10 +85,9 @@ backups_read(const json_t *list, struct mg_backup_info *info)
         return fail(OUT_OF_MEMORY);
     for (; info->count < count; info->count++) {
         TRY(backup_read(json_array_get(list, info->count), &info->backups[info->count]));
-        if (info->count != 0 &&
-            info->backups[info->count].started_at < info->backups[info->count - 1].started_at)
-            return fail_with(MALFORMED, "pgbackrest info: backups are not in the order of time");
     }
+    /* They are told in the order of their labels; the clock may have been set back in between. */
+    qsort(info->backups, info->count, sizeof *info->backups, by_time);
     return OK;
 }
 

@@ -92,11 +92,12 @@ backups_are_due_by_their_ages(void **state)
 static size_t
 days_pass(const char *name, struct mg_backup *list, int days)
 {
+    const struct mg_backup_rule rule = {.keeps = plan(name), .wanted = plan(name)};
     size_t count = 0;
     for (int day = 0; day < days; day++) {
         const mg_instant now = START + day * DAY;
         list[count++] = backup(MG_BACKUP_FULL, now);
-        for (int at; (at = mg_backup_expired(plan(name), list, count, now + HOUR)) >= 0;) {
+        for (int at; (at = mg_backup_expired(&rule, list, count, now + HOUR)) >= 0;) {
             memmove(list + at, list + at + 1, (count - (size_t) at - 1) * sizeof *list);
             count--;
         }
@@ -127,8 +128,70 @@ the_newest_full_backup_stays(void **state)
 {
     (void) state;
     const struct mg_backup one = backup(MG_BACKUP_FULL, START);
-    assert_int_equal(mg_backup_expired(plan("days90"), &one, 1, START + 1000 * DAY), -1);
-    assert_int_equal(mg_backup_expired(plan("days90"), NULL, 0, START), -1);
+    const struct mg_backup_rule rule = {.keeps = plan("days90"), .wanted = plan("days90")};
+    assert_int_equal(mg_backup_expired(&rule, &one, 1, START + 1000 * DAY), -1);
+    assert_int_equal(mg_backup_expired(&rule, NULL, 0, START), -1);
+}
+
+static void
+a_damaged_backup_makes_no_other_needless(void **state)
+{
+    (void) state;
+    const struct mg_backup_rule rule = {.keeps = plan("daily"), .wanted = plan("daily")};
+    struct mg_backup list[] = {backup(MG_BACKUP_FULL, START), backup(MG_BACKUP_FULL, START + DAY),
+                               backup(MG_BACKUP_FULL, START + 2 * DAY)};
+    assert_int_equal(mg_backup_expired(&rule, list, 2, START + 9 * DAY), 0);
+    list[1].damaged = true;
+    assert_int_equal(mg_backup_expired(&rule, list, 2, START + 9 * DAY), -1);
+    assert_int_equal(mg_backup_full_with_log(plan("daily"), list, 2, START + 9 * DAY), 2);
+    list[2].damaged = true;
+    assert_int_equal(mg_backup_expired(&rule, list, 3, START + 9 * DAY), -1);
+    list[2].damaged = false;
+    assert_int_equal(mg_backup_expired(&rule, list, 3, START + 9 * DAY), 0);
+}
+
+static void
+a_plan_that_keeps_less_is_believed_after_a_time(void **state)
+{
+    (void) state;
+    const struct mg_backup list[] = {backup(MG_BACKUP_FULL, START), backup(MG_BACKUP_FULL, START + DAY)};
+    struct mg_backup_rule rule = {.keeps = NULL};
+    mg_instant now = START + 30 * DAY;
+    /* Nothing is known: nothing goes. */
+    assert_int_equal(mg_backup_expired(&rule, list, 2, now), -1);
+    rule.keeps = mg_backup_plan_longest();
+    assert_string_equal(rule.keeps->name, "year");
+    assert_int_equal(mg_backup_expired(&rule, list, 2, now), -1);
+    assert_true(mg_backup_rule_follow(&rule, plan("year"), 3 * DAY, now));
+    assert_int_equal(mg_backup_expired(&rule, list, 2, now), -1);
+    /* A slip and its mending. */
+    assert_true(mg_backup_rule_follow(&rule, plan("daily"), 3 * DAY, now));
+    assert_ptr_equal(rule.wanted, plan("daily"));
+    assert_false(mg_backup_rule_follow(&rule, plan("daily"), 3 * DAY, now + 3 * DAY - 1));
+    assert_int_equal(mg_backup_expired(&rule, list, 2, now + 3 * DAY - 1), -1);
+    assert_true(mg_backup_rule_follow(&rule, plan("year"), 3 * DAY, now + 3 * DAY - 1));
+    now += 3 * DAY;
+    /* Meant: it counts after the time, which a third plan and a clock that was set back begin anew. */
+    assert_true(mg_backup_rule_follow(&rule, plan("window72"), 3 * DAY, now));
+    assert_true(mg_backup_rule_follow(&rule, plan("daily"), 3 * DAY, now + 2 * DAY));
+    assert_false(mg_backup_rule_follow(&rule, plan("daily"), 3 * DAY, now + 4 * DAY));
+    assert_true(mg_backup_rule_follow(&rule, plan("daily"), 3 * DAY, now));
+    assert_false(mg_backup_rule_follow(&rule, plan("daily"), 3 * DAY, now + 2 * DAY));
+    assert_true(mg_backup_rule_follow(&rule, plan("daily"), 3 * DAY, now + 3 * DAY));
+    assert_int_equal(mg_backup_expired(&rule, list, 2, now + 3 * DAY), 0);
+    /* One that keeps more counts at once; of two that keep different things both are heeded. */
+    assert_true(mg_backup_rule_follow(&rule, plan("days90"), 3 * DAY, now + 3 * DAY));
+    assert_true(mg_backup_rule_follow(&rule, plan("year"), 3 * DAY, now + 3 * DAY));
+    assert_ptr_equal(rule.keeps, plan("year"));
+}
+
+static void
+backups_of_the_future_are_not_waited_for(void **state)
+{
+    (void) state;
+    const struct mg_backup list[] = {backup(MG_BACKUP_FULL, START), backup(MG_BACKUP_FULL, START + 10 * DAY)};
+    assert_int_equal(mg_backup_due(plan("days90"), list, 2, 0, START + HOUR), MG_BACKUP_NONE);
+    assert_int_equal(mg_backup_due(plan("days90"), list, 2, 0, START + 25 * HOUR), MG_BACKUP_FULL);
 }
 
 static void
@@ -354,6 +417,9 @@ main(void)
         cmocka_unit_test(backups_are_due_by_their_ages),
         cmocka_unit_test(retention_has_two_ends),
         cmocka_unit_test(the_newest_full_backup_stays),
+        cmocka_unit_test(a_damaged_backup_makes_no_other_needless),
+        cmocka_unit_test(a_plan_that_keeps_less_is_believed_after_a_time),
+        cmocka_unit_test(backups_of_the_future_are_not_waited_for),
         cmocka_unit_test(the_log_is_kept_for_the_window),
         cmocka_unit_test(rows_have_their_texts),
         cmocka_unit_test(names_of_the_log_are_numbers),

@@ -10,12 +10,18 @@ enum { WORKER_MS = 45000 };
 
 /* ---- for the worker: which plan each tenant has ---- */
 
+struct plan {
+    bool known; /* of a tenant whose policy was not read nothing is said: the default may keep less */
+    char word[32];
+};
+
 static void
 plan_copy(void *context, const struct mg_tenant_policy *policy)
 {
-    char *plan = context;
+    struct plan *plan = context;
+    *plan = (struct plan){.known = policy != NULL};
     const char *keyword = policy == NULL ? "" : policy->settings.backup_plan;
-    (void) snprintf(plan, 32, "%s", strcmp(keyword, "deployment") == 0 ? "" : keyword);
+    (void) snprintf(plan->word, sizeof plan->word, "%s", strcmp(keyword, "deployment") == 0 ? "" : keyword);
 }
 
 enum { PLANS_MOST = 1000 };
@@ -42,10 +48,11 @@ MG_HANDLER_PUBLIC(backup_plans)
     struct numbers numbers = {.count = 0};
     TRY(mg_tenants_walk_numbers(request->after, number_collect, &numbers));
     for (size_t i = 0; i < numbers.count; i++) {
-        char plan[32] = "";
-        mg_tenants_policy_read(numbers.list[i], plan_copy, plan);
-        const struct mg_record_backup_plan row = {.tenant = numbers.list[i], .plan = mg_view_text(plan)};
-        TRY(mg_list_add_backup_plan(&list, &row));
+        struct plan plan;
+        mg_tenants_policy_read(numbers.list[i], plan_copy, &plan);
+        const struct mg_record_backup_plan row = {.tenant = numbers.list[i], .plan = mg_view_text(plan.word)};
+        if (plan.known)
+            TRY(mg_list_add_backup_plan(&list, &row));
     }
     const struct mg_reply_backup_plans reply = {.more = numbers.more,
                                                 .plans = {.bytes = mg_buffer_view(&list)}};

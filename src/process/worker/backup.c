@@ -12,7 +12,6 @@ enum {
     QUICK_MS = 320000,
     LONG_MS = 24 * 3600 * 1000 + 60000,
     JOB_MS = 500,
-    PLANS_MS = 10000,
     LOOK_MS = 300000,
     PREPARE_MS = 24 * 3600 * 1000,
     TIDY_MS = 3600 * 1000,
@@ -24,21 +23,6 @@ enum {
 };
 
 /* ---- what is known ---- */
-
-static const struct mg_backup_plan *
-plan_named(const char *name)
-{
-    const struct mg_backup_plan *plan = mg_backup_plan_named(mg_view_text(name));
-    return plan != NULL ? plan : mg_backup_plan_named(mg_view_text(mg_environment()->options->backup_plan));
-}
-
-const struct mg_backup_plan *
-backup_plan(const struct backup *backup)
-{
-    const struct mg_backup_plan *plan = plan_named(backup->plan);
-    mg_must(plan != NULL); /* the option is a choice of the same rows */
-    return plan;
-}
 
 int64_t
 backup_moment_of(const char *name, int64_t most_ms)
@@ -59,6 +43,7 @@ backup_of(struct record *record, struct backup **ret_backup)
         if (backup != NULL) {
             mg_must(pthread_mutex_init(&backup->lock, NULL) == 0);
             backup->record = record;
+            backup_rule_read(backup);
             backup->begin_at =
                 mg_now() + backup_moment_of(record->name, mg_environment()->options->backup_first_within);
             record->backup = backup;
@@ -67,74 +52,6 @@ backup_of(struct record *record, struct backup **ret_backup)
     *ret_backup = record->backup;
     (void) pthread_mutex_unlock(&one_at_a_time);
     return *ret_backup != NULL ? OK : fail(OUT_OF_MEMORY);
-}
-
-unsigned
-backup_log_s(struct record *record)
-{
-    struct backup *backup = NULL;
-    if (!mg_ok(backup_of(record, &backup)))
-        return (unsigned) (plan_named("")->log_ms / 1000);
-    (void) pthread_mutex_lock(&backup->lock);
-    const unsigned log_s = (unsigned) (backup_plan(backup)->log_ms / 1000);
-    backup->log_s = log_s;
-    (void) pthread_mutex_unlock(&backup->lock);
-    return log_s;
-}
-
-/* ---- the plans of the tenants, which the authority knows ---- */
-
-static void
-plan_take(uint64_t tenant, struct mg_view plan)
-{
-    struct record *record = NULL;
-    struct backup *backup = NULL;
-    char name[48];
-    (void) snprintf(name, sizeof name, "tenant-%llu", (unsigned long long) tenant);
-    if (!mg_ok(record_find(name, &record)) || !mg_ok(backup_of(record, &backup)))
-        return;
-    (void) pthread_mutex_lock(&backup->lock);
-    if (!mg_ok(mg_view_copy(plan, backup->plan, sizeof backup->plan)))
-        backup->plan[0] = '\0';
-    (void) pthread_mutex_unlock(&backup->lock);
-}
-
-static CHECKED struct mg_status
-plans_read(void)
-{
-    bool more = true;
-    for (uint64_t after = 0; more;) {
-        OWN_BUFFER(storage, MG_PACKET_MOST);
-        struct mg_reply_backup_plans reply;
-        struct mg_record_backup_plan row;
-        TRY(mg_call_backup_plans(&(struct mg_request_backup_plans){.after = after}, &reply, &storage, 5000));
-        more = reply.more;
-        for (bool another = true;;) {
-            TRY(mg_list_next_backup_plan(&reply.plans, &row, &another));
-            if (!another)
-                break;
-            after = row.tenant;
-            plan_take(row.tenant, row.plan);
-        }
-    }
-    return OK;
-}
-
-/* By one thread at a time; while the authority is away what it said last holds. */
-static void
-plans_follow(void)
-{
-    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
-    static int64_t due_ms;
-    if (pthread_mutex_trylock(&one_at_a_time) != 0)
-        return;
-    if (mg_monotonic_ms() >= due_ms) {
-        const struct mg_status status = plans_read();
-        if (!mg_ok(status))
-            mg_log_status(MG_DEBUG, "plans of backups", status);
-        due_ms = mg_monotonic_ms() + PLANS_MS;
-    }
-    (void) pthread_mutex_unlock(&one_at_a_time);
 }
 
 /* ---- pgBackRest ---- */
@@ -418,18 +335,35 @@ backup_take(struct backup *backup, enum mg_backup_kind kind)
     return OK;
 }
 
+/* Both plans' windows are kept. */
+static uint64_t
+with_log_of(const struct mg_backup_info *info, const struct mg_backup_rule *rule)
+{
+    const size_t keeps = mg_backup_full_with_log(rule->keeps, info->backups, info->count, mg_now());
+    const size_t wanted = mg_backup_full_with_log(rule->wanted, info->backups, info->count, mg_now());
+    return keeps > wanted ? keeps : wanted;
+}
+
 /* `busy`. The record is durable before the backup goes. */
 static CHECKED struct mg_status
-backup_destroy(struct backup *backup, const struct mg_backup_plan *plan, int at)
+backup_destroy(struct backup *backup, const struct mg_backup_rule *rule, int at)
 {
     char label[MG_BACKUP_LABEL];
     struct mg_backup_info *info = &backup->info;
     TRY(mg_view_copy(mg_view_text(info->backups[at].label), label, sizeof label));
-    TRY(worker_record(MG_EVENT_backup_destroy, backup->record->tenant, label, plan->name));
-    const uint64_t with_log = mg_backup_full_with_log(plan, info->backups, info->count, mg_now());
-    TRY(backup_verb(backup->record, MG_PGBACKREST_EXPIRE, label, with_log));
-    mg_log(MG_INFO, "%s: backup %s is destroyed (%s)", backup->record->name, label, plan->name);
+    TRY(worker_record(MG_EVENT_backup_destroy, backup->record->tenant, label, rule->wanted->name));
+    TRY(backup_verb(backup->record, MG_PGBACKREST_EXPIRE, label, with_log_of(info, rule)));
+    mg_log(MG_INFO, "%s: backup %s is destroyed (%s)", backup->record->name, label, rule->wanted->name);
     return info_refresh(backup);
+}
+
+/* With the lock held: the plan is confirmed, and what was found wrong with the files is accepted. Until then
+ * the older backups may be the last ones that are whole. */
+static bool
+may_destroy(const struct backup *backup)
+{
+    return backup->plan_confirmed && backup->rule.keeps != NULL && backup->rule.wanted != NULL &&
+           backup->check_trouble < MG_BACKUP_TROUBLE_MISSING;
 }
 
 /* `busy`. Also what of the log no backup needs any more. */
@@ -437,16 +371,19 @@ static CHECKED struct mg_status
 backups_tidy(struct backup *backup)
 {
     (void) pthread_mutex_lock(&backup->lock);
-    const struct mg_backup_plan *plan = backup_plan(backup);
+    const struct mg_backup_rule rule = backup->rule;
+    const bool may = may_destroy(backup);
     (void) pthread_mutex_unlock(&backup->lock);
+    if (!may)
+        return OK;
+    TRY(info_refresh(backup)); /* as it is now: what is decided from it cannot be taken back */
     for (int left = DESTROYED_MOST; left > 0; left--) {
-        const int at = mg_backup_expired(plan, backup->info.backups, backup->info.count, mg_now());
+        const int at = mg_backup_expired(&rule, backup->info.backups, backup->info.count, mg_now());
         if (at < 0)
             break;
-        TRY(backup_destroy(backup, plan, at));
+        TRY(backup_destroy(backup, &rule, at));
     }
-    const uint64_t with_log =
-        mg_backup_full_with_log(plan, backup->info.backups, backup->info.count, mg_now());
+    const uint64_t with_log = with_log_of(&backup->info, &rule);
     if (with_log != 0)
         TRY(backup_verb(backup->record, MG_PGBACKREST_EXPIRE, "", with_log));
     backup->tidied_ms = mg_monotonic_ms();
@@ -618,7 +555,7 @@ int64_t
 backup_job(mg_instant now)
 {
     (void) now;
-    plans_follow();
+    backup_plans_follow();
     const struct mg_status status = records_visit(record_tend, NULL);
     if (!mg_ok(status))
         mg_log_status(MG_WARNING, "backups", status);

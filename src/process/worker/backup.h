@@ -17,9 +17,11 @@ struct backup {
      * (busy): these change under both. */
     pthread_mutex_t lock;
     bool busy;
-    char plan[32];       /* of the tenant; "": the deployment's */
-    unsigned log_s;      /* archive_timeout that the instance was started with; 0: none yet */
-    mg_instant begin_at; /* the first backup, when there is none */
+    struct mg_backup_rule rule; /* by which plans; .wanted NULL: none was ever known */
+    bool plan_confirmed;        /* since the start: without that nothing is destroyed */
+    char plan_strange[32];      /* the authority names a plan that there is none of; "" */
+    unsigned log_s;             /* archive_timeout that the instance was started with; 0: none yet */
+    mg_instant begin_at;        /* the first backup, when there is none */
     int64_t prepared_ms; /* (busy) monotonic; when pgBackRest was last given its configuration; 0 never */
     int64_t looked_ms, tidied_ms; /* (busy) monotonic */
     int64_t retry_ms;             /* (busy) monotonic: left alone until then */
@@ -58,10 +60,18 @@ struct backup {
 
 /* The one of an instance, made when first asked for; never freed. OUT_OF_MEMORY. */
 CHECKED struct mg_status backup_of(struct record *record, struct backup **ret_backup);
+
+/* ---- backup_plans.c ---- */
+/* What was known at the last start; of one that is just made. */
+void backup_rule_read(struct backup *backup);
+/* Asks the authority, now and then. */
+void backup_plans_follow(void);
 /* With the lock held. Never NULL. */
 const struct mg_backup_plan *backup_plan(const struct backup *backup);
 /* archive_timeout of an instance by its plan. */
 unsigned backup_log_s(struct record *record);
+
+/* ---- backup.c ---- */
 
 /* A moment of its own within `most_ms`, the same after every start. */
 int64_t backup_moment_of(const char *name, int64_t most_ms);
@@ -83,9 +93,14 @@ CHECKED struct mg_status restore_mark(struct backup *backup, int64_t *ret_took_m
 CHECKED struct mg_status restore_make(struct backup *backup, enum mg_restore_kind kind, mg_instant target,
                                       char socket[512], mg_instant *ret_reached);
 CHECKED struct mg_status restore_remove(const struct backup *backup, enum mg_restore_kind kind);
-/* As the superuser. */
+/* As the superuser: to databases of ours alone (postgres; the control database). */
 CHECKED struct mg_status restore_open(const struct backup *backup, const char *socket, const char *database,
                                       struct mg_database **ret_database);
+/* The database of a copy that holds its data. */
+const char *restore_database(const struct backup *backup);
+/* In a copy: the login RESTORE_ROLE, which reads everything, rows behind policies too, and can do nothing else. */
+CHECKED struct mg_status restore_reader_make(const struct backup *backup, const char *socket,
+                                             const char *password);
 /* With the lock held: what can be restored begins here; 0: nothing. */
 mg_instant backup_window_from(const struct backup *backup);
 CHECKED struct mg_status restore_order(struct backup *backup);

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-enum { PAGE_ROWS = 400 };
+enum { PAGE_ROWS = 400, CLOCK_MS = 60000 };
 
 static CHECKED struct mg_status
 backup_find(uint64_t tenant, struct backup **ret_backup)
@@ -48,6 +48,20 @@ drill_is_overdue(const struct backup *backup, mg_instant now)
     return now - since > every_ms + every_ms / 4;
 }
 
+/* What the backups themselves tell. */
+static enum mg_backup_trouble
+shape_of(const struct mg_backup *backups, size_t count, mg_instant now)
+{
+    if (count == 0)
+        return MG_BACKUP_TROUBLE_NONE;
+    size_t full = count; /* the newest, and one more */
+    while (full > 0 && backups[full - 1].kind != MG_BACKUP_FULL)
+        full--;
+    if (backups[count - 1].damaged || (full > 0 && backups[full - 1].damaged))
+        return MG_BACKUP_TROUBLE_DAMAGED;
+    return backups[count - 1].started_at > now + CLOCK_MS ? MG_BACKUP_TROUBLE_CLOCK : MG_BACKUP_TROUBLE_NONE;
+}
+
 /* With the lock held: the worst that is true. */
 static enum mg_backup_trouble
 trouble_now(const struct backup *backup, mg_instant now)
@@ -59,6 +73,11 @@ trouble_now(const struct backup *backup, mg_instant now)
     const int64_t every_ms = plan->differential_ms != 0 ? plan->differential_ms : plan->full_ms;
     if (backup->check_trouble > worst)
         worst = backup->check_trouble;
+    const enum mg_backup_trouble shape = shape_of(backup->info.backups, count, now);
+    if (shape > worst)
+        worst = shape;
+    if (backup->plan_strange[0] != '\0' && MG_BACKUP_TROUBLE_PLAN > worst)
+        worst = MG_BACKUP_TROUBLE_PLAN;
     if (backup->drill_failed && MG_BACKUP_TROUBLE_DRILL > worst)
         worst = MG_BACKUP_TROUBLE_DRILL;
     if (worst == MG_BACKUP_TROUBLE_NONE && count != 0 && drill_is_overdue(backup, now))
