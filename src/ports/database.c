@@ -119,8 +119,8 @@ mg_database_open(const struct mg_database_address *address, struct mg_database *
     const int statement_ms = address->statement_ms > 0 ? address->statement_ms : STATEMENT_MS;
     char port[16], options[128];
     (void) snprintf(port, sizeof port, "%u", address->port != 0 ? address->port : 5432);
-    (void) snprintf(options, sizeof options, "-c statement_timeout=%d -c lock_timeout=%d", statement_ms,
-                    statement_ms);
+    (void) snprintf(options, sizeof options, "-c statement_timeout=%d -c lock_timeout=%d%s", statement_ms,
+                    statement_ms, address->catalogue_only ? " -c search_path=pg_catalog" : "");
     OWN_BUFFER(password, 4096); /* a copy with its NUL, wiped at the end */
     TRY(mg_buffer_add(&password, address->password));
     struct keywords keywords = {.count = 0};

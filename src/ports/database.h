@@ -22,6 +22,9 @@ struct mg_database_address {
     struct mg_view password; /* text; empty for none */
     int connect_ms;          /* 0: 5000 */
     int statement_ms;        /* longest statement; 0: 10000 */
+    /* Unqualified names mean PostgreSQL's own, whatever the database's owner says (ALTER DATABASE … SET) and
+     * has made in public: for a login with rights that its owner has not. */
+    bool catalogue_only;
 };
 
 struct mg_database;

@@ -89,6 +89,35 @@ def test_a_drill_restores_measures_and_removes(deployment):
     assert "held" in found and "rto_ms" in found
 
 
+def test_what_a_tenant_made_runs_as_nobody_but_itself(deployment):
+    """count(t), format() and a policy of the tenant's own, where a drill and a copy look: none may run there."""
+    shout = "LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'ran as %', current_user; END $$"
+    app_sql(deployment, f"""
+        CREATE TABLE trap (text text); INSERT INTO trap VALUES ('x'), ('y');
+        CREATE FUNCTION public.count(public.trap) RETURNS bigint {shout};
+        CREATE FUNCTION public.count(public.note) RETURNS bigint {shout};
+        CREATE FUNCTION public.format(text, name, name) RETURNS text {shout};
+        CREATE FUNCTION public.shout() RETURNS boolean {shout};
+        GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO PUBLIC; GRANT USAGE ON SCHEMA public TO PUBLIC;
+        ALTER TABLE trap ENABLE ROW LEVEL SECURITY; ALTER TABLE trap FORCE ROW LEVEL SECURITY;
+        CREATE POLICY shouts ON trap USING (public.shout());
+        ALTER DATABASE app SET search_path = public, pg_catalog""")
+    deployment.masugata("backup", "now", "--tenant", "acme", "--full", timeout=240)
+    # The window begins with the full backup before; only a moment after this marker has the trap for certain.
+    moment = now()
+    time.sleep(0.05)
+    row = deployment.json("drill", "--tenant", "acme", timeout=300)["drills"][0]
+    assert row["state"] == ""
+    copy = deployment.json("restore", "--tenant", "acme", "--to", moment, timeout=240)
+    try:
+        held = psql(copy["host"], copy["user"], copy["password"], "SELECT pg_catalog.count(*) FROM ONLY public.trap", copy["database"])
+        assert held == "2"
+    finally:
+        deployment.masugata("restore", "--tenant", "acme", "--discard")
+        app_sql(deployment, "ALTER DATABASE app RESET search_path; DROP TABLE trap CASCADE; DROP FUNCTION public.count(public.note),"
+                            " public.format(text, name, name), public.shout()")
+
+
 @pytest.mark.skipif(not can_change_mounts(), reason="needs root")
 def test_a_copy_that_the_disk_has_no_room_for_is_refused_before_it_begins(deployment):
     ballast = deployment.inside(deployment.directory / "postgres/ballast")

@@ -48,7 +48,7 @@ own_ensure(struct record *record)
     OWN(database) database = NULL;
     TRY(instance_ensure(record));
     TRY(instance_open(record, CONTROL_DATABASE, &database));
-    TRY(mg_database_script(database, "SET ROLE masugata_owner"));
+    TRY(mg_database_script(database, "SET search_path = public; SET ROLE masugata_owner"));
     TRY(migrate(database));
     TRY(mg_database_script(database, "RESET ROLE"));
     TRY(mg_database_script(database, grants_sql));

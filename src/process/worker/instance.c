@@ -161,6 +161,7 @@ instance_open(const struct record *record, const char *database, struct mg_datab
         .user = "masugata_super",
         .password = mg_secret_view(password),
         .statement_ms = 60000,
+        .catalogue_only = true,
     };
     return mg_database_open(&address, ret_database);
 }

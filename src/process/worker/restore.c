@@ -88,8 +88,32 @@ restore_open(const struct backup *backup, const char *socket, const char *databa
                                                 .database = database,
                                                 .user = "masugata_super",
                                                 .password = mg_secret_view(password),
-                                                .statement_ms = 3600 * 1000};
+                                                .statement_ms = 3600 * 1000,
+                                                .catalogue_only = true};
     return mg_database_open(&address, ret_database);
+}
+
+const char *
+restore_database(const struct backup *backup)
+{
+    return backup->record->tenant == 0 ? CONTROL_DATABASE : OWNER_DATABASE;
+}
+
+/* Made in the database `postgres`, which is ours: in the tenant's own one no superuser says a word, for what
+ * is there may be made to run as whoever looks at it. */
+struct mg_status
+restore_reader_make(const struct backup *backup, const char *socket, const char *password)
+{
+    OWN(database) database = NULL;
+    OWN_BUFFER(sql, 512);
+    TRY(restore_open(backup, socket, "postgres", &database));
+    TRY(mg_buffer_format(&sql,
+                         "CREATE ROLE " RESTORE_ROLE
+                         " NOLOGIN BYPASSRLS; GRANT pg_read_all_data TO " RESTORE_ROLE
+                         "; GRANT CONNECT ON DATABASE %s TO " RESTORE_ROLE,
+                         restore_database(backup)));
+    TRY(mg_database_script(database, mg_buffer_text(&sql)));
+    return role_open(database, RESTORE_ROLE, password, mg_now() + LOOK_MS);
 }
 
 static CHECKED struct mg_status
@@ -117,9 +141,8 @@ copy_start(const struct backup *backup, enum mg_restore_kind kind, char socket[5
     OWN_BUFFER(storage, 4096);
     struct mg_reply_instance_start reply;
     const uint64_t tenant = backup->record->tenant;
-    const struct mg_record_instance_role role = {
-        .role = mg_view_text(RESTORE_ROLE),
-        .database = mg_view_text(tenant == 0 ? CONTROL_DATABASE : OWNER_DATABASE)};
+    const struct mg_record_instance_role role = {.role = mg_view_text(RESTORE_ROLE),
+                                                 .database = mg_view_text(restore_database(backup))};
     (void) snprintf(name, sizeof name, "%s%" PRIu64, mg_restore_prefix((uint64_t) kind), tenant);
     TRY(mg_list_add_instance_role(&roles, &role));
     const struct mg_request_instance_start request = {
@@ -209,21 +232,6 @@ target_judge(struct backup *backup)
 }
 
 static CHECKED struct mg_status
-login_make(const struct backup *backup, const char *socket, const char *password)
-{
-    OWN(database) database = NULL;
-    const bool control = backup->record->tenant == 0;
-    TRY(restore_open(backup, socket, control ? CONTROL_DATABASE : OWNER_DATABASE, &database));
-    TRY(mg_database_script(
-        database, control ? "CREATE ROLE " RESTORE_ROLE
-                            " NOLOGIN; GRANT CONNECT ON DATABASE " CONTROL_DATABASE " TO " RESTORE_ROLE
-                            "; GRANT pg_read_all_data TO " RESTORE_ROLE
-                          : "CREATE ROLE " RESTORE_ROLE " NOLOGIN; GRANT CONNECT ON DATABASE " OWNER_DATABASE
-                            " TO " RESTORE_ROLE "; GRANT pg_read_all_data TO " RESTORE_ROLE));
-    return role_open(database, RESTORE_ROLE, password, mg_now() + LOOK_MS);
-}
-
-static CHECKED struct mg_status
 copy_make(struct backup *backup, mg_instant target)
 {
     char socket[512];
@@ -232,7 +240,7 @@ copy_make(struct backup *backup, mg_instant target)
     OWN(secret) kept = NULL;
     TRY(restore_make(backup, MG_RESTORE_BESIDE, target, socket, &reached));
     password_make((char *) password);
-    TRY(login_make(backup, socket, (const char *) password));
+    TRY(restore_reader_make(backup, socket, (const char *) password));
     TRY(mg_secret_copy(mg_view_text((const char *) password), &kept));
     (void) pthread_mutex_lock(&backup->lock);
     mg_secret_drop(&backup->copy.password);

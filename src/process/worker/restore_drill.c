@@ -119,16 +119,32 @@ drill_begin(struct backup *backup, struct drill *drill)
     return target_draw(backup, database, marked_at, drill);
 }
 
-/* Every row of every table. */
+static CHECKED struct mg_status
+reader_open(const struct backup *backup, const char *socket, struct mg_database **ret_database)
+{
+    OWN_KEY(password, PASSWORD_TEXT);
+    password_make((char *) password);
+    TRY(restore_reader_make(backup, socket, (const char *) password));
+    const struct mg_database_address address = {.host = socket,
+                                                .database = restore_database(backup),
+                                                .user = RESTORE_ROLE,
+                                                .password = mg_view_text((const char *) password),
+                                                .statement_ms = CHECK_MS,
+                                                .catalogue_only = true};
+    return mg_database_open(&address, ret_database);
+}
+
+/* Every row of every table, by a login that can only read. The names are PostgreSQL's own: a tenant may have
+ * a function count(), or format(). */
 static CHECKED struct mg_status
 rows_read(const struct backup *backup, const char *socket, struct drill *drill)
 {
     OWN(database) database = NULL;
     OWN(rows) tables = NULL;
-    TRY(restore_open(backup, socket, backup->record->tenant == 0 ? CONTROL_DATABASE : OWNER_DATABASE,
-                     &database));
+    TRY(reader_open(backup, socket, &database));
     TRY(mg_query(database, &tables,
-                 "SELECT format('SELECT count(t) FROM %I.%I t', schemaname, tablename) FROM pg_tables"
+                 "SELECT pg_catalog.format('SELECT pg_catalog.count(t) FROM ONLY %I.%I t', schemaname,"
+                 " tablename) FROM pg_catalog.pg_tables"
                  " WHERE schemaname NOT IN ('pg_catalog', 'information_schema') LIMIT $1",
                  MG_I64(TABLES_MOST)));
     drill->tables = (int64_t) mg_rows_count(tables);
