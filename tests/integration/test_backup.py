@@ -78,6 +78,30 @@ def test_a_tenants_plan_reaches_its_database(deployment):
     wait_until(lambda: "archive_timeout = 600s" in configuration.read_text(), 60, 0.5, "archive_timeout")
 
 
+def plan_file(deployment):
+    return (deployment.directory / "worker/backup/tenant-1.plan").read_text().split()[2:]
+
+
+def test_a_plan_that_keeps_less_is_not_believed_at_once(deployment):
+    """backup.grace: until then what the plan before keeps stays; a restart changes nothing of that."""
+    def policy(plan):
+        deployment.masugata("tenant", "policy", "acme", "--file", "-", input=f'backup.plan = "{plan}"\n')
+        wait_until(lambda: overview(deployment)["acme"]["plan"] == plan, 90, 0.5, "plan")
+
+    policy("year")
+    wait_until(lambda: plan_file(deployment)[:2] == ["year", "year"], 30, 0.2, "the plan is kept")
+    policy("daily")
+    wait_until(lambda: plan_file(deployment)[:2] == ["year", "daily"], 30, 0.2, "the plan is kept")
+    before = plan_file(deployment)
+    assert int(before[2]) > 0
+    deployment.kill("worker")
+    wait_until(lambda: overview(deployment)["acme"]["plan"] == "daily", 60, 0.5, "worker")
+    assert plan_file(deployment) == before, "neither begun anew nor forgotten"
+    policy("year")
+    wait_until(lambda: plan_file(deployment) == ["year", "year", "0"], 30, 0.2, "the slip is forgotten")
+    policy("window72")
+
+
 def verify(deployment):
     done = deployment.masugata("backup", "verify", "--tenant", "acme", "--json", check=False)
     return done.returncode, overview(deployment)["acme"]["state"]
@@ -154,12 +178,12 @@ def test_an_inventory_that_was_changed_is_not_believed(deployment):
 def test_a_backup_that_was_cut_short_is_taken_the_next_time(deployment, victim):
     asked = subprocess.Popen([deployment.program, "backup", "now", "--tenant", "acme", "--full", "--dir", str(deployment.directory)],
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    needle = b"--stanza=tenant-1\0backup"
+    ours = f"--config={deployment.run_directory}/backup/tenant-1/pgbackrest.conf".encode() + b"\0--stanza=tenant-1\0backup"
 
     def running():
         for entry in pathlib.Path("/proc").iterdir():
             try:
-                if entry.name.isdigit() and needle in (entry / "cmdline").read_bytes():
+                if entry.name.isdigit() and ours in (entry / "cmdline").read_bytes():
                     return int(entry.name)
             except OSError:
                 pass
