@@ -1,6 +1,7 @@
 /* masugata init: a state directory with a commented configuration, and as root the system users. */
 #include "base/io.h"
 #include "cli/cli.h"
+#include "ports/pgbackrest.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -59,9 +60,24 @@ mg_cli_directory_make(const char *directory, struct mg_view configuration)
     return mg_file_replace(path, configuration, 0640);
 }
 
+/* What `masugata up` would refuse is said before anything is put there. */
+static CHECKED struct mg_status
+directory_check(const char *directory)
+{
+    struct mg_pgbackrest unused;
+    char here[MG_PATH], path[MG_PATH];
+    if (directory[0] == '/')
+        return mg_pgbackrest_layout(directory, "/run", "", "control", &unused);
+    if (getcwd(here, sizeof here) == NULL)
+        return fail_errno("current directory");
+    TRY(mg_path_join(path, here, directory));
+    return mg_pgbackrest_layout(path, "/run", "", "control", &unused);
+}
+
 static CHECKED struct mg_status
 init(const struct mg_cli *cli)
 {
+    TRY(directory_check(cli->directory));
     OWN_BUFFER(sample, 262144);
     OWN_BUFFER(json, 4096);
     TRY(mg_configuration_sample(&sample));

@@ -6,6 +6,7 @@
 #include "cli/demo.h"
 #include "cli/start_errors.h"
 #include "ports/passage.h"
+#include "ports/pgbackrest.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -299,10 +300,13 @@ up(struct mg_cli *cli, bool demo, bool detach)
     OWN_FD log_fd = -1;
     struct mg_deployment deployment;
     struct mg_start_errors errors;
+    struct mg_pgbackrest unused; /* that its paths are good is what matters here */
     TRY(mg_path_join(configuration, cli->directory, "masugata.conf"));
     if (demo && access(configuration, F_OK) != 0)
         TRY(mg_cli_demo_make(cli));
     TRY(mg_cli_deployment(cli, &options, &deployment));
+    TRY(mg_pgbackrest_layout(deployment.state, deployment.run, options->backup_near_path, "control",
+                             &unused));
     TRY(mg_cli_users_make());
     TRY(not_running_check(deployment.state));
     TRY(port_check(options->gate_address, options->gate_https_port, "gate.https_port"));

@@ -41,7 +41,10 @@ mg_pgbackrest_layout(const char *directory, const char *runtime_directory, const
     const char *const paths[] = {layout.repository, layout.directory, layout.data, layout.socket};
     for (size_t i = 0; i < MG_COUNT(paths); i++)
         if (!path_is_plain(paths[i]))
-            return fail_with(INVALID, "backups need paths without blanks and quotation marks: %s", paths[i]);
+            return fail_with(
+                INVALID,
+                "backups need absolute paths without blanks, quotation marks and what a shell reads: %s",
+                paths[i]);
     *ret_layout = layout;
     return OK;
 }

@@ -1,6 +1,7 @@
 """Backups: real pgBackRest for every instance, its own repository and passphrase each; what a killed process, a lost
 passphrase or a full repository leaves behind, and that the next run heals it."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -218,3 +219,38 @@ def test_a_repository_that_cannot_be_written_is_told_and_heals(deployment):
         moved.rename(repository(deployment))
     wait_until(lambda: deployment.masugata("backup", "now", "--tenant", "acme", check=False, timeout=120).returncode == 0, 120, 0.5, "healed")
     wait_until(lambda: overview(deployment)["acme"]["state"] == "", 60, 0.5, "well")
+
+
+def app_sql(deployment, sql):
+    credentials = json.loads((deployment.run_directory / "app/1/database.json").read_text())
+    done = subprocess.run(["psql", "-X", "-h", credentials["host"], "-U", credentials["user"], "-d", "app", "-qAt", "-c", sql], text=True,
+                          capture_output=True, env={"PGPASSWORD": credentials["password"], "PATH": "/usr/bin:/bin"})
+    return done.stdout.strip()
+
+
+def test_databases_serve_when_the_repository_is_away(deployment):
+    deployment.stop()
+    near = deployment.directory / "backup/near"
+    near.rename(near.with_name("away"))
+    near.write_text("")
+    try:
+        deployment.up()
+        wait_until(lambda: app_sql(deployment, "SELECT 7") == "7", 60, 0.5, "the tenant's database")
+        wait_until(lambda: overview(deployment)["acme"]["state"] == "repository", 60, 0.5, "told")
+        assert overview(deployment)["(masugata)"]["state"] == "repository"
+    finally:
+        deployment.stop()
+        near.unlink()
+        near.with_name("away").rename(near)
+        deployment.up()
+    wait_until(lambda: overview(deployment)["acme"]["state"] == "", 90, 0.5, "well")
+
+
+def test_paths_that_backups_cannot_have_are_refused_before_anything_starts(deployment, tmp_path):
+    blank = tmp_path / "a b"
+    made = subprocess.run([deployment.program, "init", "--dir", str(blank), "--lang", "en"], capture_output=True, text=True)
+    assert made.returncode == 2 and "without blanks" in made.stderr and not blank.exists(), made.stderr
+    other = Deployment({"backup.near.path": str(blank)})
+    with pytest.raises(AssertionError, match="without blanks"):
+        other.start()
+    shutil.rmtree(other.directory)

@@ -38,11 +38,11 @@ repository_parent_make(const char *repository)
 struct mg_status
 backup_directories(const struct mg_pgbackrest *layout)
 {
-    TRY(repository_parent_make(layout->repository));
-    TRY(owned_directory(layout->repository, 0700, places.database_uid, places.database_gid));
     /* Ours: the database uid may read the files that are given to it, and put none there. */
     TRY(owned_directory(layout->directory, places.root ? 0711 : 0700, MG_SAME_UID, MG_SAME_GID));
-    return owned_directory(layout->locks, 0700, places.database_uid, places.database_gid);
+    TRY(owned_directory(layout->locks, 0700, places.database_uid, places.database_gid));
+    TRY(repository_parent_make(layout->repository));
+    return owned_directory(layout->repository, 0700, places.database_uid, places.database_gid);
 }
 
 /* "control" of tenant 0, "tenant-N" of tenant N. */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <unistd.h>
 
 enum { READY_MS = 60000, STOP_MS = 20000 };
 
@@ -16,7 +17,8 @@ static const char tenant_prefix[] = "tenant-";
 struct wanted {
     struct mg_instance instance;
     struct mg_pgbackrest backup;
-    bool copy; /* restored; its backups are those of another */
+    bool backed_up; /* `backup` is filled: its paths can be used */
+    bool copy;      /* restored; its backups are those of another */
     char names[MG_INSTANCE_ROLES_MOST][2][64];
 };
 
@@ -77,7 +79,9 @@ wanted_read(const struct mg_request_instance_start *request, struct wanted *ret_
     ret_wanted->copy = is_copy(name, request->tenant);
     if (strcmp(name, expected) != 0 && !ret_wanted->copy)
         return fail_with(INVALID, "instance %s for tenant %llu", name, (unsigned long long) request->tenant);
-    TRY(backup_layout(expected, &ret_wanted->backup));
+    /* A database serves also when its backups cannot be made; the worker shows why (the trouble
+     * "repository"), and what is not saved stays with the database until it can be. */
+    ret_wanted->backed_up = mg_ok(backup_layout(expected, &ret_wanted->backup));
     TRY(mg_instance_layout(environment->directory, environment->runtime_directory, name,
                            &ret_wanted->instance));
     struct mg_instance *instance = &ret_wanted->instance;
@@ -96,7 +100,10 @@ wanted_read(const struct mg_request_instance_start *request, struct wanted *ret_
     if (request->archive_timeout_s == 0 || request->archive_timeout_s > 86400)
         return fail_with(INVALID, "archive timeout of %s", name);
     OWN_BUFFER(command, sizeof instance->archive_command - 1);
-    TRY(mg_pgbackrest_archive_command(&ret_wanted->backup, &command));
+    if (ret_wanted->backed_up)
+        TRY(mg_pgbackrest_archive_command(&ret_wanted->backup, &command));
+    else
+        TRY(mg_buffer_add_text(&command, "/bin/false"));
     TRY(mg_view_copy(mg_buffer_view(&command), instance->archive_command, sizeof instance->archive_command));
     instance->archive_timeout_s = (unsigned) request->archive_timeout_s;
     return roles_read(request->roles, ret_wanted);
@@ -130,14 +137,17 @@ postgres_start(struct mg_view request, int pid_fd, struct mg_process_mark *ret_m
         {instance->directory, CONFINE_READ},
         {instance->data, CONFINE_READ | CONFINE_WRITE},
         {instance->socket, CONFINE_READ | CONFINE_WRITE},
+        {instance->app_socket[0] != '\0' ? instance->app_socket : instance->socket,
+         CONFINE_READ | CONFINE_WRITE},
         /* It runs archive_command by itself. */
         {wanted.backup.directory, CONFINE_READ},
         {wanted.backup.locks, CONFINE_READ | CONFINE_WRITE},
         {wanted.backup.repository, wanted.copy ? CONFINE_READ : CONFINE_READ | CONFINE_WRITE},
-        {instance->app_socket[0] != '\0' ? instance->app_socket : instance->socket,
-         CONFINE_READ | CONFINE_WRITE},
     };
-    TRY(confine_prepare(paths, MG_COUNT(paths), instance->loopback_port != 0, &rules));
+    /* Without the repository: it may be on a disk that is away, where even opening fails. */
+    const bool repository = wanted.backed_up && access(wanted.backup.repository, R_OK) == 0;
+    const size_t count = MG_COUNT(paths) - (repository ? 0 : wanted.backed_up ? 1 : 3);
+    TRY(confine_prepare(paths, count, instance->loopback_port != 0, &rules));
     struct child_preparation preparation = {.pid_fd = pid_fd, .rules_fd = rules};
     struct mg_instance_arguments storage;
     struct mg_program program = mg_instance_program(instance, &storage);
@@ -184,7 +194,11 @@ instance_make(const struct mg_request_instance_start *request, const struct want
         return fail_with(NOT_FOUND, "%s was not restored", wanted->instance.name);
     if (request->tenant != 0 && !wanted->copy)
         TRY(application_directories(request->tenant));
-    TRY(backup_directories(&wanted->backup));
+    if (wanted->backed_up) {
+        const struct mg_status status = backup_directories(&wanted->backup);
+        if (!mg_ok(status)) /* told by the worker's first look at it; the database serves meanwhile */
+            mg_log_status(MG_WARNING, wanted->backup.name, status);
+    }
     const bool created = !mg_instance_exists(&wanted->instance);
     const int64_t start_ms = mg_monotonic_ms();
     TRY(mg_instance_prepare(&wanted->instance, request->superuser_password));
