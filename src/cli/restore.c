@@ -91,6 +91,7 @@ mg_cli_restore(int argc, char **argv)
                 "  --show     where the copy is and how to look at it\n"
                 "  --discard  ends the copy and removes its files\n"
                 "A moment that cannot be reached is refused, and so is a copy that the disk has no room for.\n"
+                "While the database is down, what was saved of it can be restored. A copy ends after a day.\n"
                 "Every restore is in the tenant's audit log.",
             .ja =
                 "ある時点のデータベースを、本番には触れずに並べて復元します。内容を確認し、比較し、必要な分だけ\n"
@@ -99,6 +100,7 @@ mg_cli_restore(int argc, char **argv)
                 "  --show     複製の場所と参照方法を表示\n"
                 "  --discard  複製を終了し、ファイルを削除\n"
                 "到達できない時点や、ディスクに収まらない復元は、開始前に拒否します。\n"
+                "データベースの停止中も、保存済みの範囲は復元できます。複製は 1 日後に破棄します。\n"
                 "復元はすべてテナントの監査ログに残ります。",
         },
         argc, argv);

@@ -37,6 +37,7 @@ mg_pgbackrest_layout(const char *directory, const char *runtime_directory, const
     TRY(mg_path_join(layout.passwords, layout.directory, "pgpass"));
     TRY(mg_path_join(layout.locks, layout.directory, "lock"));
     TRY(mg_path_join(layout.info, layout.directory, "info.json"));
+    TRY(mg_path_join(layout.progress, layout.directory, "progress.json"));
     TRY(mg_path_join(layout.files, layout.directory, "files"));
     const char *const paths[] = {layout.repository, layout.directory, layout.data, layout.socket};
     for (size_t i = 0; i < MG_COUNT(paths); i++)
@@ -106,6 +107,7 @@ static const char *const verbs[MG_PGBACKREST_VERB_COUNT][6] = {
     [MG_PGBACKREST_FULL] = {"backup", "--type=full"},
     [MG_PGBACKREST_DIFFERENTIAL] = {"backup", "--type=diff"},
     [MG_PGBACKREST_INFO] = {"info", "--output=json"},
+    [MG_PGBACKREST_PROGRESS] = {"info", "--output=json"},
     [MG_PGBACKREST_EXPIRE] = {"expire", "%s", "%n"},
 };
 

@@ -23,6 +23,7 @@ enum mg_pgbackrest_verb {
     MG_PGBACKREST_FULL,         /* a backup */
     MG_PGBACKREST_DIFFERENTIAL, /* likewise */
     MG_PGBACKREST_INFO,         /* JSON, to the file RUN/backup/NAME/info.json */
+    MG_PGBACKREST_PROGRESS,     /* the same to progress.json, for who waits */
     MG_PGBACKREST_EXPIRE,       /* the backup named (none: only the log that nothing needs) */
     MG_PGBACKREST_VERB_COUNT
 };
@@ -33,7 +34,7 @@ struct mg_pgbackrest {
     char repository[MG_PATH]; /* DIR/backup/near/NAME */
     char data[MG_PATH];       /* DIR/postgres/NAME/data */
     char socket[MG_PATH];     /* RUN/postgres/NAME */
-    char configuration[MG_PATH], passwords[MG_PATH], locks[MG_PATH], info[MG_PATH],
+    char configuration[MG_PATH], passwords[MG_PATH], locks[MG_PATH], info[MG_PATH], progress[MG_PATH],
         files[MG_PATH]; /* in directory */
 };
 

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -222,10 +223,54 @@ def test_a_repository_that_cannot_be_written_is_told_and_heals(deployment):
 
 
 def app_sql(deployment, sql):
-    credentials = json.loads((deployment.run_directory / "app/1/database.json").read_text())
+    """None while the database cannot be asked."""
+    try:
+        credentials = json.loads((deployment.run_directory / "app/1/database.json").read_text())
+    except FileNotFoundError:
+        return None
     done = subprocess.run(["psql", "-X", "-h", credentials["host"], "-U", credentials["user"], "-d", "app", "-qAt", "-c", sql], text=True,
                           capture_output=True, env={"PGPASSWORD": credentials["password"], "PATH": "/usr/bin:/bin"})
-    return done.stdout.strip()
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def archiver_of(deployment):
+    postmaster = (deployment.directory / "postgres/tenant-1/data/postmaster.pid").read_text().split()[0]
+    found = subprocess.run(["pgrep", "-P", postmaster, "-f", "archiver"], capture_output=True, text=True).stdout.split()
+    return int(found[0])
+
+
+def test_a_log_that_waits_is_told_when_nothing_fails(deployment):
+    """An archiver that hangs reports no failure: the age of what waits is judged."""
+    archiver = archiver_of(deployment)
+    os.kill(archiver, signal.SIGSTOP)
+    try:
+        app_sql(deployment, "CREATE TABLE filler AS SELECT md5(i::text) FROM generate_series(1, 60000) i")
+        status = deployment.directory / "postgres/tenant-1/data/pg_wal/archive_status"
+        ready = wait_until(lambda: sorted(status.glob("*.ready")), 60, 0.2, "a segment that waits")
+        assert verify(deployment)[1] == ""
+        os.utime(ready[0], (ready[0].stat().st_atime, ready[0].stat().st_mtime - 600))
+        assert verify(deployment) == (0, "log")
+    finally:
+        os.kill(archiver, signal.SIGCONT)
+    wait_until(lambda: verify(deployment) == (0, ""), 60, 1, "well")
+
+
+def test_an_empty_repository_is_not_taken_for_a_new_one(deployment):
+    """A disk that is not mounted: no stanza and no backup hides that."""
+    parts = [repository(deployment) / name for name in ("backup", "archive")]
+    for part in parts:
+        part.rename(part.with_name(part.name + ".away"))
+    try:
+        assert deployment.masugata("backup", "now", "--tenant", "acme", "--full", check=False, timeout=120).returncode != 0
+        wait_until(lambda: overview(deployment)["acme"]["state"] == "repository", 60, 0.5, "told")
+        assert "is empty" in deployment.masugata("backup", "list").stdout
+        assert not files(deployment, "backup/**/backup.info"), "a stanza was made"
+    finally:
+        for part in parts:
+            shutil.rmtree(part, ignore_errors=True)
+            part.with_name(part.name + ".away").rename(part)
+    wait_until(lambda: deployment.masugata("backup", "now", "--tenant", "acme", check=False, timeout=120).returncode == 0, 120, 0.5, "healed")
+    wait_until(lambda: overview(deployment)["acme"]["state"] == "", 90, 0.5, "well")
 
 
 def test_databases_serve_when_the_repository_is_away(deployment):

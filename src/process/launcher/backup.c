@@ -7,12 +7,20 @@
 #include "process/launcher/launcher.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { TOLD_MOST = 32 << 20, FILES_MS = 6 * 3600 * 1000, QUICK_MS = 300000, LONG_MS = 24 * 3600 * 1000 };
+enum {
+    TOLD_MOST = 32 << 20,
+    FILES_MS = 6 * 3600 * 1000,
+    QUICK_MS = 300000,
+    PROGRESS_MS = 2000,
+    LONG_MS = 24 * 3600 * 1000
+};
 
 struct mg_status
 backup_layout(const char *name, struct mg_pgbackrest *ret_layout)
@@ -43,6 +51,22 @@ backup_directories(const struct mg_pgbackrest *layout)
     TRY(owned_directory(layout->locks, 0700, places.database_uid, places.database_gid));
     TRY(repository_parent_make(layout->repository));
     return owned_directory(layout->repository, 0700, places.database_uid, places.database_gid);
+}
+
+struct mg_status
+room_check(const char *path, const char *name, uint64_t needed_bytes)
+{
+    /* That stays for everybody else on the disk. */
+    static const uint64_t spare_bytes = UINT64_C(256) << 20;
+    struct statvfs disk;
+    if (statvfs(path, &disk) != 0)
+        return fail_errno("free space of %s", path);
+    const uint64_t free_bytes = (uint64_t) disk.f_bavail * disk.f_frsize;
+    if (free_bytes / 2 < needed_bytes / 2 + spare_bytes / 2)
+        return fail_with(DISK_FULL,
+                         "%s needs %" PRIu64 " MiB and there are %" PRIu64 " MiB; nothing was begun", name,
+                         (needed_bytes + spare_bytes) >> 20, free_bytes >> 20);
+    return OK;
 }
 
 /* "control" of tenant 0, "tenant-N" of tenant N. */
@@ -129,7 +153,11 @@ verb_run(const struct mg_pgbackrest *layout, enum mg_pgbackrest_verb verb, struc
     program.context = &rules;
     if (verb == MG_PGBACKREST_INFO)
         return told_run(layout, &program, layout->info, QUICK_MS);
+    if (verb == MG_PGBACKREST_PROGRESS)
+        return told_run(layout, &program, layout->progress, PROGRESS_MS);
     const bool is_long = verb == MG_PGBACKREST_FULL || verb == MG_PGBACKREST_DIFFERENTIAL;
+    if (is_long) /* a full disk would stop the log as well, and then the database */
+        TRY(room_check(layout->repository, layout->name, number));
     return mg_program_succeed(&program, is_long ? LONG_MS : QUICK_MS, NULL);
 }
 

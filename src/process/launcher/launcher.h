@@ -50,6 +50,8 @@ CHECKED struct mg_status application_ensure(uint64_t tenant, struct mg_view upst
 /* Where the backups of an instance are, and the directories of that, made if missing (backup.c). */
 CHECKED struct mg_status backup_layout(const char *name, struct mg_pgbackrest *ret_layout);
 CHECKED struct mg_status backup_directories(const struct mg_pgbackrest *layout);
+/* DISK_FULL unless the disk has so much and a spare 256 MiB. */
+CHECKED struct mg_status room_check(const char *path, const char *name, uint64_t needed_bytes);
 /* Makes a directory or corrects it; "same" ids leave the owner. */
 CHECKED struct mg_status owned_directory(const char *path, mode_t mode, uid_t uid, gid_t gid);
 /* An append-only log. */

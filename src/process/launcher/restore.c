@@ -9,13 +9,9 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { RESTORE_MS = 24 * 3600 * 1000, CHECK_MS = 6 * 3600 * 1000, STOP_MS = 20000 };
-
-/* Room that stays for everybody else on the disk. */
-static const uint64_t spare_bytes = UINT64_C(256) << 20;
 
 struct copy {
     struct mg_instance instance;
@@ -45,16 +41,8 @@ static CHECKED struct mg_status
 space_check(const struct copy *copy, uint64_t needed_bytes)
 {
     char parent[MG_PATH];
-    struct statvfs disk;
     TRY(mg_path_join(parent, mg_environment()->directory, "postgres"));
-    if (statvfs(parent, &disk) != 0)
-        return fail_errno("free space of %s", parent);
-    const uint64_t free_bytes = (uint64_t) disk.f_bavail * disk.f_frsize;
-    if (free_bytes / 2 < needed_bytes / 2 + spare_bytes / 2)
-        return fail_with(DISK_FULL,
-                         "%s needs %" PRIu64 " MiB and there are %" PRIu64 " MiB; nothing was begun",
-                         copy->instance.name, (needed_bytes + spare_bytes) >> 20, free_bytes >> 20);
-    return OK;
+    return room_check(parent, copy->instance.name, needed_bytes);
 }
 
 static bool

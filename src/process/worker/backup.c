@@ -10,9 +10,11 @@
 enum {
     KEYS_MS = 15000,
     QUICK_MS = 320000,
+    PROGRESS_MS = 2500,
     LONG_MS = 24 * 3600 * 1000 + 60000,
     JOB_MS = 500,
-    LOOK_MS = 300000,
+    LOOK_MS = 60000,
+    SERVING_MS = 60000, /* an order waits so long for the database to be there */
     PREPARE_MS = 24 * 3600 * 1000,
     TIDY_MS = 3600 * 1000,
     RETRY_MS = 30000,
@@ -67,19 +69,22 @@ backup_verb(const struct record *record, enum mg_pgbackrest_verb verb, const cha
                                                   .label = mg_view_text(label),
                                                   .number = number};
     const bool is_long = verb == MG_PGBACKREST_FULL || verb == MG_PGBACKREST_DIFFERENTIAL;
-    return mg_call_backup_run(&request, &reply, &storage, is_long ? LONG_MS : QUICK_MS);
+    return mg_call_backup_run(&request, &reply, &storage,
+                              is_long                          ? LONG_MS
+                              : verb == MG_PGBACKREST_PROGRESS ? PROGRESS_MS
+                                                               : QUICK_MS);
 }
 
 struct mg_status
-backup_info_look(const struct record *record, struct mg_backup_info *ret_info)
+backup_info_look(const struct record *record, enum mg_pgbackrest_verb verb, struct mg_backup_info *ret_info)
 {
     struct mg_pgbackrest layout;
     OWN_BUFFER(json, INFO_MOST);
     const struct mg_environment *environment = mg_environment();
     TRY(mg_pgbackrest_layout(environment->directory, environment->runtime_directory,
                              environment->options->backup_near_path, record->name, &layout));
-    TRY(backup_verb(record, MG_PGBACKREST_INFO, "", 0));
-    TRY(mg_file_read(layout.info, &json));
+    TRY(backup_verb(record, verb, "", 0));
+    TRY(mg_file_read(verb == MG_PGBACKREST_PROGRESS ? layout.progress : layout.info, &json));
     return mg_backup_info_read(mg_buffer_view(&json), record->name, ret_info);
 }
 
@@ -104,10 +109,13 @@ configuration_publish(struct record *record)
                                               .repository = mg_view_text(MG_BACKUP_NEAR)};
     TRY(mg_call_backup_key(&ask, &key, &keys, KEYS_MS));
     password_make((char *) password);
-    (void) pthread_mutex_lock(&record->lock);
-    const struct mg_status status = login_open(record, (const char *) password);
-    (void) pthread_mutex_unlock(&record->lock);
-    TRY(status);
+    /* What is only read needs no login: a copy can be made while its database is down. */
+    if (record->state == RECORD_SERVING) {
+        (void) pthread_mutex_lock(&record->lock);
+        const struct mg_status status = login_open(record, (const char *) password);
+        (void) pthread_mutex_unlock(&record->lock);
+        TRY(status);
+    }
     const struct mg_request_backup_prepare request = {.name = mg_view_text(record->name),
                                                       .tenant = record->tenant,
                                                       .passphrase = key.passphrase,
@@ -121,7 +129,8 @@ info_judge(const struct record *record, const struct mg_backup_info *info)
 {
     if (strcmp(info->cipher, "aes-256-cbc") != 0)
         return fail_with(INTEGRITY, "the repository of %s is not encrypted with AES-256", record->name);
-    if (strcmp(info->system_identifier, record->system_identifier) != 0)
+    if (record->system_identifier[0] != '\0' && /* not known before it has served */
+        strcmp(info->system_identifier, record->system_identifier) != 0)
         return fail_with(INTEGRITY, "the repository of %s is another database's (%s, not %s)", record->name,
                          info->system_identifier, record->system_identifier);
     return OK;
@@ -132,7 +141,7 @@ static CHECKED struct mg_status
 info_refresh(struct backup *backup)
 {
     struct mg_backup_info info = {.backups = NULL};
-    TRY(backup_info_look(backup->record, &info));
+    TRY(backup_info_look(backup->record, MG_PGBACKREST_INFO, &info));
     const struct mg_status status = info_judge(backup->record, &info);
     if (!mg_ok(status)) {
         mg_backup_info_drop(&info);
@@ -146,56 +155,38 @@ info_refresh(struct backup *backup)
     return OK;
 }
 
-/* `busy`. */
+/* `busy`. A repository in which there is nothing of what we put there is not the one: a disk that is not
+ * mounted, or everything was removed. What would be made there now would hide that. */
 static CHECKED struct mg_status
-backup_prepare(struct backup *backup)
+repository_judge(const struct backup *backup)
+{
+    struct mg_backup_info info = {.backups = NULL};
+    if (!inventory_knows_backups(backup->record->name))
+        return OK;
+    TRY(backup_info_look(backup->record, MG_PGBACKREST_INFO, &info));
+    const size_t count = info.count;
+    mg_backup_info_drop(&info);
+    if (count == 0)
+        return fail_with(INTEGRITY, "the repository of %s is empty, and there were backups in it",
+                         backup->record->name);
+    return OK;
+}
+
+/* `busy`. `accept`: an operator says that what is lost is lost. */
+static CHECKED struct mg_status
+backup_prepare(struct backup *backup, bool accept)
 {
     TRY(configuration_publish(backup->record));
+    if (!accept)
+        TRY(repository_judge(backup));
     TRY(backup_verb(backup->record, MG_PGBACKREST_CREATE, "", 0));
     TRY(info_refresh(backup));
+    TRY(drill_read(backup));
+    (void) pthread_mutex_lock(&backup->lock);
     backup->prepared_ms = mg_monotonic_ms();
-    return OK;
-}
-
-/* ---- looking after the transaction log ---- */
-
-/* With the record's lock held. */
-static CHECKED struct mg_status
-archiver_ask(const struct record *record, mg_instant *ret_saved_at, bool *ret_failing)
-{
-    OWN(database) database = NULL;
-    OWN(rows) rows = NULL;
-    TRY(instance_open(record, "postgres", &database));
-    TRY(mg_query(database, &rows,
-                 "SELECT last_archived_time, coalesce(last_failed_time > coalesce(last_archived_time,"
-                 " '-infinity'), false) FROM pg_stat_archiver"));
-    *ret_saved_at = mg_rows_null(rows, 0, 0) ? 0 : mg_rows_instant(rows, 0, 0);
-    *ret_failing = mg_rows_flag(rows, 0, 1);
-    return OK;
-}
-
-/* `busy`. Another plan means another configuration. */
-static CHECKED struct mg_status
-log_look(struct backup *backup)
-{
-    struct record *record = backup->record;
-    mg_instant saved_at = 0;
-    bool failing = false;
-    (void) pthread_mutex_lock(&backup->lock);
-    const bool other = backup->log_s != (unsigned) (backup_plan(backup)->log_ms / 1000);
+    backup->ends[BACKUP_QUICK].trouble = MG_BACKUP_TROUBLE_NONE; /* whatever turn came to it */
+    backup->ends[BACKUP_QUICK].failures = 0;
     (void) pthread_mutex_unlock(&backup->lock);
-    (void) pthread_mutex_lock(&record->lock);
-    struct mg_status status = other ? instance_start(record) : OK;
-    if (mg_ok(status))
-        status = archiver_ask(record, &saved_at, &failing);
-    (void) pthread_mutex_unlock(&record->lock);
-    TRY(status);
-    (void) pthread_mutex_lock(&backup->lock);
-    if (saved_at != 0)
-        backup->log_at = saved_at;
-    backup->log_trouble = failing ? MG_BACKUP_TROUBLE_LOG : MG_BACKUP_TROUBLE_NONE;
-    (void) pthread_mutex_unlock(&backup->lock);
-    backup->looked_ms = mg_monotonic_ms();
     return OK;
 }
 
@@ -231,21 +222,26 @@ scope_fill(struct backup *backup, bool log_too, struct inventory_scope *scope)
     return mg_view_copy(mg_rows_text(rows, 0, 1), scope->log_last, sizeof scope->log_last);
 }
 
-/* `busy`. */
-static CHECKED struct mg_status
+/* `busy`. Backups go on when it does not work: that is told. */
+static void
 inventory_follow(struct backup *backup)
 {
     struct inventory_scope scope;
     mg_instant verified_at = 0;
-    TRY(scope_fill(backup, false, &scope));
-    const struct mg_status status = inventory_update(&scope, &verified_at);
-    (void) pthread_mutex_lock(&backup->lock);
+    struct mg_status status = scope_fill(backup, false, &scope);
     if (mg_ok(status))
+        status = inventory_update(&scope, &verified_at);
+    if (!mg_ok(status))
+        mg_log_status(MG_ERROR, "inventory", status);
+    (void) pthread_mutex_lock(&backup->lock);
+    if (mg_ok(status) && verified_at != 0)
         backup->verified_at = verified_at;
-    if (status.code == MG_INTEGRITY)
-        backup->check_trouble = MG_BACKUP_TROUBLE_INVENTORY;
+    backup->followed = backup->followed || mg_ok(status);
+    backup->inventory_trouble = mg_ok(status)                 ? MG_BACKUP_TROUBLE_NONE
+                                : status.code == MG_INTEGRITY ? MG_BACKUP_TROUBLE_INVENTORY
+                                                              : MG_BACKUP_TROUBLE_UNCHECKED;
+    (void) snprintf(backup->inventory_detail, sizeof backup->inventory_detail, "%s", status.detail);
     (void) pthread_mutex_unlock(&backup->lock);
-    return status.code == MG_INTEGRITY ? OK : status; /* told; backups go on */
 }
 
 static CHECKED struct mg_status
@@ -286,6 +282,8 @@ backups_verify(struct backup *backup, bool accept)
     backup->verified_at = finding.at;
     backup->verified_files = finding.files;
     backup->check_trouble = finding.trouble;
+    backup->inventory_trouble = MG_BACKUP_TROUBLE_NONE;
+    backup->followed = true;
     backup->renew = backup->renew || fresh;
     memcpy(backup->chain_from, finding.chain_from, sizeof backup->chain_from);
     memcpy(backup->check_detail, finding.detail, sizeof backup->check_detail);
@@ -314,6 +312,16 @@ taken_record(const struct backup *backup, const char *kind, const char *label)
                                  mg_buffer_view(&details));
 }
 
+/* What the last of its kind added. */
+static uint64_t
+bytes_expected(const struct mg_backup_info *info, enum mg_backup_kind kind)
+{
+    for (size_t i = info->count; i > 0; i--)
+        if (info->backups[i - 1].kind == kind)
+            return info->backups[i - 1].repository_bytes;
+    return 0;
+}
+
 /* `busy`. */
 static CHECKED struct mg_status
 backup_take(struct backup *backup, enum mg_backup_kind kind)
@@ -321,7 +329,7 @@ backup_take(struct backup *backup, enum mg_backup_kind kind)
     const int64_t start_ms = mg_monotonic_ms();
     const enum mg_pgbackrest_verb verb =
         kind == MG_BACKUP_FULL ? MG_PGBACKREST_FULL : MG_PGBACKREST_DIFFERENTIAL;
-    TRY(backup_verb(backup->record, verb, "", 0));
+    TRY(backup_verb(backup->record, verb, "", bytes_expected(&backup->info, kind)));
     TRY(info_refresh(backup));
     if (backup->info.count == 0)
         return fail_with(INTEGRITY, "a backup of %s was taken, and is not there", backup->record->name);
@@ -363,7 +371,8 @@ static bool
 may_destroy(const struct backup *backup)
 {
     return backup->plan_confirmed && backup->rule.keeps != NULL && backup->rule.wanted != NULL &&
-           backup->check_trouble < MG_BACKUP_TROUBLE_MISSING;
+           backup->check_trouble < MG_BACKUP_TROUBLE_MISSING &&
+           backup->inventory_trouble < MG_BACKUP_TROUBLE_MISSING;
 }
 
 /* `busy`. Also what of the log no backup needs any more. */
@@ -427,137 +436,271 @@ kind_take(struct backup *backup, enum mg_backup_kind kind)
 {
     TRY(marker_put(backup));
     TRY(backup_take(backup, kind));
-    TRY(inventory_follow(backup));
+    inventory_follow(backup);
     if (kind == MG_BACKUP_FULL) {
         (void) pthread_mutex_lock(&backup->lock);
         backup->renew = false;
         (void) pthread_mutex_unlock(&backup->lock);
     }
-    return log_look(backup);
+    backup_log_look(backup);
+    return OK;
+}
+
+/* With the lock held. */
+static bool
+tidy_is_due(const struct backup *backup)
+{
+    return backup->info.count != 0 && may_destroy(backup) &&
+           (backup->tidied_ms == 0 || mg_monotonic_ms() - backup->tidied_ms >= TIDY_MS);
+}
+
+/* With the lock held. What one long turn does. */
+struct work {
+    enum mg_backup_kind kind;
+    bool accept, verify, drill, tidy;
+};
+static struct work
+work_due(const struct backup *backup, bool ordered)
+{
+    struct work work = {.kind = kind_due(backup, ordered), .tidy = tidy_is_due(backup)};
+    work.accept = ordered && backup->order == MG_BACKUP_ORDER_ACCEPT;
+    work.verify = work.accept || (ordered ? backup->order == MG_BACKUP_ORDER_VERIFY : verify_is_due(backup));
+    work.drill = ordered ? backup->order == MG_BACKUP_ORDER_DRILL : drill_is_due(backup, mg_now());
+    return work;
 }
 
 /* `busy`. */
 static CHECKED struct mg_status
-turn_take(struct backup *backup, bool ordered)
+work_do(struct backup *backup, const struct work *work)
 {
-    const int64_t now_ms = mg_monotonic_ms();
-    if (backup->prepared_ms == 0 || now_ms - backup->prepared_ms >= PREPARE_MS) {
-        TRY(backup_prepare(backup));
-        TRY(inventory_follow(backup)); /* a worker that was killed may not have come to it */
-        TRY(drill_read(backup));
-    }
-    if (backup->looked_ms == 0 || now_ms - backup->looked_ms >= LOOK_MS)
-        TRY(log_look(backup));
-    (void) pthread_mutex_lock(&backup->lock);
-    const enum mg_backup_kind kind = kind_due(backup, ordered);
-    const bool accept = ordered && backup->order == MG_BACKUP_ORDER_ACCEPT;
-    const bool verify = accept || (ordered ? backup->order == MG_BACKUP_ORDER_VERIFY : verify_is_due(backup));
-    const bool drill = ordered ? backup->order == MG_BACKUP_ORDER_DRILL : drill_is_due(backup, mg_now());
-    const bool restore = ordered && backup->order == MG_BACKUP_ORDER_RESTORE;
-    const bool discard = ordered && backup->order == MG_BACKUP_ORDER_DISCARD;
-    (void) pthread_mutex_unlock(&backup->lock);
-    if (restore || discard)
-        return restore ? restore_order(backup) : restore_discard(backup);
-    if (kind != MG_BACKUP_NONE)
-        TRY(kind_take(backup, kind));
-    if (kind == MG_BACKUP_FULL || (backup->info.count != 0 && now_ms - backup->tidied_ms >= TIDY_MS)) {
+    if (backup->prepared_ms == 0)
+        TRY(backup_prepare(backup, work->accept));
+    if (!backup->followed)
+        inventory_follow(backup); /* a worker that was killed may not have come to it */
+    if (work->kind != MG_BACKUP_NONE)
+        TRY(kind_take(backup, work->kind));
+    if (work->kind == MG_BACKUP_FULL || work->tidy) {
         TRY(backups_tidy(backup));
-        TRY(inventory_follow(backup));
+        inventory_follow(backup);
     }
-    if (verify)
-        TRY(backups_verify(backup, accept));
-    return drill ? drill_run(backup) : OK;
+    if (work->verify) {
+        backup_log_look(backup);
+        TRY(backups_verify(backup, work->accept));
+    }
+    return OK;
 }
 
-/* With the lock held. What failed, by how far it came. */
-static enum mg_backup_trouble
-trouble_of(const struct backup *backup, struct mg_status status)
+/* ---- turns ---- */
+
+bool
+backup_is_serving(const struct backup *backup)
 {
-    if (!mg_ok(status))
-        return backup->prepared_ms == 0 ? MG_BACKUP_TROUBLE_REPOSITORY : MG_BACKUP_TROUBLE_FAILED;
-    return MG_BACKUP_TROUBLE_NONE;
+    return backup->record->state == RECORD_SERVING;
+}
+
+static bool
+order_is_restore(enum mg_backup_order order)
+{
+    return order == MG_BACKUP_ORDER_RESTORE || order == MG_BACKUP_ORDER_DISCARD;
+}
+
+/* `busy`. *ret_aside: what failed says nothing of the backups (a drill keeps its own account). */
+static CHECKED struct mg_status
+turn_take(struct backup *backup, enum backup_turn turn, bool ordered, bool *ret_aside)
+{
+    *ret_aside = turn == BACKUP_RESTORE;
+    if (turn == BACKUP_QUICK)
+        return backup_prepare(backup, false);
+    if (turn == BACKUP_RESTORE) {
+        if (!ordered || backup->order == MG_BACKUP_ORDER_DISCARD)
+            return restore_discard(backup);
+        if (backup->prepared_ms == 0) {
+            TRY(configuration_publish(backup->record));
+            TRY(info_refresh(backup));
+        }
+        return restore_order(backup);
+    }
+    (void) pthread_mutex_lock(&backup->lock);
+    const struct work work = work_due(backup, ordered);
+    (void) pthread_mutex_unlock(&backup->lock);
+    TRY(work_do(backup, &work));
+    *ret_aside = work.drill;
+    return work.drill ? drill_run(backup) : OK;
+}
+
+/* With the lock held. */
+static void
+order_end(struct backup *backup, struct mg_status status)
+{
+    const bool took = mg_ok(status) && kind_ordered(backup->order) != MG_BACKUP_NONE;
+    backup->waiting = backup->running = false;
+    backup->failure = status.code;
+    (void) snprintf(backup->result, sizeof backup->result, "%s",
+                    took && backup->info.count != 0 ? backup->info.backups[backup->info.count - 1].label
+                                                    : status.detail);
 }
 
 /* With the lock held, at the end of a turn. */
 static void
-turn_note(struct backup *backup, bool ordered, struct mg_status status)
+turn_end(struct backup *backup, enum backup_turn turn, bool ordered, bool aside, struct mg_status status)
 {
-    const bool aside = ordered && backup->order >= MG_BACKUP_ORDER_RESTORE;
-    if (!aside) {
-        backup->trouble = trouble_of(backup, status);
-        (void) snprintf(backup->detail, sizeof backup->detail, "%s", status.detail);
-    }
-    if (mg_ok(status))
-        backup->failures = 0;
-    else if (!aside) { /* a restore that is refused says nothing of the backups */
-        const unsigned doublings = backup->failures < 6 ? backup->failures : 6;
+    const bool failed = !mg_ok(status) && !aside;
+    backup->ends[turn].trouble = !failed                    ? MG_BACKUP_TROUBLE_NONE
+                                 : backup->prepared_ms == 0 ? MG_BACKUP_TROUBLE_REPOSITORY
+                                                            : MG_BACKUP_TROUBLE_FAILED;
+    (void) snprintf(backup->ends[turn].detail, sizeof backup->ends[turn].detail, "%s",
+                    failed ? status.detail : "");
+    if (mg_ok(status)) {
+        backup->ends[turn].failures = 0;
+    } else if (failed || !ordered) { /* an order that was refused is tried again by who gave it */
+        const unsigned doublings = backup->ends[turn].failures < 6 ? backup->ends[turn].failures : 6;
         const int64_t wait_ms = (int64_t) RETRY_MS << doublings;
-        backup->retry_ms = mg_monotonic_ms() + (wait_ms < RETRY_MOST_MS ? wait_ms : RETRY_MOST_MS);
-        backup->failures++;
-        backup->prepared_ms = 0; /* perhaps its files on tmpfs are gone, or its password */
+        backup->ends[turn].retry_ms = mg_monotonic_ms() + (wait_ms < RETRY_MOST_MS ? wait_ms : RETRY_MOST_MS);
+        backup->ends[turn].failures++;
+        if (failed)
+            backup->prepared_ms = 0; /* perhaps its files on tmpfs are gone, or its password */
     }
-    if (ordered) {
-        backup->waiting = backup->running = false;
-        backup->failure = status.code;
-        const bool took = mg_ok(status) && kind_ordered(backup->order) != MG_BACKUP_NONE;
-        (void) snprintf(backup->result, sizeof backup->result, "%s",
-                        took && backup->info.count != 0 ? backup->info.backups[backup->info.count - 1].label
-                                                        : status.detail);
-    }
+    if (ordered)
+        order_end(backup, status);
     backup->busy = false;
+}
+
+/* With the lock held: something to do that nobody asked for. */
+static bool
+turn_is_due(const struct backup *backup, enum backup_turn turn)
+{
+    const int64_t now_ms = mg_monotonic_ms();
+    if (now_ms < backup->ends[turn].retry_ms)
+        return false;
+    if (turn == BACKUP_RESTORE)
+        return backup->copy.until != 0 && mg_now() >= backup->copy.until;
+    if (!backup_is_serving(backup))
+        return false;
+    if (turn == BACKUP_QUICK)
+        return backup->prepared_ms == 0 || now_ms - backup->prepared_ms >= PREPARE_MS;
+    const struct work work = work_due(backup, false);
+    return backup->prepared_ms != 0 &&
+           (!backup->followed || backup->ends[turn].failures != 0 || work.kind != MG_BACKUP_NONE ||
+            work.tidy || work.verify || work.drill);
 }
 
 /* Is it this thread's turn to do something for it? An order waits for nothing but its turn. */
 static bool
-turn_begin(struct backup *backup, bool *ret_ordered)
+turn_begin(struct backup *backup, enum backup_turn turn, bool *ret_ordered)
 {
     (void) pthread_mutex_lock(&backup->lock);
-    const int64_t now_ms = mg_monotonic_ms();
-    *ret_ordered = backup->waiting;
-    bool due = backup->waiting || backup->prepared_ms == 0 || now_ms - backup->prepared_ms >= PREPARE_MS ||
-               now_ms - backup->looked_ms >= LOOK_MS ||
-               backup->log_s != (unsigned) (backup_plan(backup)->log_ms / 1000) ||
-               kind_due(backup, false) != MG_BACKUP_NONE || verify_is_due(backup) ||
-               drill_is_due(backup, mg_now());
-    if (backup->log_s != (unsigned) (backup_plan(backup)->log_ms / 1000))
-        backup->looked_ms = 0;
-    due = due && !backup->busy && (backup->waiting || now_ms >= backup->retry_ms);
+    *ret_ordered = backup->waiting && turn != BACKUP_QUICK &&
+                   order_is_restore(backup->order) == (turn == BACKUP_RESTORE) &&
+                   (turn == BACKUP_RESTORE || backup_is_serving(backup));
+    const bool due = !backup->busy && (*ret_ordered || turn_is_due(backup, turn));
     if (due) {
         backup->busy = true;
-        backup->running = backup->waiting;
-        backup->waiting = false;
+        backup->running = backup->running || *ret_ordered;
+        backup->waiting = backup->waiting && !*ret_ordered;
     }
     (void) pthread_mutex_unlock(&backup->lock);
     return due;
 }
 
+static void
+turn_run(struct backup *backup, enum backup_turn turn)
+{
+    bool ordered = false, aside = false;
+    if (!turn_begin(backup, turn, &ordered))
+        return;
+    const struct mg_status status = turn_take(backup, turn, ordered, &aside);
+    if (!mg_ok(status))
+        mg_log_status(MG_ERROR, backup->record->name, status);
+    (void) pthread_mutex_lock(&backup->lock);
+    turn_end(backup, turn, ordered, aside, status);
+    (void) pthread_mutex_unlock(&backup->lock);
+}
+
+/* ---- the jobs ---- */
+
+/* Who asked hears that nothing will come of it. */
+static void
+order_refuse(struct backup *backup)
+{
+    (void) pthread_mutex_lock(&backup->lock);
+    if (backup->waiting && !order_is_restore(backup->order) && !backup_is_serving(backup) &&
+        mg_monotonic_ms() - backup->asked_ms >= SERVING_MS)
+        order_end(backup, fail_with(UNAVAILABLE, "the database of %s is not serving", backup->record->name));
+    (void) pthread_mutex_unlock(&backup->lock);
+}
+
 static struct mg_status
-record_tend(struct record *record, void *context)
+quick_tend(struct record *record, void *context)
 {
     struct backup *backup = NULL;
-    bool ordered = false;
+    (void) context;
+    if (mg_stopping())
+        return OK;
+    TRY(backup_of(record, &backup));
+    order_refuse(backup);
+    if (!backup_is_serving(backup))
+        return OK;
+    turn_run(backup, BACKUP_QUICK);
+    (void) pthread_mutex_lock(&backup->lock);
+    const bool look = backup->looked_ms == 0 || mg_monotonic_ms() - backup->looked_ms >= LOOK_MS ||
+                      backup->log_s != (unsigned) (backup_plan(backup)->log_ms / 1000);
+    (void) pthread_mutex_unlock(&backup->lock);
+    if (look)
+        backup_log_look(backup);
+    return OK;
+}
+
+static struct mg_status
+long_tend(struct record *record, void *context)
+{
+    struct backup *backup = NULL;
     (void) context;
     if (mg_stopping() || record->state != RECORD_SERVING)
         return OK;
     TRY(backup_of(record, &backup));
-    if (!turn_begin(backup, &ordered))
-        return OK;
-    const struct mg_status status = turn_take(backup, ordered);
-    if (!mg_ok(status))
-        mg_log_status(MG_ERROR, record->name, status);
-    (void) pthread_mutex_lock(&backup->lock);
-    turn_note(backup, ordered, status);
-    (void) pthread_mutex_unlock(&backup->lock);
+    turn_run(backup, BACKUP_LONG);
     return OK;
+}
+
+static struct mg_status
+restore_tend(struct record *record, void *context)
+{
+    struct backup *backup = NULL;
+    (void) context;
+    if (mg_stopping())
+        return OK;
+    TRY(backup_of(record, &backup));
+    restore_copy_read(backup);
+    turn_run(backup, BACKUP_RESTORE);
+    return OK;
+}
+
+static int64_t tend_all(struct mg_status (*tend)(struct record *record, void *context))
+{
+    const struct mg_status status = records_visit(tend, NULL);
+    if (!mg_ok(status))
+        mg_log_status(MG_WARNING, "backups", status);
+    return JOB_MS;
+}
+
+int64_t
+backup_quick_job(mg_instant now)
+{
+    (void) now;
+    backup_plans_follow();
+    return tend_all(quick_tend);
 }
 
 int64_t
 backup_job(mg_instant now)
 {
     (void) now;
-    backup_plans_follow();
-    const struct mg_status status = records_visit(record_tend, NULL);
-    if (!mg_ok(status))
-        mg_log_status(MG_WARNING, "backups", status);
-    return JOB_MS;
+    return tend_all(long_tend);
+}
+
+int64_t
+restore_job(mg_instant now)
+{
+    (void) now;
+    return tend_all(restore_tend);
 }

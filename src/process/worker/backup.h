@@ -11,6 +11,15 @@
 #include "ports/pgbackrest.h"
 #include "process/worker/worker.h"
 
+/* What is done for an instance, each kind by threads of its own, so that none waits for another's long work.
+ */
+enum backup_turn {
+    BACKUP_QUICK,   /* its configuration, its stanza, a look at the log */
+    BACKUP_LONG,    /* backups, checks, drills */
+    BACKUP_RESTORE, /* a copy is asked for, or ends */
+    BACKUP_TURNS
+};
+
 struct backup {
     struct record *record;
     /* Held for moments; guards everything below. Whoever set `busy` may work without it on what is marked
@@ -23,14 +32,22 @@ struct backup {
     unsigned log_s;             /* archive_timeout that the instance was started with; 0: none yet */
     mg_instant begin_at;        /* the first backup, when there is none */
     int64_t prepared_ms; /* (busy) monotonic; when pgBackRest was last given its configuration; 0 never */
-    int64_t looked_ms, tidied_ms; /* (busy) monotonic */
-    int64_t retry_ms;             /* (busy) monotonic: left alone until then */
-    unsigned failures;            /* (busy) in a row */
-    bool known;                   /* (busy) `info` is of the repository */
-    struct mg_backup_info info;   /* (busy) */
-    mg_instant log_at;            /* the last piece of the transaction log that was saved */
-    enum mg_backup_trouble trouble, log_trouble;
-    char detail[256];
+    int64_t looked_ms;   /* monotonic */
+    int64_t tidied_ms;   /* (busy) monotonic */
+    bool followed;       /* (busy) the inventory has what was made until the last stop */
+    /* How the last turn of each kind ended. */
+    struct {
+        int64_t retry_ms;  /* monotonic: left alone until then */
+        unsigned failures; /* in a row */
+        enum mg_backup_trouble trouble;
+        char detail[256];
+    } ends[BACKUP_TURNS];
+    bool known;                 /* (busy) `info` is of the repository */
+    struct mg_backup_info info; /* (busy) */
+    mg_instant log_at;          /* the last piece of the transaction log that was saved */
+    enum mg_backup_trouble log_trouble, inventory_trouble;
+    char log_detail[256], inventory_detail[256];
+    uint64_t progress; /* of what runs, as it was last asked */
     /* The last check of every byte. */
     enum mg_backup_trouble check_trouble;
     char check_detail[256], chain_from[MG_WAL_NAME];
@@ -42,6 +59,8 @@ struct backup {
         char socket[512];
         struct mg_secret *password;
         mg_instant target, reached;
+        mg_instant until; /* then it is removed; 0: there is none. Kept in DIR/worker/backup/NAME.copy */
+        bool read;        /* (busy) that file was */
     } copy;
     /* The last drill; at 0: none. Kept in DIR/worker/backup/NAME.drill. */
     bool drill_read; /* (busy) */
@@ -52,6 +71,7 @@ struct backup {
     /* The last order. */
     enum mg_backup_order order;
     mg_instant target; /* of a restore */
+    int64_t asked_ms;  /* monotonic */
     uint64_t number;
     bool waiting, running;
     enum mg_code failure;
@@ -60,6 +80,12 @@ struct backup {
 
 /* The one of an instance, made when first asked for; never freed. OUT_OF_MEMORY. */
 CHECKED struct mg_status backup_of(struct record *record, struct backup **ret_backup);
+
+/* ---- backup_file.c ---- */
+CHECKED struct mg_status backup_file_path(const char *name, const char *suffix, char path[MG_PATH]);
+/* `count` numbers after `start`, then the end of the line; `rest` borrows. */
+CHECKED struct mg_status backup_file_numbers(const char *text, const char *start, uint64_t *numbers,
+                                             size_t count, const char **ret_rest);
 
 /* ---- backup_plans.c ---- */
 /* What was known at the last start; of one that is just made. */
@@ -79,8 +105,9 @@ int64_t backup_moment_of(const char *name, int64_t most_ms);
 /* One run of pgBackRest by the launcher. `number` as in catalogue/messages.def. */
 CHECKED struct mg_status backup_verb(const struct record *record, enum mg_pgbackrest_verb verb,
                                      const char *label, uint64_t number);
-/* Reads the repository anew. */
-CHECKED struct mg_status backup_info_look(const struct record *record, struct mg_backup_info *ret_info);
+/* Reads the repository anew (INFO, or PROGRESS). */
+CHECKED struct mg_status backup_info_look(const struct record *record, enum mg_pgbackrest_verb verb,
+                                          struct mg_backup_info *ret_info);
 
 #define RESTORE_ROLE "masugata_look" /* in a copy alone; reads everything */
 
@@ -98,13 +125,22 @@ CHECKED struct mg_status restore_open(const struct backup *backup, const char *s
                                       struct mg_database **ret_database);
 /* The database of a copy that holds its data. */
 const char *restore_database(const struct backup *backup);
-/* In a copy: the login RESTORE_ROLE, which reads everything, rows behind policies too, and can do nothing else. */
+/* In a copy: the login RESTORE_ROLE, which reads everything, rows behind policies too, and can do nothing
+ * else. */
 CHECKED struct mg_status restore_reader_make(const struct backup *backup, const char *socket,
                                              const char *password);
 /* With the lock held: what can be restored begins here; 0: nothing. */
 mg_instant backup_window_from(const struct backup *backup);
 CHECKED struct mg_status restore_order(struct backup *backup);
 CHECKED struct mg_status restore_discard(struct backup *backup);
+/* What was kept of a copy at the last stop. */
+void restore_copy_read(struct backup *backup);
+/* Does the database serve? Without it there is no new end of the log, but what was saved can be restored. */
+bool backup_is_serving(const struct backup *backup);
+
+/* ---- backup_log.c ---- */
+/* Is the log being saved? What is found is kept; the instance is given another plan's configuration. */
+void backup_log_look(struct backup *backup);
 
 /* ---- restore_drill.c ---- (`busy`) */
 /* A row in a table of ours, so that a copy can be told from another. */
@@ -114,6 +150,9 @@ CHECKED struct mg_status drill_read(struct backup *backup);
 /* With the lock held. */
 bool drill_is_due(const struct backup *backup, mg_instant now);
 
+/* One of each kind of turn for every instance that it is due for. */
 int64_t backup_job(mg_instant now);
+int64_t backup_quick_job(mg_instant now);
+int64_t restore_job(mg_instant now);
 
 #endif

@@ -14,16 +14,6 @@ enum { PLANS_MS = 10000 };
 
 /* ---- kept for the next start ---- */
 
-static CHECKED struct mg_status
-rule_path(const struct backup *backup, char path[MG_PATH])
-{
-    char directory[MG_PATH], name[64];
-    TRY(mg_path_join(directory, mg_environment()->directory, "worker/backup"));
-    TRY(mg_directory_make(directory, 0700));
-    (void) snprintf(name, sizeof name, "%s.plan", backup->record->name);
-    return mg_path_join(path, directory, name);
-}
-
 /* The next word of a line, and what comes after it. */
 static struct mg_view
 word_next(const char **text)
@@ -56,7 +46,7 @@ backup_rule_read(struct backup *backup)
 {
     char path[MG_PATH];
     OWN_BUFFER(text, 256);
-    struct mg_status status = rule_path(backup, path);
+    struct mg_status status = backup_file_path(backup->record->name, "plan", path);
     if (mg_ok(status))
         status = mg_file_read(path, &text);
     if (mg_ok(status))
@@ -76,7 +66,7 @@ rule_keep(const struct backup *backup)
 {
     char path[MG_PATH];
     OWN_BUFFER(text, 256);
-    struct mg_status status = rule_path(backup, path);
+    struct mg_status status = backup_file_path(backup->record->name, "plan", path);
     if (mg_ok(status))
         status = mg_buffer_format(&text, "masugata-plan 1 %s %s %" PRId64 "\n", backup->rule.keeps->name,
                                   backup->rule.wanted->name, backup->rule.since);

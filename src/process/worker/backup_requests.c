@@ -28,8 +28,10 @@ MG_HANDLER_PUBLIC(backup_order)
         backup->target = request->target;
         backup->number++;
         backup->waiting = true;
+        backup->asked_ms = mg_monotonic_ms();
         backup->failure = MG_OK;
         backup->result[0] = '\0';
+        backup->progress = 0;
     }
     const uint64_t number = backup->number;
     (void) pthread_mutex_unlock(&backup->lock);
@@ -62,33 +64,48 @@ shape_of(const struct mg_backup *backups, size_t count, mg_instant now)
     return backups[count - 1].started_at > now + CLOCK_MS ? MG_BACKUP_TROUBLE_CLOCK : MG_BACKUP_TROUBLE_NONE;
 }
 
-/* With the lock held: the worst that is true. */
-static enum mg_backup_trouble
+/* A trouble, and what is known of it. */
+struct told {
+    enum mg_backup_trouble trouble;
+    const char *detail;
+};
+
+static void
+tell(struct told *told, enum mg_backup_trouble trouble, const char *detail)
+{
+    if (trouble > told->trouble)
+        *told = (struct told){.trouble = trouble, .detail = detail};
+}
+
+/* With the lock held: the worst that is true; the detail borrows. */
+static struct told
 trouble_now(const struct backup *backup, mg_instant now)
 {
-    enum mg_backup_trouble worst =
-        backup->trouble > backup->log_trouble ? backup->trouble : backup->log_trouble;
+    struct told told = {.trouble = MG_BACKUP_TROUBLE_NONE, .detail = ""};
     const struct mg_backup_plan *plan = backup_plan(backup);
+    const struct mg_backup *backups = backup->info.backups;
     const size_t count = backup->info.count;
     const int64_t every_ms = plan->differential_ms != 0 ? plan->differential_ms : plan->full_ms;
-    if (backup->check_trouble > worst)
-        worst = backup->check_trouble;
-    const enum mg_backup_trouble shape = shape_of(backup->info.backups, count, now);
-    if (shape > worst)
-        worst = shape;
-    if (backup->plan_strange[0] != '\0' && MG_BACKUP_TROUBLE_PLAN > worst)
-        worst = MG_BACKUP_TROUBLE_PLAN;
-    if (backup->drill_failed && MG_BACKUP_TROUBLE_DRILL > worst)
-        worst = MG_BACKUP_TROUBLE_DRILL;
-    if (worst == MG_BACKUP_TROUBLE_NONE && count != 0 && drill_is_overdue(backup, now))
-        worst = MG_BACKUP_TROUBLE_UNDRILLED;
-    if (worst != MG_BACKUP_TROUBLE_NONE)
-        return worst;
-    if (count == 0)
-        return MG_BACKUP_TROUBLE_FIRST;
+    for (size_t i = 0; i < BACKUP_TURNS; i++)
+        tell(&told, backup->ends[i].trouble, backup->ends[i].detail);
+    tell(&told, backup->log_trouble, backup->log_detail);
+    tell(&told, backup->inventory_trouble, backup->inventory_detail);
+    tell(&told, backup->check_trouble, backup->check_detail);
+    if (backup->drill_failed)
+        tell(&told, MG_BACKUP_TROUBLE_DRILL, backup->drill_detail);
+    if (backup->plan_strange[0] != '\0')
+        tell(&told, MG_BACKUP_TROUBLE_PLAN, backup->plan_strange);
+    if (count == 0) {
+        tell(&told, MG_BACKUP_TROUBLE_FIRST, "");
+        return told;
+    }
+    tell(&told, shape_of(backups, count, now), backups[count - 1].label);
+    if (told.trouble == MG_BACKUP_TROUBLE_NONE && drill_is_overdue(backup, now))
+        tell(&told, MG_BACKUP_TROUBLE_UNDRILLED, "");
     /* Half of the interval more, for waiting and for taking it. */
-    const int64_t age_ms = now - backup->info.backups[count - 1].started_at;
-    return age_ms > every_ms + every_ms / 2 ? MG_BACKUP_TROUBLE_LATE : MG_BACKUP_TROUBLE_NONE;
+    if (now - backups[count - 1].started_at > every_ms + every_ms / 2)
+        tell(&told, MG_BACKUP_TROUBLE_LATE, "");
+    return told;
 }
 
 /* With the lock held: the end of the oldest full backup that has the log from there on, without a gap. */
@@ -112,7 +129,7 @@ backup_window_from(const struct backup *backup)
 
 /* With the lock held. */
 static void
-state_fill(const struct backup *backup, struct mg_reply_backup_state *reply)
+state_fill(const struct backup *backup, const struct told *told, struct mg_reply_backup_state *reply)
 {
     const struct mg_backup_info *info = &backup->info;
     *reply = (struct mg_reply_backup_state){
@@ -121,7 +138,7 @@ state_fill(const struct backup *backup, struct mg_reply_backup_state *reply)
         .running = backup->running,
         .failure = (uint64_t) backup->failure,
         .result = mg_view_text(backup->result),
-        .trouble = (uint64_t) trouble_now(backup, mg_now()),
+        .trouble = (uint64_t) told->trouble,
         .verified_at = backup->verified_at,
         .verified_files = backup->verified_files,
         .drilled_at = backup->drilled_at,
@@ -141,15 +158,25 @@ state_fill(const struct backup *backup, struct mg_reply_backup_state *reply)
     }
 }
 
-/* While one runs pgBackRest tells how far it is. */
+/* While one runs pgBackRest tells how far it is: to one asker at a time, and others hear what it said last.
+ */
 static uint64_t
-progress_look(const struct record *record)
+progress_look(struct backup *backup)
 {
+    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
     struct mg_backup_info info = {.backups = NULL};
-    uint64_t progress = 0;
-    if (mg_ok(backup_info_look(record, &info)) && info.all_bytes != 0)
-        progress = (uint64_t) ((double) info.done_bytes / (double) info.all_bytes * 10000);
-    mg_backup_info_drop(&info);
+    uint64_t asked = 0;
+    if (pthread_mutex_trylock(&one_at_a_time) == 0) {
+        if (mg_ok(backup_info_look(backup->record, MG_PGBACKREST_PROGRESS, &info)) && info.all_bytes != 0)
+            asked = info.done_bytes * 10000 / info.all_bytes;
+        mg_backup_info_drop(&info);
+        (void) pthread_mutex_unlock(&one_at_a_time);
+    }
+    (void) pthread_mutex_lock(&backup->lock);
+    if (asked != 0)
+        backup->progress = asked;
+    const uint64_t progress = backup->progress;
+    (void) pthread_mutex_unlock(&backup->lock);
     return progress;
 }
 
@@ -157,23 +184,19 @@ MG_HANDLER_PUBLIC(backup_state)
 {
     struct backup *backup = NULL;
     struct mg_reply_backup_state reply;
-    char result[256], detail[256];
+    char detail[256], result[256];
     TRY(backup_find(request->tenant, &backup));
     (void) pthread_mutex_lock(&backup->lock);
-    state_fill(backup, &reply);
+    const struct told told = trouble_now(backup, mg_now());
+    state_fill(backup, &told, &reply);
     (void) snprintf(result, sizeof result, "%s", backup->result);
-    const bool checked =
-        reply.trouble != MG_BACKUP_TROUBLE_NONE && reply.trouble == (uint64_t) backup->check_trouble;
-    const bool drilled = reply.trouble == MG_BACKUP_TROUBLE_DRILL;
-    (void) snprintf(detail, sizeof detail, "%s",
-                    checked   ? backup->check_detail
-                    : drilled ? backup->drill_detail
-                              : backup->detail);
+    (void) snprintf(detail, sizeof detail, "%s", told.detail);
+    const bool taking = backup->running && backup->order <= MG_BACKUP_ORDER_DIFFERENTIAL;
     (void) pthread_mutex_unlock(&backup->lock);
     reply.result = mg_view_text(result);
     reply.detail = mg_view_text(detail);
-    if (reply.running)
-        reply.progress = progress_look(backup->record);
+    if (taking)
+        reply.progress = progress_look(backup);
     return mg_answer_backup_state(call, &reply);
 }
 

@@ -202,16 +202,6 @@ files_look(const struct inventory_scope *scope, mg_instant since, struct files *
 /* ---- what is known ---- */
 
 static CHECKED struct mg_status
-known_path(const struct inventory_scope *scope, char path[MG_PATH])
-{
-    char directory[MG_PATH], name[64];
-    TRY(mg_path_join(directory, mg_environment()->directory, "worker/backup"));
-    TRY(mg_directory_make(directory, 0700));
-    (void) snprintf(name, sizeof name, "%s.files", scope->name);
-    return mg_path_join(path, directory, name);
-}
-
-static CHECKED struct mg_status
 key_take(const struct inventory_scope *scope, uint8_t key[MG_KEY_BYTES])
 {
     OWN_BUFFER(storage, 1024);
@@ -291,7 +281,7 @@ known_read(const struct inventory_scope *scope, struct files *files)
     static const char mark[] = "hmac ";
     enum { LAST = sizeof mark - 1 + DIGEST + 1 };
     char path[MG_PATH], mac[DIGEST + 1];
-    TRY(known_path(scope, path));
+    TRY(backup_file_path(scope->name, "files", path));
     TRY(mg_file_read(path, &files->text));
     if (files->text.length <= LAST)
         return fail_with(INTEGRITY, "the inventory of %s is not what we wrote", scope->name);
@@ -309,7 +299,7 @@ known_write(const struct inventory_scope *scope, const struct files *files)
 {
     char path[MG_PATH], mac[DIGEST + 1];
     OWN_BUFFER(text, LIST_MOST);
-    TRY(known_path(scope, path));
+    TRY(backup_file_path(scope->name, "files", path));
     TRY(mg_buffer_format(&text, "masugata-inventory 1 %lld %lld %s\n", (long long) files->updated_at,
                          (long long) files->verified_at, files->accepted[0] != '\0' ? files->accepted : "-"));
     for (size_t i = 0; i < files->count; i++) {
@@ -366,6 +356,21 @@ inventory_update(const struct inventory_scope *scope, mg_instant *ret_verified_a
     return known_write(scope, &merged);
 }
 
+bool
+inventory_knows_backups(const char *name)
+{
+    char path[MG_PATH], start[80];
+    OWN_BUFFER(text, LIST_MOST);
+    if (!mg_ok(backup_file_path(name, "files", path)) || !mg_ok(mg_file_read(path, &text)))
+        return false;
+    const size_t length = (size_t) snprintf(start, sizeof start, " backup/%s/", name);
+    const char *end = mg_buffer_text(&text) + text.length;
+    for (const char *at = mg_buffer_text(&text); (at = strstr(at, start)) != NULL && at + length < end; at++)
+        if (at[length] >= '0' && at[length] <= '9')
+            return true;
+    return false;
+}
+
 /* ---- checking ---- */
 
 static void
@@ -414,11 +419,15 @@ log_judge(const struct inventory_scope *scope, const char *accepted, const char 
 {
     struct mg_wal_chain chain;
     const char *from = strcmp(accepted, scope->log_from) > 0 ? accepted : scope->log_from;
-    TRY(mg_wal_chain(names, count, scope->segment_bytes, &chain));
+    /* What came while we were looking may be seen without what came just before it. */
+    size_t settled = count;
+    while (scope->log_last[0] != '\0' && settled > 0 && strcmp(names[settled - 1], scope->log_last) > 0)
+        settled--;
+    TRY(mg_wal_chain(names, settled, scope->segment_bytes, &chain));
     finding->segments = count;
-    if (chain.first < count)
+    if (chain.first < settled)
         TRY(mg_view_copy(mg_view_text(names[chain.first]), finding->chain_from, sizeof finding->chain_from));
-    if (from[0] != '\0' && (chain.first == count || strcmp(finding->chain_from, from) > 0))
+    if (from[0] != '\0' && (chain.first == settled || strcmp(finding->chain_from, from) > 0))
         problem_note(finding, MG_BACKUP_TROUBLE_GAP,
                      mg_view_text(chain.missing[0] != '\0' ? chain.missing : from));
     if (scope->log_last[0] != '\0' && !name_is_there(names, count, scope->log_last))
@@ -482,7 +491,9 @@ inventory_verify(const struct inventory_scope *scope, bool accept, struct invent
         finding.trouble = MG_BACKUP_TROUBLE_NONE;
     if (finding.trouble != MG_BACKUP_TROUBLE_INVENTORY) {
         TRY(merge(&known, &found, false, &merged));
-        merged.updated_at = merged.verified_at = finding.at;
+        merged.updated_at = finding.at;
+        /* After a start a finding is looked for again, at once. */
+        merged.verified_at = finding.trouble == MG_BACKUP_TROUBLE_NONE ? finding.at : 0;
         memcpy(merged.accepted, accept ? finding.chain_from : known.accepted, sizeof merged.accepted);
         TRY(known_write(scope, &merged));
     }

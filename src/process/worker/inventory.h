@@ -25,6 +25,8 @@ struct inventory_finding {
 /* Takes up what is new, after a backup was taken or destroyed; *ret_verified_at: the last check, 0 for none.
  */
 CHECKED struct mg_status inventory_update(const struct inventory_scope *scope, mg_instant *ret_verified_at);
+/* Is there a backup in the list, whether or not the list is still as we wrote it? */
+bool inventory_knows_backups(const char *name);
 /* Looks at every byte. What is wrong stays wrong until it is accepted: then what is there now is what counts.
  */
 CHECKED struct mg_status inventory_verify(const struct inventory_scope *scope, bool accept,

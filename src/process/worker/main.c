@@ -36,6 +36,9 @@ static const struct worker_job jobs[] = {
     {"credentials", credentials_job},
     {"mail", mail_job},
     {"seen", seen_job},
+    /* After a reboot every instance can save its log again before the first long turn is over. */
+    {"backup-quick", backup_quick_job},
+    {"restore", restore_job},
     /* So many backups at once, and no more. */
     {"backup", backup_job},
     {"backup", backup_job},

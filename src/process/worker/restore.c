@@ -2,8 +2,10 @@
  * that nobody but who asked for it can look into. What runs is not touched. */
 #include "process/worker/backup.h"
 
+#include "base/io.h"
 #include "base/log.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -220,7 +222,10 @@ target_judge(struct backup *backup)
 {
     char from[MG_INSTANT_TEXT], until[MG_INSTANT_TEXT];
     (void) pthread_mutex_lock(&backup->lock);
-    const mg_instant target = backup->target, begin = backup_window_from(backup), end = backup->log_at;
+    const mg_instant target = backup->target, begin = backup_window_from(backup);
+    mg_instant end = backup->log_at;
+    for (size_t i = 0; i < backup->info.count; i++) /* each has the log up to its end with it */
+        end = backup->info.backups[i].stopped_at > end ? backup->info.backups[i].stopped_at : end;
     (void) pthread_mutex_unlock(&backup->lock);
     if (begin == 0)
         return fail_with(REFUSED, "%s has no backup yet", backup->record->name);
@@ -231,6 +236,49 @@ target_judge(struct backup *backup)
     return OK;
 }
 
+/* ---- until when: DIR/worker/backup/NAME.copy, "masugata-copy 1 UNTIL" ---- */
+
+static CHECKED struct mg_status
+until_keep(struct backup *backup, mg_instant until)
+{
+    char path[MG_PATH];
+    OWN_BUFFER(text, 128);
+    TRY(backup_file_path(backup->record->name, "copy", path));
+    if (until == 0 && unlink(path) != 0 && errno != ENOENT)
+        return fail_errno("remove %s", path);
+    if (until != 0) {
+        TRY(mg_buffer_format(&text, "masugata-copy 1 %" PRId64 "\n", until));
+        TRY(mg_file_replace(path, mg_buffer_view(&text), 0600));
+    }
+    (void) pthread_mutex_lock(&backup->lock);
+    backup->copy.until = until;
+    (void) pthread_mutex_unlock(&backup->lock);
+    return OK;
+}
+
+/* One that we cannot read of ends now. */
+void
+restore_copy_read(struct backup *backup)
+{
+    char path[MG_PATH];
+    OWN_BUFFER(text, 128);
+    uint64_t until = 1;
+    const char *rest = "";
+    (void) pthread_mutex_lock(&backup->lock);
+    const bool read = backup->copy.read;
+    backup->copy.read = true;
+    (void) pthread_mutex_unlock(&backup->lock);
+    if (read || !mg_ok(backup_file_path(backup->record->name, "copy", path)))
+        return;
+    const struct mg_status status = mg_file_read(path, &text);
+    if (mg_ok(status) &&
+        !mg_ok(backup_file_numbers(mg_buffer_text(&text), "masugata-copy 1 ", &until, 1, &rest)))
+        until = 1;
+    (void) pthread_mutex_lock(&backup->lock);
+    backup->copy.until = status.code == MG_NOT_FOUND ? 0 : (mg_instant) until;
+    (void) pthread_mutex_unlock(&backup->lock);
+}
+
 static CHECKED struct mg_status
 copy_make(struct backup *backup, mg_instant target)
 {
@@ -238,7 +286,11 @@ copy_make(struct backup *backup, mg_instant target)
     mg_instant reached = 0;
     OWN_KEY(password, PASSWORD_TEXT);
     OWN(secret) kept = NULL;
+    /* From the beginning on: a worker that is killed must not leave one for ever. */
+    if (backup->copy.until == 0)
+        TRY(until_keep(backup, mg_now() + LOOK_MS));
     TRY(restore_make(backup, MG_RESTORE_BESIDE, target, socket, &reached));
+    TRY(until_keep(backup, mg_now() + LOOK_MS));
     password_make((char *) password);
     TRY(restore_reader_make(backup, socket, (const char *) password));
     TRY(mg_secret_copy(mg_view_text((const char *) password), &kept));
@@ -257,7 +309,13 @@ restore_order(struct backup *backup)
 {
     char at[MG_INSTANT_TEXT];
     int64_t took_ms = 0;
-    TRY(restore_mark(backup, &took_ms));
+    /* A database that is gone, or a log that cannot be saved, is when a restore is needed most: then it
+     * reaches to where the log was saved last. */
+    const struct mg_status marked = backup_is_serving(backup)
+                                        ? restore_mark(backup, &took_ms)
+                                        : fail_with(UNAVAILABLE, "%s is not serving", backup->record->name);
+    if (!mg_ok(marked))
+        mg_log_status(MG_WARNING, "the log up to now", marked);
     TRY(target_judge(backup));
     mg_instant_text(backup->target, at);
     TRY(worker_record(MG_EVENT_restore, backup->record->tenant, backup->record->name, at));
@@ -276,5 +334,5 @@ restore_discard(struct backup *backup)
     (void) pthread_mutex_lock(&backup->lock);
     mg_secret_drop(&backup->copy.password);
     (void) pthread_mutex_unlock(&backup->lock);
-    return OK;
+    return until_keep(backup, 0);
 }

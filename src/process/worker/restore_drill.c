@@ -211,16 +211,6 @@ promise_judge(const struct backup *backup, const struct drill *drill)
 /* ---- what came of it ---- */
 
 static CHECKED struct mg_status
-result_path(const struct backup *backup, char path[MG_PATH])
-{
-    char directory[MG_PATH], name[64];
-    TRY(mg_path_join(directory, mg_environment()->directory, "worker/backup"));
-    TRY(mg_directory_make(directory, 0700));
-    (void) snprintf(name, sizeof name, "%s.drill", backup->record->name);
-    return mg_path_join(path, directory, name);
-}
-
-static CHECKED struct mg_status
 result_record(const struct backup *backup, const struct drill *drill, struct mg_status status)
 {
     char target[MG_INSTANT_TEXT], numbers[4][24];
@@ -248,27 +238,8 @@ result_keep(struct backup *backup)
     TRY(mg_buffer_format(&text, "masugata-drill 1 %" PRId64 " %d %" PRId64 " %" PRId64 "\n%s\n",
                          backup->drilled_at, backup->drill_failed, backup->rto_ms, backup->rpo_ms,
                          backup->drill_detail));
-    TRY(result_path(backup, path));
+    TRY(backup_file_path(backup->record->name, "drill", path));
     return mg_file_replace(path, mg_buffer_view(&text), 0600);
-}
-
-/* Four numbers after "masugata-drill 1 ". */
-static CHECKED struct mg_status
-result_parse(const char *text, uint64_t numbers[4], const char **ret_rest)
-{
-    static const char start[] = "masugata-drill 1 ";
-    if (strncmp(text, start, sizeof start - 1) != 0)
-        return fail(MALFORMED);
-    text += sizeof start - 1;
-    for (size_t i = 0; i < 4; i++) {
-        const size_t length = strcspn(text, " \n");
-        if (text[length] != (i < 3 ? ' ' : '\n'))
-            return fail(MALFORMED);
-        TRY(mg_parse_u64(mg_view_of(text, length), INT64_MAX, &numbers[i]));
-        text += length + 1;
-    }
-    *ret_rest = text;
-    return OK;
 }
 
 /* One that cannot be read is one that did not run. */
@@ -279,10 +250,11 @@ drill_read(struct backup *backup)
     OWN_BUFFER(text, 1024);
     uint64_t numbers[4];
     const char *rest = "";
-    TRY(result_path(backup, path));
+    TRY(backup_file_path(backup->record->name, "drill", path));
     struct mg_status status = mg_file_read(path, &text);
     if (mg_ok(status))
-        status = result_parse(mg_buffer_text(&text), numbers, &rest);
+        status = backup_file_numbers(mg_buffer_text(&text), "masugata-drill 1 ", numbers, MG_COUNT(numbers),
+                                     &rest);
     (void) pthread_mutex_lock(&backup->lock);
     if (mg_ok(status)) {
         backup->drilled_at = (mg_instant) numbers[0];
@@ -304,8 +276,9 @@ drill_run(struct backup *backup)
     struct drill drill = {.target = 0};
     if (backup->info.count == 0)
         return fail_with(REFUSED, "%s has no backup yet", backup->record->name);
-    TRY(restore_remove(backup, MG_RESTORE_DRILL)); /* what one that was cut short left */
-    struct mg_status status = drill_begin(backup, &drill);
+    struct mg_status status = restore_remove(backup, MG_RESTORE_DRILL); /* what one that was cut short left */
+    if (mg_ok(status))
+        status = drill_begin(backup, &drill);
     if (mg_ok(status))
         status = copy_judge(backup, &drill);
     if (mg_ok(status))
@@ -316,7 +289,7 @@ drill_run(struct backup *backup)
     const struct mg_status removed = restore_remove(backup, MG_RESTORE_DRILL);
     if (!mg_ok(removed))
         mg_log_status(MG_WARNING, "what a drill left", removed);
-    TRY(result_record(backup, &drill, status));
+    const struct mg_status recorded = result_record(backup, &drill, status);
     (void) pthread_mutex_lock(&backup->lock);
     backup->drilled_at = mg_now();
     backup->drill_failed = !mg_ok(status);
@@ -328,5 +301,6 @@ drill_run(struct backup *backup)
            backup->record->name, mg_ok(status) ? "held" : detail, (long long) drill.rto_ms,
            (long long) drill.rows);
     TRY(result_keep(backup));
+    TRY(recorded);
     return mg_ok(status) ? OK : mg_fail_with(status.code, status.where, "%s", detail);
 }
