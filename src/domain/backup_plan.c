@@ -34,6 +34,16 @@ mg_backup_kind_name(enum mg_backup_kind kind)
     return kind == MG_BACKUP_FULL ? "full" : kind == MG_BACKUP_DIFFERENTIAL ? "differential" : "";
 }
 
+bool
+mg_backup_label_is_valid(struct mg_view label)
+{
+    static const char allowed[] = "0123456789-_FD";
+    for (size_t i = 0; i < label.length; i++)
+        if (label.bytes[i] == '\0' || strchr(allowed, label.bytes[i]) == NULL)
+            return false;
+    return label.length != 0 && label.length < MG_BACKUP_LABEL;
+}
+
 /* The newest of a kind (NONE: of any) that is not from the future, or NULL: after the clock was set back,
  * what it made before says nothing of when the next is due. */
 static const struct mg_backup *

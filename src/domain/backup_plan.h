@@ -38,6 +38,9 @@ struct mg_backup {
     bool damaged;                              /* pages failed their checksums while it was taken */
 };
 
+/* Digits, '-', '_', 'F' and 'D': it becomes an argument of a program. */
+bool mg_backup_label_is_valid(struct mg_view label);
+
 /* What to take now. `backups` oldest first; `begin_at`: before it nothing is due for an instance without any,
  * so that many new ones do not begin at once. Those from the future (the clock was set back) do not count. */
 enum mg_backup_kind mg_backup_due(const struct mg_backup_plan *plan, const struct mg_backup *backups,

@@ -3,6 +3,8 @@
 #include <jansson.h>
 #include <stdlib.h>
 
+#define BYTES_MOST (INT64_C(1) << 50) /* a pebibyte: sums and percentages of it fit */
+
 static void
 json_drop(json_t **json)
 {
@@ -30,6 +32,17 @@ text_copy(const json_t *object, const char *key, char *text, size_t size)
     return mg_view_copy(mg_view_of(json_string_value(value), json_string_length(value)), text, size);
 }
 
+/* The name of a piece of the log, "" when there is none. */
+static CHECKED struct mg_status
+segment_copy(const json_t *object, const char *key, char name[MG_WAL_NAME])
+{
+    TRY(text_copy(object, key, name, MG_WAL_NAME));
+    const size_t length = strspn(name, "0123456789ABCDEF");
+    return name[length] == '\0' && (length == 0 || length == MG_WAL_NAME - 1)
+               ? OK
+               : fail_with(MALFORMED, "pgbackrest info: %s", key);
+}
+
 static CHECKED struct mg_status
 number_read(const json_t *object, const char *key, int64_t most, int64_t *ret_number)
 {
@@ -48,13 +61,14 @@ backup_read(const json_t *row, struct mg_backup *backup)
     const json_t *times = json_object_get(row, "timestamp"), *info = json_object_get(row, "info");
     TRY(text_copy(row, "label", backup->label, sizeof backup->label));
     TRY(text_copy(row, "type", type, sizeof type));
-    TRY(text_copy(json_object_get(row, "archive"), "start", backup->wal_start, sizeof backup->wal_start));
-    TRY(text_copy(json_object_get(row, "archive"), "stop", backup->wal_stop, sizeof backup->wal_stop));
+    TRY(segment_copy(json_object_get(row, "archive"), "start", backup->wal_start));
+    TRY(segment_copy(json_object_get(row, "archive"), "stop", backup->wal_stop));
     TRY(number_read(times, "start", INT64_C(1) << 40, &started));
     TRY(number_read(times, "stop", INT64_C(1) << 40, &stopped));
-    TRY(number_read(info, "size", INT64_MAX, &size));
-    TRY(number_read(json_object_get(info, "repository"), "delta", INT64_MAX, &delta));
-    if (backup->label[0] == '\0' || (strcmp(type, "full") != 0 && strcmp(type, "diff") != 0))
+    TRY(number_read(info, "size", BYTES_MOST, &size));
+    TRY(number_read(json_object_get(info, "repository"), "delta", BYTES_MOST, &delta));
+    if (!mg_backup_label_is_valid(mg_view_text(backup->label)) ||
+        (strcmp(type, "full") != 0 && strcmp(type, "diff") != 0))
         return fail_with(MALFORMED, "pgbackrest info: a backup of type %s", type);
     backup->kind = strcmp(type, "full") == 0 ? MG_BACKUP_FULL : MG_BACKUP_DIFFERENTIAL;
     backup->started_at = started * 1000;
@@ -108,14 +122,16 @@ stanza_read(const json_t *stanza, struct mg_backup_info *info)
     }
     if (json_array_size(archives) != 0) {
         const json_t *archive = json_array_get(archives, json_array_size(archives) - 1);
-        TRY(text_copy(archive, "min", info->wal_first, sizeof info->wal_first));
-        TRY(text_copy(archive, "max", info->wal_last, sizeof info->wal_last));
+        TRY(segment_copy(archive, "min", info->wal_first));
+        TRY(segment_copy(archive, "max", info->wal_last));
     }
     info->running = json_is_true(json_object_get(lock, "held"));
-    if (json_is_integer(json_object_get(lock, "size")) &&
-        json_is_integer(json_object_get(lock, "size-cplt"))) {
-        info->all_bytes = (uint64_t) json_integer_value(json_object_get(lock, "size"));
-        info->done_bytes = (uint64_t) json_integer_value(json_object_get(lock, "size-cplt"));
+    if (json_object_get(lock, "size") != NULL && json_object_get(lock, "size-cplt") != NULL) {
+        int64_t all, done;
+        TRY(number_read(lock, "size", BYTES_MOST, &all));
+        TRY(number_read(lock, "size-cplt", BYTES_MOST, &done));
+        info->all_bytes = (uint64_t) all;
+        info->done_bytes = (uint64_t) (done < all ? done : all);
     }
     return backups_read(json_object_get(stanza, "backup"), info);
 }

@@ -1,5 +1,7 @@
 #include "ports/pgbackrest.h"
 
+#include "domain/backup_plan.h"
+
 #include <stdio.h>
 
 /* A quotation mark, a line break or a percent sign means something to the shell, to PostgreSQL or in the
@@ -90,16 +92,6 @@ mg_pgbackrest_archive_command(const struct mg_pgbackrest *layout, struct mg_buff
                             layout->configuration, layout->name);
 }
 
-static bool
-label_is_valid(struct mg_view label)
-{
-    static const char allowed[] = "0123456789-_FD";
-    for (size_t i = 0; i < label.length; i++)
-        if (label.bytes[i] == '\0' || strchr(allowed, label.bytes[i]) == NULL)
-            return false;
-    return label.length < 64;
-}
-
 /* The words after the configuration and the stanza; "%s" stands for --set=LABEL (left out without one), "%n"
  * for the number of full backups that keep their log. */
 static const char *const verbs[MG_PGBACKREST_VERB_COUNT][6] = {
@@ -116,7 +108,8 @@ mg_pgbackrest_program(const struct mg_pgbackrest *layout, enum mg_pgbackrest_ver
                       uint64_t number, struct mg_pgbackrest_arguments *storage,
                       struct mg_program *ret_program)
 {
-    if (verb <= MG_PGBACKREST_NONE || verb >= MG_PGBACKREST_VERB_COUNT || !label_is_valid(label) ||
+    if (verb <= MG_PGBACKREST_NONE || verb >= MG_PGBACKREST_VERB_COUNT ||
+        (label.length != 0 && !mg_backup_label_is_valid(label)) ||
         (verb == MG_PGBACKREST_EXPIRE && (number == 0 || number > 100000)))
         return fail_with(INVALID, "pgBackRest for %s", layout->name);
     (void) snprintf(storage->configuration, sizeof storage->configuration, "--config=%s",

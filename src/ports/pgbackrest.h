@@ -53,9 +53,8 @@ CHECKED struct mg_status mg_pgbackrest_passwords(struct mg_view password, struct
 CHECKED struct mg_status mg_pgbackrest_archive_command(const struct mg_pgbackrest *layout,
                                                        struct mg_buffer *text);
 
-/* The fixed argument list; `storage` must live as long as the program is used. `label` is checked: digits,
- * '-',
- * '_', 'F', 'D'. */
+/* The fixed argument list; `storage` must live as long as the program is used. `label` is checked
+ * (mg_backup_label_is_valid), "" for none. */
 struct mg_pgbackrest_arguments {
     char configuration[MG_PATH + 16], stanza[64], set[80], retention[64], passwords[MG_PATH + 16];
     const char *list[20], *environment[8];

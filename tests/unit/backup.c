@@ -408,6 +408,9 @@ what_looks_otherwise_is_refused(void **state)
         STANZA(ENTRY("20261122-183811F", "other", "1795372691", "1795372692")),
         STANZA(ENTRY("", "full", "1795372691", "1795372692")),
         STANZA(ENTRY("20261122-183811F", "full", "-1", "1795372692")),
+        STANZA(ENTRY("--config=x", "full", "1795372691", "1795372692")),
+        "[{\"name\":\"tenant-7\",\"archive\":[{\"min\":\"0000\",\"max\":\"00000001000000000000000B\"}]}]",
+        "[{\"name\":\"tenant-7\",\"status\":{\"lock\":{\"backup\":{\"size\":-1,\"size-cplt\":0}}}}]",
     };
     for (size_t i = 0; i < MG_COUNT(bad); i++)
         assert_false(mg_ok(mg_backup_info_read(mg_view_text(bad[i]), "tenant-7", &info)));

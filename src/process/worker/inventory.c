@@ -442,8 +442,10 @@ log_judge(const struct inventory_scope *scope, const char *accepted, const char 
         for (; at.number <= stop.number; at.number++) {
             char name[MG_WAL_NAME];
             mg_wal_segment_name(&at, scope->segment_bytes, name);
-            if (!name_is_there(names, count, name))
+            if (!name_is_there(names, count, name)) { /* one a backup: from there on as many may be named */
                 problem_note(finding, MG_BACKUP_TROUBLE_GAP, mg_view_text(name));
+                break;
+            }
         }
     }
     return OK;
