@@ -217,7 +217,9 @@ entries_page(const struct mg_cli *cli, struct mg_admin *admin, struct mg_cli_lis
         TRY(mg_cli_list_instant(list, row.stopped_at));
         TRY(mg_cli_list_number(list, row.database_bytes));
         TRY(mg_cli_list_number(list, row.repository_bytes));
-        TRY(mg_cli_list_cell(list, mg_view_text(row.damaged ? "damaged" : "")));
+        TRY(mg_cli_list_cell(list, mg_view_text(!row.damaged ? ""
+                                                : cli->json  ? "damaged"
+                                                             : mg_cli_say(cli, "damaged", "破損"))));
     }
 }
 
@@ -273,10 +275,15 @@ mg_cli_backup(int argc, char **argv)
                 "  list       each database: its plan, since when any moment can be restored, what was saved when,\n"
                 "             and what is wrong and what to do; with --tenant or --control its backups\n"
                 "  now        takes a backup now, and waits for it\n"
+                "  verify     reads every byte of the backups and of the log now, against the list that was made\n"
+                "             when they were taken, and looks for gaps; the exit code is 1 when something is wrong\n"
+                "  accept     what was found missing or changed is known as lost: it is no longer shown, and the\n"
+                "             older backups may go again. First put back what a copy elsewhere still has\n"
                 "  --tenant   that one; without it all of them\n"
                 "  --control  Masugata's own database\n"
                 "  --full     a full backup; otherwise what changed since the last full one\n"
-                "What a plan no longer needs is destroyed by itself, each with a record in the audit log.",
+                "What a plan no longer needs is destroyed by itself, each with a record in the audit log; never\n"
+                "while a finding is open, and under a plan that keeps less only after backup.grace.",
             .ja =
                 "各テナントのデータベースと Masugata 自身のデータベースは、計画 (backup.plan) に従って自動で\n"
                 "バックアップされ、それぞれ専用のパスフレーズで暗号化されます。その間のトランザクションログも\n"
@@ -284,10 +291,15 @@ mg_cli_backup(int argc, char **argv)
                 "  list       データベースごとの計画、復元できる期間、保存時刻、問題と対処。--tenant または\n"
                 "             --control を付けると、そのバックアップの一覧\n"
                 "  now        すぐにバックアップを取得し、完了を待つ\n"
+                "  verify     バックアップとログの全バイトを取得時の一覧と照合し、ログの欠落も調べる。問題が\n"
+                "             あれば終了コード 1\n"
+                "  accept     検出された欠落・改ざんを確認済みとする。以後は表示せず、古いバックアップの破棄も\n"
+                "             再開する。控えがあれば、先にファイルを戻すこと\n"
                 "  --tenant   対象のテナント。省略するとすべて\n"
                 "  --control  Masugata 自身のデータベース\n"
                 "  --full     全体バックアップ。省略すると直近の全体からの差分\n"
-                "計画上不要になったバックアップは自動で破棄し、1 件ごとに監査ログへ記録します。",
+                "計画上不要になったバックアップは自動で破棄し、1 件ごとに監査ログへ記録します。検出結果が未確認の間は\n"
+                "破棄しません。保管期間がより短い計画への変更は、backup.grace の経過後に有効になります。",
         },
         argc, argv);
 }
