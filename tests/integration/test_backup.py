@@ -10,11 +10,12 @@ import subprocess
 
 import pytest
 from harness import Deployment, wait_until
+from test_clock import PREPARE, Clock, pytestmark as needs_clock
 
 
 @pytest.fixture(scope="module")
 def deployment():
-    with Deployment({"backup.first_within": "24h", "backup.near.site": "tokyo"}) as started:
+    with Deployment({"backup.first_within": "24h", "backup.near.site": "tokyo"}, prepare=None if needs_clock.args[0] else PREPARE) as started:
         started.tenant_add("acme", upstream="127.0.0.1:9")
         started.masugata("backup", "now", "--full", timeout=240)
         yield started
@@ -73,9 +74,13 @@ def test_only_plans_that_there_are(deployment):
     assert wrong.returncode != 0
 
 
+def policy(deployment, plan):
+    deployment.masugata("tenant", "policy", "acme", "--file", "-", input=f'backup.plan = "{plan}"\n')
+    wait_until(lambda: overview(deployment)["acme"]["plan"] == plan, 90, 0.2, "plan")
+
+
 def test_a_tenants_plan_reaches_its_database(deployment):
-    deployment.masugata("tenant", "policy", "acme", "--file", "-", input='backup.plan = "frequent"\n')
-    wait_until(lambda: overview(deployment)["acme"]["plan"] == "frequent", 90, 0.5, "plan")
+    policy(deployment, "frequent")
     configuration = deployment.directory / "postgres" / "tenant-1" / "postgresql.conf"
     wait_until(lambda: "archive_timeout = 600s" in configuration.read_text(), 60, 0.5, "archive_timeout")
 
@@ -86,22 +91,18 @@ def plan_file(deployment):
 
 def test_a_plan_that_keeps_less_is_not_believed_at_once(deployment):
     """backup.grace: until then what the plan before keeps stays; a restart changes nothing of that."""
-    def policy(plan):
-        deployment.masugata("tenant", "policy", "acme", "--file", "-", input=f'backup.plan = "{plan}"\n')
-        wait_until(lambda: overview(deployment)["acme"]["plan"] == plan, 90, 0.5, "plan")
-
-    policy("year")
+    policy(deployment, "year")
     wait_until(lambda: plan_file(deployment)[:2] == ["year", "year"], 30, 0.2, "the plan is kept")
-    policy("daily")
+    policy(deployment, "daily")
     wait_until(lambda: plan_file(deployment)[:2] == ["year", "daily"], 30, 0.2, "the plan is kept")
     before = plan_file(deployment)
     assert int(before[2]) > 0
     deployment.kill("worker")
     wait_until(lambda: overview(deployment)["acme"]["plan"] == "daily", 60, 0.5, "worker")
     assert plan_file(deployment) == before, "neither begun anew nor forgotten"
-    policy("year")
+    policy(deployment, "year")
     wait_until(lambda: plan_file(deployment) == ["year", "year", "0"], 30, 0.2, "the slip is forgotten")
-    policy("window72")
+    policy(deployment, "window72")
 
 
 def verify(deployment):
@@ -289,6 +290,40 @@ def test_databases_serve_when_the_repository_is_away(deployment):
         near.with_name("away").rename(near)
         deployment.up()
     wait_until(lambda: overview(deployment)["acme"]["state"] == "", 90, 0.5, "well")
+
+
+@needs_clock
+def test_what_a_plan_lets_go_is_destroyed_and_recorded(deployment):
+    """Four days pass, 25 hours at a time: each has its full backup by itself; nothing goes before backup.grace has passed
+    and a younger backup stands for it, and then it is gone from the disk, with its log and with a record."""
+    clock = Clock(deployment)
+
+    def newest_full(after):
+        last = backups(deployment, "--tenant", "acme")[-1]
+        return last["backup"] if last["kind"] == "full" and last["backup"] > after else None
+
+    def destroyed():
+        return deployment.masugata("audit", "search", "--tenant", "acme", "--event", "backup_destroy", "--json").stdout
+
+    policy(deployment, "daily")
+    full = [deployment.json("backup", "now", "--tenant", "acme", "--full")["backups"][0]["backup"]]
+    segments = files(deployment, "archive/tenant-1/15-1/*/*-*.lz4")
+    for day in (1, 2, 3, 4):
+        clock.shift(day * 25 * 3600)
+        full.append(wait_until(lambda: newest_full(full[-1]), 120, 0.3, "the day's full backup"))
+        assert verify(deployment) == (0, "")  # its turn comes after what the backup's did
+        if day < 3:
+            assert plan_file(deployment)[:2] == ["window72", "daily"] and full[0] not in destroyed()
+            assert {row["backup"] for row in backups(deployment, "--tenant", "acme")} >= set(full)
+        else:
+            wait_until(lambda: plan_file(deployment) == ["daily", "daily", "0"], 30, 0.2, "the shorter plan counts")
+    assert [row["backup"] for row in backups(deployment, "--tenant", "acme")] == full[-2:]
+    kept = {path.name for path in (repository(deployment) / "backup/tenant-1").iterdir() if path.is_dir() and path.name[0] == "2"}
+    assert kept - {"latest"} == set(full[-2:])
+    assert not [path for path in segments if path.exists()], "the log of what is gone"
+    record = destroyed()
+    assert all(label in record for label in full[:-2]) and not any(label in record for label in full[-2:])
+    clock.shift(0)
 
 
 def test_paths_that_backups_cannot_have_are_refused_before_anything_starts(deployment, tmp_path):

@@ -20,7 +20,7 @@ HOUR = 3600
 SHIM = BUILD / "tests/support/clock-shift.so"
 # A copy of /etc with the shim in it, over /etc, for this deployment alone.
 PREPARE = f"""
-mkdir "$DIR/etc"
+mkdir -p "$DIR/etc"
 mount -t tmpfs -o mode=0755 tmpfs "$DIR/etc"
 cp -a /etc/. "$DIR/etc/"
 cp "{SHIM}" "$DIR/etc/masugata-clock.so"
