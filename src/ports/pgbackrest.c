@@ -150,7 +150,8 @@ mg_pgbackrest_digests(const struct mg_pgbackrest *layout, uint64_t since_s,
                       struct mg_digest_arguments *storage, struct mg_program *ret_program)
 {
     (void) snprintf(storage->since, sizeof storage->since, "@%llu", (unsigned long long) since_s);
-    /* A file has its own name only once it is whole. */
+    /* A file has its own name only once it is whole. What pgBackRest writes anew is always looked at: a
+     * file's time is the disk's, which may be another machine's. */
     const char *const list[] = {"/usr/bin/find",
                                 layout->repository,
                                 "-type",
@@ -158,8 +159,16 @@ mg_pgbackrest_digests(const struct mg_pgbackrest *layout, uint64_t since_s,
                                 "!",
                                 "-name",
                                 "*.pgbackrest.tmp",
+                                "(",
                                 "-newermt",
                                 storage->since,
+                                "-o",
+                                "-name",
+                                "*.info",
+                                "-o",
+                                "-name",
+                                "*.info.copy",
+                                ")",
                                 "-exec",
                                 "/usr/bin/sha256sum",
                                 "--zero",

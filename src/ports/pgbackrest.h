@@ -75,10 +75,11 @@ CHECKED struct mg_status mg_pgbackrest_restore(const struct mg_pgbackrest *layou
                                                mg_instant target, struct mg_restore_arguments *storage,
                                                struct mg_program *ret_program);
 
-/* The digests of its files that changed since then, by find(1) and sha256sum(1); `since` is filled. */
+/* The digests of its files that changed since then, and of those that pgBackRest writes anew, by find(1) and
+ * sha256sum(1); `since` is filled. */
 struct mg_digest_arguments {
     char since[32];
-    const char *list[20];
+    const char *list[28];
 };
 void mg_pgbackrest_digests(const struct mg_pgbackrest *layout, uint64_t since_s,
                            struct mg_digest_arguments *storage, struct mg_program *ret_program);

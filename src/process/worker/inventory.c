@@ -347,7 +347,9 @@ inventory_update(const struct inventory_scope *scope, mg_instant *ret_verified_a
         TRY(files_allocate(&known, '\n'));
     else
         TRY(status);
-    const mg_instant since = known.updated_at < SLACK_MS ? 0 : known.updated_at - SLACK_MS;
+    /* After the clock was set back everything may be new. */
+    const mg_instant since =
+        known.updated_at < SLACK_MS || known.updated_at > now ? 0 : known.updated_at - SLACK_MS;
     TRY(files_look(scope, since, &found));
     TRY(merge(&known, &found, true, &merged));
     merged.updated_at = now;
