@@ -294,35 +294,39 @@ def test_databases_serve_when_the_repository_is_away(deployment):
 
 @needs_clock
 def test_what_a_plan_lets_go_is_destroyed_and_recorded(deployment):
-    """Four days pass, 25 hours at a time: each has its full backup by itself; nothing goes before backup.grace has passed
-    and a younger backup stands for it, and then it is gone from the disk, with its log and with a record."""
+    """Three days pass: each has its full backup by itself; nothing goes before backup.grace has passed and a younger backup
+    stands for it, and then it is gone from the disk, with its log and with a record."""
     clock = Clock(deployment)
+    full = []
 
-    def newest_full(after):
-        last = backups(deployment, "--tenant", "acme")[-1]
-        return last["backup"] if last["kind"] == "full" and last["backup"] > after else None
+    def day(hours):
+        clock.shift(hours * 3600)
+
+        def newest():
+            last = backups(deployment, "--tenant", "acme")[-1]
+            return last["backup"] if last["kind"] == "full" and last["backup"] > full[-1] else None
+        full.append(wait_until(newest, 120, 0.3, "the day's full backup"))
+        assert verify(deployment) == (0, "")  # its turn comes after all that the backup's did
 
     def destroyed():
         return deployment.masugata("audit", "search", "--tenant", "acme", "--event", "backup_destroy", "--json").stdout
 
     policy(deployment, "daily")
-    full = [deployment.json("backup", "now", "--tenant", "acme", "--full")["backups"][0]["backup"]]
+    full.append(deployment.json("backup", "now", "--tenant", "acme", "--full")["backups"][0]["backup"])
     segments = files(deployment, "archive/tenant-1/15-1/*/*-*.lz4")
-    for day in (1, 2, 3, 4):
-        clock.shift(day * 25 * 3600)
-        full.append(wait_until(lambda: newest_full(full[-1]), 120, 0.3, "the day's full backup"))
-        assert verify(deployment) == (0, "")  # its turn comes after what the backup's did
-        if day < 3:
-            assert plan_file(deployment)[:2] == ["window72", "daily"] and full[0] not in destroyed()
-            assert {row["backup"] for row in backups(deployment, "--tenant", "acme")} >= set(full)
-        else:
-            wait_until(lambda: plan_file(deployment) == ["daily", "daily", "0"], 30, 0.2, "the shorter plan counts")
-    assert [row["backup"] for row in backups(deployment, "--tenant", "acme")] == full[-2:]
-    kept = {path.name for path in (repository(deployment) / "backup/tenant-1").iterdir() if path.is_dir() and path.name[0] == "2"}
-    assert kept - {"latest"} == set(full[-2:])
+    day(25)
+    day(50)
+    assert plan_file(deployment)[:2] == ["year", "daily"], "the longest of the tests before"
+    assert {row["backup"] for row in backups(deployment, "--tenant", "acme")} > set(full) and full[0] not in destroyed()
+    clock.shift(73 * 3600)
+    wait_until(lambda: plan_file(deployment) == ["daily", "daily", "0"], 30, 0.2, "the shorter plan counts")
+    day(75)
+    assert [row["backup"] for row in backups(deployment, "--tenant", "acme")] == full[2:]
+    kept = {path.name for path in (repository(deployment) / "backup/tenant-1").glob("2*")}
+    assert kept == set(full[2:])
     assert not [path for path in segments if path.exists()], "the log of what is gone"
     record = destroyed()
-    assert all(label in record for label in full[:-2]) and not any(label in record for label in full[-2:])
+    assert all(label in record for label in full[:2]) and not any(label in record for label in full[2:])
     clock.shift(0)
 
 
