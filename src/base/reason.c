@@ -115,7 +115,10 @@ row_add(const struct mg_reason_row *row, struct mg_view text, bool japanese, uns
         at = stop < end ? stop + 1 : end;
     }
     *ret_used = at;
-    return sentence_add(japanese ? row->ja : row->en, parameters, count, japanese, depth, words);
+    TRY(sentence_add(japanese ? row->ja : row->en, parameters, count, japanese, depth, words));
+    /* A reason behind a refusal: "CERTIFICATE|CERTIFICATE_NONE|". */
+    return count == 0 && at < text.length && isupper(text.bytes[at]) != 0 ? mg_buffer_add_text(words, ": ")
+                                                                          : OK;
 }
 
 static CHECKED struct mg_status
@@ -123,7 +126,7 @@ words_add(struct mg_view text, bool japanese, unsigned depth, struct mg_buffer *
 {
     for (size_t at = 0; at < text.length;) {
         const struct mg_view rest = rest_of(text, at);
-        const bool may_begin = at == 0 || strchr(" =:;\"\n", text.bytes[at - 1]) != NULL;
+        const bool may_begin = at == 0 || strchr(" =:;|\"\n", text.bytes[at - 1]) != NULL;
         const size_t length = may_begin && depth < DEPTH_MOST ? code_length(rest) : 0;
         const bool with_bar = length != 0 && length < rest.length && rest.bytes[length] == '|';
         const bool alone = length != 0 && at == 0 && depth == 0 &&

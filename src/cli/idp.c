@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "base/reason.h"
 #include "domain/identity_provider.h"
+#include "domain/saml_key.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 enum { ENABLE = 1, DISABLE, REMOVE, SECRET_MOST = 255, FILE_MOST = 65536, METADATA_MOST = 122880 };
 
 static const char *secret_file, *settings_file, *metadata_file;
+static const char *key_at;
 static bool wait_for_it;
 
 static struct mg_view
@@ -139,6 +141,38 @@ settings_add(const struct mg_cli *cli, struct mg_list settings, struct mg_buffer
     }
 }
 
+/* Our own keys at a SAML provider: when the one that signs ends, and how far a roll-over is. */
+static CHECKED struct mg_status
+own_keys_add(const struct mg_cli *cli, const struct mg_reply_idp_show *reply, struct mg_buffer *text)
+{
+    char ends[MG_INSTANT_TEXT], from[MG_INSTANT_TEXT];
+    if (reply->key_ends_at == 0)
+        return OK;
+    mg_instant_text(reply->key_ends_at, ends);
+    mg_instant_text(reply->signs_at, from);
+    if (cli->json)
+        return mg_buffer_format(text, ",\"key\":{\"ends_at\":\"%s\",\"rolling\":%s,\"switched\":%s%s%s%s}",
+                                ends, reply->rolling ? "true" : "false", reply->switched ? "true" : "false",
+                                reply->signs_at != 0 ? ",\"signs_at\":\"" : "",
+                                reply->signs_at != 0 ? from : "", reply->signs_at != 0 ? "\"" : "");
+    TRY(mg_buffer_format(text, mg_cli_say(cli, "\nOur key there ends at %s.\n", "\n当方の鍵の期限: %s\n"),
+                         ends));
+    if (reply->switched)
+        return mg_buffer_add_text(
+            text, mg_cli_say(cli, "The new one signs; `idp key … finish` removes the old one.\n",
+                             "新しい鍵で署名中です。`idp key … finish` で古い鍵を削除します。\n"));
+    if (!reply->rolling)
+        return OK;
+    return reply->signs_at == 0
+               ? mg_buffer_add_text(
+                     text, mg_cli_say(cli, "A new one is published; `idp key … use` lets it sign.\n",
+                                      "新しい鍵を公開中です。`idp key … use` でこの鍵での署名を始めます。\n"))
+               : mg_buffer_format(text,
+                                  mg_cli_say(cli, "A new one is published and signs from %s.\n",
+                                             "新しい鍵を公開中です。%s から署名に使います。\n"),
+                                  from);
+}
+
 static CHECKED struct mg_status
 idp_show(const struct mg_cli *cli, struct mg_admin *admin)
 {
@@ -152,7 +186,9 @@ idp_show(const struct mg_cli *cli, struct mg_admin *admin)
         TRY(settings_add(cli, reply.settings, &text));
         TRY(mg_buffer_add_text(&text, "},\"addresses\":{"));
         TRY(lines_add(cli, reply.addresses, ' ', true, &text));
-        TRY(mg_buffer_add_text(&text, "}}\n"));
+        TRY(mg_buffer_add_text(&text, "}"));
+        TRY(own_keys_add(cli, &reply, &text));
+        TRY(mg_buffer_add_text(&text, "}\n"));
     } else {
         TRY(settings_add(cli, reply.settings, &text));
         TRY(mg_buffer_format(
@@ -162,6 +198,7 @@ idp_show(const struct mg_cli *cli, struct mg_admin *admin)
                                      : "Disabled. What the provider must know of us:",
                        reply.enabled ? "有効です。IdP に登録する値:" : "無効です。IdP に登録する値:")));
         TRY(lines_add(cli, reply.addresses, ' ', false, &text));
+        TRY(own_keys_add(cli, &reply, &text));
     }
     (void) fputs(mg_buffer_text(&text), stdout);
     return OK;
@@ -469,18 +506,41 @@ idp_test(const struct mg_cli *cli, struct mg_admin *admin)
     return (struct mg_status){.code = MG_REFUSED, .where = MG_HERE, .detail = mg_cli_told};
 }
 
+/* ---- our own keys at a SAML provider ---- */
+
+static CHECKED struct mg_status
+idp_key(const struct mg_cli *cli, struct mg_admin *admin)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_idp_key reply;
+    mg_instant at = 0;
+    const uint64_t step = mg_saml_key_step_of(mg_view_text(cli->argv[4]));
+    if (step == 0)
+        return fail_with(USAGE, "KEY_STEP|");
+    if (key_at != NULL)
+        TRY(mg_instant_parse(mg_view_text(key_at), &at));
+    const struct mg_request_idp_key request = {
+        .tenant = tenant_of(cli), .name = name_of(cli), .step = step, .at = at};
+    TRY(mg_admin_idp_key(admin, &request, &reply, &storage));
+    TRY(mg_cli_outcome(cli, reply.outcome, reply.outcome == MG_NOT_VALID ? reply.reason : name_of(cli)));
+    mg_cli_done(cli, "Done. The provider finds our keys in our metadata (idp show).",
+                "完了しました。IdP は当方の鍵をメタデータ (idp show) から読み込めます。", "step", step);
+    return OK;
+}
+
 int
 mg_cli_idp(int argc, char **argv)
 {
     static const struct mg_cli_verb verbs[] = {
         {"add", idp_add, 2, 64},      {"list", idp_list, 1, 1},     {"show", idp_show, 2, 2},
         {"set", idp_set, 2, 64},      {"enable", idp_enable, 2, 2}, {"disable", idp_disable, 2, 2},
-        {"remove", idp_remove, 2, 2}, {"test", idp_test, 2, 2},
+        {"remove", idp_remove, 2, 2}, {"test", idp_test, 2, 2},     {"key", idp_key, 3, 3},
     };
     static const struct mg_cli_option options[] = {
         {"--secret-file", &secret_file, NULL},
         {"--file", &settings_file, NULL},
         {"--metadata-file", &metadata_file, NULL},
+        {"--at", &key_at, NULL},
         {"--wait", NULL, &wait_for_it},
         {NULL, NULL, NULL},
     };
@@ -496,7 +556,8 @@ mg_cli_idp(int argc, char **argv)
                 "       masugata idp set TENANT NAME [KEYWORD=VALUE …] [--file FILE] [--secret-file FILE]\n"
                 "       masugata idp list TENANT | show TENANT NAME\n"
                 "       masugata idp enable|disable|remove TENANT NAME\n"
-                "       masugata idp test TENANT NAME [--wait]",
+                "       masugata idp test TENANT NAME [--wait]\n"
+                "       masugata idp key TENANT NAME make|use|finish|drop [--at TIME]",
             .en =
                 "An identity provider (OpenID Connect or SAML 2.0) signs the people of a tenant in. The keywords are\n"
                 "in masugata-idp(5); show prints them, and what the provider must know of us.\n"
@@ -506,7 +567,9 @@ mg_cli_idp(int argc, char **argv)
                 "  --wait           until the trial sign-in is done, or ten minutes\n"
                 "A new provider is disabled. test fetches what it says of itself, gives a link for a trial\n"
                 "sign-in, and shows of the last sign-ins what arrived and what was decided.\n"
-                "disable and remove end every session that the provider gave before they return.",
+                "disable and remove end every session that the provider gave before they return.\n"
+                "key rolls our own keys at a SAML provider over: make publishes new ones beside the old, use lets the\n"
+                "new one sign (at once, or from --at), finish removes the old ones, drop gives the new ones up.",
             .ja =
                 "IdP (OpenID Connect または SAML 2.0) はテナントの利用者をサインインさせます。キーワードは masugata-idp(5)\n"
                 "にあります。show は設定と、IdP に登録する値を表示します。\n"
@@ -516,7 +579,9 @@ mg_cli_idp(int argc, char **argv)
                 "  --wait           試験サインインが終わるまで (最長 10 分) 待つ\n"
                 "追加した IdP は無効の状態です。test は IdP の公開情報を取得し、試験サインイン用のリンクを\n"
                 "発行し、最近のサインインで届いた内容と判定を表示します。\n"
-                "disable と remove は、その IdP によるセッションをすべて終了してから戻ります。",
+                "disable と remove は、その IdP によるセッションをすべて終了してから戻ります。\n"
+                "key は SAML の IdP に対する当方の鍵を切り替えます。make は新しい鍵をメタデータに併記し、use は新しい鍵で\n"
+                "署名し (今すぐ、または --at から)、finish は古い鍵を削除し、drop は新しい鍵を破棄します。",
         },
         argc, argv);
 }

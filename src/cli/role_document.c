@@ -6,6 +6,7 @@
 /* What is done on the pages, from the table the portal answers by. */
 enum check { READS, FORM_TOKEN, SAME_ORIGIN, MACHINE };
 enum { APP = 1, ID = 2, OPS = 4, ANYWHERE = 7 };
+#define PUBLIC MG_PERMISSION_NONE
 #define NOBODY MG_PERMISSION_NONE
 #define PERSON MG_PERMISSION_account_own
 #define MAY(permission) MG_PERMISSION_##permission

@@ -365,6 +365,8 @@ mg_saml_redirect_input(const struct mg_request_saml_sign *fields, struct mg_view
 static CHECKED struct mg_status
 key_add(struct mg_buffer *xml, const char *use, struct mg_view certificate)
 {
+    if (certificate.length == 0)
+        return OK;
     TRY(mg_buffer_format(xml,
                          "<md:KeyDescriptor use=\"%s\"><ds:KeyInfo xmlns:ds=\"" DSIG
                          "\"><ds:X509Data><ds:X509Certificate>",
@@ -397,8 +399,10 @@ mg_saml_metadata(const struct mg_saml_metadata *metadata, struct mg_buffer *xml)
     TRY(mg_buffer_add_text(xml,
                            "><md:SPSSODescriptor AuthnRequestsSigned=\"true\" WantAssertionsSigned=\"true\""
                            " protocolSupportEnumeration=\"" PROTOCOL "\">"));
-    TRY(key_add(xml, "signing", metadata->signing));
-    TRY(key_add(xml, "encryption", metadata->encryption));
+    for (size_t i = 0; i < MG_COUNT(metadata->signing); i++)
+        TRY(key_add(xml, "signing", metadata->signing[i]));
+    for (size_t i = 0; i < MG_COUNT(metadata->encryption); i++)
+        TRY(key_add(xml, "encryption", metadata->encryption[i]));
     TRY(place_add(xml, "SingleLogoutService", "HTTP-Redirect", metadata->logout, ""));
     TRY(place_add(xml, "SingleLogoutService", "HTTP-POST", metadata->logout, ""));
     TRY(place_add(xml, "AssertionConsumerService", "HTTP-POST", metadata->consumer,

@@ -82,7 +82,8 @@ CHECKED struct mg_status mg_saml_redirect_input(const struct mg_request_saml_sig
 /* Our metadata at one provider (Metadata section 2.4.4): certificates in DER. */
 struct mg_saml_metadata {
     struct mg_view entity, consumer, logout;
-    struct mg_view signing, encryption;
+    struct mg_view signing[2],
+        encryption[2]; /* certificates, DER: what is used first; the second may be empty */
 };
 CHECKED struct mg_status mg_saml_metadata(const struct mg_saml_metadata *metadata, struct mg_buffer *xml);
 

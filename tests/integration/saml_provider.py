@@ -121,10 +121,11 @@ class SamlProvider:
         sp = root.find(f"{space}SPSSODescriptor")
         self.consumer = sp.find(f"{space}AssertionConsumerService").attrib["Location"]
         self.logout = sp.find(f"{space}SingleLogoutService").attrib["Location"]
-        self.sp_keys = {}
+        self.all_sp_keys = {"signing": [], "encryption": []}  # two each while ours are rolled over; the first is in use
         for key in sp.findall(f"{space}KeyDescriptor"):
             der = base64.b64decode(key.find(f".//{{{DSIG}}}X509Certificate").text)
-            self.sp_keys[key.attrib["use"]] = x509.load_der_x509_certificate(der).public_key()
+            self.all_sp_keys[key.attrib["use"]].append(x509.load_der_x509_certificate(der).public_key())
+        self.sp_keys = {use: keys[0] for use, keys in self.all_sp_keys.items()}
         return self
 
     # ---- what we are sent ----

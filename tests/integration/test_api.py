@@ -132,6 +132,7 @@ HARMLESS = {
     "provider_add": {"name": "NOT A NAME", "settings": {}},
     "provider_metadata": {"document": "<nothing/>"},
     "provider_set": {"settings": {}},
+    "provider_key": {"step": "drop"},
     "service_add": {"account": "NOT A NAME"},
     "token_add": {"account": "nobody", "label": "x", "permissions": ["users.read"], "expires_at": "2000-01-01T00:00:00Z"},
 }
@@ -404,6 +405,15 @@ def test_metadata_becomes_settings(deployment, token):
     assert found.json["settings"]["issuer"] == issuer
     made = ask(deployment, token, "POST", "/api/v1/identity-providers", {"name": "saml", "settings": found.json["settings"]})
     assert made.status == 201, made.text
+    key = "/api/v1/identity-providers/saml/key"
+    no = ask(deployment, token, "POST", key, {"step": "use"})
+    assert no.status == 422 and no.json["detail"] == "there is no new key"
+    assert ask(deployment, token, "POST", key, {"step": "make"}).status == 204
+    assert ask(deployment, token, "POST", key, {"step": "use", "at": "2099-01-01T00:00:00Z"}).status == 422
+    assert ask(deployment, token, "POST", key, {"step": "use"}).status == 204
+    seen = ask(deployment, token, "GET", "/api/v1/identity-providers/saml").json
+    assert seen["key_rolling"] is True and seen["key_switched"] is True and seen["key_ends_at"].startswith("20")
+    assert ask(deployment, token, "POST", key, {"step": "finish"}).status == 204
     assert ask(deployment, token, "DELETE", "/api/v1/identity-providers/saml").status == 200
     wrong = ask(deployment, token, "POST", "/api/v1/identity-provider-metadata", {"document": "<html/>"}).json
     assert wrong["refusal"] != 0 and wrong["settings"] == {}

@@ -321,6 +321,16 @@ def test_a_provider_about_to_expire_is_warned_about(deployment):
         deployment.masugata("idp", "add", "acme", name, "kind=saml", "--metadata-file", "-", input=provider.metadata())
         page = browser.get(at(deployment, f"/console/provider?name={name}")).text
         assert ("A signing certificate of the provider ends on" in page) == (days < 30)
+    # Our own keys there are rolled over on the page.
+    def keys(step):
+        return post(browser, deployment, "/console/provider/key", {"name": "long", "step": step, "at": ""})
+    refused = keys("use")
+    assert refused.status == 422 and "there is no new key" in refused.text
+    for step, offered in (("make", "sign with the new key"), ("use", "Remove the old key"), ("finish", "Make a new key")):
+        assert "done=provider_key" in keys(step).headers["Location"]
+        page = browser.get(at(deployment, "/console/provider?name=long")).text
+        assert offered in page and "The key that signs ends on" in page
+    assert keys("drop").status == 422 and post(enter(deployment, AUDITOR), deployment, "/console/provider/key", {"name": "long", "step": "make"}).status == 403
     for name in ("old", "soon", "far", "brief", "long"):
         deployment.masugata("idp", "remove", "acme", name)
 

@@ -125,6 +125,33 @@ def test_signed_in_users_are_answered_while_processes_die(deployment, signed_in)
     assert set(answers) == {200}, {status: answers.count(status) for status in set(answers)}
 
 
+def test_an_authority_that_hangs_keeps_only_those_waiting_who_need_it(deployment):
+    """What is public is answered at once, everything else within seconds with the page that says to try again. (Once both
+    waited 15 s.) The times leave room for a machine that is several times slower."""
+    sign_in = f"https://id.acme.localhost:{deployment.https_port}"
+    public = ["/.well-known/masugata/trust", "/.well-known/masugata/responsibility", "/.masugata/masugata.css"]
+
+    def timed(path):
+        start = time.monotonic()
+        answer = deployment.request(sign_in + path)
+        return answer, time.monotonic() - start
+
+    pid = deployment.status()["authority"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for path in public * 2:
+            answer, took = timed(path)
+            assert answer.status == 200 and took < 2.5, (path, answer.status, took)
+        for path in ["/sign-in", "/account", "/console/users"]:
+            answer, took = timed(path)
+            assert answer.status == 503 and took < 10, (path, answer.status, took)
+        assert "Please try again in a few seconds" in timed("/sign-in")[0].text
+        assert timed(public[0])[1] < 2.5
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: timed("/sign-in")[0].status == 200, 20, what="the sign-in page")
+
+
 def pids_of(deployment, target):
     """The processes of this deployment that a target names."""
     if target in PROCESSES:

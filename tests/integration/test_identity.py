@@ -2,12 +2,14 @@
 
 import concurrent.futures
 import statistics
+import subprocess
 import threading
 import time
 
 import pytest
 
 from identity_system import SCOPE_FAMILY, SCOPE_ONE, SCOPE_OTHERS, SCOPE_OWN, OUTCOMES, IdentitySystem, nonce, session_hash, sha256
+from harness import wait_until
 from messages import Failed
 
 PASSWORD = "lanterns drift upstream"
@@ -384,6 +386,28 @@ def test_of_many_who_change_a_groups_roles_at_once_one_does(roomy):
         tried = [pool.submit(roomy.operate, "group_set", {**wanted, "roles": roles}) for roles in ("auditor", "approver") * 4]
         outcomes = [OUTCOMES[one.result()["outcome"]] for one in tried]
     assert sorted(outcomes) == ["CHANGED_MEANWHILE"] * 7 + ["GRANTED"], outcomes
+
+
+def test_a_role_removed_at_that_moment_stays_in_no_group(roomy):
+    """Both saw the role; the removal is first with the tenant's lock, and who gives the role to a group finds it gone."""
+    database = roomy.database
+    for name in ("passing", "staying"):
+        roomy.done("role_set", {"tenant": "acme", "name": name, "label": name, "permissions": "users.read"})
+    roomy.done("group_set", {"tenant": "acme", "name": "there", "roles": "staying"})
+    remover = subprocess.Popen(["psql", "-qAtX", "-h", str(database.directory), "-U", "masugata", "-d", "postgres"],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    remover.stdin.write("BEGIN; SELECT 'held' FROM tenant WHERE name = 'acme' FOR UPDATE; DELETE FROM tenant_role WHERE name = 'passing';\n")
+    remover.stdin.flush()
+    assert remover.stdout.readline().strip() == "held"
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        tried = [pool.submit(roomy.operate, "group_set", {"tenant": "acme", "name": name, "roles": "staying passing"}) for name in ("there", "new")]
+        wait_until(lambda: int(database.query(waiting)) == 2, 30, what="both to wait for the tenant")
+        remover.communicate("COMMIT;\n")
+        assert [OUTCOMES[one.result()["outcome"]] for one in tried] == ["CHANGED_MEANWHILE"] * 2
+    assert database.query("SELECT name || ':' || roles FROM tenant_group WHERE name IN ('there', 'new')") == "there:staying"
+    # The other way round it is in use, and so is one that a provider's mapping names.
+    assert OUTCOMES[roomy.operate("role_remove", {"tenant": "acme", "name": "staying"})["outcome"]] == "IN_USE"
 
 
 def test_suspending_a_tenant_ends_its_sessions_and_nobody_elses(system):

@@ -104,6 +104,7 @@ HARMLESS = {
     "/console/providers/saml": {"saml_provider": "NOT A NAME"},
     "/console/provider": {"name": "no-such-provider"},
     "/console/provider/change": {"name": "no-such-provider", "to": "disabled"},
+    "/console/provider/key": {"name": "no-such-provider", "step": "drop"},
     "/console/provider/test": {"name": "no-such-provider"},
 }
 

@@ -151,6 +151,63 @@ def test_every_honest_way_to_sign_and_encrypt(visitor, idp, how):
         assert last_attempt(visitor.deployment)["arrived"]["encrypted"] is True
 
 
+def test_our_own_keys_are_rolled_over(deployment, visitor, idp):
+    """New keys beside the old ones, the new one signs when it is said, the old ones go; whatever the provider has read by
+    then, each request can be checked and each assertion be read."""
+
+    def step(*words):
+        return deployment.masugata("idp", "key", "acme", "main", *words, check=False)
+
+    def metadata():
+        return deployment.request("https://id.acme.localhost/federation/metadata/main").text
+
+    def numbers(keys):
+        return [key.public_numbers() for key in keys]
+
+    def enters(with_key):
+        asked = idp.answer(visitor.start("main"))  # checks the signature with the key that signs by our metadata
+        text = idp.encrypt(idp.assertion(**asked), wrap=with_key)
+        assert deliver(visitor, idp, encode(idp.envelope(text, **asked))).status == 303 and visitor.is_in()
+        visitor.browser.cookies.clear()
+
+    for words, says in [(["use"], "there is no new key"), (["finish"], "there is no new key"), (["drop"], "there is no new key")]:
+        assert says in step(*words).stderr
+    old_signing, old_reading = idp.sp_keys["signing"], idp.sp_keys["encryption"]
+    assert step("make").returncode == 0
+    assert "a new key already" in step("make").stderr and "does not sign yet" in step("finish").stderr
+    idp.learn(metadata())
+    assert len(idp.all_sp_keys["signing"]) == len(idp.all_sp_keys["encryption"]) == 2
+    assert numbers([old_signing, old_reading]) == numbers([idp.sp_keys["signing"], idp.sp_keys["encryption"]])
+    new_signing, new_reading = idp.all_sp_keys["signing"][1], idp.all_sp_keys["encryption"][1]
+    for key in (old_reading, new_reading):
+        enters(key)
+    # At a time to come nothing changes yet, and it can be given up.
+    assert step("use", "--at", "2020-01-01T00:00:00Z").returncode == 2
+    assert step("use", "--at", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 86400))).returncode == 0
+    shown = json.loads(deployment.masugata("idp", "show", "acme", "main", "--json").stdout)["key"]
+    assert shown["rolling"] is True and shown["switched"] is False and "signs_at" in shown
+    enters(new_reading)
+    assert step("drop").returncode == 0 and step("make").returncode == 0
+    idp.learn(metadata())
+    assert numbers(idp.all_sp_keys["signing"])[0] == old_signing.public_numbers()
+    assert new_signing.public_numbers() not in numbers(idp.all_sp_keys["signing"])
+    new_signing, new_reading = idp.all_sp_keys["signing"][1], idp.all_sp_keys["encryption"][1]
+    assert step("use").returncode == 0 and "signs already" in step("drop").stderr
+    idp.sp_keys["signing"] = new_signing
+    for key in (old_reading, new_reading):
+        enters(key)
+    assert numbers([new_signing, old_signing]) == numbers(idp.learn(metadata()).all_sp_keys["signing"])
+    assert step("finish").returncode == 0
+    idp.learn(metadata())
+    assert numbers(idp.all_sp_keys["signing"]) == [new_signing.public_numbers()]
+    enters(new_reading)
+    asked = idp.answer(visitor.start("main"))
+    late = idp.encrypt(idp.assertion(**asked), wrap=old_reading)
+    assert deliver(visitor, idp, encode(idp.envelope(late, **asked))).status == 403
+    recorded = logged(deployment, "idp_change")
+    assert all(recorded.count(f'"{word}"') >= 1 for word in ("KEY_MADE", "KEY_USED", "KEY_DROPPED", "KEY_REMOVED"))
+
+
 @pytest.mark.parametrize("kind,digest", [("ec", "sha256"), ("ec384", "sha384")])
 def test_elliptic_curves_and_a_second_certificate(deployment, visitor, idp, kind, digest):
     key = SamlKey(kind)

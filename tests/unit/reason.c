@@ -34,6 +34,12 @@ codes_become_sentences(void **state)
     check_words("OF_ROUTE|/a|NETWORKS_MOST|allow.use|64", "route \"/a\": allow.use: more than 64 networks",
                 "経路「/a」: allow.use: ネットワークは 64 件までです");
     check_words(
+        "OF_SETTING|saml.certificates|CERTIFICATE|CERTIFICATE_FAULT|ab|CERTIFICATE_EXPIRED|",
+        "saml.certificates: no certificate of the provider may be used: none is valid now, or it is too weak: "
+        "ab: expired",
+        "saml.certificates: 使用できる IdP の証明書がありません (有効期間外、または強度不足): ab: "
+        "有効期限切れです");
+    check_words(
         "certificates: CERTIFICATE_IS|RSA|2048|2027-01-01|ab; CERTIFICATE_IS_NOT|EC|256|2020-01-01|cd|"
         "CERTIFICATE_EXPIRED|",
         "certificates: RSA 2048, until 2027-01-01, SHA-256 ab; EC 256, until 2020-01-01, SHA-256 cd: expired",

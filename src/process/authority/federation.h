@@ -7,6 +7,7 @@
 
 #include "domain/identity_provider.h"
 #include "process/authority/identity.h"
+#include "process/authority/rights.h"
 
 /* One request to the federation process: it makes up to four fetches (ports/outbound.h). */
 #define MG_FEDERATION_CALL_MS 26000
@@ -89,6 +90,20 @@ int64_t mg_federation_age_wanted_s(const struct mg_idp *idp, uint64_t fresh_s);
 /* What the visitor is told of a refusal. */
 enum mg_outcome mg_federation_outcome(enum mg_federation_refusal refusal);
 
+/* ---- who may set providers up (federation_provider.c) ---- */
+
+/* GRANTED, NOT_ALLOWED or NOT_KNOWN. The operators' own place has no providers. */
+#define MG_IDP_ASK(name, call, request, ret_right, ret_outcome)                                       \
+    do {                                                                                              \
+        TRY(MG_RIGHT_ASK(name, call, (request)->session, (request)->tenant, ret_right, ret_outcome)); \
+        if (*(ret_outcome) == MG_GRANTED && (ret_right)->tenant.number == 0)                          \
+            *(ret_outcome) = MG_NOT_KNOWN;                                                            \
+    } while (0)
+
+/* A provider says who people are, administrators among them: whoever sets one up must hold all that they do.
+ */
+bool mg_idp_holds_enough(const struct mg_right *right);
+
 /* ---- SAML (federation_saml.c; what signs people out: federation_saml_logout.c) ---- */
 
 /* Our own names at a provider. */
@@ -97,9 +112,6 @@ struct mg_saml_names {
 };
 CHECKED struct mg_status mg_saml_names(const struct mg_idp *idp, const struct mg_core_tenant *tenant,
                                        struct mg_saml_names *ret_names);
-/* Our keys there, made when the provider is added. */
-CHECKED struct mg_status mg_saml_keys_make(struct mg_database *database, uint64_t provider, uint64_t tenant,
-                                           const char *entity);
 /* What the federation process says of a provider's certificates. */
 CHECKED struct mg_status mg_saml_certificates_ask(const struct mg_idp_settings *settings,
                                                   struct mg_buffer *storage,

@@ -1,5 +1,5 @@
 /* A tenant's identity providers: the rows idp_list, idp_show, idp_set and idp_change. */
-#include "process/authority/federation.h"
+#include "process/authority/federation_key.h"
 #include "process/authority/rights.h"
 
 #include <inttypes.h>
@@ -136,18 +136,8 @@ mg_idp_families_end(struct mg_database *database, uint64_t provider, struct mg_v
 
 /* ---- who asks, and for which tenant ---- */
 
-/* GRANTED, NOT_ALLOWED or NOT_KNOWN. The operators' own place has no providers. */
-#define ASK(name, call, request, ret_right, ret_outcome)                                              \
-    do {                                                                                              \
-        TRY(MG_RIGHT_ASK(name, call, (request)->session, (request)->tenant, ret_right, ret_outcome)); \
-        if (*(ret_outcome) == MG_GRANTED && (ret_right)->tenant.number == 0)                          \
-            *(ret_outcome) = MG_NOT_KNOWN;                                                            \
-    } while (0)
-
-/* A provider says who people are, administrators among them: whoever sets one up must hold all that they do.
- */
-static bool
-holds_enough(const struct mg_right *right)
+bool
+mg_idp_holds_enough(const struct mg_right *right)
 {
     return right->operator||
         mg_permissions_cover(right->grantable, mg_permissions_of_roles(mg_view_text("administrator"), false));
@@ -185,7 +175,7 @@ MG_HANDLER_PUBLIC(idp_list)
     OWN_BUFFER(list, 122880);
     struct mg_right asked;
     enum mg_outcome outcome;
-    ASK(idp_list, call, request, &asked, &outcome);
+    MG_IDP_ASK(idp_list, call, request, &asked, &outcome);
     if (outcome != MG_GRANTED)
         return mg_answer_idp_list(call, &(struct mg_reply_idp_list){.outcome = outcome});
     TRY(mg_core_database(&database));
@@ -244,6 +234,21 @@ addresses_list(const struct mg_idp *idp, const struct mg_core_tenant *tenant, st
     return mg_buffer_format(text, "post_logout_redirect_uri %s/signed-out", tenant->sign_in_origin);
 }
 
+/* When our keys there end, and how far a roll-over is. */
+static CHECKED struct mg_status
+own_keys_show(struct mg_database *database, uint64_t provider, struct mg_reply_idp_show *reply)
+{
+    OWN(rows) rows = NULL;
+    struct mg_saml_own_keys keys;
+    TRY(mg_saml_keys_load(database, provider, mg_now(), &rows, &keys));
+    reply->key_ends_at = keys.now.ends_at;
+    reply->rolling = keys.rolling;
+    reply->switched = keys.switched;
+    reply->other_ends_at = keys.rolling ? keys.other.ends_at : 0;
+    reply->signs_at = keys.signs_at;
+    return OK;
+}
+
 MG_HANDLER_PUBLIC(idp_show)
 {
     OWN(database) database = NULL;
@@ -252,7 +257,7 @@ MG_HANDLER_PUBLIC(idp_show)
     OWN_BUFFER(addresses, 4096);
     struct mg_right asked;
     enum mg_outcome outcome;
-    ASK(idp_show, call, request, &asked, &outcome);
+    MG_IDP_ASK(idp_show, call, request, &asked, &outcome);
     if (outcome == MG_GRANTED) {
         TRY(mg_core_database(&database));
         const struct mg_status found = mg_idp_load(database, asked.tenant.number, request->name, &idp);
@@ -265,12 +270,14 @@ MG_HANDLER_PUBLIC(idp_show)
         return mg_answer_idp_show(call, &(struct mg_reply_idp_show){.outcome = outcome});
     TRY(settings_list(idp->settings, &list));
     TRY(addresses_list(idp, &asked.tenant, &addresses));
-    return mg_answer_idp_show(call,
-                              &(struct mg_reply_idp_show){.outcome = MG_GRANTED,
-                                                          .enabled = idp->enabled,
-                                                          .with_secret = idp->secret_sealed.length != 0,
-                                                          .addresses = mg_buffer_view(&addresses),
-                                                          .settings = {.bytes = mg_buffer_view(&list)}});
+    struct mg_reply_idp_show reply = {.outcome = MG_GRANTED,
+                                      .enabled = idp->enabled,
+                                      .with_secret = idp->secret_sealed.length != 0,
+                                      .addresses = mg_buffer_view(&addresses),
+                                      .settings = {.bytes = mg_buffer_view(&list)}};
+    if (mg_idp_is_saml(idp->settings))
+        TRY(own_keys_show(database, idp->id, &reply));
+    return mg_answer_idp_show(call, &reply);
 }
 
 /* ---- add and change ---- */
@@ -576,8 +583,8 @@ MG_HANDLER_PUBLIC(idp_set)
     enum mg_outcome outcome;
     const char *known = "";
     char reason[256] = "";
-    ASK(idp_set, call, request, &it.asked, &outcome);
-    if (outcome == MG_GRANTED && !holds_enough(&it.asked))
+    MG_IDP_ASK(idp_set, call, request, &it.asked, &outcome);
+    if (outcome == MG_GRANTED && !mg_idp_holds_enough(&it.asked))
         outcome = MG_NOT_ALLOWED;
     if (outcome == MG_GRANTED) {
         TRY(mg_core_database(&database));
@@ -642,7 +649,7 @@ metadata_task(const void *copy, struct mg_call *call, bool *ret_answered)
     struct mg_right asked;
     enum mg_outcome outcome;
     struct mg_reply_saml_metadata found;
-    ASK(idp_metadata, call, request, &asked, &outcome);
+    MG_IDP_ASK(idp_metadata, call, request, &asked, &outcome);
     struct mg_reply_idp_metadata reply = {.outcome = outcome};
     if (outcome == MG_GRANTED) {
         const struct mg_request_saml_metadata ask = {.document = request->document, .url = request->url};
@@ -679,8 +686,8 @@ MG_HANDLER_PUBLIC(idp_change)
     uint64_t ended = 0;
     if (request->change < ENABLE || request->change > REMOVE)
         return mg_answer_idp_change(call, &(struct mg_reply_idp_change){.outcome = MG_NOT_VALID});
-    ASK(idp_change, call, request, &asked, &outcome);
-    if (outcome == MG_GRANTED && request->change == ENABLE && !holds_enough(&asked))
+    MG_IDP_ASK(idp_change, call, request, &asked, &outcome);
+    if (outcome == MG_GRANTED && request->change == ENABLE && !mg_idp_holds_enough(&asked))
         outcome = MG_NOT_ALLOWED;
     if (outcome == MG_GRANTED) {
         TRY(mg_core_database(&database));

@@ -6,7 +6,7 @@
  * for a minute under a ticket; the page that the browser is then sent to sees the cookies and finishes
  * (federation_sign_in.c): whether this browser asked, and whether somebody is signed in in it, is known only
  * there. */
-#include "process/authority/federation.h"
+#include "process/authority/federation_key.h"
 
 #include "base/log.h"
 #include "base/secret.h"
@@ -24,7 +24,7 @@ enum {
     REMIND_DAYS = 7
 };
 
-/* ---- names and keys of ours ---- */
+/* ---- names of ours ---- */
 
 static CHECKED struct mg_status
 name_make(const struct mg_idp *idp, const struct mg_core_tenant *tenant, const char *what, char text[512])
@@ -44,52 +44,6 @@ mg_saml_names(const struct mg_idp *idp, const struct mg_core_tenant *tenant, str
     TRY(name_make(idp, tenant, "sign-out", names.logout));
     *ret_names = names;
     return OK;
-}
-
-static CHECKED struct mg_status
-key_ask(uint64_t tenant, uint64_t provider, uint64_t use, const char *entity, struct mg_buffer *storage,
-        struct mg_reply_saml_key *ret_reply)
-{
-    const struct mg_request_saml_key ask = {
-        .tenant = tenant, .provider = provider, .use = use, .entity = mg_view_text(entity)};
-    return mg_call_saml_key(&ask, ret_reply, storage, MG_IDENTITY_CALL_MS);
-}
-
-struct mg_status
-mg_saml_keys_make(struct mg_database *database, uint64_t provider, uint64_t tenant, const char *entity)
-{
-    OWN_BUFFER(signing_storage, MG_PACKET_MOST);
-    OWN_BUFFER(decrypting_storage, MG_PACKET_MOST);
-    struct mg_reply_saml_key signing, decrypting;
-    TRY(key_ask(tenant, provider, 1, entity, &signing_storage, &signing));
-    TRY(key_ask(tenant, provider, 2, entity, &decrypting_storage, &decrypting));
-    return mg_query(database, NULL,
-                    "INSERT INTO identity_provider_saml (provider, signing_sealed, signing_certificate,"
-                    " encryption_sealed, encryption_certificate) VALUES ($1, $2, $3, $4, $5)",
-                    MG_I64(provider), MG_BYTES(signing.sealed), MG_BYTES(signing.certificate),
-                    MG_BYTES(decrypting.sealed), MG_BYTES(decrypting.certificate));
-}
-
-static CHECKED struct mg_status
-keys_load(struct mg_database *database, uint64_t provider, struct mg_rows **ret_rows)
-{
-    TRY(mg_query_often(database, ret_rows,
-                       "SELECT signing_sealed, signing_certificate, encryption_sealed, encryption_certificate"
-                       " FROM identity_provider_saml WHERE provider = $1",
-                       MG_I64(provider)));
-    return mg_rows_count(*ret_rows) == 1 ? OK : fail_with(DATABASE, "a SAML provider without keys of ours");
-}
-
-struct mg_status
-mg_saml_sign_ask(struct mg_database *database, const struct mg_idp *idp, struct mg_request_saml_sign *fields,
-                 struct mg_buffer *storage, struct mg_reply_saml_sign *ret_reply)
-{
-    OWN(rows) keys = NULL;
-    TRY(keys_load(database, idp->id, &keys));
-    fields->tenant = idp->tenant;
-    fields->provider = idp->id;
-    fields->sealed = mg_rows_bytes(keys, 0, 0);
-    return mg_call_saml_sign(fields, ret_reply, storage, MG_IDENTITY_CALL_MS);
 }
 
 struct mg_status
@@ -376,20 +330,13 @@ read_ask(struct arriving *it, struct mg_view content_key)
 static CHECKED struct mg_status
 claims_read(struct arriving *it, struct mg_database *database)
 {
-    OWN(rows) keys = NULL;
     OWN_BUFFER(key_storage, MG_PACKET_MOST);
     struct mg_reply_saml_unwrap key;
     OWN_KEY(nothing, 16);
     bool more = false;
     TRY(read_ask(it, MG_VIEW_EMPTY));
     if (it->reply.refusal == MG_FEDERATION_NONE && it->reply.encrypted) {
-        TRY(keys_load(database, it->idp->id, &keys));
-        const struct mg_request_saml_unwrap ask = {.tenant = it->idp->tenant,
-                                                   .provider = it->idp->id,
-                                                   .sealed = mg_rows_bytes(keys, 0, 2),
-                                                   .wrapped = it->reply.wrapped_key,
-                                                   .oaep = it->reply.oaep};
-        TRY(mg_call_saml_unwrap(&ask, &key, &key_storage, MG_IDENTITY_CALL_MS));
+        TRY(mg_saml_unwrap_ask(database, it->idp, it->reply.wrapped_key, it->reply.oaep, &key_storage, &key));
         mg_random(nothing, sizeof nothing);
         TRY(read_ask(it, key.key.length != 0 ? key.key : mg_view_of(nothing, sizeof nothing)));
         if (it->reply.refusal == MG_FEDERATION_NONE && it->reply.encrypted)
@@ -535,8 +482,9 @@ MG_HANDLER_PUBLIC(saml_describe)
 {
     OWN(database) database = NULL;
     OWN(idp) idp = NULL;
-    OWN(rows) keys = NULL;
+    OWN(rows) rows = NULL;
     OWN_BUFFER(xml, 16000);
+    struct mg_saml_own_keys keys;
     struct mg_core_tenant tenant;
     struct mg_saml_names names;
     const struct mg_reply_saml_describe unknown = {.outcome = MG_NOT_KNOWN};
@@ -550,12 +498,13 @@ MG_HANDLER_PUBLIC(saml_describe)
         return mg_answer_saml_describe(call, &unknown);
     TRY(found);
     TRY(mg_saml_names(idp, &tenant, &names));
-    TRY(keys_load(database, idp->id, &keys));
-    const struct mg_saml_metadata metadata = {.entity = mg_view_text(names.entity),
-                                              .consumer = mg_view_text(names.consumer),
-                                              .logout = mg_view_text(names.logout),
-                                              .signing = mg_rows_bytes(keys, 0, 1),
-                                              .encryption = mg_rows_bytes(keys, 0, 3)};
+    TRY(mg_saml_keys_load(database, idp->id, mg_now(), &rows, &keys));
+    const struct mg_saml_metadata metadata = {
+        .entity = mg_view_text(names.entity),
+        .consumer = mg_view_text(names.consumer),
+        .logout = mg_view_text(names.logout),
+        .signing = {keys.now.signing_certificate, keys.other.signing_certificate},
+        .encryption = {keys.now.encryption_certificate, keys.other.encryption_certificate}};
     TRY(mg_saml_metadata(&metadata, &xml));
     return mg_answer_saml_describe(
         call, &(struct mg_reply_saml_describe){.outcome = MG_GRANTED, .xml = mg_buffer_view(&xml)});
@@ -654,5 +603,6 @@ mg_saml_sweep(struct mg_database *database, mg_instant now)
 {
     TRY(mg_query_often(database, NULL, "DELETE FROM federation_arrival WHERE expires_at <= $1",
                        MG_INSTANT(now)));
-    return certificates_tell(database, now);
+    TRY(certificates_tell(database, now));
+    return mg_saml_keys_tell(database, now);
 }

@@ -220,6 +220,23 @@ mg_group_store(struct mg_database *database, const struct mg_group_actor *actor,
     return problem_of(store(database, actor, before, name, external_id, members, ret_problem), ret_problem);
 }
 
+/* Within the transaction that writes them into a group: are they all still roles? Roles are removed under the
+ * tenant's lock by whoever sees no group that gives them; who comes second sees what the first left. The row
+ * of a group that is there is locked before. */
+static CHECKED struct mg_status
+roles_stand(struct mg_database *database, uint64_t tenant, struct mg_view roles,
+            enum mg_scim_problem *ret_problem)
+{
+    struct mg_view unknown;
+    if (roles.length == 0)
+        return OK;
+    TRY(mg_right_administrators_lock(database, tenant));
+    TRY(mg_right_roles_exist(database, tenant, roles, &unknown));
+    if (unknown.length != 0)
+        *ret_problem = MG_SCIM_PROBLEM_precondition;
+    return OK;
+}
+
 struct mg_status
 mg_group_create(struct mg_database *database, const struct mg_group_actor *actor, struct mg_view name,
                 struct mg_view external_id, struct mg_view roles, uint64_t *ret_group,
@@ -229,6 +246,9 @@ mg_group_create(struct mg_database *database, const struct mg_group_actor *actor
     OWN(rows) rows = NULL;
     *ret_problem = MG_SCIM_FINE;
     TRY(mg_transaction_begin(database, &transaction));
+    TRY(roles_stand(database, actor->tenant, roles, ret_problem)); /* first: the row refers to the tenant's */
+    if (*ret_problem != MG_SCIM_FINE)
+        return OK;
     const struct mg_status status = mg_query(
         database, &rows,
         "INSERT INTO tenant_group (tenant, name, external_id, roles, created_at, changed_at, directory)"
@@ -360,6 +380,25 @@ seen_follow(struct mg_database *database, const struct mg_group_actor *actor, co
     return OK;
 }
 
+/* The group itself: unless it was removed or given others meanwhile, or one of these roles is no more. */
+static CHECKED struct mg_status
+roles_write(struct mg_database *database, uint64_t tenant, const struct mg_group *group, struct mg_view roles,
+            enum mg_scim_problem *ret_problem)
+{
+    OWN(transaction) transaction = NULL;
+    OWN(rows) written = NULL;
+    TRY(mg_transaction_begin(database, &transaction));
+    TRY(mg_query(database, &written,
+                 "UPDATE tenant_group SET roles = $2, version = version + 1, changed_at = $3"
+                 " WHERE id = $1 AND roles = $4",
+                 MG_I64(group->id), MG_TEXT(roles), MG_INSTANT(mg_now()), MG_TEXT(group->roles)));
+    if (mg_rows_affected(written) != 1)
+        *ret_problem = MG_SCIM_PROBLEM_precondition;
+    else
+        TRY(roles_stand(database, tenant, roles, ret_problem));
+    return *ret_problem == MG_SCIM_FINE ? mg_transaction_commit(&transaction) : OK;
+}
+
 /* The members first, the group last: if it ends halfway, the group still says what was, and asking again does
  * the rest. Whoever joins or leaves meanwhile is seen to by the second pass. Of several who saw the same
  * roles and give others at once, one does. */
@@ -370,20 +409,14 @@ roles_set(struct mg_database *database, const struct mg_group_actor *actor, cons
     const struct mg_group_instead instead = {.group = group->id, .roles = roles};
     const struct mg_group_instead undone = {.governs = roles};
     MG_CLEANUP(accounts_drop) struct accounts seen = {0};
-    OWN(rows) written = NULL;
     OWN_BUFFER(text, 2200);
     TRY(mg_buffer_format(&text, "roles: \"%.*s\" -> \"%.*s\"", (int) group->roles.length,
                          (const char *) group->roles.bytes, (int) roles.length, (const char *) roles.bytes));
     TRY(group_record(actor, MG_EVENT_group_change, group->name, "change", mg_buffer_view(&text)));
     TRY(members_follow(database, actor, group->id, &instead, &seen, ret_changed));
-    TRY(mg_query(database, &written,
-                 "UPDATE tenant_group SET roles = $2, version = version + 1, changed_at = $3"
-                 " WHERE id = $1 AND roles = $4",
-                 MG_I64(group->id), MG_TEXT(roles), MG_INSTANT(mg_now()), MG_TEXT(group->roles)));
-    if (mg_rows_affected(written) != 1) { /* it was removed or given others meanwhile: ours go again */
-        *ret_problem = MG_SCIM_PROBLEM_precondition;
+    TRY(roles_write(database, actor->tenant, group, roles, ret_problem));
+    if (*ret_problem != MG_SCIM_FINE) /* ours go again */
         return seen_follow(database, actor, &seen, &undone, ret_changed);
-    }
     TRY(seen_follow(database, actor, &seen, NULL, ret_changed));
     return members_follow(database, actor, group->id, NULL, NULL, ret_changed);
 }

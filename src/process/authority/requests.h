@@ -83,6 +83,7 @@
     X(saml_sign_out)             \
     X(saml_describe)             \
     X(idp_change)                \
+    X(idp_key)                   \
     X(idp_test)                  \
     X(idp_attempts)              \
     X(risk_state)                \

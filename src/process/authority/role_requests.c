@@ -1,5 +1,7 @@
 /* A tenant's own roles, and who holds rights without using them. */
+#include "domain/group_roles.h"
 #include "domain/role.h"
+#include "process/authority/federation.h"
 #include "process/authority/requests.h"
 #include "process/authority/rights.h"
 #include "process/authority/tenants.h"
@@ -186,6 +188,23 @@ MG_HANDLER_PUBLIC(role_set)
         call, &(struct mg_reply_role_set){.outcome = outcome, .reason = mg_view_text(reason)});
 }
 
+/* A provider of the tenant gives the role: read by what reads it at a sign-in (domain/identity_provider.c).
+ */
+static CHECKED struct mg_status
+is_in_providers(struct mg_database *database, uint64_t tenant, struct mg_view name, bool *ret_used)
+{
+    OWN(rows) rows = NULL;
+    TRY(mg_query(database, &rows, "SELECT name FROM identity_provider WHERE tenant = $1", MG_I64(tenant)));
+    for (size_t i = 0; i < mg_rows_count(rows) && !*ret_used; i++) {
+        OWN(idp) idp = NULL;
+        OWN_BUFFER(roles, 16384);
+        TRY(mg_idp_load(database, tenant, mg_rows_text(rows, i, 0), &idp));
+        TRY(mg_idp_roles_named(idp->settings, &roles));
+        *ret_used = mg_words_have(mg_buffer_view(&roles), name);
+    }
+    return OK;
+}
+
 /* Rules of the tenant that name the role (they would open what it guards), and providers that give it. */
 static CHECKED struct mg_status
 is_in_rules(struct mg_database *database, uint64_t tenant, struct mg_view name, bool *ret_used)
@@ -194,14 +213,10 @@ is_in_rules(struct mg_database *database, uint64_t tenant, struct mg_view name, 
     TRY(mg_query(
         database, &rows,
         "SELECT 1 FROM tenant_setting WHERE tenant = $1 AND keyword IN ('roles', 'second_factor.roles')"
-        " AND $2 = ANY (string_to_array(value, ' ')) UNION ALL"
-        " SELECT 1 FROM identity_provider p JOIN identity_provider_setting s ON s.provider = p.id"
-        " WHERE p.tenant = $1 AND (s.keyword = 'create_users.roles'"
-        " AND $2 = ANY (regexp_split_to_array(s.value, '[ ,\t]+'))"
-        " OR s.keyword = 'groups.roles' AND s.value ~ ('= *' || $2::text || ' *(;|$)')) LIMIT 1",
+        " AND $2 = ANY (string_to_array(value, ' ')) LIMIT 1",
         MG_I64(tenant), MG_TEXT(name)));
     *ret_used = mg_rows_count(rows) != 0;
-    return OK;
+    return *ret_used ? OK : is_in_providers(database, tenant, name, ret_used);
 }
 
 static CHECKED struct mg_status

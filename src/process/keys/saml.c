@@ -51,10 +51,13 @@ MG_HANDLER_PUBLIC(saml_key)
     char row[24];
     TRY(place_of(request->tenant, request->provider, request->use, row, &place));
     TRY(mg_rsa_key_new(&key));
-    TRY(mg_rsa_certificate(mg_secret_view(key), request->entity, mg_now(), YEARS, &certificate));
+    const mg_instant now = mg_now();
+    TRY(mg_rsa_certificate(mg_secret_view(key), request->entity, now, YEARS, &certificate));
     TRY(mg_keys_field_seal(&place, mg_secret_view(key), &sealed));
-    return mg_answer_saml_key(call, &(struct mg_reply_saml_key){.sealed = mg_buffer_view(&sealed),
-                                                                .certificate = mg_buffer_view(&certificate)});
+    return mg_answer_saml_key(call,
+                              &(struct mg_reply_saml_key){.sealed = mg_buffer_view(&sealed),
+                                                          .certificate = mg_buffer_view(&certificate),
+                                                          .ends_at = now + YEARS * 365LL * 86400 * 1000});
 }
 
 /* RSA with SHA-256 over the query's text (Bindings section 3.4.4.1). */

@@ -25,7 +25,8 @@ struct mg_api_rule {
 };
 struct mg_api_provider {
     struct mg_view name, addresses, settings;
-    bool enabled, with_secret;
+    bool enabled, with_secret, key_rolling, key_switched;
+    mg_instant key_ends_at, key_signs_at;
 };
 
 struct mg_api_metadata {

@@ -1,6 +1,7 @@
 /* The API: the tenant's rules, its own roles, its identity providers. */
 #include "process/portal/api.h"
 
+#include "domain/saml_key.h"
 #include "domain/tenant_policy.h"
 
 enum { MAKE = 1, CHANGE };
@@ -235,7 +236,11 @@ api_on_provider(struct api *api)
                                                                   .addresses = reply.addresses,
                                                                   .settings = mg_buffer_view(&settings),
                                                                   .enabled = reply.enabled,
-                                                                  .with_secret = reply.with_secret});
+                                                                  .with_secret = reply.with_secret,
+                                                                  .key_rolling = reply.rolling,
+                                                                  .key_switched = reply.switched,
+                                                                  .key_ends_at = reply.key_ends_at,
+                                                                  .key_signs_at = reply.signs_at});
 }
 
 /* Fetching takes as long as the provider takes; the federation process has its own bounds. */
@@ -323,6 +328,18 @@ struct mg_status
 api_on_provider_remove(struct api *api)
 {
     return provider_change(api, REMOVE);
+}
+
+struct mg_status
+api_on_provider_key(struct api *api)
+{
+    const struct mg_request_idp_key request = {.session = visit_session(api->visit),
+                                               .name = api_text(api, "name"),
+                                               .step = mg_saml_key_step_of(api_text(api, "step")),
+                                               .at = api_value(api, "at")->time};
+    struct mg_reply_idp_key reply;
+    TRY(mg_call_idp_key(&request, &reply, &api->visit->storage, CALL_MS));
+    return api_done(api, reply.outcome, reply.reason);
 }
 
 struct mg_status

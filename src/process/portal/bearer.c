@@ -51,7 +51,7 @@ visit_identify_token(struct visit *visit, struct mg_buffer *storage, struct mg_r
     mg_must(SHA256(token, sizeof token, visit->session) != NULL);
     const struct mg_request_token_check request = {
         .tenant = visit->tenant, .token = mg_view_of(visit->session, HASH_BYTES), .address = visit->address};
-    TRY(mg_call_token_check(&request, ret_reply, storage, CALL_MS));
+    TRY(mg_call_token_check(&request, ret_reply, storage, FIRST_CALL_MS));
     visit->signed_in = ret_reply->outcome == MG_GRANTED;
     return rate_headers(visit, ret_reply);
 }

@@ -34,6 +34,7 @@ static const struct {
     {"provider", N_("The settings of the identity provider are changed.")},
     {"provider_enabled", N_("The identity provider is enabled. People can sign in with it now.")},
     {"provider_disabled", N_("The identity provider is disabled, and the sessions that it gave have ended.")},
+    {"provider_key", N_("Done. What the provider has to know stands in our metadata: load it there again.")},
     {"provider_removed", N_("The identity provider is removed, and the sessions that it gave have ended.")},
 };
 

@@ -161,7 +161,7 @@ setting_add(struct mg_buffer *list, const char *keyword, struct mg_view value)
     return mg_list_add_idp_setting(list, &row);
 }
 
-static const char *
+const char *
 provider_path(struct visit *visit, struct mg_view name)
 {
     return arena_format(visit, "/console/provider?name=%s", encoded(visit, name));
@@ -426,7 +426,7 @@ scope_certificate_of(struct visit *visit, struct mg_view name)
     return OK;
 }
 
-static CHECKED struct mg_status
+struct mg_status
 show_provider(struct visit *visit, struct mg_view name, uint64_t problem, struct mg_view reason)
 {
     const struct mg_request_idp_show request = {.session = visit_session(visit), .name = name};
@@ -442,6 +442,7 @@ show_provider(struct visit *visit, struct mg_view name, uint64_t problem, struct
     mg_scope_set_flag(visit->page, "with_secret", reply.with_secret);
     scope_lines(visit, reply.addresses, ' ', "addresses");
     TRY(scope_settings(visit, reply.settings, problem != MG_GRANTED));
+    scope_own_keys(visit, &reply);
     TRY(scope_certificate_of(visit, name));
     TRY(scope_attempts(visit, name));
     if (problem == MG_GRANTED)

@@ -18,6 +18,9 @@
 #define TOKEN_BYTES 32
 #define HASH_BYTES 32
 #define CALL_MS 15000
+/* For the first question of a request, which the authority answers from memory or by one row: one that does not
+ * answer by then is away, and the visitor is told to try again. */
+#define FIRST_CALL_MS 3000
 #define COOKIE_SESSION "__Host-masugata"
 #define COOKIE_SECOND "__Host-masugata-second" /* between the password and the second factor */
 #define COOKIE_START "__Host-masugata-start"
@@ -200,6 +203,14 @@ CHECKED struct mg_status passkey_offer(struct visit *visit, uint64_t use, struct
 /* ---- qr.c ---- */
 /* Sets qr_path and qr_size of the page: the dark modules as one SVG path. */
 CHECKED struct mg_status scope_qr(struct visit *visit, struct mg_view text);
+
+/* ---- customer_providers.c, customer_provider_key.c ---- */
+/* An identity provider's page; `reason` (base/reason.h) with a problem. */
+CHECKED struct mg_status show_provider(struct visit *visit, struct mg_view name, uint64_t problem,
+                                       struct mg_view reason);
+const char *provider_path(struct visit *visit, struct mg_view name);
+/* Our own keys at the provider, and how far their roll-over is. */
+void scope_own_keys(struct visit *visit, const struct mg_reply_idp_show *reply);
 
 /* ---- customer.c: what the pages of a tenant's own console share ---- */
 /* Shows the page, with what the query's `done` says was done; `at` is the flag of its place in the list of

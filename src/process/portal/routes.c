@@ -5,6 +5,7 @@
 #include "base/log.h"
 
 enum need {
+    PUBLIC, /* for everybody, and shown also while the authority does not answer */
     NOBODY, /* the page is for everybody; it may look who it is by itself */
     PERSON, /* a live session on this origin, else off to sign-in */
 };
@@ -95,11 +96,21 @@ to_sign_in(struct visit *visit)
     return redirect(visit, "/sign-in?return=%s", encoded(visit, mg_view_text(visit_target(visit))));
 }
 
+/* Whose page it is. What is public is shown without it, and waits next to nothing for it: not at all for some
+ * seconds after it did not come. */
 static CHECKED struct mg_status
-site_ask(struct visit *visit)
+site_ask(struct visit *visit, bool needed)
 {
+    enum { PUBLIC_MS = 300, AWAY_MS = 5000 };
+    static _Atomic int64_t away_until_ms; /* monotonic */
     const struct mg_request_site request = {.tenant = visit->tenant};
-    return mg_call_site(&request, &visit->site, &visit->site_storage, CALL_MS);
+    if (!needed && mg_monotonic_ms() < away_until_ms)
+        return OK;
+    const struct mg_status status =
+        mg_call_site(&request, &visit->site, &visit->site_storage, needed ? FIRST_CALL_MS : PUBLIC_MS);
+    if (!mg_ok(status))
+        away_until_ms = mg_monotonic_ms() + AWAY_MS;
+    return needed ? status : OK;
 }
 
 static CHECKED struct mg_status
@@ -119,7 +130,7 @@ follow(struct visit *visit)
                             NULL);
     if (route->check != READS && route->check != MACHINE && !visit_is_same_origin(visit))
         return refuse_form(visit);
-    TRY(site_ask(visit));
+    TRY(site_ask(visit, route->need != PUBLIC));
     if (route->need == PERSON) {
         TRY(visit_identify(visit));
         if (!visit->signed_in)

@@ -215,7 +215,7 @@ visit_identify(struct visit *visit)
         mg_token_hash(token, visit->session);
         const struct mg_request_session_check request = {
             .tenant = visit->tenant, .session = mg_view_of(visit->session, HASH_BYTES), .host = visit->host};
-        TRY(mg_call_session_check(&request, &visit->person, &visit->person_storage, CALL_MS));
+        TRY(mg_call_session_check(&request, &visit->person, &visit->person_storage, FIRST_CALL_MS));
         visit->signed_in = visit->person.valid;
         if (visit->signed_in)
             return OK;
