@@ -55,6 +55,7 @@ newest(const struct mg_backup *backups, size_t count, enum mg_backup_kind kind, 
     return NULL;
 }
 
+/* Control: BACKUP_02, BACKUP_07 */
 enum mg_backup_kind
 mg_backup_due(const struct mg_backup_plan *plan, const struct mg_backup *backups, size_t count,
               mg_instant begin_at, mg_instant now)
@@ -97,6 +98,7 @@ is_expired(const struct mg_backup_plan *plan, const struct mg_backup *backups, s
     return too_old || (!needed && plan->destroy_ms == 0);
 }
 
+/* Control: BACKUP_05, BACKUP_06 */
 int
 mg_backup_expired(const struct mg_backup_rule *rule, const struct mg_backup *backups, size_t count,
                   mg_instant now)

@@ -85,6 +85,7 @@ mg_pgbackrest_passwords(struct mg_view password, struct mg_buffer *text)
     return mg_buffer_add_byte(text, '\n');
 }
 
+/* Control: BACKUP_03, BACKUP_08 */
 struct mg_status
 mg_pgbackrest_archive_command(const struct mg_pgbackrest *layout, struct mg_buffer *text)
 {
@@ -201,4 +202,66 @@ mg_pgbackrest_restore(const struct mg_pgbackrest *layout, const char *data, mg_i
     memcpy(storage->list, list, sizeof list);
     ret_program->arguments = storage->list;
     return OK;
+}
+
+struct mg_status
+mg_pgbackrest_open(const struct mg_pgbackrest *layout, struct mg_view passphrase,
+                   struct mg_open_arguments *storage, struct mg_program *ret_program)
+{
+    static const char variable[] = "PGBACKREST_REPO1_CIPHER_PASS=";
+    TRY(mg_pgbackrest_program(layout, MG_PGBACKREST_INFO, MG_VIEW_EMPTY, 0, &storage->common, ret_program));
+    (void) snprintf(storage->path, sizeof storage->path, "backup/%s/backup.info", layout->name);
+    const char *const list[] = {MG_PGBACKREST,          storage->common.configuration,
+                                storage->common.stanza, "repo-get",
+                                storage->path,          NULL};
+    memcpy(storage->list, list, sizeof list);
+    ret_program->arguments = storage->list;
+    if (passphrase.length == 0)
+        return OK;
+    if (passphrase.length >= sizeof storage->passphrase - sizeof variable)
+        return fail_with(INVALID, "a passphrase of %zu bytes", passphrase.length);
+    (void) snprintf(storage->passphrase, sizeof storage->passphrase, "%s%.*s", variable,
+                    (int) passphrase.length, (const char *) passphrase.bytes);
+    size_t count = 0;
+    while (storage->common.environment[count] != NULL && count < MG_COUNT(storage->environment) - 2) {
+        storage->environment[count] = storage->common.environment[count];
+        count++;
+    }
+    storage->environment[count++] = storage->passphrase;
+    storage->environment[count] = NULL;
+    ret_program->environment = storage->environment;
+    return OK;
+}
+
+void
+mg_pgbackrest_sealed(const struct mg_pgbackrest *layout, struct mg_sealed_arguments *storage,
+                     struct mg_program *ret_program)
+{
+    const char *const list[] = {"/usr/bin/find",
+                                layout->repository,
+                                "-type",
+                                "f",
+                                "-size",
+                                "+0c",
+                                "!",
+                                "-name",
+                                "*.pgbackrest.tmp",
+                                "-exec",
+                                "/usr/bin/grep",
+                                "--count",
+                                "--with-filename",
+                                "--null",
+                                "--text",
+                                "--null-data",
+                                "--max-count=1",
+                                "^Salted__",
+                                "{}",
+                                "+",
+                                NULL};
+    memcpy(storage->list, list, sizeof list);
+    *ret_program = (struct mg_program){.arguments = storage->list,
+                                       .uid = MG_SAME_UID,
+                                       .gid = MG_SAME_GID,
+                                       .output_fd = -1,
+                                       .ends_with_caller = true};
 }

@@ -84,4 +84,25 @@ struct mg_digest_arguments {
 void mg_pgbackrest_digests(const struct mg_pgbackrest *layout, uint64_t since_s,
                            struct mg_digest_arguments *storage, struct mg_program *ret_program);
 
+/* Reads the list of its backups, without which nothing is restored, with another passphrase than its own when
+ * one is given (secret). MG_PGBACKREST_NOT_THE_KEY is how it ends then. */
+enum { MG_PGBACKREST_NOT_THE_KEY = 95 };
+struct mg_open_arguments {
+    struct mg_pgbackrest_arguments common;
+    char path[96], passphrase[128];
+    const char *list[8], *environment[8];
+};
+CHECKED struct mg_status mg_pgbackrest_open(const struct mg_pgbackrest *layout, struct mg_view passphrase,
+                                            struct mg_open_arguments *storage,
+                                            struct mg_program *ret_program);
+
+/* Of each of its files, by find(1) and grep(1): "PATH", NUL, "1" if it begins as encrypted files do
+ * ("Salted__", OpenSSL's enc(1)) and "0" otherwise, line feed. It ends with 0, or with 1 when there is one of
+ * the others. */
+struct mg_sealed_arguments {
+    const char *list[24];
+};
+void mg_pgbackrest_sealed(const struct mg_pgbackrest *layout, struct mg_sealed_arguments *storage,
+                          struct mg_program *ret_program);
+
 #endif

@@ -1,5 +1,6 @@
 /* Probes of the tenants' databases: who is kept apart from whom, by what, and who may log in. */
 #include "base/io.h"
+#include "probes/instances.h"
 #include "probes/probe.h"
 #include "probes/visitor.h"
 #include "wire/options.h"
@@ -14,20 +15,14 @@
 
 enum { INSTANCES_MOST = 2000, ANSWER_MOST = 65536 };
 
-struct instances {
-    struct mg_observed_instance *rows;
-    size_t count;
-};
-
-static void
-instances_drop(struct instances *instances)
+void
+mg_instances_drop(struct mg_instances *instances)
 {
     free(instances->rows);
 }
-#define OWN_INSTANCES(name) MG_CLEANUP(instances_drop) struct instances name = {.rows = NULL}
 
-static CHECKED struct mg_status
-instances_look(struct mg_observer *observer, struct instances *instances)
+struct mg_status
+mg_instances_look(struct mg_observer *observer, struct mg_instances *instances)
 {
     instances->rows = calloc(INSTANCES_MOST, sizeof *instances->rows);
     if (instances->rows == NULL)
@@ -36,7 +31,7 @@ instances_look(struct mg_observer *observer, struct instances *instances)
 }
 
 static const struct mg_observed_instance *
-instance_of(const struct instances *instances, uint64_t tenant)
+instance_of(const struct mg_instances *instances, uint64_t tenant)
 {
     for (size_t i = 0; i < instances->count; i++)
         if (instances->rows[i].tenant == tenant)
@@ -74,7 +69,7 @@ struct subject {
     struct mg_observer *observer;
     const struct mg_observed_tenant *tenant;
     const struct mg_observed_instance *instance;
-    const struct instances *all;
+    const struct mg_instances *all;
     struct mg_finding *finding;
 };
 
@@ -83,7 +78,7 @@ each_tenant(struct mg_observer *observer, struct mg_finding *finding,
             struct mg_status (*look)(const struct subject *subject))
 {
     OWN_INSTANCES(instances);
-    TRY(instances_look(observer, &instances));
+    TRY(mg_instances_look(observer, &instances));
     mg_finding_expect(finding, 0, "tenants", "テナント");
     for (size_t i = 0; i < observer->tenant_count; i++) {
         const struct mg_observed_tenant *tenant = &observer->tenants[i];
@@ -355,7 +350,7 @@ mg_probe_PRIVILEGED_16(struct mg_observer *observer, struct mg_finding *finding)
 {
     finding->source = "databases";
     OWN_INSTANCES(instances);
-    TRY(instances_look(observer, &instances));
+    TRY(mg_instances_look(observer, &instances));
     mg_finding_expect(finding, instances.count, "database instances", "DB インスタンス");
     for (size_t i = 0; i < instances.count; i++) {
         TRY(logins_are_single(observer, &instances.rows[i], finding));
@@ -436,7 +431,7 @@ mg_probe_NETWORK_04(struct mg_observer *observer, struct mg_finding *finding)
 {
     finding->source = "databases, sockets";
     OWN_INSTANCES(instances);
-    TRY(instances_look(observer, &instances));
+    TRY(mg_instances_look(observer, &instances));
     mg_finding_expect(finding, instances.count, "database instances", "DB インスタンス");
     for (size_t i = 0; i < instances.count; i++) {
         TRY(zone_is_closed(observer, &instances.rows[i], finding));

@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/time.h"
+#include "domain/backup_order.h"
 #include "domain/drill.h"
 #include "domain/federation_refusal.h"
 #include "wire/session_table.h"
@@ -137,6 +138,18 @@ struct mg_observed_instance {
 };
 enum mg_entry { MG_ENTRY_UNREACHABLE = 0, MG_ENTRY_REFUSED, MG_ENTRY_GRANTED };
 
+/* What the worker knows of the backups of an instance; times are 0 for never. */
+struct mg_observed_backup {
+    char plan[32], plan_strange[32]; /* catalogue/backup_plans.def; a name that there is none of, or "" */
+    uint64_t backups, verified_files, sealed_files, plain_files;
+    mg_instant due_at; /* the first backup is not late before */
+    mg_instant oldest_at, full_at, backup_at, from, verified_at, sealed_at, drilled_at;
+    enum mg_backup_trouble files_trouble;
+    char files_detail[256], plain_first[256], drill_detail[256];
+    bool own_key_opens, other_key_opens, drill_failed;
+    int64_t rto_ms, rpo_ms;
+};
+
 struct mg_observed_proof {
     struct mg_buffer leaf, proof; /* the entry as it stands in the log; c2sp.org/tlog-proof */
     uint8_t key[32];              /* opens this entry alone; all zero once it was erased */
@@ -208,6 +221,13 @@ struct mg_observer_ops {
     struct mg_status (*database_enter)(struct mg_observer *observer,
                                        const struct mg_observed_instance *target, const char *source,
                                        const char *user, enum mg_entry *ret_entry);
+    /* The backups of a tenant's instance (0: the control instance), and the label of each, a line each. */
+    struct mg_status (*backup_facts)(struct mg_observer *observer, uint64_t tenant,
+                                     struct mg_observed_backup *ret_backup);
+    struct mg_status (*backup_labels)(struct mg_observer *observer, uint64_t tenant, struct mg_buffer *lines);
+    /* Every entry of that tenant with that event (enum mg_event) since then, oldest first; JSON lines. */
+    struct mg_status (*audit_events)(struct mg_observer *observer, uint64_t tenant, uint64_t event,
+                                     mg_instant since, struct mg_buffer *lines);
     /* The proof that an entry is in the newest tree, as the audit process gives it: not verified yet. */
     struct mg_status (*audit_prove)(struct mg_observer *observer, uint64_t index,
                                     struct mg_observed_proof *ret_proof);

@@ -21,11 +21,13 @@ struct mg_stage {
     struct mg_options *options;
     struct mg_admin *admin;
     uint64_t tenants[2]; /* numbers of the two synthetic tenants */
+    char names[2][64];
     /* What the break in progress must put back. */
     char saved_path[MG_PATH];
     struct mg_buffer saved;
     struct stat saved_stat;
     pid_t stopped;
+    char moved_path[MG_PATH]; /* a file or directory that lies aside */
 };
 
 /* A break that is one change of nginx.conf. */
@@ -54,6 +56,9 @@ CHECKED struct mg_status mg_stage_edit(struct mg_stage *stage, const char *path,
                                        const char *to);
 /* Puts the last edited (or removed, or re-moded) file back as it was. */
 CHECKED struct mg_status mg_stage_restore(struct mg_stage *stage);
+/* Takes a file or directory away, to be put back by mg_stage_moved_back. */
+CHECKED struct mg_status mg_stage_move(struct mg_stage *stage, const char *path);
+CHECKED struct mg_status mg_stage_moved_back(struct mg_stage *stage);
 /* Puts other bytes in the place of the file that is kept, with its owner and mode. */
 CHECKED struct mg_status mg_stage_replace(struct mg_stage *stage, struct mg_view bytes);
 /* Keeps a copy of the file, to be restored later. */

@@ -2,6 +2,7 @@
 #include "base/secret.h"
 #include "cli/demo.h"
 #include "cli/sabotage/sabotage.h"
+#include "cli/tenant_policy.h"
 #include "ports/configuration.h"
 
 #include <stdlib.h>
@@ -15,10 +16,10 @@ enum { START_MS = 120000, COMMAND_MS = 60000 };
 static bool
 is_policy(const char *keyword)
 {
-    static const char *const own[] = {"gate.address",      "gate.https_port", "gate.http_port",
-                                      "runtime.directory", "tls.certificate", "tls.key",
-                                      "keys.root",         "mail.url",        "database.url",
-                                      "gate.sessions",     "tls.profile",     "tls.legacy"};
+    static const char *const own[] = {
+        "gate.address", "gate.https_port", "gate.http_port",   "runtime.directory", "tls.certificate",
+        "tls.key",      "keys.root",       "mail.url",         "database.url",      "gate.sessions",
+        "tls.profile",  "tls.legacy",      "backup.near.path", "backup.plan",       "backup.first_within"};
     for (size_t i = 0; i < MG_COUNT(own); i++)
         if (strcmp(keyword, own[i]) == 0)
             return false;
@@ -36,7 +37,9 @@ configuration(const struct mg_options *policy, struct mg_buffer *text)
         text,
         "# A synthetic deployment of `masugata prove --sabotage`; it is removed afterwards.\n"
         "gate.https_port = %u\ngate.http_port = %u\nmail.url = \"smtp://127.0.0.1:%u\"\n"
-        "tls.profile = \"aes256\"\n",
+        "tls.profile = \"aes256\"\n"
+        /* The plans contradict each other: Masugata's own database has one, each tenant another. */
+        "backup.plan = \"year\"\nbackup.first_within = \"0s\"\n",
         (unsigned) https, (unsigned) http, (unsigned) smtp));
     /* The strictest of the profiles that contradict nothing, so that its control can be seen to fail. */
     if (policy == NULL || policy->operators_password_max_age == 0)
@@ -91,11 +94,27 @@ tenants_find(struct mg_stage *stage)
         TRY(mg_list_next_tenant_row(&reply.tenants, &row, &more));
         if (!more)
             break;
-        if (count < MG_COUNT(stage->tenants))
-            stage->tenants[count++] = row.tenant;
+        if (count == MG_COUNT(stage->tenants))
+            continue;
+        TRY(mg_view_copy(row.name, stage->names[count], sizeof stage->names[count]));
+        stage->tenants[count++] = row.tenant;
     }
     if (count < MG_COUNT(stage->tenants))
         return fail_with(SYSTEM, "the synthetic deployment has %zu tenants, not two", count);
+    return OK;
+}
+
+/* Beside what the demo's customers have of their own. */
+static CHECKED struct mg_status
+plans_set(struct mg_stage *stage)
+{
+    static const char *const plans[MG_COUNT(stage->tenants)] = {"frequent", "days90"};
+    for (size_t i = 0; i < MG_COUNT(stage->tenants); i++) {
+        OWN(tenant_policy) policy = NULL;
+        TRY(mg_cli_tenant_policy_fetch(&stage->own, stage->admin, stage->names[i], &policy));
+        TRY(mg_tenant_policy_set(policy, MG_VIEW_EMPTY, mg_view_text("backup.plan"), mg_view_text(plans[i])));
+        TRY(mg_cli_tenant_policy_send(&stage->own, stage->admin, stage->names[i], policy));
+    }
     return OK;
 }
 
@@ -114,7 +133,8 @@ stage_start(struct mg_stage *stage)
     TRY(mg_cli_demo_customers(&stage->own, stage->admin, MG_COUNT(stage->tenants)));
     struct mg_deployment deployment;
     TRY(mg_cli_deployment(&stage->own, &stage->options, &deployment));
-    return tenants_find(stage);
+    TRY(tenants_find(stage));
+    return plans_set(stage);
 }
 
 struct mg_status

@@ -71,6 +71,26 @@ mg_stage_restore(struct mg_stage *stage)
     return OK;
 }
 
+struct mg_status
+mg_stage_move(struct mg_stage *stage, const char *path)
+{
+    char aside[MG_PATH];
+    TRY(mg_stage_path(stage, "aside", aside));
+    TRY(mg_view_copy(mg_view_text(path), stage->moved_path, sizeof stage->moved_path));
+    return rename(path, aside) == 0 ? OK : fail_errno("move %s", path);
+}
+
+struct mg_status
+mg_stage_moved_back(struct mg_stage *stage)
+{
+    char aside[MG_PATH];
+    TRY(mg_stage_path(stage, "aside", aside));
+    if (stage->moved_path[0] != '\0' && rename(aside, stage->moved_path) != 0)
+        return fail_errno("put %s back", stage->moved_path);
+    stage->moved_path[0] = '\0';
+    return OK;
+}
+
 /* ---- processes ---- */
 
 static CHECKED struct mg_status

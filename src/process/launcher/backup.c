@@ -70,8 +70,8 @@ room_check(const char *path, const char *name, uint64_t needed_bytes)
 }
 
 /* "control" of tenant 0, "tenant-N" of tenant N. */
-static CHECKED struct mg_status
-layout_of(struct mg_view name, uint64_t tenant, struct mg_pgbackrest *ret_layout)
+struct mg_status
+backup_layout_of(struct mg_view name, uint64_t tenant, struct mg_pgbackrest *ret_layout)
 {
     char expected[48];
     if (tenant != 0)
@@ -89,7 +89,7 @@ MG_HANDLER_PUBLIC(backup_prepare)
     struct mg_pgbackrest layout;
     OWN_BUFFER(configuration, 16384);
     OWN_BUFFER(passwords, 512);
-    TRY(layout_of(request->name, request->tenant, &layout));
+    TRY(backup_layout_of(request->name, request->tenant, &layout));
     TRY(backup_directories(&layout));
     TRY(mg_pgbackrest_configuration(&layout, request->passphrase, &configuration));
     TRY(mg_pgbackrest_passwords(request->password, &passwords));
@@ -164,7 +164,7 @@ verb_run(const struct mg_pgbackrest *layout, enum mg_pgbackrest_verb verb, struc
 MG_HANDLER_PUBLIC(backup_run)
 {
     struct mg_pgbackrest layout;
-    TRY(layout_of(request->name, request->tenant, &layout));
+    TRY(backup_layout_of(request->name, request->tenant, &layout));
     TRY(backup_directories(&layout));
     TRY(verb_run(&layout, (enum mg_pgbackrest_verb) request->verb, request->label, request->number));
     return mg_answer_backup_run(call, &(struct mg_reply_backup_run){0});
@@ -176,7 +176,7 @@ MG_HANDLER_PUBLIC(backup_files)
     struct mg_digest_arguments storage;
     struct mg_program program;
     OWN_FD rules = -1;
-    TRY(layout_of(request->name, request->tenant, &layout));
+    TRY(backup_layout_of(request->name, request->tenant, &layout));
     mg_pgbackrest_digests(&layout, request->since_s, &storage, &program);
     const struct confine_path paths[] = {CONFINE_SYSTEM, {layout.repository, CONFINE_READ}};
     TRY(confine_prepare(paths, MG_COUNT(paths), false, &rules));

@@ -50,6 +50,9 @@ CHECKED struct mg_status application_ensure(uint64_t tenant, struct mg_view upst
 /* Where the backups of an instance are, and the directories of that, made if missing (backup.c). */
 CHECKED struct mg_status backup_layout(const char *name, struct mg_pgbackrest *ret_layout);
 CHECKED struct mg_status backup_directories(const struct mg_pgbackrest *layout);
+/* INVALID unless the name is that of the tenant's instance ("control" of tenant 0). */
+CHECKED struct mg_status backup_layout_of(struct mg_view name, uint64_t tenant,
+                                          struct mg_pgbackrest *ret_layout);
 /* DISK_FULL unless the disk has so much and a spare 256 MiB. */
 CHECKED struct mg_status room_check(const char *path, const char *name, uint64_t needed_bytes);
 /* Makes a directory or corrects it; "same" ids leave the owner. */

@@ -62,7 +62,7 @@ found_children(const struct mg_observer *observer, struct found *found)
             TRY(mg_list_next_child_state(&reply.children, &row, &more));
             if (!more)
                 break;
-            if (!mg_drill_is_child(observer, row.name))
+            if (!mg_drill_is_child(observer, row.name) && !mg_prober_is_copy(row.name))
                 TRY(found_add(found, row.name, row.state, row.pid, row.restarts, row.started_at));
         }
     }
@@ -448,6 +448,9 @@ const struct mg_observer_ops mg_prober_ops = {
     .audit_read = audit_read,
     .audit_export = audit_export,
     .audit_prove = audit_prove,
+    .audit_events = mg_prober_audit_events,
+    .backup_facts = mg_prober_backup_facts,
+    .backup_labels = mg_prober_backup_labels,
     .logs_search = logs_search,
     .instances = mg_prober_instances,
     .database_ask = mg_prober_database_ask,

@@ -45,6 +45,16 @@ CHECKED struct mg_status mg_prober_database_enter(struct mg_observer *observer,
                                                   const char *source, const char *user,
                                                   enum mg_entry *ret_entry);
 
+/* ---- backups.c: what the worker knows of backups, and the log says of them ---- */
+struct mg_status mg_prober_backup_facts(struct mg_observer *observer, uint64_t tenant,
+                                        struct mg_observed_backup *ret_backup);
+struct mg_status mg_prober_backup_labels(struct mg_observer *observer, uint64_t tenant,
+                                         struct mg_buffer *lines);
+/* A child of the launcher that is a restored copy: those come and go, and nobody is served by them. */
+bool mg_prober_is_copy(struct mg_view child);
+struct mg_status mg_prober_audit_events(struct mg_observer *observer, uint64_t tenant, uint64_t event,
+                                        mg_instant since, struct mg_buffer *lines);
+
 /* ---- drill.c: stopping and starting the drill's tenant ---- */
 struct mg_status mg_prober_drill_stop(struct mg_observer *observer, enum mg_drill_part part, int most_ms,
                                       bool *ret_other_runs);

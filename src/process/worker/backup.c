@@ -274,6 +274,7 @@ backups_verify(struct backup *backup, bool accept)
     struct inventory_finding finding;
     TRY(info_refresh(backup));
     TRY(scope_fill(backup, true, &scope));
+    backup_sealed_look(backup);
     TRY(inventory_verify(&scope, accept, &finding));
     TRY(verified_record(backup, &finding, accept));
     (void) pthread_mutex_lock(&backup->lock);
@@ -477,6 +478,8 @@ work_do(struct backup *backup, const struct work *work)
         TRY(backup_prepare(backup, work->accept));
     if (!backup->followed)
         inventory_follow(backup); /* a worker that was killed may not have come to it */
+    if (backup->sealed.at == 0 && backup->info.count != 0)
+        backup_sealed_look(backup); /* not kept: it is soon done */
     if (work->kind != MG_BACKUP_NONE)
         TRY(kind_take(backup, work->kind));
     if (work->kind == MG_BACKUP_FULL || work->tidy) {

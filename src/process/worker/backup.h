@@ -54,6 +54,14 @@ struct backup {
     mg_instant verified_at;
     uint64_t verified_files, problems;
     bool renew; /* a full backup, so that a new window begins */
+    /* Whether all files are encrypted, and under our passphrase alone, as the launcher saw it at that check.
+     */
+    struct {
+        mg_instant at;
+        uint64_t files, plain;
+        char first[256];
+        bool own_key_opens, other_key_opens;
+    } sealed;
     /* The copy that was restored beside; password NULL: there is none that we know of. */
     struct {
         char socket[512];
@@ -141,6 +149,15 @@ bool backup_is_serving(const struct backup *backup);
 /* ---- backup_log.c ---- */
 /* Is the log being saved? What is found is kept; the instance is given another plan's configuration. */
 void backup_log_look(struct backup *backup);
+
+/* ---- backup_requests.c ---- */
+/* Of a tenant (0: the control instance). NOT_FOUND. */
+CHECKED struct mg_status backup_find(uint64_t tenant, struct backup **ret_backup);
+
+/* ---- backup_facts.c ---- (`busy`) */
+/* Are the files encrypted? What is found is kept; a look that failed keeps what the one before found, which
+ * grows old. */
+void backup_sealed_look(struct backup *backup);
 
 /* ---- restore_drill.c ---- (`busy`) */
 /* A row in a table of ours, so that a copy can be told from another. */

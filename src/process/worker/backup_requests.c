@@ -5,7 +5,7 @@
 
 enum { PAGE_ROWS = 400, CLOCK_MS = 60000 };
 
-static CHECKED struct mg_status
+struct mg_status
 backup_find(uint64_t tenant, struct backup **ret_backup)
 {
     struct record *record = NULL;

@@ -13,6 +13,7 @@ MG_HANDLER_DECLARE(probe_access)
 MG_HANDLER_DECLARE(backup_order)
 MG_HANDLER_DECLARE(backup_state)
 MG_HANDLER_DECLARE(backup_entries)
+MG_HANDLER_DECLARE(backup_facts)
 MG_HANDLER_DECLARE(restore_look)
 
 static int64_t
@@ -81,6 +82,7 @@ main(int argc, char **argv)
         MG_HANDLE_PUBLIC(backup_order),
         MG_HANDLE_PUBLIC(backup_state),
         MG_HANDLE_PUBLIC(backup_entries),
+        MG_HANDLE_PUBLIC(backup_facts),
         MG_HANDLE_PUBLIC(restore_look),
     };
     const struct mg_process_description description = {

@@ -64,10 +64,12 @@ drill_is_due(const struct backup *backup, mg_instant now)
         return false;
     if (backup->drill_failed) /* tried again once an hour, until it is understood */
         return backup->drilled_at > now || now - backup->drilled_at >= INT64_C(3600000);
-    const mg_instant since =
-        backup->drilled_at != 0 ? backup->drilled_at : backup->info.backups[0].stopped_at;
+    if (backup->drilled_at == 0) /* soon: a backup that was never restored is only believed to be one */
+        return now - backup->info.backups[0].stopped_at >=
+               backup_moment_of(backup->record->name, mg_environment()->options->backup_first_within);
     /* At a moment of its own in the second half of the time. */
-    return since > now || now - since >= every_ms / 2 + backup_moment_of(backup->record->name, every_ms / 2);
+    return backup->drilled_at > now ||
+           now - backup->drilled_at >= every_ms / 2 + backup_moment_of(backup->record->name, every_ms / 2);
 }
 
 /* ---- one drill ---- */
@@ -195,6 +197,7 @@ copy_judge(struct backup *backup, struct drill *drill)
     return pages_check(backup);
 }
 
+/* Control: BACKUP_09 */
 static CHECKED struct mg_status
 promise_judge(const struct backup *backup, const struct drill *drill)
 {

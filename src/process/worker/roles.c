@@ -30,7 +30,7 @@ static const char tenant_database_sql[] =
     "ALTER DEFAULT PRIVILEGES FOR ROLE app_owner REVOKE ALL ON TYPES FROM PUBLIC;"
     /* The probe sees how the instance is set up, and no table of the tenant. */
     "GRANT pg_read_all_settings TO masugata_probe;"
-    "GRANT EXECUTE ON FUNCTION pg_hba_file_rules() TO masugata_probe;"
+    "GRANT EXECUTE ON FUNCTION pg_hba_file_rules(), pg_ls_archive_statusdir() TO masugata_probe;"
     "GRANT SELECT ON pg_hba_file_rules TO masugata_probe;"
     "GRANT EXECUTE ON FUNCTION pg_control_system() TO masugata_probe;";
 
@@ -42,7 +42,7 @@ static const char control_database_sql[] =
     "REVOKE ALL ON SCHEMA public FROM PUBLIC;"
     "GRANT USAGE ON SCHEMA public TO masugata_authority, masugata_prober;"
     "GRANT pg_read_all_settings TO masugata_prober;"
-    "GRANT EXECUTE ON FUNCTION pg_hba_file_rules() TO masugata_prober;"
+    "GRANT EXECUTE ON FUNCTION pg_hba_file_rules(), pg_ls_archive_statusdir() TO masugata_prober;"
     "GRANT SELECT ON pg_hba_file_rules TO masugata_prober;";
 
 static struct mg_status
