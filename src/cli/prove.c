@@ -6,6 +6,12 @@
 #include "domain/verdict.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How long a deployment counts as just started, and how long its first looks are waited for. */
+enum { YOUNG_S = 120, FIRST_LOOK_MS = 10000 };
 
 static CHECKED struct mg_status
 proof_take(const struct mg_record_control_finding *row, struct mg_control_proof *proofs)
@@ -174,6 +180,32 @@ all_hold(const struct asked *asked, const struct mg_control_proof *proofs)
     return built > 0;
 }
 
+/* Those that were asked for and could not be looked at. */
+static CHECKED struct mg_status
+unknown_list(const struct asked *asked, const struct mg_control_proof *proofs, struct mg_buffer *ids)
+{
+    mg_buffer_clear(ids);
+    for (int i = 0; i < MG_CONTROL_COUNT; i++)
+        if (is_asked(asked, i) && strcmp(proofs[i].verdict, "unknown") == 0)
+            TRY(mg_buffer_format(ids, "%s%s", ids->length == 0 ? "" : " ",
+                                 mg_control_row((enum mg_control) i)->id));
+    return OK;
+}
+
+/* Just started: its drill's tenant may still be on its way, without which some controls cannot be looked at.
+ */
+static bool
+is_young(const struct mg_cli *cli)
+{
+    OWN(options) options = NULL;
+    struct mg_deployment deployment;
+    struct stat file;
+    char path[MG_PATH];
+    return mg_ok(mg_cli_deployment(cli, &options, &deployment)) &&
+           mg_ok(mg_path_join(path, deployment.run, "admin/admin.sock")) && stat(path, &file) == 0 &&
+           time(NULL) - file.st_mtime < YOUNG_S;
+}
+
 static CHECKED struct mg_status
 prove(const struct mg_cli *cli, bool *ret_proven)
 {
@@ -187,6 +219,14 @@ prove(const struct mg_cli *cli, bool *ret_proven)
     struct mg_status status = mg_admin_open(cli, &admin);
     if (mg_ok(status))
         status = mg_prove(admin, mg_buffer_text(&ids), proofs);
+    const int64_t until_ms = mg_monotonic_ms() + FIRST_LOOK_MS;
+    while (mg_ok(status) && is_young(cli) && mg_monotonic_ms() < until_ms) {
+        status = unknown_list(&asked, proofs, &ids);
+        if (!mg_ok(status) || ids.length == 0)
+            break;
+        (void) usleep(500000);
+        status = mg_prove(admin, mg_buffer_text(&ids), proofs);
+    }
     if (mg_ok(status))
         status = cli->json ? show_json(cli, &asked, proofs) : show_table(cli, &asked, proofs);
     *ret_proven = mg_ok(status) && all_hold(&asked, proofs);

@@ -41,6 +41,24 @@ has_time(const struct count *count)
     return count->waited_ms < WAIT_MS && mg_monotonic_ms() < count->until_ms;
 }
 
+/* Settings that were taken once and are not any more are ours to answer for. A provider that does not answer,
+ * or whose certificates have ended, is its customer's: the row is about what we enforce, and its people are
+ * told. */
+static void
+unusable_tell(struct mg_finding *finding, const struct mg_observed_tenant *tenant,
+              const struct mg_observed_idp *idp)
+{
+    char subject[128];
+    (void) snprintf(subject, sizeof subject, "%.63s %.31s", tenant->name, idp->name);
+    if (idp->refusal == MG_FEDERATION_PROVIDER_DISABLED)
+        mg_finding_break(finding, subject,
+                         "the settings of an identity provider that is switched on are not valid",
+                         "有効な IdP の設定が正しくありません");
+    else
+        mg_finding_warn(finding, subject, mg_federation_refusal_text(idp->refusal, false),
+                        mg_federation_refusal_text(idp->refusal, true));
+}
+
 /* False if there was no time left to look at all of the tenant's. */
 static CHECKED struct mg_status
 providers_count(struct mg_observer *observer, const struct mg_observed_tenant *tenant,
@@ -61,9 +79,7 @@ providers_count(struct mg_observer *observer, const struct mg_observed_tenant *t
         if (idp.refusal == MG_FEDERATION_NONE)
             continue;
         count->waited_ms += mg_monotonic_ms() - start_ms;
-        mg_finding_break(finding, tenant->name,
-                         "nobody can come through an identity provider that is switched on",
-                         "有効な IdP からサインインできません");
+        unusable_tell(finding, tenant, &idp);
         if (count->all - count->usable <= NAMED_MOST) /* the evidence has to hold the counts as well */
             mg_finding_note(finding, "%s %s: %s %.100s", tenant->name, idp.name,
                             mg_federation_refusal_name(idp.refusal), idp.detail);

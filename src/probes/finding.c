@@ -42,6 +42,18 @@ mg_finding_break(struct mg_finding *finding, const char *subject, const char *en
 }
 
 void
+mg_finding_warn(struct mg_finding *finding, const char *subject, const char *en, const char *ja)
+{
+    if (finding->warnings++ == 0) {
+        (void) snprintf(finding->warning_en, sizeof finding->warning_en, "%s: %s", subject, en);
+        (void) snprintf(finding->warning_ja, sizeof finding->warning_ja, "%s: %s", subject, ja);
+        cut_to_utf8(finding->warning_en);
+        cut_to_utf8(finding->warning_ja);
+    }
+    mg_finding_note(finding, "warning: %s: %s", subject, en);
+}
+
+void
 mg_finding_note(struct mg_finding *finding, const char *format, ...)
 {
     const size_t used = strlen(finding->evidence);
@@ -90,10 +102,12 @@ decide(struct mg_finding *finding, struct mg_status status)
         give_reason(finding, "there was nothing to look at", "確認する対象がありません");
     } else {
         finding->verdict = finding->covered == finding->total ? MG_HOLDS : MG_UNKNOWN;
-        (void) snprintf(en, sizeof en, "%ju of %ju %s", (uintmax_t) finding->covered,
-                        (uintmax_t) finding->total, subjects.en);
-        (void) snprintf(ja, sizeof ja, "%s %ju / %ju", subjects.ja, (uintmax_t) finding->covered,
-                        (uintmax_t) finding->total);
+        const bool warned = finding->warnings > 0;
+        (void) snprintf(en, sizeof en, "%ju of %ju %.200s%s%s", (uintmax_t) finding->covered,
+                        (uintmax_t) finding->total, subjects.en, warned ? "; warning: " : "",
+                        finding->warning_en);
+        (void) snprintf(ja, sizeof ja, "%.200s %ju / %ju%s%s", subjects.ja, (uintmax_t) finding->covered,
+                        (uintmax_t) finding->total, warned ? "。警告: " : "", finding->warning_ja);
         give_reason(finding, en, ja);
     }
 }

@@ -8,7 +8,8 @@
  *   mg_finding_expect(finding, count, "hosts", "ホスト")   how many subjects there are
  *   mg_finding_cover(finding)                              one of them was looked at
  *   mg_finding_break(finding, host, "…", "…")              one of them does not do what the row says
- *   mg_finding_note(finding, "TLS 1.3 %s", cipher)         what was seen, for the evidence
+ *   mg_finding_warn(finding, host, "…", "…")               somebody else's part of it does not work: no break
+ * of ours mg_finding_note(finding, "TLS 1.3 %s", cipher)         what was seen, for the evidence
  *
  * A failing status means that it could not look: UNKNOWN, never green. So does covering fewer
  * subjects than expected, or expecting none. Probes hold no state between runs. */
@@ -28,8 +29,9 @@ struct mg_finding {
     char reason_en[MG_REASON_TEXT], reason_ja[MG_REASON_TEXT];
     char evidence[MG_EVIDENCE_TEXT]; /* facts seen, separated by "; "; no secrets, no personal data */
     const char *source;              /* what was asked: "front door", "database", ... */
-    uint64_t covered, total, breaks;
-    struct mg_words subjects; /* of total */
+    uint64_t covered, total, breaks, warnings;
+    char warning_en[192], warning_ja[192]; /* the first one */
+    struct mg_words subjects;              /* of total */
     mg_instant at;
     char digest[65]; /* SHA-256 of control, verdict, reason, evidence and time, in hexadecimal */
 };
@@ -38,6 +40,8 @@ void mg_finding_expect(struct mg_finding *finding, uint64_t total, const char *e
 void mg_finding_cover(struct mg_finding *finding);
 /* The first break gives the reason, later ones are counted. `subject` may be "". */
 void mg_finding_break(struct mg_finding *finding, const char *subject, const char *en, const char *ja);
+/* What others have to mend and the row does not promise: the verdict stays, its reason says so. */
+void mg_finding_warn(struct mg_finding *finding, const char *subject, const char *en, const char *ja);
 void mg_finding_note(struct mg_finding *finding, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -11,6 +11,7 @@ static struct {
     struct mg_status fetched;    /* from the host that is away */
     const char *away, *believer; /* hosts */
     unsigned asked;              /* for providers */
+    uint64_t refusal;            /* of the only one, of tenant 1; 0: there is none */
 } world;
 
 static struct mg_status
@@ -31,10 +32,13 @@ fake_provider_state(struct mg_observer *observer, uint64_t tenant, const char *a
                     struct mg_observed_idp *ret_idp)
 {
     (void) observer;
-    (void) tenant;
-    (void) after;
     *ret_idp = (struct mg_observed_idp){.name = ""};
     world.asked++;
+    if (after[0] == '\0' && tenant == 1 && world.refusal != MG_FEDERATION_NONE) {
+        (void) snprintf(ret_idp->name, sizeof ret_idp->name, "corp");
+        ret_idp->refusal = world.refusal;
+        (void) snprintf(ret_idp->detail, sizeof ret_idp->detail, "idp.a.test");
+    }
     return OK;
 }
 
@@ -105,6 +109,27 @@ one_that_is_away_hides_no_other(void **state)
     }
 }
 
+/* A customer's provider that does not work is told, with its reason, and does not break what we promise;
+ * settings that are not valid any more do. */
+static void
+a_customers_own_fault_is_a_warning(void **state)
+{
+    (void) state;
+    struct mg_finding finding;
+    world.away = world.believer = "";
+    world.fetched = OK;
+    world.refusal = MG_FEDERATION_UNREACHABLE;
+    assert_ok(look_at(&finding));
+    assert_int_equal(finding.verdict, MG_HOLDS);
+    assert_non_null(strstr(finding.reason_en, "warning: a corp: the provider does not answer"));
+    assert_non_null(strstr(finding.reason_ja, "警告: a corp: IdP が応答しません"));
+    assert_non_null(strstr(finding.evidence, "a corp: UNREACHABLE idp.a.test"));
+    world.refusal = MG_FEDERATION_PROVIDER_DISABLED;
+    assert_ok(look_at(&finding));
+    assert_int_equal(finding.verdict, MG_BROKEN);
+    world.refusal = MG_FEDERATION_NONE;
+}
+
 static void
 what_is_no_absence_ends_the_look(void **state)
 {
@@ -123,6 +148,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_are_seen),
         cmocka_unit_test(one_that_is_away_hides_no_other),
+        cmocka_unit_test(a_customers_own_fault_is_a_warning),
         cmocka_unit_test(what_is_no_absence_ends_the_look),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,6 +90,18 @@ int64_t mg_federation_age_wanted_s(const struct mg_idp *idp, uint64_t fresh_s);
 /* What the visitor is told of a refusal. */
 enum mg_outcome mg_federation_outcome(enum mg_federation_refusal refusal);
 
+/* ---- what the prober saw last (federation_state.c) ---- */
+
+/* Why nobody could come through a provider at the last look; `at` 0 for one that worked or was not looked at.
+ * Kept in memory: the next look comes within the day. */
+struct mg_idp_looked {
+    mg_instant at;
+    uint64_t refusal;
+    char detail[512];
+};
+void mg_idp_looked_note(uint64_t provider, uint64_t refusal, struct mg_view detail);
+void mg_idp_looked_get(uint64_t provider, struct mg_idp_looked *ret_looked);
+
 /* ---- who may set providers up (federation_provider.c) ---- */
 
 /* GRANTED, NOT_ALLOWED or NOT_KNOWN. The operators' own place has no providers. */

@@ -277,6 +277,11 @@ MG_HANDLER_PUBLIC(idp_show)
                                       .settings = {.bytes = mg_buffer_view(&list)}};
     if (mg_idp_is_saml(idp->settings))
         TRY(own_keys_show(database, idp->id, &reply));
+    struct mg_idp_looked looked;
+    mg_idp_looked_get(idp->id, &looked);
+    reply.looked_at = looked.at;
+    reply.looked_refusal = looked.refusal;
+    reply.looked_detail = mg_view_text(looked.detail);
     return mg_answer_idp_show(call, &reply);
 }
 
@@ -606,6 +611,7 @@ MG_HANDLER_PUBLIC(idp_set)
     if (outcome != MG_GRANTED)
         return mg_answer_idp_set(
             call, &(struct mg_reply_idp_set){.outcome = outcome, .reason = mg_view_text(known)});
+    mg_idp_looked_note(it.id, MG_FEDERATION_NONE, MG_VIEW_EMPTY); /* what was seen was of other settings */
     /* Whoever moves the issuer makes the old links somebody else's: they go, and with them what they gave. */
     const bool moved = it.before != NULL && strcmp(it.before->settings->issuer, it.settings->issuer) != 0;
     if (moved || mg_idp_expires_at(it.settings) <= mg_now()) {

@@ -46,6 +46,61 @@ mg_drill_certificate(const struct mg_idp *idp, struct mg_buffer *certificate)
 
 /* ---- the customers' ---- */
 
+enum { LOOKED_MOST = 1024 };
+
+static struct {
+    pthread_mutex_t lock;
+    struct {
+        uint64_t provider; /* 0: free */
+        struct mg_idp_looked looked;
+    } list[LOOKED_MOST];
+} looks = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Its place, else a free one, else the oldest. */
+static size_t
+look_place(uint64_t provider)
+{
+    size_t place = 0;
+    for (size_t i = 0; i < LOOKED_MOST; i++) {
+        if (looks.list[i].provider == provider)
+            return i;
+        if (looks.list[i].looked.at < looks.list[place].looked.at)
+            place = i;
+    }
+    return place;
+}
+
+void
+mg_idp_looked_note(uint64_t provider, uint64_t refusal, struct mg_view detail)
+{
+    struct mg_idp_looked looked = {.at = mg_now(), .refusal = refusal};
+    if (!mg_ok(mg_view_copy(mg_view_start(detail, sizeof looked.detail - 1), looked.detail,
+                            sizeof looked.detail)))
+        looked.detail[0] = '\0';
+    (void) pthread_mutex_lock(&looks.lock);
+    const size_t place = look_place(provider);
+    const bool known = looks.list[place].provider == provider;
+    if (refusal != MG_FEDERATION_NONE) {
+        looks.list[place].provider = provider;
+        looks.list[place].looked = looked;
+    } else if (known) {
+        looks.list[place].provider = 0;
+        looks.list[place].looked = (struct mg_idp_looked){.at = 0};
+    }
+    (void) pthread_mutex_unlock(&looks.lock);
+}
+
+void
+mg_idp_looked_get(uint64_t provider, struct mg_idp_looked *ret_looked)
+{
+    *ret_looked = (struct mg_idp_looked){.at = 0};
+    (void) pthread_mutex_lock(&looks.lock);
+    const size_t place = look_place(provider);
+    if (looks.list[place].provider == provider)
+        *ret_looked = looks.list[place].looked;
+    (void) pthread_mutex_unlock(&looks.lock);
+}
+
 /* Certificates that have not ended; a discovery document that can be had (or was, within the hour). */
 static CHECKED struct mg_status
 provider_look(const struct mg_idp *idp, struct mg_buffer *storage, struct mg_reply_provider_state *reply)
@@ -117,6 +172,7 @@ state_task(const void *copy, struct mg_call *call, bool *ret_answered)
         reply.refusal = refusal; /* switched on, and yet disabled: its settings are not valid any more */
         if (refusal == MG_FEDERATION_NONE)
             TRY(provider_look(idp, &storage, &reply));
+        mg_idp_looked_note(idp->id, reply.refusal, reply.detail);
     }
     TRY(mg_answer_provider_state(call, &reply));
     *ret_answered = true;

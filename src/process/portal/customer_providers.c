@@ -443,6 +443,12 @@ show_provider(struct visit *visit, struct mg_view name, uint64_t problem, struct
     scope_lines(visit, reply.addresses, ' ', "addresses");
     TRY(scope_settings(visit, reply.settings, problem != MG_GRANTED));
     scope_own_keys(visit, &reply);
+    if (reply.looked_at != 0 && reply.enabled) {
+        scope_time(visit, visit->page, TIME_NAMES(looked), reply.looked_at);
+        mg_scope_set_text(visit->page, "looked_refusal",
+                          mg_federation_refusal_text(reply.looked_refusal, visit->language == MG_JAPANESE));
+        TRY(scope_reason(visit, visit->page, "looked_detail", reply.looked_detail));
+    }
     TRY(scope_certificate_of(visit, name));
     TRY(scope_attempts(visit, name));
     if (problem == MG_GRANTED)
