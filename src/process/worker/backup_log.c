@@ -40,7 +40,8 @@ archiver_ask(const struct record *record, struct archiver *archiver)
     return mg_view_copy(mg_rows_text(rows, 0, 5), archiver->pending, sizeof archiver->pending);
 }
 
-/* With the lock held. */
+/* With the lock held. That the archiver failed is told at once when there is something to lose: a new
+ * database's tries a few times before its repository has been made. */
 static void
 archiver_judge(struct backup *backup, const struct archiver *archiver, mg_instant now)
 {
@@ -53,7 +54,7 @@ archiver_judge(struct backup *backup, const struct archiver *archiver, mg_instan
         backup->log_trouble = MG_BACKUP_TROUBLE_GROWTH;
         (void) snprintf(backup->log_detail, sizeof backup->log_detail, "pg_wal: %" PRId64 " MiB",
                         archiver->log_bytes >> 20);
-    } else if (archiver->failing || waits_ms > backup_plan(backup)->rpo_ms) {
+    } else if ((archiver->failing && backup->info.count != 0) || waits_ms > backup_plan(backup)->rpo_ms) {
         backup->log_trouble = MG_BACKUP_TROUBLE_LOG;
         if (archiver->waiting_since != 0)
             (void) snprintf(backup->log_detail, sizeof backup->log_detail, "%" PRId64 " s", waits_ms / 1000);

@@ -432,7 +432,9 @@ log_judge(const struct inventory_scope *scope, const char *accepted, const char 
     if (from[0] != '\0' && (chain.first == settled || strcmp(finding->chain_from, from) > 0))
         problem_note(finding, MG_BACKUP_TROUBLE_GAP,
                      mg_view_text(chain.missing[0] != '\0' ? chain.missing : from));
-    if (scope->log_last[0] != '\0' && !name_is_there(names, count, scope->log_last))
+    /* Before there is a backup no log counts: what is there is nothing's continuation. */
+    if (scope->info->count != 0 && scope->log_last[0] != '\0' &&
+        !name_is_there(names, count, scope->log_last))
         problem_note(finding, MG_BACKUP_TROUBLE_GAP, mg_view_text(scope->log_last));
     for (size_t i = 0; i < scope->info->count; i++) {
         const struct mg_backup *backup = &scope->info->backups[i];
