@@ -18,8 +18,8 @@
 #define TOKEN_BYTES 32
 #define HASH_BYTES 32
 #define CALL_MS 15000
-/* For the first question of a request, which the authority answers from memory or by one row: one that does not
- * answer by then is away, and the visitor is told to try again. */
+/* For the first question of a request, which the authority answers from memory or by one row: one that does
+ * not answer by then is away, and the visitor is told to try again. */
 #define FIRST_CALL_MS 3000
 #define COOKIE_SESSION "__Host-masugata"
 #define COOKIE_SECOND "__Host-masugata-second" /* between the password and the second factor */
