@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-static const char *label, *hosts, *sign_in_host, *upstream, *file;
+static const char *label, *hosts, *sign_in_host, *upstream, *backup_plan, *file;
 static bool wait_for_it;
 
 static CHECKED struct mg_status
@@ -130,6 +130,7 @@ tenant_add(const struct mg_cli *cli, struct mg_admin *admin)
         .hosts = hosts != NULL ? mg_view_text(hosts) : mg_buffer_view(&usual_host),
         .sign_in_host = sign_in_host != NULL ? mg_view_text(sign_in_host) : mg_buffer_view(&usual_sign_in),
         .upstream = mg_view_text(upstream),
+        .backup_plan = mg_view_text(backup_plan),
     };
     TRY(mg_admin_tenant_add(admin, &request, &reply, &storage));
     TRY(mg_cli_outcome(cli, reply.outcome, reply.reason));
@@ -214,6 +215,7 @@ mg_cli_tenant(int argc, char **argv)
         {"--host", &hosts, NULL},
         {"--sign-in-host", &sign_in_host, NULL},
         {"--upstream", &upstream, NULL},
+        {"--backup-plan", &backup_plan, NULL},
         {"--file", &file, NULL},
         {"--wait", NULL, &wait_for_it},
         {NULL, NULL, NULL},
@@ -224,7 +226,7 @@ mg_cli_tenant(int argc, char **argv)
             .count = MG_COUNT(verbs),
             .options = options,
             .usage = "masugata tenant add NAME --upstream ADDRESS:PORT [--label TEXT] [--host \"HOST …\"]\n"
-                     "                            [--sign-in-host HOST] [--wait]\n"
+                     "                            [--sign-in-host HOST] [--backup-plan PLAN] [--wait]\n"
                      "       masugata tenant list | show NAME | suspend NAME | resume NAME\n"
                      "       masugata tenant rotate NAME|HOST\n"
                      "       masugata tenant policy NAME [--file FILE]",
@@ -234,6 +236,8 @@ mg_cli_tenant(int argc, char **argv)
                 "  --host          where its application is reached (default: NAME.localhost)\n"
                 "  --sign-in-host  the separate host of its sign-in pages (default: id.NAME.localhost)\n"
                 "  --upstream      where its application listens: an IP address or localhost and a port, or unix:/PATH\n"
+                "  --backup-plan   how it is backed up (masugata-tenant-policy(5), backup.plan; default: backup.plan of\n"
+                "                  masugata.conf)\n"
                 "  --wait          until its database serves\n"
                 "suspend ends every session of the tenant before the command returns.\n"
                 "rotate gives its application a new database password now; it happens by itself after\n"
@@ -247,6 +251,8 @@ mg_cli_tenant(int argc, char **argv)
                 "  --host          アプリケーションのホスト (既定: NAME.localhost)\n"
                 "  --sign-in-host  サインイン画面専用のホスト (既定: id.NAME.localhost)\n"
                 "  --upstream      アプリケーションの待ち受け先。IP アドレスか localhost とポート、または unix:/PATH\n"
+                "  --backup-plan   バックアップ計画 (masugata-tenant-policy(5) の backup.plan。既定: masugata.conf の\n"
+                "                  backup.plan)\n"
                 "  --wait          データベースが使えるまで待つ\n"
                 "suspend はコマンドが終わるまでに、そのテナントの全セッションを終了します。\n"
                 "rotate はアプリのデータベースパスワードを今すぐ更新します (通常は credentials.rotation ごとに\n"

@@ -70,6 +70,8 @@ def test_nothing_readable_lies_in_the_repository(deployment):
 def test_only_plans_that_there_are(deployment):
     assert deployment.masugata("backup", "list", "--tenant", "nobody", check=False).returncode == 1
     assert deployment.masugata("backup", "now", "--tenant", "acme", "--control", check=False).returncode == 2
+    wrong = deployment.masugata("tenant", "add", "beta", "--upstream", "127.0.0.1:9", "--backup-plan", "never", check=False)
+    assert wrong.returncode != 0 and "window72, hourly" in wrong.stderr
     wrong = deployment.masugata("tenant", "policy", "acme", "--file", "-", input='backup.plan = "never"\n', check=False)
     assert wrong.returncode != 0
 

@@ -87,6 +87,18 @@ def test_the_operators_host_is_nobodys(system):
         assert OUTCOMES[answer["outcome"]] in ("TAKEN", "NOT_VALID")
 
 
+def test_a_tenant_may_begin_with_a_plan_of_backups_of_its_own(system):
+    fields = {"label": "P", "upstream": "127.0.0.1:1"}
+    for name, plan in (("plan-a", "year"), ("plan-b", "deployment"), ("plan-c", "")):
+        system.done("tenant_add", fields | {"name": name, "hosts": f"{name}.localhost", "sign_in_host": f"id.{name}.localhost",
+                                            "backup_plan": plan})
+        settings = system.done("tenant_policy", {"tenant": name})["settings"]
+        assert [row["value"] for row in settings if row["keyword"] == "backup.plan"] == (["year"] if plan == "year" else [])
+    wrong = system.operate("tenant_add", fields | {"name": "plan-d", "hosts": "plan-d.localhost", "sign_in_host": "id.plan-d.localhost",
+                                                   "backup_plan": "never"})
+    assert OUTCOMES[wrong["outcome"]] == "NOT_VALID" and wrong["reason"].startswith("BACKUP_PLAN|window72, "), wrong
+
+
 def test_only_the_command_line_starts_an_example_application(system):
     fields = {"name": "ex", "label": "X", "hosts": "ex.localhost", "sign_in_host": "id.ex.localhost"}
     session = operator(system)

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/secret.h"
+#include "domain/backup_plan.h"
 #include "domain/drill.h"
 #include "domain/host_name.h"
 #include "domain/tenant_policy.h"
@@ -227,6 +228,24 @@ host_split(struct mg_view *word, struct mg_view *ret_upstream)
     word->length = length;
 }
 
+/* "" and "deployment": the one of masugata.conf. */
+static bool
+has_plan(const struct mg_request_tenant_add *request)
+{
+    return request->backup_plan.length != 0 && !mg_view_is(request->backup_plan, "deployment");
+}
+
+static CHECKED struct mg_status
+plan_judge(const struct mg_request_tenant_add *request, struct mg_buffer *reason)
+{
+    if (!has_plan(request) || mg_backup_plan_named(request->backup_plan) != NULL)
+        return OK;
+    OWN_BUFFER(names, 256);
+    for (size_t i = 0; i < mg_backup_plan_count; i++)
+        TRY(mg_buffer_format(&names, "%s%s", i != 0 ? ", " : "", mg_backup_plans[i].name));
+    return mg_buffer_format(reason, "BACKUP_PLAN|%s", mg_buffer_text(&names));
+}
+
 /* The first value that may not stand, as a reason for people; empty if all may. */
 static CHECKED struct mg_status
 request_judge(const struct mg_request_tenant_add *request, bool examples, struct mg_buffer *reason)
@@ -262,7 +281,7 @@ request_judge(const struct mg_request_tenant_add *request, bool examples, struct
     }
     if (count == 0 || count > HOSTS_MOST)
         return mg_buffer_format(reason, "HOSTS_COUNT|%d", HOSTS_MOST);
-    return OK;
+    return plan_judge(request, reason);
 }
 
 static CHECKED struct mg_status
@@ -299,8 +318,15 @@ tenant_insert(const struct mg_request_tenant_add *request, const struct mg_core_
     TRY(host_insert(database, request->sign_in_host, *ret_number, MG_ORIGIN_SIGN_IN));
     for (const char *cursor = hosts; mg_option_word(&cursor, &host);)
         TRY(host_insert(database, host, *ret_number, MG_ORIGIN_APP));
-    const struct mg_core_detail details[] = {
-        {"hosts", request->hosts}, {"sign_in_host", request->sign_in_host}, {"upstream", request->upstream}};
+    if (has_plan(request)) /* with the tenant, so that no backup is ever made by another plan */
+        TRY(mg_query(database, NULL,
+                     "INSERT INTO tenant_setting (tenant, route, keyword, value)"
+                     " VALUES ($1, '', 'backup.plan', $2)",
+                     MG_I64(*ret_number), MG_TEXT(request->backup_plan)));
+    const struct mg_core_detail details[] = {{"hosts", request->hosts},
+                                             {"sign_in_host", request->sign_in_host},
+                                             {"upstream", request->upstream},
+                                             {"backup.plan", request->backup_plan}};
     TRY(mg_core_record(&(struct mg_core_record){.event = MG_EVENT_tenant_create,
                                                 .tenant = *ret_number,
                                                 .actor = actor,
