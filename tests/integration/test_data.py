@@ -251,7 +251,7 @@ def test_database_that_hangs_shows_the_maintenance_page(deployment):
         wait_until(lambda: "application answers, database is away" in last(), 20, what="watch")
     finally:
         os.kill(pid, signal.SIGCONT)
-    wait_until(lambda: "application answers, database answers" in last(), 20, what="recovery")
+    wait_until(lambda: "application answers, database answers" in last(), 45, what="recovery")
 
 
 def test_everything_ends_and_starts_again(deployment):
