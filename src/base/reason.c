@@ -148,7 +148,13 @@ words_add(struct mg_view text, bool japanese, unsigned depth, struct mg_buffer *
 struct mg_status
 mg_reason_words(struct mg_view text, bool japanese, struct mg_buffer *words)
 {
-    return words_add(text, japanese, 0, words);
+    const size_t before = words->length;
+    const struct mg_status status = words_add(text, japanese, 0, words);
+    if (status.code != MG_TOO_LARGE)
+        return status;
+    /* Texts of others stand among the reasons: whatever they make of it, the page with it is shown. */
+    words->length = before;
+    return mg_buffer_add(words, text);
 }
 
 void

@@ -59,6 +59,20 @@ parameters_stay(void **state)
                 "x ホスト: 1 から 1 件\nホスト: 1 から 2 件");
 }
 
+/* A name that somebody chose to be nothing but codes must not keep the page away that tells of it. */
+static void
+what_becomes_too_long_stays_as_it_is(void **state)
+{
+    (void) state;
+    char text[36 * 7 + 1] = "";
+    OWN_BUFFER(words, 1024);
+    for (int i = 0; i < 36; i++)
+        memcpy(text + (size_t) i * 7, "IN_USE|", 8);
+    assert_ok(mg_buffer_add_text(&words, "x"));
+    assert_ok(mg_reason_words(mg_view_text(text), true, &words));
+    assert_string_equal(mg_buffer_text(&words) + 1, text);
+}
+
 static void
 depth_is_bounded(void **state)
 {
@@ -111,6 +125,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(codes_become_sentences),
         cmocka_unit_test(parameters_stay),
+        cmocka_unit_test(what_becomes_too_long_stays_as_it_is),
         cmocka_unit_test(depth_is_bounded),
         cmocka_unit_test(every_row_has_both_texts),
     };

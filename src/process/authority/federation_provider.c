@@ -482,6 +482,10 @@ setting_write(struct mg_database *database, const struct setting *it, const char
                  MG_I64(it->id), MG_INSTANT(now), expires_at == INT64_MAX ? MG_NULL : MG_INSTANT(expires_at),
                  MG_FLAG(keeps), it->sealed.length != 0 ? MG_BYTES(mg_buffer_view(&it->sealed)) : MG_NULL));
     TRY(settings_write(database, it->id, it->settings));
+    /* What has arrived was judged by the settings before, by a certificate among them that may be a thief's.
+     */
+    if (it->before != NULL)
+        TRY(mg_query(database, NULL, "DELETE FROM federation_arrival WHERE provider = $1", MG_I64(it->id)));
     if (mg_idp_is_saml(it->settings))
         TRY(mg_query(
             database, NULL,

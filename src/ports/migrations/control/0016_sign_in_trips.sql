@@ -107,7 +107,7 @@ BEGIN
     INSERT INTO federation_attempt (provider, at, trial, refusal, detail, login, arrived)
         VALUES (a_provider, a_at, a_trial, a_refusal, a_detail, a_login, a_arrived)
         RETURNING id INTO attempt;
-    IF attempt % 16 = 0 THEN -- now and then is enough, and most sign-ins are quicker
+    IF random() < 1.0 / 16 THEN -- now and then is enough, and most sign-ins are quicker
         DELETE FROM federation_attempt f WHERE f.provider = a_provider AND f.id <=
             (SELECT o.id FROM federation_attempt o WHERE o.provider = a_provider ORDER BY o.id DESC OFFSET kept_most LIMIT 1);
     END IF;
