@@ -165,6 +165,8 @@ def test_a_removed_backup_is_found(deployment):
     deployment.masugata("backup", "now", "--tenant", "acme", "--full")
     label = backups(deployment, "--tenant", "acme")[-2]["backup"]
     shutil.rmtree(repository(deployment) / "backup/tenant-1" / label)
+    deployment.masugata("backup", "now", "--tenant", "acme")
+    assert label not in {row["backup"] for row in backups(deployment, "--tenant", "acme")}, "pgBackRest forgets what is not there"
     last = backups(deployment, "--tenant", "acme")[-1]["backup"]
     assert verify(deployment) == (1, "missing")
     settle(deployment, last)

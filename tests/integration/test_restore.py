@@ -94,6 +94,8 @@ def test_what_a_tenant_made_runs_as_nobody_but_itself(deployment):
     shout = "LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'ran as %', current_user; END $$"
     app_sql(deployment, f"""
         CREATE TABLE trap (text text); INSERT INTO trap VALUES ('x'), ('y');
+        CREATE TABLE odd (t json, g integer GENERATED ALWAYS AS (1 + 1) STORED, p point[], far text);
+        INSERT INTO odd (far) SELECT string_agg(md5(i::text), '') FROM generate_series(1, 5000) i; CREATE TABLE bare ();
         CREATE FUNCTION public.count(public.trap) RETURNS bigint {shout};
         CREATE FUNCTION public.count(public.note) RETURNS bigint {shout};
         CREATE FUNCTION public.format(text, name, name) RETURNS text {shout};
@@ -114,7 +116,7 @@ def test_what_a_tenant_made_runs_as_nobody_but_itself(deployment):
         assert held == "2"
     finally:
         deployment.masugata("restore", "--tenant", "acme", "--discard")
-        app_sql(deployment, "ALTER DATABASE app RESET search_path; DROP TABLE trap CASCADE; DROP FUNCTION public.count(public.note),"
+        app_sql(deployment, "ALTER DATABASE app RESET search_path; DROP TABLE trap CASCADE; DROP TABLE odd, bare; DROP FUNCTION public.count(public.note),"
                             " public.format(text, name, name), public.shout()")
 
 

@@ -161,7 +161,9 @@ static CHECKED struct mg_status
 repository_judge(const struct backup *backup)
 {
     struct mg_backup_info info = {.backups = NULL};
-    if (!inventory_knows_backups(backup->record->name))
+    bool knows = false;
+    TRY(inventory_knows_backups(backup->record->name, &knows));
+    if (!knows)
         return OK;
     TRY(backup_info_look(backup->record, MG_PGBACKREST_INFO, &info));
     const size_t count = info.count;
@@ -353,27 +355,33 @@ with_log_of(const struct mg_backup_info *info, const struct mg_backup_rule *rule
     return keeps > wanted ? keeps : wanted;
 }
 
-/* `busy`. The record is durable before the backup goes. */
+/* `busy`. The record is durable before the backup goes, and the inventory no longer asks for it: what goes
+ * otherwise is missing. */
 static CHECKED struct mg_status
 backup_destroy(struct backup *backup, const struct mg_backup_rule *rule, int at)
 {
     char label[MG_BACKUP_LABEL];
+    struct inventory_scope scope;
     struct mg_backup_info *info = &backup->info;
     TRY(mg_view_copy(mg_view_text(info->backups[at].label), label, sizeof label));
+    TRY(scope_fill(backup, false, &scope));
+    scope.destroyed = label;
     TRY(worker_record(MG_EVENT_backup_destroy, backup->record->tenant, label, rule->wanted->name));
+    TRY(inventory_forget(&scope));
     TRY(backup_verb(backup->record, MG_PGBACKREST_EXPIRE, label, with_log_of(info, rule)));
     mg_log(MG_INFO, "%s: backup %s is destroyed (%s)", backup->record->name, label, rule->wanted->name);
     return info_refresh(backup);
 }
 
-/* With the lock held: the plan is confirmed, and what was found wrong with the files is accepted. Until then
- * the older backups may be the last ones that are whole. */
+/* With the lock held: the plan is confirmed, the files were looked at (a finding is looked for again after a
+ * start: until then verified_at is 0), and what was found wrong with them is accepted. Until then the older
+ * backups may be the last ones that are whole. */
 static bool
 may_destroy(const struct backup *backup)
 {
     return backup->plan_confirmed && backup->rule.keeps != NULL && backup->rule.wanted != NULL &&
-           backup->check_trouble < MG_BACKUP_TROUBLE_MISSING &&
-           backup->inventory_trouble < MG_BACKUP_TROUBLE_MISSING;
+           backup->verified_at != 0 && backup->check_trouble < MG_BACKUP_TROUBLE_GAP &&
+           backup->inventory_trouble < MG_BACKUP_TROUBLE_GAP;
 }
 
 /* `busy`. Also what of the log no backup needs any more. */
@@ -482,13 +490,14 @@ work_do(struct backup *backup, const struct work *work)
         backup_sealed_look(backup); /* not kept: it is soon done */
     if (work->kind != MG_BACKUP_NONE)
         TRY(kind_take(backup, work->kind));
-    if (work->kind == MG_BACKUP_FULL || work->tidy) {
-        TRY(backups_tidy(backup));
-        inventory_follow(backup);
-    }
     if (work->verify) {
         backup_log_look(backup);
         TRY(backups_verify(backup, work->accept));
+    }
+    /* After the look: what it finds keeps the older ones. */
+    if (work->kind == MG_BACKUP_FULL || work->tidy) {
+        TRY(backups_tidy(backup));
+        inventory_follow(backup);
     }
     return OK;
 }

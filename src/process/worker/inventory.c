@@ -5,7 +5,8 @@
  * DIR/worker/backup/NAME.files: a line "masugata-inventory 1 UPDATED VERIFIED SEGMENT" (milliseconds; before
  * SEGMENT, "-" for none, an operator has accepted that the log has gaps), then "DIGEST PATH" in the order of
  * paths, last "hmac DIGEST" over all before it. A file comes in when we first see it after it was made, which
- * is at the end of each backup, and at each check. */
+ * is at the end of each backup, and at each check; it goes when we destroy its backup, or an operator accepts
+ * that it is gone. */
 #include "process/worker/inventory.h"
 
 #include "base/io.h"
@@ -153,6 +154,22 @@ path_counts(struct mg_view path, const struct inventory_scope *scope)
     return backup_counts(path, scope);
 }
 
+/* Of what is known: pgBackRest forgets a backup whose directory is gone, we do not. Only a backup that it
+ * spoke of once ever came in, none that was cut short. */
+static bool
+known_counts(struct mg_view path, const struct inventory_scope *scope)
+{
+    char start[128];
+    const int length = snprintf(start, sizeof start, "backup/%s/%s", scope->name,
+                                scope->destroyed != NULL ? scope->destroyed : "");
+    if (!begins_with(path, "backup/"))
+        return path_counts(path, scope);
+    if (scope->destroyed == NULL || !begins_with(path, start) || path.length <= (size_t) length)
+        return true;
+    /* Those that build on it are named "LABEL_...", and go with it. */
+    return path.bytes[length] != '/' && path.bytes[length] != '_';
+}
+
 /* pgBackRest writes these anew whenever we let it do something. */
 static bool
 path_changes(struct mg_view path)
@@ -266,7 +283,7 @@ known_parse(const struct inventory_scope *scope, size_t length, struct files *fi
             TRY(header_parse(mg_view_of(line, size), files));
         else if (size < DIGEST + 2)
             return fail(MALFORMED);
-        else if (path_counts(mg_view_of(line + DIGEST + 1, size - DIGEST - 1), scope))
+        else if (known_counts(mg_view_of(line + DIGEST + 1, size - DIGEST - 1), scope))
             TRY(file_add(files, mg_view_of(line, DIGEST), mg_view_of(line + DIGEST + 1, size - DIGEST - 1)));
         header = false;
         at += size + 1;
@@ -358,19 +375,37 @@ inventory_update(const struct inventory_scope *scope, mg_instant *ret_verified_a
     return known_write(scope, &merged);
 }
 
-bool
-inventory_knows_backups(const char *name)
+struct mg_status
+inventory_forget(const struct inventory_scope *scope)
+{
+    OWN_FILES(known);
+    const struct mg_status status = known_read(scope, &known);
+    if (status.code == MG_NOT_FOUND)
+        return OK;
+    TRY(status);
+    return known_write(scope, &known);
+}
+
+struct mg_status
+inventory_knows_backups(const char *name, bool *ret_knows)
 {
     char path[MG_PATH], start[80];
     OWN_BUFFER(text, LIST_MOST);
-    if (!mg_ok(backup_file_path(name, "files", path)) || !mg_ok(mg_file_read(path, &text)))
-        return false;
+    *ret_knows = false;
+    TRY(backup_file_path(name, "files", path));
+    const struct mg_status status = mg_file_read(path, &text);
+    if (status.code == MG_NOT_FOUND)
+        return OK;
+    TRY(status);
     const size_t length = (size_t) snprintf(start, sizeof start, " backup/%s/", name);
-    const char *end = mg_buffer_text(&text) + text.length;
-    for (const char *at = mg_buffer_text(&text); (at = strstr(at, start)) != NULL && at + length < end; at++)
-        if (at[length] >= '0' && at[length] <= '9')
-            return true;
-    return false;
+    const uint8_t *end = text.bytes + text.length;
+    for (const uint8_t *at = text.bytes; at < end && !*ret_knows; at++) {
+        at = memmem(at, (size_t) (end - at), start, length);
+        if (at == NULL || at + length >= end)
+            break;
+        *ret_knows = at[length] >= '0' && at[length] <= '9';
+    }
+    return OK;
 }
 
 /* ---- checking ---- */

@@ -12,6 +12,7 @@ struct inventory_scope {
     uint32_t segment_bytes;
     char log_from[MG_WAL_NAME]; /* from there on nothing of the log may be missing; "": nothing is needed */
     char log_last[MG_WAL_NAME]; /* the last that PostgreSQL says was saved; "" */
+    const char *destroyed;      /* the label of a backup that we destroy; NULL: none */
 };
 
 struct inventory_finding {
@@ -25,8 +26,12 @@ struct inventory_finding {
 /* Takes up what is new, after a backup was taken or destroyed; *ret_verified_at: the last check, 0 for none.
  */
 CHECKED struct mg_status inventory_update(const struct inventory_scope *scope, mg_instant *ret_verified_at);
-/* Is there a backup in the list, whether or not the list is still as we wrote it? */
-bool inventory_knows_backups(const char *name);
+/* Before the backup `destroyed` is: it, and those that build on it, are no longer asked for. Every other that
+ * was once seen whole is, also when pgBackRest no longer speaks of it. INTEGRITY. */
+CHECKED struct mg_status inventory_forget(const struct inventory_scope *scope);
+/* Is there a backup in the list, whether or not the list is still as we wrote it? A list that cannot be read
+ * says nothing: it fails. */
+CHECKED struct mg_status inventory_knows_backups(const char *name, bool *ret_knows);
 /* Looks at every byte. What is wrong stays wrong until it is accepted: then what is there now is what counts.
  */
 CHECKED struct mg_status inventory_verify(const struct inventory_scope *scope, bool accept,

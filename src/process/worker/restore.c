@@ -29,7 +29,9 @@ saved_await(struct mg_database *database, struct mg_view segment)
     const int64_t deadline_ms = mg_monotonic_ms() + SAVE_MS;
     for (;;) {
         OWN(rows) rows = NULL;
-        TRY(mg_query(database, &rows, "SELECT coalesce(last_archived_wal >= $1, false) FROM pg_stat_archiver",
+        TRY(mg_query(database, &rows, /* "00000002.history" is none */
+                     "SELECT coalesce(last_archived_wal COLLATE \"C\" >= $1"
+                     " AND last_archived_wal ~ '^[0-9A-F]{24}$', false) FROM pg_stat_archiver",
                      MG_TEXT(segment)));
         if (mg_rows_flag(rows, 0, 0))
             return OK;
