@@ -322,15 +322,26 @@ def test_what_a_plan_lets_go_is_destroyed_and_recorded(deployment):
     day(50)
     assert plan_file(deployment)[:2] == ["year", "daily"], "the longest of the tests before"
     assert {row["backup"] for row in backups(deployment, "--tenant", "acme")} > set(full) and full[0] not in destroyed()
+    damaged = files(deployment, f"backup/tenant-1/{full[0]}/bundle/1")[0]
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert verify(deployment) == (1, "changed")
+    full.append(wait_until(lambda: (last := backups(deployment, "--tenant", "acme")[-1]["backup"]) > full[-1] and last.endswith("F") and last,
+                           120, 0.3, "what was found has a full backup taken"))
     clock.shift(73 * 3600)
     wait_until(lambda: plan_file(deployment) == ["daily", "daily", "0"], 30, 0.2, "the shorter plan counts")
+    deployment.kill("worker")
+    wait_until(lambda: overview(deployment)["acme"]["state"] == "changed", 90, 0.3, "found again")
+    assert full[0] not in destroyed(), "before what was found was looked for again"
+    damaged.write_bytes(content)
+    assert verify(deployment) == (0, "")
     day(75)
-    assert [row["backup"] for row in backups(deployment, "--tenant", "acme")] == full[2:]
+    assert [row["backup"] for row in backups(deployment, "--tenant", "acme")] == full[3:]
     kept = {path.name for path in (repository(deployment) / "backup/tenant-1").glob("2*")}
-    assert kept == set(full[2:])
+    assert kept == set(full[3:])
     assert not [path for path in segments if path.exists()], "the log of what is gone"
     record = destroyed()
-    assert all(label in record for label in full[:2]) and not any(label in record for label in full[2:])
+    assert all(label in record for label in full[:3]) and not any(label in record for label in full[3:])
     clock.shift(0)
 
 
