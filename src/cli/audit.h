@@ -16,15 +16,17 @@ struct mg_audit_options {
 /* What people and other systems read of an event (audit_format.c). */
 enum mg_audit_format { MG_FORMAT_OCSF, MG_FORMAT_CEF, MG_FORMAT_RFC5424 };
 CHECKED struct mg_status mg_audit_format_find(const char *name, enum mg_audit_format *ret_format);
-/* Appends one line with its newline. An erased entry gives a line that says so. */
+/* Appends one line with its newline, with the reason as a sentence beside its code. An erased entry gives a
+ * line that says so. */
 CHECKED struct mg_status mg_audit_format_add(enum mg_audit_format format, uint64_t index, struct mg_view json,
-                                             struct mg_buffer *line);
+                                             bool japanese, struct mg_buffer *line);
 
 /* The same event for a table; texts are allocated with the struct. */
 struct mg_audit_summary {
-    char time[32], event[64], tenant[24], actor[256], target[256], outcome[16], address[64];
+    char time[32], event[64], tenant[24], actor[256], target[256], outcome[16], address[64], reason[512];
 };
-CHECKED struct mg_status mg_audit_summary_read(struct mg_view json, struct mg_audit_summary *ret_summary);
+CHECKED struct mg_status mg_audit_summary_read(struct mg_view json, bool japanese,
+                                               struct mg_audit_summary *ret_summary);
 
 /* RFC 3339, or an age such as 7d; NULL is 0. */
 CHECKED struct mg_status mg_audit_time_read(const char *text, int64_t *ret_time);

@@ -2,6 +2,7 @@
  * (Implementing ArcSight CEF, revision 25), and syslog (RFC 5424). */
 #include "base/time.h"
 #include "cli/audit.h"
+#include "ports/audit_reason.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -94,7 +95,7 @@ pair_add(struct mg_buffer *line, const char *before, const char *text, const cha
 /* ---- CEF ---- */
 
 static CHECKED struct mg_status
-cef_add(const json_t *event, uint64_t index, struct mg_buffer *line)
+cef_add(const json_t *event, uint64_t index, const char *reason, struct mg_buffer *line)
 {
     static const int severities[] = {0, 1, 3, 5, 8, 10};
     const char *header = "\\|", *value = "\\=";
@@ -111,6 +112,7 @@ cef_add(const json_t *event, uint64_t index, struct mg_buffer *line)
     TRY(pair_add(line, " duser=", text_at(event, "user", "name", NULL), value, ""));
     TRY(pair_add(line, " outcome=", text_at(event, "unmapped", "outcome", NULL), value, ""));
     TRY(pair_add(line, " reason=", text_at(event, "status_detail", NULL, NULL), value, ""));
+    TRY(pair_add(line, " msg=", reason, value, ""));
     TRY(pair_add(line, " cs1Label=tenant cs1=", text_at(event, "metadata", "tenant_uid", NULL), value, ""));
     TRY(pair_add(line, " cs2Label=target cs2=", target_of(event), value, ""));
     return mg_buffer_add_byte(line, '\n');
@@ -121,7 +123,7 @@ cef_add(const json_t *event, uint64_t index, struct mg_buffer *line)
 /* Facility 13 (log audit). The SD-ID carries 32473, the number that RFC 5612 sets aside for those who
  * have none of their own. */
 static CHECKED struct mg_status
-syslog_add(const json_t *event, uint64_t index, struct mg_buffer *line)
+syslog_add(const json_t *event, uint64_t index, const char *reason, struct mg_buffer *line)
 {
     static const int severities[] = {6, 6, 5, 4, 3, 2};
     char time[MG_INSTANT_TEXT], host[256] = "-";
@@ -140,36 +142,33 @@ syslog_add(const json_t *event, uint64_t index, struct mg_buffer *line)
     TRY(pair_add(line, " address=\"", text_at(event, "src_endpoint", "ip", NULL), value, "\""));
     TRY(mg_buffer_add_text(line, "] \xEF\xBB\xBF"));
     TRY(escaped_add(line, text_at(event, "message", NULL, NULL), ""));
+    TRY(pair_add(line, ": ", reason, "", ""));
     return mg_buffer_add_byte(line, '\n');
 }
 
 struct mg_status
-mg_audit_format_add(enum mg_audit_format format, uint64_t index, struct mg_view json, struct mg_buffer *line)
+mg_audit_format_add(enum mg_audit_format format, uint64_t index, struct mg_view json, bool japanese,
+                    struct mg_buffer *line)
 {
+    OWN_BUFFER(reason, 8192);
+    if (format == MG_FORMAT_OCSF) {
+        TRY(mg_audit_event_add(json, true, index, japanese, line));
+        return mg_buffer_add_byte(line, '\n');
+    }
+    TRY(mg_audit_reason_of(json, japanese, &reason));
     json_t *event = json_loadb((const char *) json.bytes, json.length, 0, NULL);
-    if (!json_is_object(event)) {
-        json_decref(event);
-        return fail_with(MALFORMED, "entry %" PRIu64 " is not JSON", index);
-    }
-    struct mg_status status = OK;
-    if (format == MG_FORMAT_CEF)
-        status = cef_add(event, index, line);
-    else if (format == MG_FORMAT_RFC5424)
-        status = syslog_add(event, index, line);
-    else { /* the event as it is kept, with its place in the log in front */
-        status = mg_buffer_format(line, "{\"entry\":%" PRIu64 ",", index);
-        if (mg_ok(status))
-            status = mg_buffer_add(line, mg_view_of(json.bytes + 1, json.length - 1));
-        if (mg_ok(status))
-            status = mg_buffer_add_byte(line, '\n');
-    }
+    const struct mg_status status = format == MG_FORMAT_CEF
+                                        ? cef_add(event, index, mg_buffer_text(&reason), line)
+                                        : syslog_add(event, index, mg_buffer_text(&reason), line);
     json_decref(event);
     return status;
 }
 
 struct mg_status
-mg_audit_summary_read(struct mg_view json, struct mg_audit_summary *ret_summary)
+mg_audit_summary_read(struct mg_view json, bool japanese, struct mg_audit_summary *ret_summary)
 {
+    OWN_BUFFER(reason, 8192);
+    TRY(mg_audit_reason_of(json, japanese, &reason));
     json_t *event = json_loadb((const char *) json.bytes, json.length, 0, NULL);
     if (!json_is_object(event)) {
         json_decref(event);
@@ -190,6 +189,9 @@ mg_audit_summary_read(struct mg_view json, struct mg_audit_summary *ret_summary)
                     text_at(event, "unmapped", "outcome", NULL));
     (void) snprintf(summary->address, sizeof summary->address, "%s",
                     text_at(event, "src_endpoint", "ip", NULL));
+    const struct mg_view shown = mg_view_start(mg_buffer_view(&reason), sizeof summary->reason - 1);
+    (void) snprintf(summary->reason, sizeof summary->reason, "%.*s", (int) shown.length,
+                    shown.length == 0 ? "" : (const char *) shown.bytes);
     json_decref(event);
     return OK;
 }

@@ -62,23 +62,23 @@ ask(struct mg_admin *admin, const struct mg_request_audit_events *request,
 /* ---- showing ---- */
 
 static CHECKED struct mg_status
-row_add(struct mg_cli_table *table, const struct mg_record_audit_entry *entry)
+row_add(const struct mg_cli *cli, struct mg_cli_table *table, const struct mg_record_audit_entry *entry)
 {
     char number[24];
     struct mg_audit_summary summary;
-    TRY(mg_audit_summary_read(entry->event, &summary));
+    TRY(mg_audit_summary_read(entry->event, cli->japanese, &summary));
     (void) snprintf(number, sizeof number, "%" PRIu64, entry->index);
-    const char *cells[] = {number,        summary.time,    summary.event,  summary.outcome,
-                           summary.actor, summary.address, summary.tenant, summary.target};
+    const char *cells[] = {number,          summary.time,   summary.event,  summary.outcome, summary.actor,
+                           summary.address, summary.tenant, summary.target, summary.reason};
     for (size_t i = 0; i < MG_COUNT(cells); i++)
         TRY(mg_cli_table_cell(table, mg_view_text(cells[i])));
     return OK;
 }
 
-static const char *const titles_en[] = {"ENTRY", "TIME",    "EVENT",  "OUTCOME",
-                                        "ACTOR", "ADDRESS", "TENANT", "TARGET"};
-static const char *const titles_ja[] = {"番号",   "時刻",     "イベント", "結果",
-                                        "実行者", "アドレス", "テナント", "対象"};
+static const char *const titles_en[] = {"ENTRY",   "TIME",   "EVENT",  "OUTCOME", "ACTOR",
+                                        "ADDRESS", "TENANT", "TARGET", "REASON"};
+static const char *const titles_ja[] = {"番号",     "時刻",     "イベント", "結果", "実行者",
+                                        "アドレス", "テナント", "対象",     "理由"};
 
 /* Shows what a request finds, page by page, until `limit` entries; leaves where it stopped in
  * request->from. */
@@ -100,10 +100,10 @@ show(const struct mg_cli *cli, struct mg_admin *admin, struct mg_request_audit_e
                 break;
             OWN_BUFFER(line, 131072);
             if (cli->json) {
-                TRY(mg_audit_format_add(MG_FORMAT_OCSF, entry.index, entry.event, &line));
+                TRY(mg_audit_format_add(MG_FORMAT_OCSF, entry.index, entry.event, cli->japanese, &line));
                 (void) fputs(mg_buffer_text(&line), stdout);
             } else
-                TRY(row_add(table, &entry));
+                TRY(row_add(cli, table, &entry));
             left--;
             shown++;
         }
@@ -223,7 +223,8 @@ mg_audit_proof(const struct mg_cli *cli, const struct mg_audit_options *options)
 /* ---- export ---- */
 
 static CHECKED struct mg_status
-export_page(const struct mg_reply_audit_events *reply, enum mg_audit_format format, FILE *out)
+export_page(const struct mg_cli *cli, const struct mg_reply_audit_events *reply, enum mg_audit_format format,
+            FILE *out)
 {
     struct mg_list entries = reply->entries;
     for (bool more = true;;) {
@@ -232,7 +233,7 @@ export_page(const struct mg_reply_audit_events *reply, enum mg_audit_format form
         TRY(mg_list_next_audit_entry(&entries, &entry, &more));
         if (!more)
             return OK;
-        TRY(mg_audit_format_add(format, entry.index, entry.event, &line));
+        TRY(mg_audit_format_add(format, entry.index, entry.event, cli->japanese, &line));
         if (fwrite(line.bytes, 1, line.length, out) != line.length)
             return fail_errno("write the export");
     }
@@ -256,7 +257,7 @@ export_run(const struct mg_cli *cli, const struct mg_audit_options *options, FIL
         TRY(ask(admin, &request, &reply, &storage));
         if (end == UINT64_MAX)
             end = reply.size;
-        TRY(export_page(&reply, format, out));
+        TRY(export_page(cli, &reply, format, out));
         request.from = reply.next;
         request.exporting = false; /* recorded once */
     } while (reply.more && request.from < end);

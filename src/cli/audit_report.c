@@ -2,6 +2,7 @@
 #include "base/io.h"
 #include "cli/audit.h"
 #include "cli/people.h"
+#include "domain/audit_words.h"
 #include "domain/report.h"
 #include "ports/workbook.h"
 
@@ -99,45 +100,32 @@ totals_print(const struct mg_cli *cli, const struct drawn *drawn)
 
 /* ---- CSV ---- */
 
-/* RFC 4180. A cell that a spreadsheet would take for a formula gets an apostrophe (OWASP, CSV injection). */
-static CHECKED struct mg_status
-cell_add(struct mg_buffer *csv, struct mg_view text, const char *end)
-{
-    TRY(mg_buffer_add_byte(csv, '"'));
-    if (text.length != 0 && strchr("=+-@\t\r", text.bytes[0]) != NULL)
-        TRY(mg_buffer_add_byte(csv, '\''));
-    for (size_t i = 0; i < text.length; i++) {
-        if (text.bytes[i] == '"')
-            TRY(mg_buffer_add_byte(csv, '"'));
-        TRY(mg_buffer_add_byte(csv, text.bytes[i]));
-    }
-    return mg_buffer_format(csv, "\"%s", end);
-}
+struct table {
+    struct mg_buffer csv;
+    bool japanese;
+};
 
 static struct mg_status
 row_csv(void *context, const struct mg_record_audit_row *row)
 {
-    struct mg_buffer *csv = context;
-    char time[MG_INSTANT_TEXT];
-    mg_instant_text(row->time, time);
-    TRY(mg_buffer_format(csv, "%" PRIu64 ",%s,", row->entry, time));
-    TRY(cell_add(csv, row->action, ","));
-    TRY(cell_add(csv, row->actor, ","));
-    TRY(cell_add(csv, row->target, ","));
-    TRY(cell_add(csv, row->outcome, ","));
-    TRY(cell_add(csv, row->address, ","));
-    return cell_add(csv, row->detail, "\r\n");
+    struct table *table = context;
+    return mg_csv_audit_row(&table->csv, row, table->japanese);
 }
 
 static CHECKED struct mg_status
 csv_write(const struct mg_cli *cli, const struct mg_audit_options *options, struct drawn *drawn)
 {
-    OWN_BUFFER(csv, 256 << 20);
-    const struct form form = {row_csv, &csv};
-    TRY(mg_buffer_add_text(&csv, "entry,time,event,who,what,outcome,address,detail\r\n"));
-    TRY(draw(cli, options, drawn, &form));
-    return options->output != NULL ? mg_file_replace(options->output, mg_buffer_view(&csv), 0600)
-                                   : mg_fd_write_all(STDOUT_FILENO, mg_buffer_view(&csv));
+    struct table table = {.csv = MG_BUFFER(256 << 20), .japanese = cli->japanese};
+    const struct form form = {row_csv, &table};
+    struct mg_status status = mg_csv_audit_head(&table.csv);
+    if (mg_ok(status))
+        status = draw(cli, options, drawn, &form);
+    const struct mg_view file = mg_buffer_view(&table.csv);
+    if (mg_ok(status))
+        status = options->output != NULL ? mg_file_replace(options->output, file, 0600)
+                                         : mg_fd_write_all(STDOUT_FILENO, file);
+    mg_buffer_drop(&table.csv);
+    return status;
 }
 
 /* ---- a workbook with the totals and the entries ---- */
@@ -145,6 +133,7 @@ csv_write(const struct mg_cli *cli, const struct mg_audit_options *options, stru
 struct book {
     struct mg_workbook *workbook;
     size_t totals, entries, row;
+    bool japanese;
 };
 
 static struct mg_status
@@ -152,9 +141,11 @@ row_book(void *context, const struct mg_record_audit_row *row)
 {
     struct book *book = context;
     char time[MG_INSTANT_TEXT];
+    OWN_BUFFER(reason, 8192);
     mg_instant_text(row->time, time);
-    const struct mg_view cells[] = {mg_view_text(time), row->action,  row->actor, row->target,
-                                    row->outcome,       row->address, row->detail};
+    TRY(mg_audit_reason_add(row->action, row->reason, row->told, book->japanese, &reason));
+    const struct mg_view cells[] = {mg_view_text(time), row->action,  row->actor,  row->target,
+                                    row->outcome,       row->address, row->detail, mg_buffer_view(&reason)};
     book->row++;
     TRY(mg_workbook_number(book->workbook, book->entries, book->row, 0, row->entry));
     for (size_t i = 0; i < MG_COUNT(cells); i++)
@@ -169,7 +160,8 @@ heads_write(const struct mg_cli *cli, struct book *book)
         mg_cli_say(cli, "Entry", "番号"),     mg_cli_say(cli, "Time (UTC)", "時刻 (UTC)"),
         mg_cli_say(cli, "Event", "イベント"), mg_cli_say(cli, "Who", "実行者"),
         mg_cli_say(cli, "What", "対象"),      mg_cli_say(cli, "Outcome", "結果"),
-        mg_cli_say(cli, "Address", "接続元"), mg_cli_say(cli, "Detail", "詳細")};
+        mg_cli_say(cli, "Address", "接続元"), mg_cli_say(cli, "Detail", "詳細"),
+        mg_cli_say(cli, "Reason", "理由")};
     for (size_t i = 0; i < MG_COUNT(heads); i++)
         TRY(mg_workbook_text(book->workbook, book->entries, 0, i, mg_view_text(heads[i])));
     return OK;
@@ -202,7 +194,7 @@ book_write(const struct mg_cli *cli, const struct mg_audit_options *options, str
     if (options->output == NULL)
         return fail_with(USAGE, "--format xlsx needs --output FILE");
     TRY(mg_workbook_new(options->output, &workbook));
-    struct book book = {.workbook = workbook};
+    struct book book = {.workbook = workbook, .japanese = cli->japanese};
     TRY(mg_workbook_sheet(workbook, mg_cli_say(cli, "Totals", "集計"), &book.totals));
     TRY(mg_workbook_sheet(workbook, mg_cli_say(cli, "Entries", "記録"), &book.entries));
     TRY(heads_write(cli, &book));

@@ -2,6 +2,7 @@
 what the vendor did, reports as workbooks. Through the front door, without JavaScript."""
 
 import concurrent.futures
+import csv
 import datetime
 import email
 import email.policy
@@ -355,6 +356,14 @@ def test_sign_ins_say_why(deployment):
     assert ">Done<" not in rows and ">Failed<" in rows
     lines = browser.send(at(deployment, "/console/sign-ins/export?outcome=failure"))
     assert lines.headers["Content-Type"].startswith("text/csv") and "WRONG_PASSWORD" in lines.text and "user_create" not in lines.text
+    assert ',"WRONG_PASSWORD","wrong password"' in lines.text  # the code, and the sentence in a column of its own
+    entries = [json.loads(line) for line in enter(deployment).send(at(deployment, "/console/audit/export?format=ocsf&words=WRONG_PASSWORD")).text.splitlines()]
+    assert any(entry["reason"] == "wrong password" and entry["status_detail"] == "WRONG_PASSWORD" for entry in entries)
+    search = [deployment.program, "audit", "search", "--tenant", "acme", "--event", "sign_in", "--dir", str(deployment.directory), "--lang", "ja"]
+    assert "パスワードの誤り" in subprocess.run(search, capture_output=True, text=True, check=True).stdout
+    assert any(entry.get("reason") == "wrong password" for entry in events(deployment, "sign_in"))
+    cef = deployment.masugata("audit", "export", "--tenant", "acme", "--event", "sign_in", "--format", "cef").stdout
+    assert "reason=WRONG_PASSWORD msg=wrong password" in cef
     deployment.masugata("tenant", "policy", "acme", "--file", "-", input="adaptive.mode = watch\nadaptive.learning = 0s\nadaptive.notify = 1\n")
     try:
         enter(deployment, AUDITOR)
@@ -371,6 +380,45 @@ def test_sign_ins_say_why(deployment):
     assert "パスワードの誤り" in japanese.get(at(deployment, "/console/sign-ins")).text
     assert "パスワードの誤り" in japanese.get(at(deployment, "/console/audit?words=sign_in")).text
     assert "このアカウントで初めて使われる端末" in japanese.get(at(deployment, "/console/sign-ins")).text
+
+
+def test_a_name_that_looks_like_a_reason_is_shown_as_it_is(deployment):
+    """Roles and groups are the customer's words; only what is a reason becomes a sentence."""
+    deployment.masugata("role", "set", "failures", "--tenant", "acme", "--label", "Failures", "--permissions", "users.read")
+    deployment.masugata("role", "give", AUDITOR, "auditor failures", "--tenant", "acme")
+    deployment.masugata("group", "set", "DISABLED", "--tenant", "acme")
+    browser = enter(deployment)
+    page = browser.get(at(deployment, "/console/audit?words=role_grant")).text
+    assert ">failures" in page and "after too many wrong passwords" not in page
+    assert "the user is disabled" not in browser.get(at(deployment, "/console/audit?words=group_create")).text
+    entries = json.loads(json.dumps(events(deployment, "role_grant")))
+    assert any(entry["status_detail"] == "failures" and "reason" not in entry for entry in entries)
+    deployment.masugata("group", "remove", "DISABLED", "--tenant", "acme")
+    deployment.masugata("role", "give", AUDITOR, "auditor", "--tenant", "acme")
+    deployment.masugata("role", "remove", "failures", "--tenant", "acme")
+
+
+def test_users_and_groups_as_tables(deployment):
+    deployment.masugata("user", "add", "evil@acme.example", "--tenant", "acme", "--name", '=HYPERLINK("https://evil.example")', "--email",
+                        "evil@acme.example", "--password-stdin", input=PASSWORD)
+    deployment.masugata("group", "set", "@SUM(A1)", "--tenant", "acme")
+    browser = enter(deployment)
+    assert "/console/users/file?search=" in browser.get(at(deployment, "/console/users")).text
+    answer = browser.send(at(deployment, "/console/users/file"))
+    assert answer.headers["Content-Type"].startswith("text/csv") and "users.csv" in answer.headers["Content-Disposition"]
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    evil = next(row for row in rows if row["login"] == "evil@acme.example")
+    assert evil["name"] == "'=HYPERLINK(\"https://evil.example\")" and evil["state"] == "active" and evil["last_sign_in"] == ""
+    assert {ADMINISTRATOR, AUDITOR} <= {row["login"] for row in rows}
+    assert [row["login"] for row in csv.DictReader(io.StringIO(browser.send(at(deployment, "/console/users/file?search=evil")).text))] == ["evil@acme.example"]
+    groups = list(csv.DictReader(io.StringIO(browser.send(at(deployment, "/console/groups/file")).text)))
+    assert [row["group"] for row in groups] == ["'@SUM(A1)"] and groups[0]["members"] == "0" and groups[0]["ruled_by"] == "here"
+    # Who may not see the page gets no file.
+    person = enter(deployment, "evil@acme.example")
+    for path in ("/console/users/file", "/console/groups/file"):
+        refused = person.send(at(deployment, path))
+        assert refused.status == 403 and "administrator@" not in refused.text
+    deployment.masugata("group", "remove", "@SUM(A1)", "--tenant", "acme")
 
 
 def test_all_sessions_of_the_tenant_end(deployment):

@@ -1,6 +1,7 @@
 /* What operators ask of the audit log: the authority checks the right, names tenants, records that the
  * log was read, and asks the audit process. */
 #include "base/io.h"
+#include "domain/audit_words.h"
 #include "domain/report.h"
 #include "process/authority/requests.h"
 #include "process/authority/rights.h"
@@ -67,15 +68,14 @@ tenant_name(struct mg_view number, struct mg_core_tenant *tenant)
     return mg_ok(mg_core_tenant(value, tenant)) ? mg_view_text(tenant->name) : number;
 }
 
-/* Reason first, then the details as key=value. */
+/* The details as key=value; without the one that is told beside the reason if there is such. */
 static CHECKED struct mg_status
-detail_text(const json_t *event, struct mg_buffer *text)
+details_add(const json_t *event, bool but_told, struct mg_buffer *text)
 {
     json_t *details = json_object_get(json_object_get(event, "unmapped"), "details");
     const char *key;
     json_t *value;
-    TRY(mg_buffer_add(text, text_at(event, "status_detail", NULL, NULL)));
-    json_object_foreach(details, key, value)
+    json_object_foreach(details, key, value) if (!but_told || strcmp(key, "detail") != 0)
         TRY(mg_buffer_format(text, "%s%s=%s", text->length == 0 ? "" : " ", key,
                              json_is_string(value) ? json_string_value(value) : ""));
     return OK;
@@ -87,6 +87,7 @@ row_add(struct mg_buffer *list, const struct mg_record_audit_entry *entry)
     char class[24];
     struct mg_core_tenant tenant;
     OWN_BUFFER(detail, 16384);
+    OWN_BUFFER(rest, 16384);
     json_t *event = json_loadb((const char *) entry->event.bytes, entry->event.length, 0, NULL);
     (void) snprintf(class, sizeof class, "%" JSON_INTEGER_FORMAT,
                     json_integer_value(json_object_get(event, "class_uid")));
@@ -99,7 +100,14 @@ row_add(struct mg_buffer *list, const struct mg_record_audit_entry *entry)
                either(either(text_at(event, "database", "name", NULL),
                              text_at(event, "finding_info", "title", NULL)),
                       mg_view_text(json_string_value(json_object_get(resource, "name")))));
-    struct mg_status status = detail_text(event, &detail);
+    const struct mg_view reason = text_at(event, "status_detail", NULL, NULL);
+    const bool ours =
+        reason.length != 0 && mg_audit_reason_ours(text_at(event, "metadata", "event_code", NULL));
+    struct mg_status status = mg_buffer_add(&detail, reason);
+    if (mg_ok(status))
+        status = details_add(event, false, &detail);
+    if (mg_ok(status))
+        status = details_add(event, ours, &rest);
     const struct mg_record_audit_row row = {
         .entry = entry->index,
         .time = (int64_t) json_integer_value(json_object_get(event, "time")),
@@ -114,6 +122,9 @@ row_add(struct mg_buffer *list, const struct mg_record_audit_entry *entry)
         .outcome = cut(text_at(event, "unmapped", "outcome", NULL), 64),
         .address = cut(text_at(event, "src_endpoint", "ip", NULL), 64),
         .detail = cut(mg_buffer_view(&detail), 1024),
+        .reason = cut(reason, 512),
+        .told = ours ? cut(text_at(event, "unmapped", "details", "detail"), 512) : MG_VIEW_EMPTY,
+        .rest = cut(mg_buffer_view(&rest), 1024),
     };
     if (mg_ok(status))
         status = mg_list_add_audit_row(list, &row);

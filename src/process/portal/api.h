@@ -20,6 +20,10 @@ struct mg_api_issued {
     uint64_t token;
     struct mg_view secret;
 };
+struct mg_api_event {
+    uint64_t index;
+    struct mg_view event, reason;
+};
 struct mg_api_rule {
     struct mg_view keyword, value, preset, meaning;
 };

@@ -1,7 +1,9 @@
 /* The API: the history of sign-ins, the audit log with its export and proofs, reports. */
 #include "process/portal/api.h"
 
+#include "domain/audit_words.h"
 #include "domain/report.h"
+#include "ports/audit_reason.h"
 
 #define PAGE_ENTRIES 100
 #define UNUSED_DAYS 90
@@ -16,6 +18,27 @@ outcome_of(struct mg_view word)
         if (mg_view_is(word, mg_audit_outcome_name((enum mg_audit_outcome) i)))
             return (uint64_t) i;
     return 0;
+}
+
+/* With the reason as a sentence in the asker's language in place of its code, which `detail` keeps. */
+static CHECKED struct mg_status
+entry_item(struct api *api, struct mg_record_audit_row entry)
+{
+    OWN_BUFFER(reason, 8192);
+    TRY(mg_audit_reason_add(entry.action, entry.reason, entry.told, api->visit->language == MG_JAPANESE,
+                            &reason));
+    entry.reason = mg_buffer_view(&reason);
+    return api_item_entry(api, &entry);
+}
+
+static CHECKED struct mg_status
+event_item(struct api *api, const struct mg_record_audit_entry *entry)
+{
+    OWN_BUFFER(reason, 8192);
+    TRY(mg_audit_reason_of(entry->event, api->visit->language == MG_JAPANESE, &reason));
+    return api_item_event(api, &(struct mg_api_event){.index = entry->index,
+                                                      .event = entry->event,
+                                                      .reason = mg_buffer_view(&reason)});
 }
 
 static CHECKED struct mg_status
@@ -46,7 +69,7 @@ entries_list(struct api *api, uint64_t class_uid)
         TRY(mg_list_next_audit_row(&reply.entries, &entry, &more));
         if (!more)
             break;
-        TRY(api_item_entry(api, &entry));
+        TRY(entry_item(api, entry));
     }
     return api_list_end_number(api, reply.more, reply.next);
 }
@@ -93,7 +116,7 @@ api_on_audit_events(struct api *api)
         TRY(mg_list_next_audit_entry(&reply.entries, &entry, &more));
         if (!more)
             break;
-        TRY(api_item_event(api, &entry));
+        TRY(event_item(api, &entry));
     }
     return api_list_end_number(api, reply.more, reply.next);
 }
@@ -137,7 +160,7 @@ api_on_report(struct api *api)
         TRY(mg_list_next_audit_row(&reply.entries, &entry, &more));
         if (!more)
             break;
-        TRY(api_item_entry(api, &entry));
+        TRY(entry_item(api, entry));
     }
     return api_list_end_number(api, reply.more, reply.next);
 }

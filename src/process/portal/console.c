@@ -4,8 +4,6 @@
 
 #include "domain/tenant_policy.h"
 
-#include "wire/events.h"
-
 #define PAGE_ENTRIES 100
 
 static const struct {
@@ -382,36 +380,6 @@ page_console_session_end(struct visit *visit)
 
 /* ---- audit log ---- */
 
-static const struct {
-    const char *word, *text;
-} outcomes[] = {
-    {"success", N_("Done")},
-    {"failure", N_("Failed")},
-    {"refused", N_("Refused")},
-};
-
-static CHECKED struct mg_status
-scope_audit(const struct visit *visit, struct mg_scope *row, const struct mg_record_audit_row *entry)
-{
-    const struct mg_event_row *event = mg_event_row(mg_event_of_name(entry->action));
-    if (event != NULL)
-        mg_scope_set_text(row, "event", visit->language == MG_JAPANESE ? event->ja : event->en);
-    mg_scope_set_number(row, "entry", entry->entry);
-    mg_scope_set(row, "entry_tenant", entry->tenant);
-    mg_scope_set(row, "actor", entry->actor);
-    mg_scope_set(row, "action", entry->action);
-    mg_scope_set(row, "target", entry->target);
-    for (size_t i = 0; i < MG_COUNT(outcomes); i++) {
-        if (mg_view_is(entry->outcome, outcomes[i].word)) {
-            mg_scope_set_text(row, "outcome", say(visit, outcomes[i].text));
-            mg_scope_set_flag(row, "went_well", i == 0);
-        }
-    }
-    mg_scope_set(row, "address", entry->address);
-    scope_time(visit, row, TIME_NAMES(at), entry->time);
-    return scope_reason(visit, row, "detail", entry->detail);
-}
-
 struct mg_status
 page_console_audit(struct visit *visit)
 {
@@ -435,7 +403,7 @@ page_console_audit(struct visit *visit)
         TRY(mg_list_next_audit_row(&reply.entries, &entry, &more));
         if (!more)
             break;
-        TRY(scope_audit(visit, mg_scope_add(visit->page, "entries"), &entry));
+        TRY(scope_entry(visit, mg_scope_add(visit->page, "entries"), &entry));
     }
     mg_scope_set(visit->page, "tenant", request.tenant);
     mg_scope_set(visit->page, "words", request.words);

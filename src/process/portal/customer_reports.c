@@ -7,7 +7,6 @@
 #include "process/portal/csv.h"
 
 #define SHOWN_MOST 200
-#define FILE_MOST (16u << 20)
 #define DAY_MS (24 * 3600 * 1000LL)
 #define SHOWN_MS (31 * DAY_MS) /* what a page shows when nobody has chosen a period */
 
@@ -50,27 +49,13 @@ report_walk(struct visit *visit, enum mg_report report, mg_instant since, mg_ins
 static struct mg_status
 row_show(struct visit *visit, struct walk *walk, const struct mg_record_audit_row *row)
 {
-    const struct mg_event_row *event = mg_event_row(mg_event_of_name(row->action));
-    if (walk->total > SHOWN_MOST)
-        return OK;
-    struct mg_scope *scope = mg_scope_add(visit->page, "entries");
-    if (event != NULL)
-        mg_scope_set_text(scope, "event", visit->language == MG_JAPANESE ? event->ja : event->en);
-    mg_scope_set_number(scope, "entry", row->entry);
-    mg_scope_set(scope, "actor", row->actor);
-    mg_scope_set(scope, "action", row->action);
-    mg_scope_set(scope, "target", row->target);
-    mg_scope_set(scope, "address", row->address);
-    TRY(scope_reason(visit, scope, "detail", row->detail));
-    scope_time(visit, scope, TIME_NAMES(at), row->time);
-    return OK;
+    return walk->total > SHOWN_MOST ? OK : scope_entry(visit, mg_scope_add(visit->page, "entries"), row);
 }
 
 static struct mg_status
 row_write(struct visit *visit, struct walk *walk, const struct mg_record_audit_row *row)
 {
-    (void) visit;
-    return mg_csv_audit_row(walk->csv, row);
+    return mg_csv_audit_row(walk->csv, row, visit->language == MG_JAPANESE);
 }
 
 static struct mg_status
@@ -80,12 +65,14 @@ row_tabulate(struct visit *visit, struct walk *walk, const struct mg_record_audi
     const struct mg_event_row *event = mg_event_row(mg_event_of_name(row->action));
     const char *words = event == NULL ? "" : visit->language == MG_JAPANESE ? event->ja : event->en;
     mg_instant_text(row->time, time);
-    OWN_BUFFER(detail, 4096);
-    TRY(mg_reason_words(row->detail, visit->language == MG_JAPANESE, &detail));
+    OWN_BUFFER(reason, 8192);
+    TRY(mg_audit_reason_add(row->action, row->reason, row->told, visit->language == MG_JAPANESE, &reason));
     const struct mg_spreadsheet_cell cells[] = {
-        MG_CELL_NUMBER(row->entry), MG_CELL_TEXT(mg_view_text(time)), MG_CELL_TEXT(mg_view_text(words)),
-        MG_CELL_TEXT(row->action),  MG_CELL_TEXT(row->actor),         MG_CELL_TEXT(row->target),
-        MG_CELL_TEXT(row->outcome), MG_CELL_TEXT(row->address),       MG_CELL_TEXT(mg_buffer_view(&detail)),
+        MG_CELL_NUMBER(row->entry),        MG_CELL_TEXT(mg_view_text(time)),
+        MG_CELL_TEXT(mg_view_text(words)), MG_CELL_TEXT(row->action),
+        MG_CELL_TEXT(row->actor),          MG_CELL_TEXT(row->target),
+        MG_CELL_TEXT(row->outcome),        MG_CELL_TEXT(row->address),
+        MG_CELL_TEXT(row->detail),         MG_CELL_TEXT(mg_buffer_view(&reason)),
     };
     return mg_spreadsheet_row(walk->book, cells, MG_COUNT(cells), false);
 }
@@ -179,8 +166,9 @@ page_customer_vendor(struct visit *visit)
 static CHECKED struct mg_status
 head_add(struct visit *visit, struct mg_spreadsheet *book)
 {
-    static const char *const heads[] = {N_("No."),  N_("Time"),    N_("Event"),   N_("Event code"), N_("Who"),
-                                        N_("What"), N_("Outcome"), N_("Address"), N_("Details")};
+    static const char *const heads[] = {N_("No."),     N_("Time"),  N_("Event"),   N_("Event code"),
+                                        N_("Who"),     N_("What"),  N_("Outcome"), N_("Address"),
+                                        N_("Details"), N_("Reason")};
     struct mg_spreadsheet_cell cells[MG_COUNT(heads)];
     for (size_t i = 0; i < MG_COUNT(heads); i++)
         cells[i] = MG_CELL_TEXT(mg_view_text(say(visit, heads[i])));
@@ -221,7 +209,7 @@ file_make(struct visit *visit, enum mg_report report, bool workbook, struct mg_b
         TRY(mg_csv_audit_head(file));
         return report_walk(visit, report, since, until, &walk, ret_outcome);
     }
-    TRY(mg_spreadsheet_new(FILE_MOST, &book));
+    TRY(mg_spreadsheet_new(MG_FILE_MOST, &book));
     walk.book = book;
     TRY(head_add(visit, book));
     TRY(report_walk(visit, report, since, until, &walk, ret_outcome));
@@ -232,9 +220,9 @@ file_make(struct visit *visit, enum mg_report report, bool workbook, struct mg_b
 struct mg_status
 page_customer_report_file(struct visit *visit)
 {
-    static const char *const types[] = {"text/csv; charset=utf-8",
+    static const char *const types[] = {MG_CSV_TYPE,
                                         "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"};
-    MG_CLEANUP(mg_buffer_drop) struct mg_buffer file = MG_BUFFER(FILE_MOST);
+    MG_CLEANUP(mg_buffer_drop) struct mg_buffer file = MG_BUFFER(MG_FILE_MOST);
     uint64_t outcome = MG_OUTCOME_NONE;
     const enum mg_report report = report_asked(visit);
     const bool workbook = mg_view_is(mg_form_value(&visit->query, "format"), "xlsx");

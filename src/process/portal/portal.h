@@ -157,6 +157,17 @@ struct time_names {
 void scope_time(const struct visit *visit, struct mg_scope *scope, struct time_names names,
                 mg_instant instant);
 
+/* ---- entry.c: an entry of the audit log on a page ---- */
+#define MG_OUTCOME_WORDS 3
+extern const struct outcome_word {
+    const char *word, *text;       /* as it is kept; a msgid */
+} outcome_words[MG_OUTCOME_WORDS]; /* in the order of enum mg_audit_outcome, from MG_AUDIT_SUCCESS on */
+CHECKED struct mg_status scope_entry(const struct visit *visit, struct mg_scope *row,
+                                     const struct mg_record_audit_row *entry);
+/* What the page of sign-ins shows besides: who, why, through which provider. */
+CHECKED struct mg_status scope_sign_in(const struct visit *visit, struct mg_scope *row,
+                                       const struct mg_record_audit_row *entry);
+
 /* ---- destination.c: where a sign-in leads, carried from page to page ---- */
 struct destination {
     struct mg_view host, path; /* an application's host, or a page of this origin when empty */
