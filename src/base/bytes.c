@@ -183,6 +183,20 @@ mg_buffer_add_byte(struct mg_buffer *buffer, uint8_t byte)
 }
 
 struct mg_status
+mg_buffer_add_encoded(struct mg_buffer *buffer, struct mg_view value)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < value.length; i++) {
+        const uint8_t c = value.bytes[i];
+        const uint8_t encoded[3] = {'%', (uint8_t) digits[c >> 4], (uint8_t) digits[c & 15]};
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                           c == '-' || c == '.' || c == '_' || c == '~';
+        TRY(mg_buffer_add(buffer, plain ? mg_view_of(&c, 1) : mg_view_of(encoded, sizeof encoded)));
+    }
+    return OK;
+}
+
+struct mg_status
 mg_buffer_format(struct mg_buffer *buffer, const char *format, ...)
 {
     va_list args;

@@ -91,6 +91,9 @@ mg_buffer_text(const struct mg_buffer *buffer)
     return buffer->bytes == NULL ? "" : (const char *) buffer->bytes;
 }
 
+/* Percent-encoded but for RFC 3986's unreserved characters: right in a query and in a form alike. */
+CHECKED struct mg_status mg_buffer_add_encoded(struct mg_buffer *buffer, struct mg_view value);
+
 /* Lower-case hexadecimal; `text` has room for 2 * length + 1. */
 void mg_hex(struct mg_view view, char *text);
 /* MALFORMED unless exactly 2 * length hexadecimal digits. */

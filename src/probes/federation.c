@@ -166,24 +166,30 @@ provider_make(struct saml *saml)
 /* ---- SAML: answers ---- */
 
 struct mg_status
-mg_federation_send(struct mg_federation_look *look, const char *host, struct mg_view response,
-                   const char *relay_state, struct mg_fetched *answer)
+mg_federation_send(struct mg_federation_look *look, struct mg_visitor *visitor, const char *host,
+                   struct mg_view response, const char *relay_state, struct mg_fetched *answer)
 {
+    OWN_BUFFER(headers, 65536);
     OWN_BUFFER(body, FORM_MOST);
     OWN_TEXT text = NULL;
     TRY(mg_view_to_text(response, &text));
     TRY(mg_visitor_field(&body, "SAMLResponse", text));
     TRY(mg_visitor_field(&body, "RelayState", relay_state));
+    TRY(mg_buffer_add_text(
+        &headers, "Accept: text/html\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n"
+                  "Sec-Fetch-Site: cross-site\r\nOrigin: " PLACE "\r\nUser-Agent: Masugata prober\r\n"));
+    if (visitor != NULL)
+        TRY(mg_visitor_cookies_for_forms(visitor, host, &headers));
     const struct mg_fetch request = {.method = "POST",
                                      .host = host,
                                      .path = "/federation/saml/" NAME,
                                      .source = look->source,
-                                     .headers = "Accept: text/html\r\nSec-Fetch-Mode: navigate\r\n"
-                                                "Sec-Fetch-Dest: document\r\nSec-Fetch-Site: cross-site\r\n"
-                                                "Origin: " PLACE "\r\nUser-Agent: Masugata prober\r\n",
+                                     .headers = mg_buffer_text(&headers),
                                      .body = mg_buffer_view(&body),
                                      .timeout_ms = 8000};
     TRY(look->observer->ops->fetch(look->observer, &request, answer));
+    if (visitor != NULL)
+        TRY(mg_visitor_cookies_take(visitor, host, answer));
     return mg_answer_is_away(answer) ? fail_with(UNAVAILABLE, "%s answers %u", host, answer->status) : OK;
 }
 
@@ -196,12 +202,12 @@ deliver(const struct saml *saml, struct mg_visitor *visitor, struct mg_view resp
     char path[512];
     OWN_FETCHED(answer);
     *ret_inside = false;
-    TRY(mg_federation_send(saml->look, MG_DRILL_SIGN_IN_HOST, response, relay_state, &answer));
+    TRY(mg_federation_send(saml->look, visitor, MG_DRILL_SIGN_IN_HOST, response, relay_state, &answer));
     if (answer.status != 303 || !mg_fetched_header(&answer, "Location", 0, &location))
         return OK;
     const uint8_t *start = memmem(location.bytes, location.length, "/federation/arrived/", 20);
-    if (start == NULL)
-        return OK;
+    if (start == NULL) /* it ended there: what this browser began */
+        return mg_federation_inside(visitor, ret_inside);
     TRY(mg_view_copy(mg_view_of(start, (size_t) (location.bytes + location.length - start)), path,
                      sizeof path));
     TRY(mg_visitor_get(visitor, MG_DRILL_SIGN_IN_HOST, path, &answer));

@@ -32,11 +32,12 @@ CHECKED struct mg_status mg_federation_switch(struct mg_federation_look *look, c
                                               const char *to);
 CHECKED struct mg_status mg_federation_is_there(struct mg_federation_look *look, const char *provider,
                                                 bool *ret_there);
-/* The form that the SAML provider's page sends, from another site and so without our cookies. UNAVAILABLE or
+/* The form that the SAML provider's page sends, from another site: of a visitor's cookies it shows those that
+ * may go anywhere; NULL: none. UNAVAILABLE or
  * TIMEOUT if the host does not answer. */
-CHECKED struct mg_status mg_federation_send(struct mg_federation_look *look, const char *host,
-                                            struct mg_view response, const char *relay_state,
-                                            struct mg_fetched *answer);
+CHECKED struct mg_status mg_federation_send(struct mg_federation_look *look, struct mg_visitor *visitor,
+                                            const char *host, struct mg_view response,
+                                            const char *relay_state, struct mg_fetched *answer);
 /* The customers (federation_customers.c): `wish` is an answer that the drill's tenant believes and nobody
  * else may. */
 struct mg_forged_saml;

@@ -21,7 +21,7 @@ stranger_is_refused(struct mg_federation_look *look, const struct mg_forged_saml
     OWN_FETCHED(answer);
     OWN_BUFFER(response, FORM_MOST);
     TRY(mg_forge_saml(wish, mg_now(), &response));
-    TRY(mg_federation_send(look, tenant->sign_in_host, mg_buffer_view(&response), "/account", &answer));
+    TRY(mg_federation_send(look, NULL, tenant->sign_in_host, mg_buffer_view(&response), "/account", &answer));
     if (mg_fetched_header(&answer, "Location", 0, &location) &&
         memmem(location.bytes, location.length, "/federation/arrived/", 20) != NULL)
         mg_finding_break(look->finding, tenant->name, "another tenant's identity provider is believed",

@@ -44,7 +44,8 @@ mg_visitor_cookie(const struct mg_visitor *visitor, const char *host, const char
     return NULL;
 }
 
-/* Name and value only: what a browser would do with attributes is not what is tried here. */
+/* Name, value, and whether forms from elsewhere see it: what a browser would do with the rest is not tried
+ * here. */
 static CHECKED struct mg_status
 cookie_take(struct mg_visitor *visitor, const char *host, struct mg_view line)
 {
@@ -64,6 +65,7 @@ cookie_take(struct mg_visitor *visitor, const char *host, struct mg_view line)
         (void) snprintf(cookie->host, sizeof cookie->host, "%s", host);
         memcpy(cookie->name, name, sizeof name);
     }
+    cookie->for_forms = memmem(end, (size_t) (line.bytes + line.length - end), "SameSite=None", 13) != NULL;
     return mg_view_copy(mg_view_of(equals + 1, (size_t) (end - equals) - 1), cookie->value,
                         sizeof cookie->value);
 }
@@ -76,8 +78,8 @@ mg_visitor_cookie_set(struct mg_visitor *visitor, const char *host, const char *
     return cookie_take(visitor, host, mg_buffer_view(&line));
 }
 
-static CHECKED struct mg_status
-cookies_take(struct mg_visitor *visitor, const char *host, const struct mg_fetched *answer)
+struct mg_status
+mg_visitor_cookies_take(struct mg_visitor *visitor, const char *host, const struct mg_fetched *answer)
 {
     struct mg_view line;
     for (size_t n = 0; mg_fetched_header(answer, "Set-Cookie", n, &line); n++) {
@@ -89,17 +91,23 @@ cookies_take(struct mg_visitor *visitor, const char *host, const struct mg_fetch
 }
 
 static CHECKED struct mg_status
-cookie_line(const struct mg_visitor *visitor, const char *host, struct mg_buffer *headers)
+cookie_line(const struct mg_visitor *visitor, const char *host, bool for_forms, struct mg_buffer *headers)
 {
     const char *between = "Cookie: ";
     for (size_t i = 0; i < visitor->cookie_count; i++) {
         const struct mg_visitor_cookie *cookie = &visitor->cookies[i];
-        if (strcmp(cookie->host, host) != 0 || cookie->value[0] == '\0')
+        if (strcmp(cookie->host, host) != 0 || cookie->value[0] == '\0' || (for_forms && !cookie->for_forms))
             continue;
         TRY(mg_buffer_format(headers, "%s%s=%s", between, cookie->name, cookie->value));
         between = "; ";
     }
     return between[0] == 'C' ? OK : mg_buffer_add_text(headers, "\r\n");
+}
+
+struct mg_status
+mg_visitor_cookies_for_forms(const struct mg_visitor *visitor, const char *host, struct mg_buffer *headers)
+{
+    return cookie_line(visitor, host, true, headers);
 }
 
 /* ---- requests ---- */
@@ -116,7 +124,7 @@ request(struct mg_visitor *visitor, const char *method, const char *host, const 
         TRY(mg_buffer_format(&headers, "Origin: %s\r\nSec-Fetch-Site: same-origin\r\n", own_origin));
     if (visitor->headers != NULL)
         TRY(mg_buffer_add_text(&headers, visitor->headers));
-    TRY(cookie_line(visitor, host, &headers));
+    TRY(cookie_line(visitor, host, false, &headers));
     const struct mg_fetch fetch = {
         .method = method,
         .host = host,
@@ -129,7 +137,7 @@ request(struct mg_visitor *visitor, const char *method, const char *host, const 
     TRY(visitor->observer->ops->fetch(visitor->observer, &fetch, answer));
     (void) snprintf(visitor->host, sizeof visitor->host, "%s", host);
     (void) snprintf(visitor->path, sizeof visitor->path, "%s", path);
-    return cookies_take(visitor, host, answer);
+    return mg_visitor_cookies_take(visitor, host, answer);
 }
 
 struct mg_status
@@ -253,14 +261,7 @@ struct mg_status
 mg_visitor_field(struct mg_buffer *body, const char *name, const char *value)
 {
     TRY(mg_buffer_format(body, "%s%s=", body->length == 0 ? "" : "&", name));
-    for (; *value != '\0'; value++) {
-        const unsigned char c = (unsigned char) *value;
-        if (isalnum(c) || c == '-' || c == '_' || c == '.')
-            TRY(mg_buffer_add_byte(body, c));
-        else
-            TRY(mg_buffer_format(body, "%%%02X", (unsigned) c));
-    }
-    return OK;
+    return mg_buffer_add_encoded(body, mg_view_text(value));
 }
 
 static CHECKED struct mg_status

@@ -9,6 +9,7 @@ enum { MG_VISITOR_COOKIES = 24 };
 
 struct mg_visitor_cookie {
     char host[256], name[128], value[1024];
+    bool for_forms; /* SameSite=None: shown also to a form that another site's page sends */
 };
 
 struct mg_visitor {
@@ -62,6 +63,12 @@ CHECKED struct mg_status mg_visitor_post(struct mg_visitor *visitor, const char 
  */
 CHECKED struct mg_status mg_visitor_form(struct mg_visitor *visitor, const char *path,
                                          const char *const *fields, struct mg_fetched *answer);
+/* For a form that another site's page sends: the header line with the cookies that a browser shows to it, if
+ * any; and what the answer sets. */
+CHECKED struct mg_status mg_visitor_cookies_for_forms(const struct mg_visitor *visitor, const char *host,
+                                                      struct mg_buffer *headers);
+CHECKED struct mg_status mg_visitor_cookies_take(struct mg_visitor *visitor, const char *host,
+                                                 const struct mg_fetched *answer);
 /* Appends one field to a form's body. */
 CHECKED struct mg_status mg_visitor_field(struct mg_buffer *body, const char *name, const char *value);
 /* The first attribute of that name in the page; false if there is none or it is longer. */

@@ -27,6 +27,7 @@ class Browser:
     def __init__(self, deployment, language="en", headers=None):
         self.deployment = deployment
         self.cookies = {}  # host -> {name: value}
+        self.for_forms = set()  # names of those with SameSite=None
         self.headers = {"Accept-Language": language, **(headers or {})}
         self.url = None
 
@@ -40,6 +41,20 @@ class Browser:
                 jar.pop(name, None)
             else:
                 jar[name] = value
+                (self.for_forms.add if "SameSite=None" in attributes else self.for_forms.discard)(name)
+
+    def post_from_another_site(self, url, fields, origin):
+        """A form of that site's page: the browser shows only the cookies that may go anywhere; nothing is followed."""
+        host = urllib.parse.urlsplit(url).hostname
+        shown = {name: value for name, value in self.cookies.get(host, {}).items() if name in self.for_forms}
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": origin, "Sec-Fetch-Site": "cross-site",
+                   "Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate"}
+        if shown:
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in shown.items())
+        self.page = self.deployment.request(url, "POST", {**self.headers, **headers}, urllib.parse.urlencode(fields))
+        self._store(host, self.page)
+        self.url = url
+        return self.page
 
     def send(self, url, method="GET", body=None, headers=None):
         host = urllib.parse.urlsplit(url).hostname

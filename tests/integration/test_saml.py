@@ -75,18 +75,24 @@ def visitor(deployment):
 
 
 def post(deployment, idp, response, relay_state="", name=None, tenant=None):
-    """The form that the provider's page sends: from its site, so without cookies of ours."""
+    """The form that the provider's page sends, from a browser that shows no cookie with it."""
     url = f"https://id.{tenant or idp.tenant}.localhost:{deployment.https_port}/federation/saml/{name or idp.name}"
     body = urllib.parse.urlencode({"SAMLResponse": response, "RelayState": relay_state})
     return deployment.request(url, "POST", {"Content-Type": "application/x-www-form-urlencoded", "Origin": idp.base,
                                             "Sec-Fetch-Site": "cross-site"}, body)
 
 
-def deliver(visitor, idp, response, relay_state=None, **place):
-    """The form, and then the browser with its cookies; the last answer."""
-    answer = post(visitor.deployment, idp, response, idp.relay_state if relay_state is None else relay_state, **place)
+def deliver(visitor, idp, response, relay_state=None, shown=True, **place):
+    """The form, as browsers send it or (not `shown`) without a cookie, and then the browser; the last answer."""
+    relay_state = idp.relay_state if relay_state is None else relay_state
+    if shown:
+        host = f"id.{place.get('tenant') or idp.tenant}.localhost:{visitor.deployment.https_port}"
+        answer = visitor.browser.post_from_another_site(f"https://{host}/federation/saml/{place.get('name') or idp.name}",
+                                                        {"SAMLResponse": response, "RelayState": relay_state}, idp.base)
+    else:
+        answer = post(visitor.deployment, idp, response, relay_state, **place)
     visitor.answer = answer
-    if answer.status == 303:
+    if answer.status == 303 and "/federation/arrived/" in answer.headers["Location"]:
         visitor.answer = visitor.browser.get(
             urllib.parse.urljoin(visitor.deployment_url("/", place.get("tenant") or idp.tenant), answer.headers["Location"]),
             headers={"Sec-Fetch-Site": "cross-site"}, follow=False)
@@ -399,12 +405,12 @@ def signed_as(idp, edit, **asked):
 
 @pytest.fixture(scope="module")
 def under_way(deployment, main):
-    """One sign-in for all: what is refused when it arrives does not spend it, and one address has a hundred."""
+    """One sign-in for all: what arrives without cookies and is refused does not spend it."""
     visitor = Visitor(deployment)
     asked, relay_state = main.answer(visitor.start("main")), main.relay_state
 
     def refuse(reason, make):
-        assert deliver(visitor, main, encode(main.envelope(make(**asked), **asked)), relay_state).status == 403
+        assert deliver(visitor, main, encode(main.envelope(make(**asked), **asked)), relay_state, shown=False).status == 403
         assert last_attempt(deployment)["refusal"] == reason and not visitor.is_in()
     yield refuse
     assert deliver(visitor, main, main.response(**asked), relay_state).status == 303 and visitor.is_in()
@@ -524,11 +530,82 @@ def test_an_unsigned_envelope_cannot_make_an_answer_of_what_nobody_asked_for(dep
     assert last_attempt(deployment, "open")["refusal"] == "WRONG_REQUEST"
 
 
+def test_an_answer_ends_the_sign_in_where_the_browser_shows_that_it_began_it(deployment, visitor, idp):
+    """One page less; what the browser shows there is of no use for anything else, to anybody else, or again."""
+    asked = idp.answer(visitor.start())
+    jar = dict(visitor.browser.cookies[f"id.acme.localhost"])
+    assert visitor.browser.for_forms == {name for name in jar if "federation" in name or "-begun-" in name} and len(visitor.browser.for_forms) == 2
+    # In a frame of another site's page it does not end, nor behind it.
+    host = f"https://id.acme.localhost:{deployment.https_port}"
+    fields = urllib.parse.urlencode({"SAMLResponse": idp.response(**asked), "RelayState": idp.relay_state})
+    shown = "; ".join(f"{name}={jar[name]}" for name in visitor.browser.for_forms)
+    framed = {"Content-Type": "application/x-www-form-urlencoded", "Origin": idp.base, "Cookie": shown, "Sec-Fetch-Dest": "iframe"}
+    answer = deployment.request(f"{host}/federation/saml/main", "POST", framed, fields)
+    assert answer.status == 303 and "/federation/arrived/" in answer.headers["Location"], answer.status
+    answer = deployment.request(host + answer.headers["Location"], headers={"Cookie": shown, "Sec-Fetch-Dest": "iframe"})
+    assert answer.status == 403 and "__Host-masugata=" not in str(answer.headers)
+    assert last_attempt(deployment)["refusal"] == "WRONG_REQUEST"
+    # Every byte of what it keeps counts, and so does whose it is.
+    begun = next(name for name in jar if "-begun-" in name)
+    for at in (0, len(jar[begun]) // 2, len(jar[begun]) - 3):
+        changed = jar[begun][:at] + ("A" if jar[begun][at] != "A" else "B") + jar[begun][at + 1:]
+        visitor.browser.cookies["id.acme.localhost"] = {**jar, begun: changed}
+        assert deliver(visitor, idp, idp.response(**asked)).status == 400 and not visitor.is_in()
+    thief = Visitor(deployment)
+    thief.start()
+    thief.browser.cookies["id.acme.localhost"][begun] = jar[begun]
+    assert deliver(thief, idp, idp.response(**asked)).status == 400 and not thief.is_in()
+    # Then it ends, once.
+    visitor.browser.cookies["id.acme.localhost"] = dict(jar)
+    answer = deliver(visitor, idp, idp.response(**asked))
+    assert answer.status == 303 and answer.headers["Location"] == "/account" and visitor.is_in()
+    assert begun not in visitor.browser.cookies["id.acme.localhost"]
+    again = Visitor(deployment)
+    again.browser.cookies["id.acme.localhost"], again.browser.for_forms = dict(jar), set(visitor.browser.for_forms) | {begun}
+    assert deliver(again, idp, idp.response(**asked)).status == 400 and not again.is_in()
+
+
+def test_of_two_at_once_one_comes_in(deployment, visitor, idp):
+    asked = idp.answer(visitor.start())
+    jar, response = dict(visitor.browser.cookies["id.acme.localhost"]), idp.response(**asked)
+    def one(_):
+        other = Visitor(deployment)
+        other.browser.cookies["id.acme.localhost"], other.browser.for_forms = dict(jar), set(visitor.browser.for_forms)
+        return deliver(other, idp, response).status
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        statuses = sorted(pool.map(one, range(8)))
+    assert statuses == [303] + [400] * 7, statuses
+
+
+def test_what_was_said_before_gives_no_role_back(deployment, visitor, idp):
+    """An answer that was used changes nothing when it comes again, even where the answer would give a role."""
+    idp.person = {**idp.person, "groups": ["bosses"]}
+    deployment.masugata("idp", "set", "acme", "main", "groups.roles=bosses=auditor")
+    try:
+        asked = idp.answer(visitor.start())
+        jar, response = dict(visitor.browser.cookies["id.acme.localhost"]), idp.response(**asked)
+        assert deliver(visitor, idp, response).status == 303 and visitor.is_in()
+        roles = {row["login"]: row["roles"] for row in deployment.json("user", "list", "--tenant", "acme")["users"]}
+        assert "auditor" in roles["aiko@acme.example"].split(), roles
+        idp.person = {**idp.person, "groups": []}
+        later = Visitor(deployment)
+        assert sign_in(later, idp).status == 303
+        again = Visitor(deployment)
+        again.browser.cookies["id.acme.localhost"], again.browser.for_forms = dict(jar), set(jar)
+        assert deliver(again, idp, response).status == 400 and not again.is_in()
+        roles = {row["login"]: row["roles"] for row in deployment.json("user", "list", "--tenant", "acme")["users"]}
+        assert "auditor" not in roles["aiko@acme.example"].split(), roles
+    finally:
+        deployment.masugata("idp", "set", "acme", "main", "groups.roles=")
+
+
 def test_mixed_up_providers(deployment, visitor, idp, open_idp):
     """An answer of one provider at the address of another, and the state of one with the answer of the other."""
     asked = idp.answer(visitor.start())
-    assert deliver(visitor, idp, idp.response(**asked), name="open").status == 403
+    assert deliver(visitor, idp, idp.response(**asked), name="open", shown=False).status == 403
     assert last_attempt(deployment, "open")["refusal"] == "TOKEN_SIGNATURE"
+    assert deliver(visitor, idp, idp.response(**asked), name="open").status == 403 and not visitor.is_in()
+    assert last_attempt(deployment)["refusal"] == "WRONG_PROVIDER"
     asked = open_idp.answer(visitor.start("open"))
     state = open_idp.relay_state
     assert deliver(visitor, idp, idp.response(**asked), state).status == 403 and not visitor.is_in()

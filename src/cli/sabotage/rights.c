@@ -85,8 +85,7 @@ TRIGGER_BREAK(provider_stays_on, "UPDATE", "identity_provider", "NOT NEW.enabled
               "NEW.enabled = true; RETURN NEW;")
 TRIGGER_BREAK(answers_come_back, "INSERT", "federation_replay", "true",
               "NEW.key = sha256(random()::text::bytea); RETURN NEW;")
-TRIGGER_BREAK(nobody_was_sent, "INSERT", "federation_pending", "true",
-              "NEW.expires_at = now() - interval '1 hour'; RETURN NEW;")
+TRIGGER_BREAK(answers_not_counted, "INSERT", "federation_replay", "true", "RETURN NULL;")
 
 /* ---- IDENTITY_07 ---- */
 

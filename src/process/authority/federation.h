@@ -32,6 +32,11 @@ CHECKED struct mg_status mg_idp_load(struct mg_database *database, uint64_t tena
 /* The same, from memory if it was loaded within a second and nothing was changed here since: for what is
  * judged again, from the database, before it has an effect (federation_recall.c). */
 CHECKED struct mg_status mg_idp_recall(uint64_t tenant, struct mg_view name, struct mg_idp **ret_idp);
+/* Where an OpenID provider has browsers come to, from memory if the federation process said so within ten
+ * seconds (it keeps it for an hour), else asked: then a refusal may be in the reply. Which borrows `storage`.
+ */
+CHECKED struct mg_status mg_oidc_endpoint_recall(const struct mg_idp *idp, struct mg_buffer *storage,
+                                                 struct mg_reply_oidc_begin *ret_reply);
 /* After each change of a provider in the database. */
 void mg_idp_changed(void);
 /* What a statement about providers `p` selects first, once for each of its settings `s` (outer join), and the
@@ -79,9 +84,44 @@ CHECKED struct mg_status mg_idp_record(enum mg_event event, const struct mg_idp 
 #define MG_FEDERATION_DERIVED_TEXT 44
 CHECKED struct mg_status mg_federation_derive(struct mg_view browser, struct mg_view state, const char *label,
                                               struct mg_buffer *text);
-/* Whether a state may be a trial's: only for those the database is asked before an answer is read. */
-void mg_federation_state_mark(uint8_t state[MG_TOKEN_BYTES], bool trial);
-bool mg_federation_state_is_trial(struct mg_view state);
+
+/* What the browser keeps meanwhile (federation_begun.c). */
+#define MG_BEGUN_MOST 2816
+struct mg_begun_bond { /* what it is bound to */
+    uint64_t tenant;
+    struct mg_view browser, state;
+};
+CHECKED struct mg_status mg_begun_seal(const struct mg_begun_bond *bond,
+                                       const struct mg_record_federation_begun *begun,
+                                       struct mg_buffer *sealed);
+/* *ret_found false: none, not of this bond, or too late. *ret_begun borrows `sealed`. */
+CHECKED struct mg_status mg_begun_open(const struct mg_begun_bond *bond, struct mg_view sealed,
+                                       mg_instant now, struct mg_record_federation_begun *ret_begun,
+                                       bool *ret_found);
+
+/* What an answer may bring only once: the state it was begun with, the assertion itself. They are spent
+ * before anything comes of them, or in the statement that starts the family. */
+struct mg_federation_once {
+    uint8_t keys[2][32];
+    size_t count;
+    bool spent;
+};
+/* `kind` is a word of ours, so that a provider's identifier is never taken for a state. */
+#define MG_ONCE_STATE "state"
+#define MG_ONCE_ASSERTION "assertion"
+CHECKED struct mg_status mg_federation_once_add(struct mg_federation_once *once, const char *kind,
+                                                struct mg_view identifier);
+/* *ret_first false: some of it came before. Nothing is done a second time. */
+CHECKED struct mg_status mg_federation_spend(struct mg_database *database, const struct mg_idp *idp,
+                                             struct mg_federation_once *once, mg_instant now,
+                                             bool *ret_first);
+/* Empty for what is not there, or was spent already. */
+static inline struct mg_view
+mg_federation_once_key(const struct mg_federation_once *once, size_t index)
+{
+    return index < once->count && !once->spent ? mg_view_of(once->keys[index], 32) : MG_VIEW_EMPTY;
+}
+
 /* The identifier of a SAML request: "_" and what only this browser and this state make. */
 CHECKED struct mg_status mg_federation_request_identifier(struct mg_view browser, struct mg_view state,
                                                           struct mg_buffer *text);
@@ -164,6 +204,12 @@ CHECKED struct mg_status mg_saml_arrival_take(struct mg_database *database, uint
                                               mg_instant now, struct mg_rows **ret_rows,
                                               struct mg_record_saml_claims *ret_claims,
                                               struct mg_view *ret_provider, struct mg_view *ret_relay_state);
+/* What the federation process reads in a response, in `storage`, which the claims borrow. With reply.refusal
+ * there are none. `all_groups`: also if they decide nothing. */
+CHECKED struct mg_status mg_saml_response_read(const struct mg_idp *idp, struct mg_view response,
+                                               bool all_groups, struct mg_buffer *storage,
+                                               struct mg_reply_saml_read *ret_reply,
+                                               struct mg_record_saml_claims *ret_claims);
 CHECKED struct mg_status mg_saml_claims_judge(const struct mg_idp *idp, const struct mg_core_tenant *tenant,
                                               const struct mg_record_saml_claims *claims,
                                               int64_t maximum_age_s, mg_instant now,
@@ -187,11 +233,14 @@ CHECKED struct mg_status mg_idp_replay_check(struct mg_database *database, const
 /* ---- people (federation_account.c) ---- */
 
 /* The account of the person that the provider vouches for: linked, linked now, or made now; its roles follow
- * the groups. `only_look`: nothing is changed (a trial). *ret_refusal says why there is none. The account
- * borrows *ret_rows and `roles`. */
+ * the groups. `once` is spent before anything is changed, so that what is said a second time changes nothing;
+ * NULL: nothing is changed at all (a trial). *ret_refusal says why there is none. The account borrows
+ * *ret_rows and `roles`.
+ */
 CHECKED struct mg_status mg_idp_account(struct mg_database *database, const struct mg_idp *idp,
-                                        const struct mg_reply_oidc_finish *claims, bool only_look,
-                                        mg_instant now, struct mg_rows **ret_rows, struct mg_buffer *roles,
+                                        const struct mg_reply_oidc_finish *claims,
+                                        struct mg_federation_once *once, mg_instant now,
+                                        struct mg_rows **ret_rows, struct mg_buffer *roles,
                                         struct mg_account *ret_account,
                                         enum mg_federation_refusal *ret_refusal);
 

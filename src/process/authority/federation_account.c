@@ -13,6 +13,7 @@ struct search {
     struct mg_database *database;
     const struct mg_idp *idp;
     const struct mg_reply_oidc_finish *claims;
+    struct mg_federation_once *once; /* NULL: nothing is changed */
     mg_instant now;
     struct mg_buffer login; /* the folded address; empty: none that can be a name */
 };
@@ -61,6 +62,17 @@ note(const struct search *it, enum mg_event event, struct mg_view target, const 
                                                    .detail_count = MG_COUNT(details)});
 }
 
+/* Before the first change: an answer that came before must not set back what was changed since. */
+static CHECKED struct mg_status
+once_take(const struct search *it, enum mg_federation_refusal *ret_refusal)
+{
+    bool first = true;
+    TRY(mg_federation_spend(it->database, it->idp, it->once, it->now, &first));
+    if (!first)
+        *ret_refusal = MG_FEDERATION_REPLAYED;
+    return OK;
+}
+
 static CHECKED struct mg_status
 link_write(const struct search *it, uint64_t account)
 {
@@ -104,8 +116,7 @@ account_create(const struct search *it)
 /* A person who comes for the first time: linked to an account or given one, if the provider's settings say
  * so. */
 static CHECKED struct mg_status
-first_sign_in(const struct search *it, bool only_look, struct mg_rows **ret_rows,
-              enum mg_federation_refusal *ret_refusal)
+first_sign_in(const struct search *it, struct mg_rows **ret_rows, enum mg_federation_refusal *ret_refusal)
 {
     OWN(rows) rows = NULL;
     struct mg_account account;
@@ -114,7 +125,7 @@ first_sign_in(const struct search *it, bool only_look, struct mg_rows **ret_rows
     TRY(named_find(it, &rows, &person.account_linked));
     person.account_exists = rows != NULL;
     const enum mg_idp_act act = mg_idp_first_sign_in(it->idp->settings, &person, ret_refusal);
-    if (act == MG_IDP_REFUSE || only_look) {
+    if (act == MG_IDP_REFUSE || it->once == NULL) {
         *ret_rows = TAKE(rows);
         return OK;
     }
@@ -129,6 +140,9 @@ first_sign_in(const struct search *it, bool only_look, struct mg_rows **ret_rows
     }
     if (act == MG_IDP_LINK && !read)
         return fail_with(DATABASE, "an account without columns");
+    TRY(once_take(it, ret_refusal));
+    if (*ret_refusal != MG_FEDERATION_NONE)
+        return OK;
     const struct mg_status done = act == MG_IDP_LINK ? link_existing(it, &account) : account_create(it);
     if (done.code == MG_EXISTS) { /* another sign-in was first; the next one finds what it made */
         *ret_refusal = MG_FEDERATION_CHANGED_MEANWHILE;
@@ -203,10 +217,17 @@ roles_follow(const struct search *it, struct mg_account *account, bool groups_go
     uint64_t ended = 0;
     bool kept = false;
     OWN(rows) changed = NULL;
-    if (it->idp->settings->groups_join)
+    if (it->idp->settings->groups_join) {
+        TRY(once_take(it, ret_refusal));
+        if (*ret_refusal != MG_FEDERATION_NONE)
+            return OK;
         TRY(mg_group_join_named(it->database, it->idp->tenant, it->idp->id, account, it->claims->groups));
+    }
     TRY(roles_find(it, account, groups_govern, roles));
     if (mg_view_equal(mg_buffer_view(roles), account->roles))
+        return OK;
+    TRY(once_take(it, ret_refusal));
+    if (*ret_refusal != MG_FEDERATION_NONE)
         return OK;
     OWN_EFFECTS(true); /* of two administrators who lose it at once, one stays */
     OWN(transaction) transaction = NULL;
@@ -237,13 +258,17 @@ search_drop(struct search *it)
 
 struct mg_status
 mg_idp_account(struct mg_database *database, const struct mg_idp *idp,
-               const struct mg_reply_oidc_finish *claims, bool only_look, mg_instant now,
+               const struct mg_reply_oidc_finish *claims, struct mg_federation_once *once, mg_instant now,
                struct mg_rows **ret_rows, struct mg_buffer *roles, struct mg_account *ret_account,
                enum mg_federation_refusal *ret_refusal)
 {
     MG_CLEANUP(search_drop)
-    struct search it = {
-        .database = database, .idp = idp, .claims = claims, .now = now, .login = MG_BUFFER(1024)};
+    struct search it = {.database = database,
+                        .idp = idp,
+                        .claims = claims,
+                        .once = once,
+                        .now = now,
+                        .login = MG_BUFFER(1024)};
     OWN(rows) rows = NULL;
     *ret_refusal = MG_FEDERATION_NONE;
     if (!mg_ok(mg_login_fold(claims->email, &it.login)))
@@ -251,19 +276,19 @@ mg_idp_account(struct mg_database *database, const struct mg_idp *idp,
     TRY(linked_find(&it, &rows));
     if (mg_rows_count(rows) == 0) {
         mg_rows_drop(&rows);
-        TRY(first_sign_in(&it, only_look, &rows, ret_refusal));
+        TRY(first_sign_in(&it, &rows, ret_refusal));
     }
     if (*ret_refusal != MG_FEDERATION_NONE)
         return OK;
     if (rows == NULL || mg_rows_count(rows) == 0 || !mg_account_read(rows, 0, 0, ret_account)) {
-        if (!only_look) /* a trial that would make an account ends here */
+        if (once != NULL) /* a trial that would make an account ends here */
             *ret_refusal = MG_FEDERATION_CHANGED_MEANWHILE;
         *ret_account = (struct mg_account){.login = MG_VIEW_EMPTY};
         return OK;
     }
     if (ret_account->disabled)
         *ret_refusal = MG_FEDERATION_ACCOUNT_DISABLED;
-    else if (!only_look)
+    else if (once != NULL)
         TRY(roles_follow(&it, ret_account, mg_rows_flag(rows, 0, MG_ACCOUNT_COLUMN_COUNT), roles,
                          ret_refusal));
     *ret_rows = TAKE(rows);

@@ -1,20 +1,20 @@
 /* Where a sign-in through an identity provider begins: the rows federation_choices and federation_begin. It
  * ends in federation_sign_in.c.
  *
- * The browser holds a secret in a cookie of the sign-in origin; the state is random and known by its hash
- * alone. From both together come the nonce and the PKCE verifier: whoever has only one of them, or only our
- * database, has neither. */
+ * The browser holds a secret in a cookie of the sign-in origin; the state is random and known to nobody else
+ * here. From both together come the nonce and the PKCE verifier: whoever has only one of them, or our
+ * database, has neither. What else belongs to the sign-in the browser holds too (federation_begun.c). */
 #include "process/authority/federation.h"
 #include "process/authority/tenants.h"
 
 #include "base/secret.h"
+#include "domain/begun_place.h"
 
+#include <inttypes.h>
 #include <openssl/hmac.h>
 
 enum {
-    PENDING_MS = 10 * 60 * 1000,
-    PENDING_ADDRESS_MOST = 100, /* under way from one address of a tenant: an office behind one */
-    PENDING_TENANT_MOST = 20000,
+    BEGUN_MS = 10 * 60 * 1000,
 };
 
 /* ---- what the sign-in page offers ---- */
@@ -103,6 +103,7 @@ struct beginning {
     struct mg_idp *idp;
     bool trial;
     struct mg_buffer message, relay_state; /* for the POST binding of SAML */
+    struct mg_buffer begun;
 };
 
 static void
@@ -111,6 +112,7 @@ beginning_drop(struct beginning *it)
     mg_idp_drop(&it->idp);
     mg_buffer_drop(&it->message);
     mg_buffer_drop(&it->relay_state);
+    mg_buffer_drop(&it->begun);
 }
 
 static CHECKED struct mg_status
@@ -119,7 +121,10 @@ answer_begin(const struct beginning *it, enum mg_outcome outcome, struct mg_view
     const struct mg_reply_federation_begin reply = {.outcome = outcome,
                                                     .url = url,
                                                     .message = mg_buffer_view(&it->message),
-                                                    .relay_state = mg_buffer_view(&it->relay_state)};
+                                                    .relay_state = mg_buffer_view(&it->relay_state),
+                                                    .begun = mg_buffer_view(&it->begun),
+                                                    .by_form = outcome == MG_GRANTED &&
+                                                               mg_idp_is_saml(it->idp->settings)};
     TRY(mg_answer_federation_begin(it->call, &reply));
     *ret_answered = true;
     return OK;
@@ -182,21 +187,6 @@ mg_federation_age_wanted_s(const struct mg_idp *idp, uint64_t fresh_s)
     return setting_s < page_s ? setting_s : page_s;
 }
 
-/* One bit. It is a hint and no more: what was begun is in the database. */
-enum { TRIAL_BIT = 0x80 };
-
-void
-mg_federation_state_mark(uint8_t state[MG_TOKEN_BYTES], bool trial)
-{
-    state[0] = (uint8_t) (trial ? state[0] | TRIAL_BIT : state[0] & ~TRIAL_BIT);
-}
-
-bool
-mg_federation_state_is_trial(struct mg_view state)
-{
-    return state.length == MG_TOKEN_BYTES && (state.bytes[0] & TRIAL_BIT) != 0;
-}
-
 /* "_" and what only this browser and this state make: the answer names it (SAML Core section 3.2.2). */
 struct mg_status
 mg_federation_request_identifier(struct mg_view browser, struct mg_view state, struct mg_buffer *text)
@@ -219,9 +209,17 @@ saml_ask(struct beginning *it, struct mg_view state, struct mg_buffer *url)
     return it->message.length != 0 ? mg_buffer_add(&it->relay_state, mg_buffer_view(&relay_state)) : OK;
 }
 
+/* A name and its value, behind `url`, which has a query already. */
 static CHECKED struct mg_status
-url_ask(const struct beginning *it, struct mg_view state, struct mg_buffer *storage,
-        struct mg_reply_oidc_begin *ret_reply)
+field_add(struct mg_buffer *url, const char *name, struct mg_view value)
+{
+    TRY(mg_buffer_format(url, "&%s=", name));
+    return mg_buffer_add_encoded(url, value);
+}
+
+/* OpenID Connect Core section 3.1.2.1, with RFC 7636. */
+static CHECKED struct mg_status
+url_make(const struct beginning *it, struct mg_view endpoint, struct mg_view state, struct mg_buffer *url)
 {
     OWN_BUFFER(redirect_uri, 511);
     OWN_BUFFER(scopes, 255);
@@ -230,8 +228,8 @@ url_ask(const struct beginning *it, struct mg_view state, struct mg_buffer *stor
     OWN_BUFFER(nonce, MG_FEDERATION_DERIVED_TEXT);
     OWN_BUFFER(verifier, MG_FEDERATION_DERIVED_TEXT);
     OWN_BUFFER(challenge, MG_FEDERATION_DERIVED_TEXT);
-    OWN_BUFFER(drill, 2048);
     const struct mg_idp_settings *settings = it->idp->settings;
+    const int64_t maximum_age_s = mg_federation_age_wanted_s(it->idp, it->request->fresh_s);
     TRY(mg_idp_address(it->idp, &it->tenant, "callback", &redirect_uri));
     TRY(mg_option_words(settings->scopes, &scopes));
     TRY(mg_option_words(settings->acr, &classes));
@@ -239,40 +237,49 @@ url_ask(const struct beginning *it, struct mg_view state, struct mg_buffer *stor
     TRY(mg_federation_derive(it->request->browser, state, "nonce", &nonce));
     TRY(mg_federation_derive(it->request->browser, state, "verifier", &verifier));
     TRY(challenge_make(mg_buffer_view(&verifier), &challenge));
-    TRY(mg_drill_certificate(it->idp, &drill));
-    const struct mg_request_oidc_begin ask = {
-        .issuer = mg_view_text(settings->issuer),
-        .client = mg_view_text(settings->client),
-        .redirect_uri = mg_buffer_view(&redirect_uri),
-        .scopes = mg_buffer_view(&scopes),
-        .state = mg_buffer_view(&state_text),
-        .nonce = mg_buffer_view(&nonce),
-        .challenge = mg_buffer_view(&challenge),
-        .acr = mg_buffer_view(&classes),
-        .maximum_age_s = mg_federation_age_wanted_s(it->idp, it->request->fresh_s),
-        .drill_certificate = mg_buffer_view(&drill),
+    TRY(mg_buffer_add(url, endpoint));
+    TRY(mg_buffer_format(url, "%cresponse_type=code",
+                         memchr(endpoint.bytes, '?', endpoint.length) == NULL ? '?' : '&'));
+    const struct {
+        const char *name;
+        struct mg_view value;
+    } fields[] = {
+        {"client_id", mg_view_text(settings->client)},
+        {"redirect_uri", mg_buffer_view(&redirect_uri)},
+        {"scope", mg_buffer_view(&scopes)},
+        {"state", mg_buffer_view(&state_text)},
+        {"nonce", mg_buffer_view(&nonce)},
+        {"code_challenge", mg_buffer_view(&challenge)},
+        {"code_challenge_method", mg_view_text("S256")},
     };
-    return mg_call_oidc_begin(&ask, ret_reply, storage, MG_FEDERATION_CALL_MS);
+    for (size_t i = 0; i < MG_COUNT(fields); i++)
+        TRY(field_add(url, fields[i].name, fields[i].value));
+    if (classes.length != 0)
+        TRY(field_add(url, "acr_values", mg_buffer_view(&classes)));
+    return maximum_age_s > 0 ? mg_buffer_format(url, "&max_age=%" PRId64, maximum_age_s) : OK;
 }
 
 static CHECKED struct mg_status
-pend(struct mg_database *database, const struct beginning *it, struct mg_view state, bool *ret_kept)
+begun_make(struct beginning *it, struct mg_view state)
 {
-    OWN(rows) rows = NULL;
-    uint8_t state_hash[32], browser_hash[32];
     const struct mg_request_federation_begin *request = it->request;
-    TRY(mg_secret_hash(state, state_hash));
-    TRY(mg_secret_hash(request->browser, browser_hash));
-    TRY(mg_query_often(
-        database, &rows,
-        "SELECT federation_pend($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::int, $14::int)",
-        MG_BYTES(mg_view_of(state_hash, 32)), MG_I64(it->tenant.number), MG_I64(it->idp->id),
-        MG_BYTES(mg_view_of(browser_hash, 32)), MG_TEXT(request->host), MG_BYTES(request->binding),
-        MG_TEXT(request->path), MG_I64(request->fresh_s), MG_FLAG(it->trial), MG_TEXT(request->address),
-        MG_INSTANT(it->now), MG_INSTANT(it->now + PENDING_MS), MG_I64(PENDING_ADDRESS_MOST),
-        MG_I64(PENDING_TENANT_MOST)));
-    *ret_kept = mg_rows_flag(rows, 0, 0);
-    return OK;
+    const bool by_form = mg_idp_is_saml(it->idp->settings);
+    const struct mg_record_federation_begun begun = {
+        .provider = it->idp->id,
+        .name = mg_view_text(it->idp->name),
+        .expires_at = it->now + BEGUN_MS,
+        .host = request->host,
+        .binding = request->host.length != 0 ? request->binding : MG_VIEW_EMPTY,
+        .path = request->path,
+        .fresh_s = request->fresh_s,
+        .trial = it->trial,
+        /* To a form from another site the browser does not show the cookies that these are from. */
+        .previous = by_form ? request->previous : MG_VIEW_EMPTY,
+        .device = by_form ? request->device : MG_VIEW_EMPTY,
+    };
+    const struct mg_begun_bond bond = {
+        .tenant = it->tenant.number, .browser = request->browser, .state = state};
+    return mg_begun_seal(&bond, &begun, &it->begun);
 }
 
 /* A location is our word to the browser: whatever the other process says, it is an address on the web. */
@@ -291,12 +298,10 @@ url_is_safe(struct mg_view url)
 static CHECKED struct mg_status
 begin_run(struct beginning *it, bool *ret_answered)
 {
-    OWN(database) database = NULL;
     OWN_BUFFER(storage, MG_PACKET_MOST);
     OWN_KEY(state, MG_TOKEN_BYTES);
-    OWN_BUFFER(saml_url, 36864);
+    OWN_BUFFER(url, 36864);
     struct mg_reply_oidc_begin reply = {.refusal = MG_FEDERATION_NONE};
-    bool kept = false;
     const struct mg_status found = mg_idp_recall(it->tenant.number, it->request->provider, &it->idp);
     if (found.code == MG_NOT_FOUND) {
         mg_sign_in_refusal_count(it->tenant.number, MG_FEDERATION_REFUSED, it->request->address);
@@ -312,24 +317,20 @@ begin_run(struct beginning *it, bool *ret_answered)
     if (!mg_tenants_sign_in_allowed(it->tenant.number, it->request->address))
         return refuse_begin(it, MG_FEDERATION_ADDRESS_NOT_ALLOWED, MG_VIEW_EMPTY, ret_answered);
     mg_random(state, sizeof state);
-    mg_federation_state_mark(state, it->trial);
-    if (mg_idp_is_saml(it->idp->settings)) {
-        TRY(saml_ask(it, mg_view_of(state, sizeof state), &saml_url));
-        reply.url = mg_buffer_view(&saml_url);
-    } else
-        TRY(url_ask(it, mg_view_of(state, sizeof state), &storage, &reply));
-    if (reply.refusal != MG_FEDERATION_NONE)
-        return refuse_begin(it, (enum mg_federation_refusal) reply.refusal, reply.detail, ret_answered);
-    if (!url_is_safe(reply.url))
+    mg_begun_place_mark(state, (unsigned) it->request->place);
+    if (mg_idp_is_saml(it->idp->settings))
+        TRY(saml_ask(it, mg_view_of(state, sizeof state), &url));
+    else {
+        TRY(mg_oidc_endpoint_recall(it->idp, &storage, &reply));
+        if (reply.refusal != MG_FEDERATION_NONE)
+            return refuse_begin(it, (enum mg_federation_refusal) reply.refusal, reply.detail, ret_answered);
+        TRY(url_make(it, reply.endpoint, mg_view_of(state, sizeof state), &url));
+    }
+    if (!url_is_safe(mg_buffer_view(&url)))
         return refuse_begin(it, MG_FEDERATION_DISCOVERY, mg_view_text("authorization_endpoint"),
                             ret_answered);
-    TRY(mg_core_database(&database));
-    TRY(pend(database, it, mg_view_of(state, sizeof state), &kept));
-    if (!kept) {
-        mg_sign_in_refusal_count(it->tenant.number, MG_RATE_LIMITED, it->request->address);
-        return answer_begin(it, MG_RATE_LIMITED, MG_VIEW_EMPTY, ret_answered);
-    }
-    return answer_begin(it, MG_GRANTED, reply.url, ret_answered);
+    TRY(begun_make(it, mg_view_of(state, sizeof state)));
+    return answer_begin(it, MG_GRANTED, mg_buffer_view(&url), ret_answered);
 }
 
 static struct mg_status
@@ -340,7 +341,8 @@ begin_task(const void *request, struct mg_call *call, bool *ret_answered)
                            .call = call,
                            .now = mg_now(),
                            .message = MG_BUFFER(16384),
-                           .relay_state = MG_BUFFER(127)};
+                           .relay_state = MG_BUFFER(127),
+                           .begun = MG_BUFFER(MG_BEGUN_MOST)};
     const struct mg_status tenant = mg_core_tenant(it.request->tenant, &it.tenant);
     if (it.request->tenant == 0 || tenant.code == MG_NOT_FOUND || (mg_ok(tenant) && !it.tenant.open))
         return answer_begin(&it, MG_TENANT_CLOSED, MG_VIEW_EMPTY, ret_answered);
@@ -355,8 +357,9 @@ begin_task(const void *request, struct mg_call *call, bool *ret_answered)
 
 MG_HANDLER_PUBLIC(federation_begin)
 {
-    if (request->browser.length != MG_TOKEN_BYTES)
-        return fail_with(INVALID, "a sign-in is bound to a browser");
+    if (request->browser.length != MG_TOKEN_BYTES || request->place >= MG_BEGUN_PLACES)
+        return fail_with(INVALID, "a sign-in is bound to a browser, and kept in one of its %d places",
+                         MG_BEGUN_PLACES);
     const struct mg_status status =
         mg_federation_work(request->tenant, begin_task, request, sizeof *request, call);
     if (status.code != MG_BUSY)

@@ -187,18 +187,6 @@ MG_HANDLER_PUBLIC(federation_logout)
 
 /* ---- we sign somebody out there (RP-Initiated Logout 1.0) ---- */
 
-static CHECKED struct mg_status
-encode(struct mg_buffer *text, struct mg_view value)
-{
-    for (size_t i = 0; i < value.length; i++) {
-        const uint8_t c = value.bytes[i];
-        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                           (c != 0 && strchr("-._~", c) != NULL);
-        TRY(plain ? mg_buffer_add_byte(text, c) : mg_buffer_format(text, "%%%02X", c));
-    }
-    return OK;
-}
-
 /* The client is named instead of handing the ID token back (section 2: id_token_hint is recommended,
  * client_id does): so no token has to be kept. */
 static CHECKED struct mg_status
@@ -210,9 +198,9 @@ sign_out_url(const struct mg_idp *idp, const struct mg_core_tenant *tenant, stru
     TRY(mg_buffer_add(url, endpoint));
     TRY(mg_buffer_add_text(url, memchr(endpoint.bytes, '?', endpoint.length) == NULL ? "?client_id="
                                                                                      : "&client_id="));
-    TRY(encode(url, mg_view_text(idp->settings->client)));
+    TRY(mg_buffer_add_encoded(url, mg_view_text(idp->settings->client)));
     TRY(mg_buffer_add_text(url, "&post_logout_redirect_uri="));
-    return encode(url, mg_buffer_view(&back));
+    return mg_buffer_add_encoded(url, mg_buffer_view(&back));
 }
 
 /* The provider behind a live session; NULL if it came about otherwise. */
@@ -327,8 +315,6 @@ sweep(mg_instant now)
     TRY(mg_core_database(&database));
     TRY(providers_expire(database, now));
     TRY(mg_saml_sweep(database, now));
-    TRY(mg_query_often(database, NULL, "DELETE FROM federation_pending WHERE expires_at <= $1",
-                       MG_INSTANT(now)));
     TRY(mg_query_often(database, NULL, "DELETE FROM federation_replay WHERE expires_at <= $1",
                        MG_INSTANT(now)));
     return mg_query_often(database, NULL, "DELETE FROM federation_attempt WHERE at <= $1",

@@ -8,6 +8,7 @@ enum {
     PLACES = 64,
     KEPT_MS =
         1000, /* as long as another node's change may go unseen; a change of this process is seen at once */
+    ENDPOINT_KEPT_MS = 10000,
 };
 
 static struct {
@@ -17,6 +18,10 @@ static struct {
         struct mg_idp *idp;
         int64_t loaded_ms;
     } places[PLACES];
+    struct {
+        char issuer[512], endpoint[1024]; /* empty: none */
+        int64_t told_ms;
+    } endpoints[PLACES];
 } kept = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static size_t
@@ -46,6 +51,8 @@ mg_idp_changed(void)
     kept.changes++;
     for (size_t i = 0; i < PLACES; i++)
         mg_idp_drop(&kept.places[i].idp);
+    for (size_t i = 0; i < PLACES; i++)
+        kept.endpoints[i].issuer[0] = '\0';
     (void) pthread_mutex_unlock(&kept.lock);
 }
 
@@ -71,5 +78,56 @@ mg_idp_recall(uint64_t tenant, struct mg_view name, struct mg_idp **ret_idp)
         (void) pthread_mutex_unlock(&kept.lock);
     }
     *ret_idp = TAKE(idp);
+    return OK;
+}
+
+/* ---- where an OpenID provider has browsers come to ---- */
+
+static bool
+endpoint_find_locked(const char *issuer, size_t place, struct mg_buffer *storage)
+{
+    return strcmp(kept.endpoints[place].issuer, issuer) == 0 &&
+           mg_monotonic_ms() - kept.endpoints[place].told_ms < ENDPOINT_KEPT_MS &&
+           mg_ok(mg_buffer_add_text(storage, kept.endpoints[place].endpoint));
+}
+
+static void
+endpoint_keep_locked(const char *issuer, size_t place, struct mg_view endpoint)
+{
+    if (!mg_ok(
+            mg_view_copy(endpoint, kept.endpoints[place].endpoint, sizeof kept.endpoints[place].endpoint)) ||
+        !mg_ok(mg_view_copy(mg_view_text(issuer), kept.endpoints[place].issuer,
+                            sizeof kept.endpoints[place].issuer)))
+        kept.endpoints[place].issuer[0] = '\0';
+    kept.endpoints[place].told_ms = mg_monotonic_ms();
+}
+
+struct mg_status
+mg_oidc_endpoint_recall(const struct mg_idp *idp, struct mg_buffer *storage,
+                        struct mg_reply_oidc_begin *ret_reply)
+{
+    OWN_BUFFER(drill, 2048);
+    const char *issuer = idp->settings->issuer;
+    const size_t place = place_of(0, mg_view_text(issuer));
+    TRY(mg_drill_certificate(idp, &drill));
+    (void) pthread_mutex_lock(&kept.lock);
+    const uint64_t changes = kept.changes;
+    const bool found = drill.length == 0 && endpoint_find_locked(issuer, place, storage);
+    (void) pthread_mutex_unlock(&kept.lock);
+    if (found) {
+        *ret_reply =
+            (struct mg_reply_oidc_begin){.refusal = MG_FEDERATION_NONE, .endpoint = mg_buffer_view(storage)};
+        return OK;
+    }
+    mg_buffer_clear(storage);
+    const struct mg_request_oidc_begin ask = {.issuer = mg_view_text(issuer),
+                                              .drill_certificate = mg_buffer_view(&drill)};
+    TRY(mg_call_oidc_begin(&ask, ret_reply, storage, MG_FEDERATION_CALL_MS));
+    if (ret_reply->refusal != MG_FEDERATION_NONE || drill.length != 0)
+        return OK;
+    (void) pthread_mutex_lock(&kept.lock);
+    if (kept.changes == changes)
+        endpoint_keep_locked(issuer, place, ret_reply->endpoint);
+    (void) pthread_mutex_unlock(&kept.lock);
     return OK;
 }

@@ -1,11 +1,12 @@
 /* SAML 2.0: sending people to a provider, and what comes back before a browser's cookies are seen: the row
  * saml_arrive, and saml_describe.
  *
- * A response comes in a form from the provider's own site, and a browser shows our cookies to such a request
- * only if they may go anywhere. Ours may not. So the form is read and judged, used up for all nodes, and kept
- * for a minute under a ticket; the page that the browser is then sent to sees the cookies and finishes
- * (federation_sign_in.c): whether this browser asked, and whether somebody is signed in in it, is known only
- * there. */
+ * A response comes in a form from the provider's own site, and a browser shows cookies to such a request only
+ * if they may go anywhere. Those of a sign-in that this browser began may, and it ends at once
+ * (federation_sign_in.c); the session's may not. So a response that nobody here asked for, or whose cookies
+ * are not seen, is read and judged, used up for all nodes, and kept for a minute under a ticket; the page
+ * that the browser is then sent to sees the cookies and finishes: whether somebody is signed in in it is
+ * known only there. */
 #include "process/authority/federation_key.h"
 
 #include "base/log.h"
@@ -226,6 +227,60 @@ mg_saml_arrived(const struct mg_record_saml_claims *claims, struct mg_buffer *js
                             claims->encrypted ? "true" : "false", claims->response_signed ? "true" : "false");
 }
 
+/* ---- reading ---- */
+
+static CHECKED struct mg_status
+read_ask(const struct mg_idp *idp, struct mg_view response, bool all_groups, struct mg_view content_key,
+         struct mg_buffer *storage, struct mg_reply_saml_read *ret_reply)
+{
+    OWN_BUFFER(certificates, 8191);
+    const struct mg_idp_settings *settings = idp->settings;
+    TRY(mg_option_words(settings->saml_certificates, &certificates));
+    const struct mg_request_saml_read ask = {
+        .response = response,
+        .certificates = mg_buffer_view(&certificates),
+        .content_key = content_key,
+        .subject_attribute = mg_view_text(settings->saml_subject),
+        .email_attribute = mg_view_text(settings->saml_email),
+        .name_attribute = mg_view_text(settings->saml_name),
+        /* Groups are asked for when they decide something, or when somebody wants to see them. */
+        .groups_attribute = settings->groups_roles[0] != '\0' || all_groups
+                                ? mg_view_text(settings->groups_claim)
+                                : MG_VIEW_EMPTY,
+    };
+    return mg_call_saml_read(&ask, ret_reply, storage, MG_FEDERATION_CALL_MS);
+}
+
+/* Encrypted: keys opens the content key, and the federation process, which sees that one key and never ours,
+ * reads again. A key that cannot be opened is tried as a random one would be: the refusal is the same as for
+ * contents that were changed. */
+struct mg_status
+mg_saml_response_read(const struct mg_idp *idp, struct mg_view response, bool all_groups,
+                      struct mg_buffer *storage, struct mg_reply_saml_read *ret_reply,
+                      struct mg_record_saml_claims *ret_claims)
+{
+    OWN_BUFFER(key_storage, MG_PACKET_MOST);
+    struct mg_reply_saml_unwrap key;
+    OWN_KEY(nothing, 16);
+    bool more = false;
+    TRY(read_ask(idp, response, all_groups, MG_VIEW_EMPTY, storage, ret_reply));
+    if (ret_reply->refusal == MG_FEDERATION_NONE && ret_reply->encrypted) {
+        OWN(database) database = NULL;
+        TRY(mg_core_database(&database));
+        TRY(mg_saml_unwrap_ask(database, idp, ret_reply->wrapped_key, ret_reply->oaep, &key_storage, &key));
+        mg_random(nothing, sizeof nothing);
+        TRY(read_ask(idp, response, all_groups,
+                     key.key.length != 0 ? key.key : mg_view_of(nothing, sizeof nothing), storage,
+                     ret_reply));
+        if (ret_reply->refusal == MG_FEDERATION_NONE && ret_reply->encrypted)
+            ret_reply->refusal = MG_FEDERATION_ENCRYPTION;
+    }
+    if (ret_reply->refusal != MG_FEDERATION_NONE)
+        return OK;
+    TRY(mg_list_next_saml_claims(&ret_reply->claims, ret_claims, &more));
+    return more ? OK : fail_with(MALFORMED, "no claims");
+}
+
 /* ---- arriving ---- */
 
 struct arriving {
@@ -234,7 +289,6 @@ struct arriving {
     mg_instant now;
     struct mg_core_tenant tenant;
     struct mg_idp *idp;
-    bool trial;
     struct mg_buffer storage; /* of the claims */
     struct mg_reply_saml_read reply;
     struct mg_record_saml_claims claims;
@@ -271,81 +325,13 @@ refuse_arrive(struct arriving *it, struct mg_database *database, enum mg_federat
     if (is_signed) {
         const struct mg_core_actor actor =
             mg_actor_unknown(it->claims.email.length != 0 ? it->claims.email : it->claims.subject);
-        TRY(mg_idp_record(it->trial ? MG_EVENT_idp_test : MG_EVENT_sign_in, it->idp, &actor, refusal, detail,
-                          it->request->address, 0));
+        TRY(mg_idp_record(MG_EVENT_sign_in, it->idp, &actor, refusal, detail, it->request->address, 0));
     } else
         mg_sign_in_refusal_count(it->tenant.number, MG_FEDERATION_REFUSED, it->request->address);
-    const struct mg_idp_attempt attempt = {.idp = it->idp,
-                                           .trial = it->trial,
-                                           .refusal = refusal,
-                                           .detail = detail,
-                                           .arrived = mg_buffer_view(&arrived)};
+    const struct mg_idp_attempt attempt = {
+        .idp = it->idp, .refusal = refusal, .detail = detail, .arrived = mg_buffer_view(&arrived)};
     TRY(mg_idp_attempt_keep(database, &attempt, it->now));
     return answer_arrive(it, MG_FEDERATION_REFUSED, MG_VIEW_EMPTY, ret_answered);
-}
-
-/* A trial may be of a provider that is not enabled yet: whether it is one, the sign-in that began it says. */
-static CHECKED struct mg_status
-trial_find(struct mg_database *database, struct arriving *it)
-{
-    OWN(rows) rows = NULL;
-    OWN_BUFFER(state, MG_TOKEN_BYTES);
-    uint8_t hash[32];
-    if (!mg_ok(mg_base64url_decode(it->request->relay_state, &state)) ||
-        !mg_federation_state_is_trial(mg_buffer_view(&state)))
-        return OK;
-    TRY(mg_secret_hash(mg_buffer_view(&state), hash));
-    TRY(mg_query_often(database, &rows,
-                       "SELECT trial FROM federation_pending WHERE state_hash = $1 AND provider = $2"
-                       " AND expires_at > $3",
-                       MG_BYTES(mg_view_of(hash, sizeof hash)), MG_I64(it->idp->id), MG_INSTANT(it->now)));
-    it->trial = mg_rows_count(rows) == 1 && mg_rows_flag(rows, 0, 0);
-    return OK;
-}
-
-static CHECKED struct mg_status
-read_ask(struct arriving *it, struct mg_view content_key)
-{
-    OWN_BUFFER(certificates, 8191);
-    const struct mg_idp_settings *settings = it->idp->settings;
-    TRY(mg_option_words(settings->saml_certificates, &certificates));
-    const struct mg_request_saml_read ask = {
-        .response = it->request->response,
-        .certificates = mg_buffer_view(&certificates),
-        .content_key = content_key,
-        .subject_attribute = mg_view_text(settings->saml_subject),
-        .email_attribute = mg_view_text(settings->saml_email),
-        .name_attribute = mg_view_text(settings->saml_name),
-        /* Groups are asked for when they decide something, or when somebody wants to see them. */
-        .groups_attribute = settings->groups_roles[0] != '\0' || it->trial
-                                ? mg_view_text(settings->groups_claim)
-                                : MG_VIEW_EMPTY,
-    };
-    return mg_call_saml_read(&ask, &it->reply, &it->storage, MG_FEDERATION_CALL_MS);
-}
-
-/* Encrypted: keys opens the content key, and the federation process, which sees that one key and never ours,
- * reads again. A key that cannot be opened is tried as a random one would be: the refusal is the same as for
- * contents that were changed. */
-static CHECKED struct mg_status
-claims_read(struct arriving *it, struct mg_database *database)
-{
-    OWN_BUFFER(key_storage, MG_PACKET_MOST);
-    struct mg_reply_saml_unwrap key;
-    OWN_KEY(nothing, 16);
-    bool more = false;
-    TRY(read_ask(it, MG_VIEW_EMPTY));
-    if (it->reply.refusal == MG_FEDERATION_NONE && it->reply.encrypted) {
-        TRY(mg_saml_unwrap_ask(database, it->idp, it->reply.wrapped_key, it->reply.oaep, &key_storage, &key));
-        mg_random(nothing, sizeof nothing);
-        TRY(read_ask(it, key.key.length != 0 ? key.key : mg_view_of(nothing, sizeof nothing)));
-        if (it->reply.refusal == MG_FEDERATION_NONE && it->reply.encrypted)
-            it->reply.refusal = MG_FEDERATION_ENCRYPTION;
-    }
-    if (it->reply.refusal != MG_FEDERATION_NONE)
-        return OK;
-    TRY(mg_list_next_saml_claims(&it->reply.claims, &it->claims, &more));
-    return more ? OK : fail_with(MALFORMED, "no claims");
 }
 
 /* Used up for all nodes, and kept under a ticket. */
@@ -354,18 +340,16 @@ arrival_keep(struct arriving *it, struct mg_database *database, struct mg_view t
              enum mg_federation_refusal *ret_refusal)
 {
     OWN_BUFFER(claims, CLAIMS_MOST);
-    OWN_BUFFER(once, 512);
     OWN(rows) rows = NULL;
-    uint8_t ticket_hash[32], key[32];
+    struct mg_federation_once once = {.count = 0};
+    uint8_t ticket_hash[32];
     const bool solicited = it->claims.in_response_to.length != 0;
     const bool confirms = !solicited && strcmp(it->idp->settings->idp_initiated, "confirm") == 0;
-    TRY(mg_buffer_add_text(&once, "assertion "));
-    TRY(mg_buffer_add(&once, it->claims.identifier));
-    TRY(mg_secret_hash(mg_buffer_view(&once), key));
+    TRY(mg_federation_once_add(&once, MG_ONCE_ASSERTION, it->claims.identifier));
     TRY(mg_list_add_saml_claims(&claims, &it->claims));
     TRY(mg_secret_hash(ticket, ticket_hash));
     TRY(mg_query_often(database, &rows, "SELECT federation_arrive($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-                       MG_I64(it->idp->id), MG_BYTES(mg_view_of(key, sizeof key)),
+                       MG_I64(it->idp->id), MG_BYTES(mg_federation_once_key(&once, 0)),
                        MG_INSTANT(it->now + MG_IDP_REPLAY_MS),
                        MG_BYTES(mg_view_of(ticket_hash, sizeof ticket_hash)), MG_I64(it->tenant.number),
                        MG_BYTES(mg_buffer_view(&claims)), MG_TEXT(it->request->relay_state),
@@ -388,11 +372,10 @@ arrive_run(struct arriving *it, bool *ret_answered)
     }
     TRY(found);
     TRY(mg_core_database(&database));
-    TRY(trial_find(database, it));
     refusal = mg_idp_judge_now(it->idp, &it->tenant, it->now);
-    if (refusal != MG_FEDERATION_NONE && !(it->trial && it->tenant.open))
+    if (refusal != MG_FEDERATION_NONE)
         return refuse_arrive(it, database, refusal, MG_VIEW_EMPTY, ret_answered);
-    TRY(claims_read(it, database));
+    TRY(mg_saml_response_read(it->idp, it->request->response, false, &it->storage, &it->reply, &it->claims));
     if (it->reply.refusal != MG_FEDERATION_NONE)
         return refuse_arrive(it, database, (enum mg_federation_refusal) it->reply.refusal, it->reply.detail,
                              ret_answered);

@@ -19,7 +19,9 @@ struct finishing {
     struct mg_call *call;
     mg_instant now;
     struct mg_core_tenant tenant;
-    struct mg_rows *pending; /* NULL: nobody here asked (SAML) */
+    bool begun;                            /* else nobody here asked (SAML) */
+    struct mg_record_federation_begun way; /* what was begun; it borrows the request */
+    struct mg_federation_once once;
     struct mg_idp *idp;
     bool trial;
     struct mg_rows *arrival; /* of SAML; the next three borrow it */
@@ -34,25 +36,28 @@ struct finishing {
     struct mg_risk_question question;
     struct mg_risk_answer risk;
 };
-enum {
-    PENDING_NAME = 1, /* of MG_IDP_COLUMNS */
-    PENDING_HOST = MG_IDP_COLUMN_COUNT,
-    PENDING_BINDING,
-    PENDING_PATH,
-    PENDING_FRESH,
-    PENDING_TRIAL,
-    PENDING_ENDS
-};
-
 static void
 finishing_drop(struct finishing *it)
 {
-    mg_rows_drop(&it->pending);
     mg_rows_drop(&it->arrival);
     mg_rows_drop(&it->rows);
     mg_idp_drop(&it->idp);
     mg_buffer_drop(&it->storage);
     mg_buffer_drop(&it->roles);
+}
+
+/* SAML: somebody here asked, or the provider says so. */
+static bool
+is_solicited(const struct finishing *it)
+{
+    return it->saml.in_response_to.length != 0;
+}
+
+/* Whether the provider speaks SAML, and `saml` is what it said. */
+static bool
+is_saml(const struct finishing *it)
+{
+    return it->saml.identifier.length != 0;
 }
 
 /* Where a sign-in that began at the provider leads: RelayState, if that is an address of this tenant's own
@@ -83,11 +88,11 @@ place_of(const struct finishing *it, struct mg_reply_federation_finish *reply)
 static CHECKED struct mg_status
 answer_finish(struct finishing *it, struct mg_reply_federation_finish reply, bool *ret_answered)
 {
-    if (it->pending != NULL) {
+    if (it->begun) {
         reply.trial = it->trial;
-        reply.host = mg_rows_text(it->pending, 0, PENDING_HOST);
-        reply.path = mg_rows_text(it->pending, 0, PENDING_PATH);
-    } else if (it->arrival != NULL && it->saml.in_response_to.length == 0)
+        reply.host = it->way.host;
+        reply.path = it->way.path;
+    } else if (it->arrival != NULL && !is_solicited(it))
         place_of(it, &reply);
     if (it->question.account != NULL) /* it was asked about, so the browser has a device to keep */
         reply.device = mg_view_of(it->risk.device, sizeof it->risk.device);
@@ -110,7 +115,7 @@ static CHECKED struct mg_status
 arrived_tell(const struct finishing *it, struct mg_buffer *arrived)
 {
     const struct mg_status told =
-        it->arrival != NULL ? mg_saml_arrived(&it->saml, arrived) : mg_idp_arrived(&it->claims, arrived);
+        is_saml(it) ? mg_saml_arrived(&it->saml, arrived) : mg_idp_arrived(&it->claims, arrived);
     if (mg_ok(told))
         return OK;
     mg_buffer_clear(arrived); /* too much of it */
@@ -132,12 +137,24 @@ attempt_keep(struct finishing *it, struct mg_database *database, enum mg_federat
     return mg_idp_attempt_keep(database, &attempt, it->now);
 }
 
-/* The administrator learns why, the visitor that it did not work. */
+/* Somebody was first, or it took too long. Anybody can cause these: they are counted together. */
+static CHECKED struct mg_status
+spent_finish(struct finishing *it, bool *ret_answered)
+{
+    mg_sign_in_refusal_count(it->tenant.number, MG_TICKET_SPENT, it->request->address);
+    return answer_finish(it, (struct mg_reply_federation_finish){.outcome = MG_TICKET_SPENT}, ret_answered);
+}
+
+/* The administrator learns why, the visitor that it did not work; of each sign-in that was begun once. */
 static CHECKED struct mg_status
 refuse_finish(struct finishing *it, struct mg_database *database, enum mg_federation_refusal refusal,
               struct mg_view detail, bool *ret_answered)
 {
     const struct mg_core_actor actor = actor_of(it);
+    bool first = true;
+    TRY(mg_federation_spend(database, it->idp, &it->once, it->now, &first));
+    if (!first)
+        return spent_finish(it, ret_answered);
     TRY(mg_idp_record(it->trial ? MG_EVENT_idp_test : MG_EVENT_sign_in, it->idp, &actor, refusal, detail,
                       it->request->address, 0));
     TRY(attempt_keep(it, database, refusal, detail));
@@ -145,33 +162,26 @@ refuse_finish(struct finishing *it, struct mg_database *database, enum mg_federa
                          ret_answered);
 }
 
-/* Takes what was pending, once: whoever comes second with the same state finds nothing. Only the browser that
- * began takes it (login CSRF, and a state that leaked). It is on the disk before a session that comes of it,
- * which waits for the disk: the log of the database has one order. */
+/* What was begun, from the browser that began it and no other (login CSRF, and a state that leaked), with its
+ * provider as it is now. `begun` stays false if there is no such thing, or the provider is another one. */
 static CHECKED struct mg_status
-pending_take(struct mg_database *database, struct finishing *it)
+begun_open(struct finishing *it, struct mg_view state)
 {
-    OWN(rows) rows = NULL;
-    uint8_t state_hash[32], browser_hash[32];
-    const struct mg_view state =
-        it->arrival != NULL ? mg_view_of(it->state, MG_TOKEN_BYTES) : it->request->state;
-    if (state.length != MG_TOKEN_BYTES || it->request->browser.length != MG_TOKEN_BYTES)
+    OWN(idp) idp = NULL;
+    const struct mg_begun_bond bond = {
+        .tenant = it->tenant.number, .browser = it->request->browser, .state = state};
+    bool found = false;
+    TRY(mg_begun_open(&bond, it->request->begun, it->now, &it->way, &found));
+    if (!found)
         return OK;
-    TRY(mg_secret_hash(state, state_hash));
-    TRY(mg_secret_hash(it->request->browser, browser_hash));
-    TRY(mg_query_often(
-        database, &rows,
-        "WITH c AS (SELECT set_config('synchronous_commit', 'off', true)), f AS ("
-        " DELETE FROM federation_pending USING c WHERE state_hash = $1 AND tenant = $2 AND browser_hash = $3"
-        " RETURNING *) SELECT " MG_IDP_COLUMNS ", f.host, f.binding, f.path, f.fresh_s, f.trial, f.expires_at"
-        " FROM f JOIN identity_provider p ON p.id = f.provider AND p.tenant = f.tenant"
-        " LEFT JOIN identity_provider_setting s ON s.provider = p.id",
-        MG_BYTES(mg_view_of(state_hash, 32)), MG_I64(it->request->tenant),
-        MG_BYTES(mg_view_of(browser_hash, 32))));
-    if (mg_rows_count(rows) == 0 || mg_rows_instant(rows, 0, PENDING_ENDS) <= it->now)
-        return OK;
-    it->trial = mg_rows_flag(rows, 0, PENDING_TRIAL);
-    it->pending = TAKE(rows);
+    const struct mg_status loaded = mg_idp_recall(it->tenant.number, it->way.name, &idp);
+    if (loaded.code == MG_NOT_FOUND || (mg_ok(loaded) && idp->id != it->way.provider))
+        return OK; /* removed meanwhile */
+    TRY(loaded);
+    TRY(mg_federation_once_add(&it->once, MG_ONCE_STATE, state));
+    it->idp = TAKE(idp);
+    it->trial = it->way.trial;
+    it->begun = true;
     return OK;
 }
 
@@ -269,13 +279,13 @@ claims_judge(const struct finishing *it, enum mg_federation_refusal *ret_refusal
                                     .not_before_s = from->not_before_s,
                                     .authenticated_s = from->authenticated_s,
                                     .acr = from->acr};
-    const uint64_t fresh_s = (uint64_t) mg_rows_i64(it->pending, 0, PENDING_FRESH);
     TRY(mg_federation_derive(it->request->browser, it->request->state, "nonce", &nonce));
     struct mg_oidc_expected expected = {.issuer = mg_view_text(settings->issuer),
                                         .client = mg_view_text(settings->client),
                                         .nonce = mg_buffer_view(&nonce),
                                         .skew_s = settings->skew / 1000,
-                                        .maximum_age_s = mg_federation_age_wanted_s(it->idp, fresh_s)};
+                                        .maximum_age_s =
+                                            mg_federation_age_wanted_s(it->idp, it->way.fresh_s)};
     const char *classes = settings->acr;
     struct mg_view word;
     while (mg_option_word(&classes, &word)) {
@@ -304,6 +314,19 @@ has_line(struct mg_view lines, const char *wanted)
     return false;
 }
 
+/* With an answer that comes in a form the browser shows neither of these: then it is what it showed in the
+ * beginning. */
+static struct mg_view
+device_of(const struct finishing *it)
+{
+    return it->request->response.length != 0 ? it->way.device : it->request->device;
+}
+static struct mg_view
+previous_of(const struct finishing *it)
+{
+    return it->request->response.length != 0 ? it->way.previous : it->request->previous;
+}
+
 /* Control: IDENTITY_10
  * The provider knows the person; does the rest look like them? Several factors given there are the step up
  * that would be asked for here. Wrong passwords say nothing: none was asked for. */
@@ -313,7 +336,7 @@ look_suspicious(struct finishing *it, struct mg_database *database, bool *ret_he
     it->question = (struct mg_risk_question){.account = &it->account,
                                              .address = it->request->address,
                                              .user_agent = it->request->user_agent,
-                                             .device = it->request->device,
+                                             .device = device_of(it),
                                              .account_key = MG_VIEW_EMPTY,
                                              .breached = MG_NOT_TOLD,
                                              .now = it->now};
@@ -327,15 +350,14 @@ look_suspicious(struct finishing *it, struct mg_database *database, bool *ret_he
 static mg_instant
 session_end(const struct finishing *it)
 {
-    const int64_t end_s = it->arrival != NULL ? it->saml.session_expires_s : -1;
+    const int64_t end_s = is_saml(it) ? it->saml.session_expires_s : -1;
     return end_s >= 0 && end_s * 1000 < it->idp->expires_at ? end_s * 1000 : it->idp->expires_at;
 }
 
 static CHECKED struct mg_status
 grant(struct finishing *it, struct mg_database *database, bool *ret_answered)
 {
-    const struct mg_view host =
-        it->pending != NULL ? mg_rows_text(it->pending, 0, PENDING_HOST) : MG_VIEW_EMPTY;
+    const struct mg_view host = it->begun ? it->way.host : MG_VIEW_EMPTY;
     const int64_t authenticated_s = it->claims.authenticated_s;
     OWN_BUFFER(arrived, MG_IDP_ARRIVED_MOST);
     TRY(arrived_tell(it, &arrived));
@@ -351,7 +373,9 @@ grant(struct finishing *it, struct mg_database *database, bool *ret_answered)
         .expires_at = session_end(it),
         .several_factors = has_line(it->claims.methods, "mfa"),
         .arrived = mg_buffer_view(&arrived),
-        .saml = it->arrival != NULL ? &it->saml : NULL,
+        .saml = is_saml(it) ? &it->saml : NULL,
+        .once = {mg_federation_once_key(&it->once, 0), mg_federation_once_key(&it->once, 1)},
+        .once_until = it->now + MG_IDP_REPLAY_MS,
     };
     MG_CLEANUP(mg_new_family_drop)
     struct mg_new_family family = {
@@ -359,15 +383,15 @@ grant(struct finishing *it, struct mg_database *database, bool *ret_answered)
         .account = &it->account,
         .address = it->request->address,
         .user_agent = it->request->user_agent,
-        .previous = it->request->previous,
+        .previous = previous_of(it),
         .code_host = host,
-        .binding = it->pending != NULL ? mg_rows_bytes(it->pending, 0, PENDING_BINDING) : MG_VIEW_EMPTY,
+        .binding = it->begun ? it->way.binding : MG_VIEW_EMPTY,
         .federated = &federated,
         .question = &it->question,
         .risk = &it->risk,
         .now = it->now,
     };
-    bool started = false, held = false;
+    bool started = false, held = false, came_before = false;
     OWN_BUFFER(by, 128);
     TRY(look_suspicious(it, database, &held));
     if (held)
@@ -382,7 +406,9 @@ grant(struct finishing *it, struct mg_database *database, bool *ret_answered)
                                          .outcome = MG_AUDIT_SUCCESS,
                                          .address = it->request->address,
                                          .family = family.family};
-    TRY(mg_family_start(database, &family, &record, &started));
+    TRY(mg_family_start(database, &family, &record, &started, &came_before));
+    if (came_before)
+        return spent_finish(it, ret_answered);
     if (!started)
         return refuse_finish(it, database, MG_FEDERATION_CHANGED_MEANWHILE, MG_VIEW_EMPTY, ret_answered);
     return answer_finish(
@@ -400,10 +426,28 @@ static CHECKED struct mg_status
 trial_end(struct finishing *it, struct mg_database *database, bool *ret_answered)
 {
     const struct mg_core_actor actor = actor_of(it);
+    bool first = true;
+    TRY(mg_federation_spend(database, it->idp, &it->once, it->now, &first));
+    if (!first)
+        return spent_finish(it, ret_answered);
     TRY(mg_idp_record(MG_EVENT_idp_test, it->idp, &actor, MG_FEDERATION_NONE, MG_VIEW_EMPTY,
                       it->request->address, 0));
     TRY(attempt_keep(it, database, MG_FEDERATION_NONE, MG_VIEW_EMPTY));
     return answer_finish(it, (struct mg_reply_federation_finish){.outcome = MG_GRANTED}, ret_answered);
+}
+
+/* What the provider says holds: whose account is it? */
+static CHECKED struct mg_status
+person_let_in(struct finishing *it, struct mg_database *database, bool *ret_answered)
+{
+    enum mg_federation_refusal refusal;
+    TRY(mg_idp_account(database, it->idp, &it->claims, it->trial ? NULL : &it->once, it->now, &it->rows,
+                       &it->roles, &it->account, &refusal));
+    if (refusal == MG_FEDERATION_REPLAYED)
+        return spent_finish(it, ret_answered);
+    if (refusal != MG_FEDERATION_NONE)
+        return refuse_finish(it, database, refusal, MG_VIEW_EMPTY, ret_answered);
+    return it->trial ? trial_end(it, database, ret_answered) : grant(it, database, ret_answered);
 }
 
 /* Before the provider is asked: is it still the one, and may it be used? */
@@ -427,40 +471,25 @@ finish_run(struct finishing *it, bool *ret_answered)
 {
     OWN(database) database = NULL;
     enum mg_federation_refusal refusal;
-    TRY(mg_core_database(&database));
-    TRY(pending_take(database, it));
-    if (it->pending == NULL) {
-        mg_sign_in_refusal_count(it->tenant.number, MG_TICKET_SPENT, it->request->address);
-        return answer_finish(it, (struct mg_reply_federation_finish){.outcome = MG_TICKET_SPENT},
-                             ret_answered);
-    }
-    TRY(mg_idp_read(it->pending, it->tenant.number, &it->idp));
+    TRY(begun_open(it, it->request->state));
+    if (!it->begun)
+        return spent_finish(it, ret_answered);
     refusal = way_judge(it);
+    if (refusal == MG_FEDERATION_NONE)
+        TRY(claims_ask(it)); /* without a connection: others may use it meanwhile */
+    TRY(mg_core_database(&database));
     if (refusal != MG_FEDERATION_NONE)
         return refuse_finish(it, database, refusal, it->request->error, ret_answered);
-    mg_database_drop(&database); /* others may use the connection while the provider is asked */
-    TRY(claims_ask(it));
-    TRY(mg_core_database(&database));
     if (it->claims.refusal != MG_FEDERATION_NONE)
         return refuse_finish(it, database, (enum mg_federation_refusal) it->claims.refusal, it->claims.detail,
                              ret_answered);
     TRY(claims_judge(it, &refusal));
     if (refusal != MG_FEDERATION_NONE)
         return refuse_finish(it, database, refusal, MG_VIEW_EMPTY, ret_answered);
-    TRY(mg_idp_account(database, it->idp, &it->claims, it->trial, it->now, &it->rows, &it->roles,
-                       &it->account, &refusal));
-    if (refusal != MG_FEDERATION_NONE)
-        return refuse_finish(it, database, refusal, MG_VIEW_EMPTY, ret_answered);
-    return it->trial ? trial_end(it, database, ret_answered) : grant(it, database, ret_answered);
+    return person_let_in(it, database, ret_answered);
 }
 
 /* ---- SAML: what saml_arrive has verified meets the browser's cookies ---- */
-
-static bool
-is_solicited(const struct finishing *it)
-{
-    return it->saml.in_response_to.length != 0;
-}
 
 /* What saml_arrive kept, or nothing: it was never there, its minute has passed, or somebody was first. */
 static CHECKED struct mg_status
@@ -471,7 +500,7 @@ arrival_find(struct finishing *it, struct mg_database *database, enum mg_saml_ta
                                 &it->arrival, &it->saml, &it->provider, &it->relay_state);
 }
 
-/* The provider as it is now: what was begun with it comes with it, in one statement. */
+/* What this browser began, if that is what is answered, and the provider that answered, as it is now. */
 static CHECKED struct mg_status
 arrival_provider(struct finishing *it, struct mg_database *database)
 {
@@ -479,10 +508,11 @@ arrival_provider(struct finishing *it, struct mg_database *database)
     if (is_solicited(it) && mg_ok(mg_base64url_decode(it->relay_state, &state)) &&
         state.length == MG_TOKEN_BYTES) {
         memcpy(it->state, state.bytes, MG_TOKEN_BYTES);
-        TRY(pending_take(database, it));
+        TRY(begun_open(it, mg_view_of(it->state, MG_TOKEN_BYTES)));
     }
-    if (it->pending != NULL && mg_view_equal(mg_rows_text(it->pending, 0, PENDING_NAME), it->provider))
-        return mg_idp_read(it->pending, it->tenant.number, &it->idp);
+    if (it->begun && mg_view_equal(it->way.name, it->provider))
+        return OK;
+    mg_idp_drop(&it->idp);
     return mg_idp_load(database, it->tenant.number, it->provider, &it->idp);
 }
 
@@ -496,9 +526,9 @@ arrival_bind(struct finishing *it, struct mg_database *database, bool *ret_answe
     const bool solicited = is_solicited(it);
     const bool allowed = strcmp(it->idp->settings->idp_initiated, "no") != 0;
     if (solicited) {
-        if (it->pending == NULL) /* of another browser (login CSRF), or too late */
+        if (!it->begun) /* of another browser (login CSRF), or too late */
             refusal = MG_FEDERATION_WRONG_REQUEST;
-        else if (!mg_view_is(mg_rows_text(it->pending, 0, PENDING_NAME), it->idp->name))
+        else if (!mg_view_is(it->way.name, it->idp->name))
             refusal = MG_FEDERATION_WRONG_PROVIDER;
         else
             TRY(mg_federation_request_identifier(it->request->browser, mg_view_of(it->state, MG_TOKEN_BYTES),
@@ -522,7 +552,7 @@ confirm_ask(struct finishing *it, struct mg_database *database, bool *ret_answer
 {
     OWN_BUFFER(unused, 1024);
     enum mg_federation_refusal refusal = MG_FEDERATION_NONE;
-    TRY(mg_idp_account(database, it->idp, &it->claims, true, it->now, &it->rows, &unused, &it->account,
+    TRY(mg_idp_account(database, it->idp, &it->claims, NULL, it->now, &it->rows, &unused, &it->account,
                        &refusal));
     if (refusal != MG_FEDERATION_NONE)
         return refuse_finish(it, database, refusal, MG_VIEW_EMPTY, ret_answered);
@@ -564,18 +594,77 @@ arrival_run(struct finishing *it, bool *ret_answered)
         return refuse_finish(it, database, refusal, MG_VIEW_EMPTY, ret_answered);
     if (!mg_tenants_sign_in_allowed(it->tenant.number, it->request->address))
         return refuse_finish(it, database, MG_FEDERATION_ADDRESS_NOT_ALLOWED, MG_VIEW_EMPTY, ret_answered);
-    const uint64_t fresh_s = it->pending != NULL ? (uint64_t) mg_rows_i64(it->pending, 0, PENDING_FRESH) : 0;
+    const uint64_t fresh_s = it->begun ? it->way.fresh_s : 0;
     TRY(mg_saml_claims_judge(it->idp, &it->tenant, &it->saml, mg_federation_age_wanted_s(it->idp, fresh_s),
                              it->now, &refusal));
     if (refusal != MG_FEDERATION_NONE)
         return refuse_finish(it, database, refusal, MG_VIEW_EMPTY, ret_answered);
     if (asks && !it->request->confirmed)
         return confirm_ask(it, database, ret_answered);
-    TRY(mg_idp_account(database, it->idp, &it->claims, it->trial, it->now, &it->rows, &it->roles,
-                       &it->account, &refusal));
+    return person_let_in(it, database, ret_answered);
+}
+
+/* ---- SAML: an answer whose browser showed its cookies with it ---- */
+
+/* Before a provider's signature was seen anybody can send one: counted together. */
+static CHECKED struct mg_status
+refuse_unsigned(struct finishing *it, enum mg_federation_refusal refusal, struct mg_view detail,
+                bool *ret_answered)
+{
+    OWN(database) database = NULL;
+    const struct mg_idp_attempt attempt = {.idp = it->idp,
+                                           .trial = it->trial,
+                                           .refusal = refusal,
+                                           .detail = detail,
+                                           .arrived = mg_view_text("{}")};
+    TRY(mg_core_database(&database));
+    TRY(mg_idp_attempt_keep(database, &attempt, it->now));
+    mg_sign_in_refusal_count(it->tenant.number, mg_federation_outcome(refusal), it->request->address);
+    return answer_finish(it, (struct mg_reply_federation_finish){.outcome = mg_federation_outcome(refusal)},
+                         ret_answered);
+}
+
+/* Control: IDENTITY_03 */
+static CHECKED struct mg_status
+response_judge(struct finishing *it, enum mg_federation_refusal *ret_refusal)
+{
+    OWN_BUFFER(identifier, 2 * MG_FEDERATION_DERIVED_TEXT);
+    TRY(mg_federation_request_identifier(it->request->browser, it->request->state, &identifier));
+    *ret_refusal = mg_saml_answer_judge(&it->saml, mg_buffer_view(&identifier), false);
+    if (*ret_refusal == MG_FEDERATION_NONE)
+        TRY(mg_saml_claims_judge(it->idp, &it->tenant, &it->saml,
+                                 mg_federation_age_wanted_s(it->idp, it->way.fresh_s), it->now, ret_refusal));
+    return OK;
+}
+
+static CHECKED struct mg_status
+response_run(struct finishing *it, bool *ret_answered)
+{
+    OWN(database) database = NULL;
+    struct mg_reply_saml_read reply;
+    TRY(begun_open(it, it->request->state));
+    if (!it->begun)
+        return spent_finish(it, ret_answered);
+    enum mg_federation_refusal refusal = MG_FEDERATION_WRONG_PROVIDER;
+    if (mg_view_equal(it->request->provider, it->way.name) && mg_idp_is_saml(it->idp->settings)) {
+        refusal = mg_idp_judge_now(it->idp, &it->tenant, it->now);
+        if (it->trial && it->tenant.open)
+            refusal = MG_FEDERATION_NONE;
+    }
+    if (refusal == MG_FEDERATION_NONE && !mg_tenants_sign_in_allowed(it->tenant.number, it->request->address))
+        refusal = MG_FEDERATION_ADDRESS_NOT_ALLOWED;
+    if (refusal != MG_FEDERATION_NONE)
+        return refuse_unsigned(it, refusal, MG_VIEW_EMPTY, ret_answered);
+    TRY(mg_saml_response_read(it->idp, it->request->response, it->trial, &it->storage, &reply, &it->saml));
+    if (reply.refusal != MG_FEDERATION_NONE)
+        return refuse_unsigned(it, (enum mg_federation_refusal) reply.refusal, reply.detail, ret_answered);
+    it->claims = mg_saml_claims_map(&it->saml);
+    TRY(mg_federation_once_add(&it->once, MG_ONCE_ASSERTION, it->saml.identifier));
+    TRY(response_judge(it, &refusal));
+    TRY(mg_core_database(&database));
     if (refusal != MG_FEDERATION_NONE)
         return refuse_finish(it, database, refusal, MG_VIEW_EMPTY, ret_answered);
-    return it->trial ? trial_end(it, database, ret_answered) : grant(it, database, ret_answered);
+    return person_let_in(it, database, ret_answered);
 }
 
 static struct mg_status
@@ -593,8 +682,9 @@ finish_task(const void *request, struct mg_call *call, bool *ret_answered)
         return answer_finish(&it, (struct mg_reply_federation_finish){.outcome = MG_TENANT_CLOSED},
                              ret_answered);
     TRY(tenant);
-    const struct mg_status status =
-        it.request->arrival.length != 0 ? arrival_run(&it, ret_answered) : finish_run(&it, ret_answered);
+    const struct mg_status status = it.request->arrival.length != 0    ? arrival_run(&it, ret_answered)
+                                    : it.request->response.length != 0 ? response_run(&it, ret_answered)
+                                                                       : finish_run(&it, ret_answered);
     if (status.code == MG_BUSY && !*ret_answered)
         return answer_finish(&it, (struct mg_reply_federation_finish){.outcome = MG_BUSY_NOW}, ret_answered);
     return status;

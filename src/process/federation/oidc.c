@@ -6,26 +6,13 @@
 
 enum { FORM_BYTES = 32768 };
 
-/* RFC 3986 unreserved characters stay, all others are encoded: right in a query and in a form alike. */
-static CHECKED struct mg_status
-encode(struct mg_buffer *text, struct mg_view value)
-{
-    for (size_t i = 0; i < value.length; i++) {
-        const uint8_t c = value.bytes[i];
-        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                           c == '-' || c == '.' || c == '_' || c == '~';
-        TRY(plain ? mg_buffer_add_byte(text, c) : mg_buffer_format(text, "%%%02X", c));
-    }
-    return OK;
-}
-
 static CHECKED struct mg_status
 field_add(struct mg_buffer *text, const char *name, struct mg_view value)
 {
-    if (text->length != 0 && text->bytes[text->length - 1] != '?')
+    if (text->length != 0)
         TRY(mg_buffer_add_text(text, "&"));
     TRY(mg_buffer_format(text, "%s=", name));
-    return encode(text, value);
+    return mg_buffer_add_encoded(text, value);
 }
 
 static void
@@ -37,47 +24,18 @@ refuse(struct finding *finding, enum mg_federation_refusal refusal, const char *
 
 /* ---- to the provider ---- */
 
-static CHECKED struct mg_status
-url_make(const struct mg_request_oidc_begin *request, const char *endpoint, struct mg_buffer *url)
-{
-    const struct {
-        const char *name;
-        struct mg_view value;
-    } fields[] = {
-        {"response_type", mg_view_text("code")},
-        {"client_id", request->client},
-        {"redirect_uri", request->redirect_uri},
-        {"scope", request->scopes},
-        {"state", request->state},
-        {"nonce", request->nonce},
-        {"code_challenge", request->challenge},
-        {"code_challenge_method", mg_view_text("S256")},
-    };
-    TRY(mg_buffer_add_text(url, endpoint));
-    if (strchr(endpoint, '?') == NULL)
-        TRY(mg_buffer_add_text(url, "?"));
-    for (size_t i = 0; i < MG_COUNT(fields); i++)
-        TRY(field_add(url, fields[i].name, fields[i].value));
-    if (request->acr.length != 0)
-        TRY(field_add(url, "acr_values", request->acr));
-    if (request->maximum_age_s > 0)
-        TRY(mg_buffer_format(url, "&max_age=%lld", (long long) request->maximum_age_s));
-    return OK;
-}
-
 MG_HANDLER_PUBLIC(oidc_begin)
 {
     MG_CLEANUP(provider_leave) struct provider *provider = NULL;
-    OWN_BUFFER(url, 4096);
     struct mg_oidc_discovery discovery;
     struct finding finding = {.refusal = MG_FEDERATION_NONE};
     TRY(provider_enter(request->issuer, request->drill_certificate, &provider));
     TRY(provider_discover(provider, false, &discovery, &finding));
-    if (is_fine(&finding))
-        TRY(url_make(request, discovery.authorization_endpoint, &url));
+    const struct mg_view endpoint =
+        is_fine(&finding) ? mg_view_text(discovery.authorization_endpoint) : MG_VIEW_EMPTY;
     return mg_answer_oidc_begin(call, &(struct mg_reply_oidc_begin){.refusal = finding.refusal,
                                                                     .detail = mg_view_text(finding.detail),
-                                                                    .url = mg_buffer_view(&url)});
+                                                                    .endpoint = endpoint});
 }
 
 /* ---- back with a code ---- */
@@ -87,9 +45,9 @@ static CHECKED struct mg_status
 basic_make(const struct mg_request_oidc_finish *request, struct mg_buffer *value)
 {
     OWN_BUFFER(pair, 2048);
-    TRY(encode(&pair, request->client));
+    TRY(mg_buffer_add_encoded(&pair, request->client));
     TRY(mg_buffer_add_text(&pair, ":"));
-    TRY(encode(&pair, request->secret));
+    TRY(mg_buffer_add_encoded(&pair, request->secret));
     TRY(mg_buffer_add_text(value, "Basic "));
     return mg_base64(mg_buffer_view(&pair), value);
 }

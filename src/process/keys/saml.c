@@ -73,12 +73,7 @@ query_make(const struct mg_request_saml_sign *request, struct mg_view key, mg_in
     TRY(mg_rsa_sign(key, mg_buffer_view(query), signature));
     TRY(mg_base64(mg_view_of(signature, sizeof signature), &text));
     TRY(mg_buffer_add_text(query, "&Signature="));
-    for (size_t i = 0; i < text.length; i++) {
-        const uint8_t c = text.bytes[i];
-        const bool plain = c != '+' && c != '/' && c != '=';
-        TRY(plain ? mg_buffer_add_byte(query, c) : mg_buffer_format(query, "%%%02X", c));
-    }
-    return OK;
+    return mg_buffer_add_encoded(query, mg_buffer_view(&text));
 }
 
 /* An enveloped signature: over the message as it is without it. */

@@ -151,17 +151,29 @@ headers_of_all(struct visit *visit)
     return OK;
 }
 
-struct mg_status
-cookie_set(struct visit *visit, const char *name, struct mg_view bytes, int age_s)
+static CHECKED struct mg_status
+cookie_add(struct visit *visit, const char *name, struct mg_view bytes, int age_s, const char *same_site)
 {
-    OWN_BUFFER(value, 64);
+    OWN_BUFFER(value, 4096); /* more no browser keeps */
     OWN_BUFFER(age, 32);
     if (age_s != 0)
         TRY(mg_base64url(bytes, &value));
     if (age_s >= 0)
         TRY(mg_buffer_format(&age, "; Max-Age=%d", age_s));
-    return mg_web_header_add(visit->answer, "Set-Cookie", "%s=%s; Path=/; Secure; HttpOnly; SameSite=Lax%s",
-                             name, mg_buffer_text(&value), mg_buffer_text(&age));
+    return mg_web_header_add(visit->answer, "Set-Cookie", "%s=%s; Path=/; Secure; HttpOnly; SameSite=%s%s",
+                             name, mg_buffer_text(&value), same_site, mg_buffer_text(&age));
+}
+
+struct mg_status
+cookie_set(struct visit *visit, const char *name, struct mg_view bytes, int age_s)
+{
+    return cookie_add(visit, name, bytes, age_s, "Lax");
+}
+
+struct mg_status
+cookie_set_for_forms(struct visit *visit, const char *name, struct mg_view bytes, int age_s)
+{
+    return cookie_add(visit, name, bytes, age_s, "None");
 }
 
 /* ---- what every page says ---- */

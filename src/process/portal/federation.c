@@ -3,6 +3,7 @@
 #include "process/portal/portal.h"
 
 #include "base/secret.h"
+#include "domain/begun_place.h"
 #include "domain/return_path.h"
 
 #define FEDERATION_S 600
@@ -71,6 +72,65 @@ show_carrying(struct visit *visit, const struct mg_reply_federation_begin *reply
     return show(visit, 200, "saml_post");
 }
 
+static const char *const begun_cookies[MG_BEGUN_PLACES] = {
+    "__Host-masugata-begun-0", "__Host-masugata-begun-1", "__Host-masugata-begun-2"};
+enum { BEGUN_MOST = 2816 }; /* as the message has it */
+
+/* The first that is free, or any: the oldest of so many tabs starts again. */
+static unsigned
+begun_place_choose(const struct visit *visit)
+{
+    uint8_t any;
+    for (unsigned place = 0; place < MG_BEGUN_PLACES; place++) {
+        size_t position = 0;
+        struct mg_view value;
+        if (!mg_cookie_next(visit->cookies, begun_cookies[place], &position, &value))
+            return place;
+    }
+    mg_random(&any, 1);
+    return any % MG_BEGUN_PLACES;
+}
+
+/* A page of another site may put ours into a frame, and a provider may answer there without a word to
+ * anybody: such a sign-in does not end. Browsers say where what they ask for goes to (Fetch Metadata
+ * section 2.1). */
+static bool
+is_framed(const struct visit *visit)
+{
+    struct mg_view destination;
+    unsigned count = 0;
+    return mg_web_header(visit->request, "Sec-Fetch-Dest", &destination, &count) &&
+           !(count == 1 && mg_view_is(destination, "document"));
+}
+
+struct mg_status
+federation_begun(struct visit *visit, unsigned place, uint8_t browser[TOKEN_BYTES], struct mg_view *ret_begun,
+                 bool *ret_seen)
+{
+    OWN_BUFFER(begun, BEGUN_MOST);
+    size_t position = 0;
+    struct mg_view value;
+    *ret_seen = false;
+    if (place >= MG_BEGUN_PLACES || is_framed(visit) || !visit_cookie(visit, COOKIE_FEDERATION, browser) ||
+        !mg_cookie_next(visit->cookies, begun_cookies[place], &position, &value) ||
+        !mg_ok(mg_base64url_decode(value, &begun)))
+        return OK;
+    uint8_t *bytes = mg_arena_take(visit->arena, begun.length);
+    if (bytes == NULL)
+        return fail(OUT_OF_MEMORY);
+    memcpy(bytes, begun.bytes, begun.length);
+    *ret_begun = mg_view_of(bytes, begun.length);
+    *ret_seen = true;
+    return OK;
+}
+
+struct mg_status
+federation_begun_forget(struct visit *visit, unsigned place)
+{
+    mg_must(place < MG_BEGUN_PLACES);
+    return cookie_set(visit, begun_cookies[place], MG_VIEW_EMPTY, 0);
+}
+
 /* A second tab that begins while the first is on its way uses the same secret, so both arrive. */
 struct mg_status
 page_federation_start(struct visit *visit)
@@ -92,6 +152,10 @@ page_federation_start(struct visit *visit)
         TRY(mg_parse_u64(mg_form_value(&visit->query, "fresh"), UINT32_MAX, &fresh_s));
     if (!visit_cookie(visit, COOKIE_FEDERATION, browser))
         mg_random(browser, TOKEN_BYTES);
+    OWN_KEY(device, TOKEN_BYTES);
+    const bool has_device = visit_cookie(visit, COOKIE_DEVICE, device);
+    const unsigned place = begun_place_choose(visit);
+    TRY(visit_identify(visit)); /* the sign-in that this one may replace */
     const struct mg_request_federation_begin request = {
         .tenant = visit->tenant,
         .provider = visit->tail,
@@ -102,11 +166,17 @@ page_federation_start(struct visit *visit)
         .fresh_s = fresh_s,
         .address = visit->address,
         .trial = is_trial ? mg_view_of(trial, TOKEN_BYTES) : MG_VIEW_EMPTY,
+        .previous = visit_session(visit),
+        .device = has_device ? mg_view_of(device, TOKEN_BYTES) : MG_VIEW_EMPTY,
+        .place = place,
     };
     TRY(mg_call_federation_begin(&request, &reply, &visit->storage, FEDERATION_CALL_MS));
     if (reply.outcome != MG_GRANTED)
         return federation_show_refusal(visit, reply.outcome);
-    TRY(cookie_set(visit, COOKIE_FEDERATION, mg_view_of(browser, TOKEN_BYTES), FEDERATION_S));
+    struct mg_status (*const set)(struct visit *, const char *, struct mg_view, int) =
+        reply.by_form ? cookie_set_for_forms : cookie_set;
+    TRY(set(visit, COOKIE_FEDERATION, mg_view_of(browser, TOKEN_BYTES), FEDERATION_S));
+    TRY(set(visit, begun_cookies[place], reply.begun, FEDERATION_S));
     if (reply.message.length != 0)
         return show_carrying(visit, &reply);
     return redirect(visit, "%.*s", (int) reply.url.length, (const char *) reply.url.bytes);
@@ -151,9 +221,13 @@ finish(struct visit *visit, struct mg_reply_federation_finish *ret_reply)
     *ret_reply = (struct mg_reply_federation_finish){.outcome = MG_TICKET_SPENT};
     const struct mg_view code = mg_form_value(&visit->query, "code"),
                          issuer = mg_form_value(&visit->query, "iss");
-    if (!visit_cookie(visit, COOKIE_FEDERATION, browser) ||
-        !token_decode(mg_form_value(&visit->query, "state"), state) || code.length > 4096 ||
+    struct mg_view begun;
+    bool seen = false;
+    if (!token_decode(mg_form_value(&visit->query, "state"), state) || code.length > 4096 ||
         issuer.length > 511)
+        return OK;
+    TRY(federation_begun(visit, mg_begun_place(state), browser, &begun, &seen));
+    if (!seen)
         return OK;
     TRY(visit_identify(visit)); /* the sign-in that this one replaces */
     OWN_KEY(device, TOKEN_BYTES);
@@ -171,7 +245,9 @@ finish(struct visit *visit, struct mg_reply_federation_finish *ret_reply)
         .user_agent = visit->user_agent,
         .previous = visit_session(visit),
         .device = has_device ? mg_view_of(device, TOKEN_BYTES) : MG_VIEW_EMPTY,
+        .begun = begun,
     };
+    TRY(federation_begun_forget(visit, mg_begun_place(state)));
     return mg_call_federation_finish(&request, ret_reply, &visit->storage, FEDERATION_CALL_MS);
 }
 

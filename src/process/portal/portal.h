@@ -141,6 +141,10 @@ CHECKED struct mg_status send_bytes(struct visit *visit, const char *content_typ
                                     struct mg_view bytes);
 /* Max-Age in seconds; 0 clears, negative lasts as long as the browser runs. */
 CHECKED struct mg_status cookie_set(struct visit *visit, const char *name, struct mg_view bytes, int age_s);
+/* One that a browser also shows to a form that another site's page sends here: of no use to anything but what
+ * ends a sign-in at a provider. */
+CHECKED struct mg_status cookie_set_for_forms(struct visit *visit, const char *name, struct mg_view bytes,
+                                              int age_s);
 const char *say(const struct visit *visit, const char *text);
 /* A reason (base/reason.h) as a sentence in the visitor's language. */
 CHECKED struct mg_status scope_reason(const struct visit *visit, struct mg_scope *scope, const char *name,
@@ -256,6 +260,12 @@ CHECKED struct mg_status sessions_end(struct visit *visit, struct mg_view tenant
  */
 CHECKED struct mg_status federation_offer(struct visit *visit, const char *go_on);
 #define COOKIE_FEDERATION "__Host-masugata-federation"
+/* What this browser has begun at a provider and keeps in that place (domain/begun_place.h); false if it shows
+ * nothing of that, or a page of another site has put ours into a frame. *ret_begun is in the arena. */
+CHECKED struct mg_status federation_begun(struct visit *visit, unsigned place, uint8_t browser[TOKEN_BYTES],
+                                          struct mg_view *ret_begun, bool *ret_seen);
+/* It has ended, one way or the other. */
+CHECKED struct mg_status federation_begun_forget(struct visit *visit, unsigned place);
 /* The authority waits for the provider at most 26 s (authority/federation.h). */
 #define FEDERATION_CALL_MS 30000
 /* What follows from an answer of the authority: in, a trial, or a page that says that it did not work. */

@@ -1,24 +1,58 @@
-/* SAML on the pages: a provider's form comes in, the browser is sent on to where its cookies are seen, and
- * there the sign-in ends. The portal only carries: what the message is worth the authority decides. */
+/* SAML on the pages: a provider's form comes in. A browser that began the sign-in shows that with it, and it
+ * ends there; any other is sent on to where the session's cookie is seen as well. The portal only carries:
+ * what the message is worth the authority decides. */
 #include "process/portal/portal.h"
 
 #include "base/secret.h"
+#include "domain/begun_place.h"
 
 enum { RESPONSE_MOST = 65536, LOGOUT_MOST = 32768, RELAY_MOST = 1023, QUERY_MOST = 16384 };
 
 /* ---- the provider's response ---- */
 
-/* A form from another site: no cookie of ours is seen here, and none is set. */
+/* The sign-in that this browser began; *ret_seen false: it shows none. */
+static CHECKED struct mg_status
+finish_begun(struct visit *visit, struct mg_view response, const uint8_t state[TOKEN_BYTES],
+             struct mg_reply_federation_finish *ret_reply, bool *ret_seen)
+{
+    OWN_KEY(browser, TOKEN_BYTES);
+    struct mg_view begun;
+    TRY(federation_begun(visit, mg_begun_place(state), browser, &begun, ret_seen));
+    if (!*ret_seen)
+        return OK;
+    const struct mg_request_federation_finish request = {
+        .tenant = visit->tenant,
+        .provider = visit->tail,
+        .state = mg_view_of(state, TOKEN_BYTES),
+        .browser = mg_view_of(browser, TOKEN_BYTES),
+        .begun = begun,
+        .response = response,
+        .address = visit->address,
+        .user_agent = visit->user_agent,
+    };
+    TRY(federation_begun_forget(visit, mg_begun_place(state)));
+    return mg_call_federation_finish(&request, ret_reply, &visit->storage, FEDERATION_CALL_MS);
+}
+
+/* A form from another site: nothing of the session is seen here. */
 struct mg_status
 page_saml_arrive(struct visit *visit)
 {
     struct mg_reply_saml_arrive reply;
+    struct mg_reply_federation_finish finished;
+    OWN_KEY(state, TOKEN_BYTES);
     const char *ticket = NULL;
+    bool seen = false;
     const struct mg_view response = mg_form_value(&visit->form, "SAMLResponse"),
                          relay_state = mg_form_value(&visit->form, "RelayState");
     visit->here = "/sign-in";
     if (response.length == 0 || response.length > RESPONSE_MOST || relay_state.length > RELAY_MOST)
         return fail_with(MALFORMED, "no SAMLResponse");
+    const bool is_state = token_decode(relay_state, state);
+    if (is_state)
+        TRY(finish_begun(visit, response, state, &finished, &seen));
+    if (seen)
+        return federation_conclude(visit, &finished);
     const struct mg_request_saml_arrive request = {.tenant = visit->tenant,
                                                    .provider = visit->tail,
                                                    .response = response,
@@ -28,8 +62,9 @@ page_saml_arrive(struct visit *visit)
     if (reply.outcome != MG_GRANTED)
         return federation_show_refusal(visit, reply.outcome);
     TRY(token_text(visit, reply.ticket, &ticket));
-    return redirect(visit, "/federation/arrived/%.*s?ticket=%s", (int) visit->tail.length,
-                    (const char *) visit->tail.bytes, ticket);
+    return redirect(visit, "/federation/arrived/%.*s?ticket=%s%s", (int) visit->tail.length,
+                    (const char *) visit->tail.bytes, ticket,
+                    is_state ? arena_format(visit, "&place=%u", mg_begun_place(state)) : "");
 }
 
 /* ---- where the cookies are seen ---- */
@@ -45,8 +80,14 @@ finish(struct visit *visit, struct mg_view ticket_text, bool confirmed,
     TRY(visit_identify(visit)); /* the sign-in that this one replaces, or does not */
     if (!token_decode(ticket_text, ticket))
         return OK;
-    const bool known = visit_cookie(visit, COOKIE_FEDERATION, browser),
-               has_device = visit_cookie(visit, COOKIE_DEVICE, device);
+    struct mg_view begun = MG_VIEW_EMPTY;
+    uint64_t place = 0;
+    bool known = false;
+    const bool has_device = visit_cookie(visit, COOKIE_DEVICE, device);
+    if (mg_ok(mg_parse_u64(mg_form_value(&visit->query, "place"), MG_BEGUN_PLACES - 1, &place))) {
+        TRY(federation_begun(visit, (unsigned) place, browser, &begun, &known));
+        TRY(federation_begun_forget(visit, (unsigned) place));
+    }
     const struct mg_request_federation_finish request = {
         .tenant = visit->tenant,
         .provider = visit->tail,
@@ -55,6 +96,7 @@ finish(struct visit *visit, struct mg_view ticket_text, bool confirmed,
         .user_agent = visit->user_agent,
         .previous = visit_session(visit),
         .device = has_device ? mg_view_of(device, TOKEN_BYTES) : MG_VIEW_EMPTY,
+        .begun = begun,
         .arrival = mg_view_of(ticket, TOKEN_BYTES),
         .confirmed = confirmed,
     };
