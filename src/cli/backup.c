@@ -89,6 +89,22 @@ trouble_cell(const struct mg_cli *cli, struct mg_cli_list *list, const struct mg
     return mg_cli_list_cell(list, mg_view_text(cli->json ? row->word : mg_cli_say(cli, row->en, row->ja)));
 }
 
+/* The site, and how far behind: "jp-osaka: 12 s behind". */
+static CHECKED struct mg_status
+vault_cell(const struct mg_cli *cli, struct mg_cli_list *list, const struct mg_reply_backup_look *reply)
+{
+    char text[400] = "";
+    const int length = (int) reply->vault.length;
+    const char *site = (const char *) reply->vault.bytes;
+    if (length != 0 && reply->vault_behind_ms < 0)
+        (void) snprintf(text, sizeof text, mg_cli_say(cli, "%.*s: not whole yet", "%.*s: 複製未完了"), length,
+                        site);
+    else if (length != 0)
+        (void) snprintf(text, sizeof text, mg_cli_say(cli, "%.*s: %jd s behind", "%.*s: 遅れ %jd 秒"), length,
+                        site, (intmax_t) (reply->vault_behind_ms / 1000));
+    return mg_cli_list_cell(list, mg_view_text(text));
+}
+
 static CHECKED struct mg_status
 overview_row(const struct mg_cli *cli, struct mg_admin *admin, const char *name, struct mg_cli_list *list)
 {
@@ -105,6 +121,7 @@ overview_row(const struct mg_cli *cli, struct mg_admin *admin, const char *name,
     TRY(mg_cli_list_number(list, reply.repository_bytes));
     TRY(mg_cli_list_instant(list, reply.verified_at));
     TRY(mg_cli_list_cell(list, reply.site));
+    TRY(vault_cell(cli, list, &reply));
     return trouble_cell(cli, list, &reply);
 }
 
@@ -140,6 +157,7 @@ overview(const struct mg_cli *cli, struct mg_admin *admin)
         {"repository_bytes", "BYTES", "バイト", true},
         {"verified_at", "CHECKED", "検証", false},
         {"site", "SITE", "所在地", false},
+        {"vault", "VAULT", "保管庫", false},
         {"state", "STATE", "状態", false},
     };
     MG_CLEANUP(mg_cli_list_drop) struct mg_cli_list list = {0};

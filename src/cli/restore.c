@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static const char *tenant, *to;
+static const char *tenant, *to, *from;
 static bool control, discard, show;
 
 static CHECKED struct mg_status
@@ -57,11 +57,17 @@ restore(const struct mg_cli *cli, struct mg_admin *admin)
     if (control == (tenant != NULL && tenant[0] != '\0') || (to != NULL) + discard + show != 1)
         return fail_with(USAGE,
                          "restore needs --tenant NAME or --control, and one of --to, --show, --discard");
+    const bool vault = from != NULL && strcmp(from, "vault") == 0;
+    if (from != NULL && (to == NULL || (!vault && strcmp(from, "near") != 0)))
+        return fail_with(USAGE, "--from near or --from vault, with --to");
     if (show)
         return copy_show(cli, admin, name);
     if (to != NULL)
         TRY(mg_instant_parse(mg_view_text(to), &target));
-    TRY(mg_cli_backup_order(cli, admin, name, discard ? MG_BACKUP_ORDER_DISCARD : MG_BACKUP_ORDER_RESTORE,
+    TRY(mg_cli_backup_order(cli, admin, name,
+                            discard ? MG_BACKUP_ORDER_DISCARD
+                            : vault ? MG_BACKUP_ORDER_RESTORE_VAULT
+                                    : MG_BACKUP_ORDER_RESTORE,
                             target, &number));
     const struct mg_status status = mg_cli_backup_await(cli, admin, name, number, result);
     TRY(status);
@@ -74,20 +80,22 @@ restore(const struct mg_cli *cli, struct mg_admin *admin)
 int
 mg_cli_restore(int argc, char **argv)
 {
-    static const struct mg_cli_option options[] = {
-        {"--tenant", &tenant, NULL}, {"--control", NULL, &control}, {"--to", &to, NULL},
-        {"--show", NULL, &show},     {"--discard", NULL, &discard}, {NULL, NULL, NULL}};
+    static const struct mg_cli_option options[] = {{"--tenant", &tenant, NULL}, {"--control", NULL, &control},
+                                                   {"--to", &to, NULL},         {"--from", &from, NULL},
+                                                   {"--show", NULL, &show},     {"--discard", NULL, &discard},
+                                                   {NULL, NULL, NULL}};
     return mg_cli_plain_run(
         &(struct mg_cli_plain){
             .run = restore,
             .options = options,
-            .usage = "masugata restore --tenant NAME | --control --to TIME\n"
+            .usage = "masugata restore --tenant NAME | --control --to TIME [--from near | vault]\n"
                      "       masugata restore --tenant NAME | --control --show | --discard",
             .en =
                 "Brings a database back as it was at a moment, beside the one that runs, which is not touched:\n"
                 "look, compare, copy back what is needed.\n"
                 "  --to       the moment, as 2026-11-22T09:30:00Z or with another offset; `masugata backup list`\n"
                 "             shows since when any moment can be restored\n"
+                "  --from     near (otherwise), or the vault at the other site (backup.vault.path)\n"
                 "  --show     where the copy is and how to look at it\n"
                 "  --discard  ends the copy and removes its files\n"
                 "A moment that cannot be reached is refused, and so is a copy that the disk has no room for.\n"
@@ -97,6 +105,7 @@ mg_cli_restore(int argc, char **argv)
                 "ある時点のデータベースを、本番には触れずに並べて復元します。内容を確認し、比較し、必要な分だけ\n"
                 "書き戻せます。\n"
                 "  --to       復元する時点 (例: 2026-11-22T09:30:00+09:00)。復元できる期間は `masugata backup list`\n"
+                "  --from     復元元。near (既定) または別拠点の保管庫 vault (backup.vault.path)\n"
                 "  --show     複製の場所と参照方法を表示\n"
                 "  --discard  複製を終了し、ファイルを削除\n"
                 "到達できない時点や、ディスクに収まらない復元は、開始前に拒否します。\n"

@@ -185,21 +185,33 @@ mg_pgbackrest_digests(const struct mg_pgbackrest *layout, uint64_t since_s,
 }
 
 struct mg_status
-mg_pgbackrest_restore(const struct mg_pgbackrest *layout, const char *data, mg_instant target,
-                      struct mg_restore_arguments *storage, struct mg_program *ret_program)
+mg_pgbackrest_restore(const struct mg_pgbackrest *layout, const char *repository, const char *data,
+                      mg_instant target, struct mg_restore_arguments *storage, struct mg_program *ret_program)
 {
     char at[MG_INSTANT_TEXT];
-    if (!path_is_plain(data))
+    if (!path_is_plain(data) || (repository != NULL && !path_is_plain(repository)))
         return fail_with(INVALID, "a restore to %s", data);
     TRY(mg_pgbackrest_program(layout, MG_PGBACKREST_INFO, MG_VIEW_EMPTY, 0, &storage->common, ret_program));
     mg_instant_text(target, at);
     (void) snprintf(storage->data, sizeof storage->data, "--pg1-path=%s", data);
     /* 2026-11-22 18:38:11.123+00, as PostgreSQL reads it */
     (void) snprintf(storage->target, sizeof storage->target, "--target=%.10s %.12s+00", at, at + 11);
-    const char *const list[] = {
-        MG_PGBACKREST,   storage->common.configuration, storage->common.stanza, storage->data, "--type=time",
-        storage->target, "--target-action=promote",     "--archive-mode=off",   "restore",     NULL};
+    const char *const list[] = {MG_PGBACKREST,
+                                storage->common.configuration,
+                                storage->common.stanza,
+                                storage->data,
+                                "--type=time",
+                                storage->target,
+                                "--target-action=promote",
+                                "--archive-mode=off",
+                                "restore",
+                                NULL,
+                                NULL};
     memcpy(storage->list, list, sizeof list);
+    if (repository != NULL) {
+        (void) snprintf(storage->repository, sizeof storage->repository, "--repo1-path=%s", repository);
+        storage->list[MG_COUNT(list) - 2] = storage->repository;
+    }
     ret_program->arguments = storage->list;
     return OK;
 }

@@ -65,14 +65,16 @@ CHECKED struct mg_status mg_pgbackrest_program(const struct mg_pgbackrest *layou
                                                struct mg_program *ret_program);
 
 /* Into another, empty directory, as it was at `target`; the server that is started there replays the log up
- * to that moment, and saves none. */
+ * to that moment, and saves none. `repository`: another than its own, the log then comes from there as well;
+ * NULL for its own. */
 struct mg_restore_arguments {
     struct mg_pgbackrest_arguments common;
-    char data[MG_PATH + 16], target[64];
+    char data[MG_PATH + 16], target[64], repository[MG_PATH + 16];
     const char *list[20];
 };
-CHECKED struct mg_status mg_pgbackrest_restore(const struct mg_pgbackrest *layout, const char *data,
-                                               mg_instant target, struct mg_restore_arguments *storage,
+CHECKED struct mg_status mg_pgbackrest_restore(const struct mg_pgbackrest *layout, const char *repository,
+                                               const char *data, mg_instant target,
+                                               struct mg_restore_arguments *storage,
                                                struct mg_program *ret_program);
 
 /* The digests of its files that changed since then, and of those that pgBackRest writes anew, by find(1) and

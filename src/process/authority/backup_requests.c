@@ -120,7 +120,9 @@ MG_HANDLER_PUBLIC(backup_look)
                                                .verified_files = state.verified_files,
                                                .drilled_at = state.drilled_at,
                                                .rto_ms = state.rto_ms,
-                                               .rpo_ms = state.rpo_ms};
+                                               .rpo_ms = state.rpo_ms,
+                                               .vault = state.vault,
+                                               .vault_behind_ms = state.vault_behind_ms};
     return mg_answer_backup_look(call, &reply);
 }
 

@@ -64,6 +64,7 @@ MG_HANDLER_DECLARE(keys_list)
 MG_HANDLER_DECLARE(audit_key)
 MG_HANDLER_DECLARE(audit_key_destroy)
 MG_HANDLER_DECLARE(backup_key)
+MG_HANDLER_DECLARE(vault_key)
 MG_HANDLER_DECLARE(log_key)
 MG_HANDLER_DECLARE(sign_checkpoint)
 

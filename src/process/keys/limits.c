@@ -31,6 +31,7 @@ static const struct {
     {MG_REQUEST_audit_key, 1000, 20000},
     {MG_REQUEST_audit_key_destroy, 10, 1000},
     {MG_REQUEST_backup_key, 100, 5000},
+    {MG_REQUEST_vault_key, 100, 5000},
     {MG_REQUEST_log_key, 10, 100},
     {MG_REQUEST_sign_checkpoint, 2000, 10000},
 };

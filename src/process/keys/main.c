@@ -58,6 +58,7 @@ main(int argc, char **argv)
         MG_HANDLE_PUBLIC(audit_key),
         MG_HANDLE_PUBLIC(audit_key_destroy),
         MG_HANDLE_PUBLIC(backup_key),
+        MG_HANDLE_PUBLIC(vault_key),
         MG_HANDLE_PUBLIC(log_key),
         MG_HANDLE_PUBLIC(sign_checkpoint),
     };

@@ -290,22 +290,33 @@ create_backup_key(const struct act *act, uint64_t *ret_result)
     return mg_keystore_create_key(mg_keys_store, act->tenant, MG_KEY_BACKUP, mg_now());
 }
 
+static CHECKED struct mg_status
+create_vault_key(const struct act *act, uint64_t *ret_result)
+{
+    *ret_result = 0;
+    return mg_keystore_create_key(mg_keys_store, act->tenant, MG_KEY_VAULT, mg_now());
+}
+
 /* Made when it is first asked for, under the tenant's own key: of a tenant whose keys were destroyed none
  * comes anew. */
 static CHECKED struct mg_status
-backup_key_find(const struct mg_call *call, uint64_t tenant, uint8_t key[MG_KEY_BYTES])
+backup_key_find(const struct mg_call *call, uint64_t tenant, enum mg_key_purpose purpose,
+                uint8_t key[MG_KEY_BYTES])
 {
     struct mg_key_record record;
-    const struct mg_status found = mg_keystore_use(mg_keys_store, tenant, MG_KEY_BACKUP, 0, 0, key, &record);
+    const struct mg_status found = mg_keystore_use(mg_keys_store, tenant, purpose, 0, 0, key, &record);
     if (found.code != MG_NOT_FOUND)
         return found;
-    const struct act act = {
-        .event = MG_EVENT_key_create, .name = "backup", .tenant = tenant, .carry_out = create_backup_key};
+    const bool vault = purpose == MG_KEY_VAULT;
+    const struct act act = {.event = MG_EVENT_key_create,
+                            .name = vault ? "vault" : "backup",
+                            .tenant = tenant,
+                            .carry_out = vault ? create_vault_key : create_backup_key};
     uint64_t unused;
     const struct mg_status made = act_run(call, &act, &unused);
     if (made.code != MG_EXISTS)
         TRY(made);
-    return mg_keystore_use(mg_keys_store, tenant, MG_KEY_BACKUP, 0, 0, key, &record);
+    return mg_keystore_use(mg_keys_store, tenant, purpose, 0, 0, key, &record);
 }
 
 /* pgBackRest encrypts by itself and so must be given its passphrase; each repository has one of its own,
@@ -334,11 +345,24 @@ MG_HANDLER_PUBLIC(backup_key)
         return fail_with(INVALID, "a backup key names its repository");
     TRY(mg_keys_note_use(mg_call_sender(call), request->tenant, mg_view_text("backup"), request->repository,
                          mg_view_text("backup"), false));
-    TRY(backup_key_find(call, request->tenant, key));
+    TRY(backup_key_find(call, request->tenant, MG_KEY_BACKUP, key));
     TRY(derive(key, "passphrase", request->repository, passphrase));
     TRY(derive(key, "inventory", request->repository, inventory));
     TRY(mg_base64url(mg_view_of(passphrase, sizeof passphrase), &text));
     const struct mg_reply_backup_key reply = {.passphrase = mg_buffer_view(&text),
                                               .inventory = mg_view_of(inventory, sizeof inventory)};
     return mg_answer_backup_key(call, &reply);
+}
+
+/* A key of its own: who learns the passphrases of repositories opens no vault, and the other way round. */
+MG_HANDLER_PUBLIC(vault_key)
+{
+    TRY(mg_keys_limit(call, MG_REQUEST_vault_key));
+    OWN_KEY(key, MG_KEY_BYTES);
+    OWN_KEY(seal, MG_KEY_BYTES);
+    TRY(mg_keys_note_use(mg_call_sender(call), request->tenant, mg_view_text("vault"), mg_view_text("vault"),
+                         mg_view_text("vault"), false));
+    TRY(backup_key_find(call, request->tenant, MG_KEY_VAULT, key));
+    TRY(derive(key, "seal", mg_view_text("vault"), seal));
+    return mg_answer_vault_key(call, &(struct mg_reply_vault_key){.key = mg_view_of(seal, sizeof seal)});
 }

@@ -16,6 +16,7 @@ MG_HANDLER_DECLARE(restore_remove)
 MG_HANDLER_DECLARE(restore_check)
 MG_HANDLER_DECLARE(backup_files)
 MG_HANDLER_DECLARE(backup_sealed)
+MG_HANDLER_DECLARE(vault_run)
 
 MG_HANDLER(children_list)
 {
@@ -53,6 +54,7 @@ main(int argc, char **argv)
         MG_HANDLE_PUBLIC(backup_run),     MG_HANDLE_PUBLIC(restore_run),
         MG_HANDLE_PUBLIC(restore_remove), MG_HANDLE_PUBLIC(restore_check),
         MG_HANDLE_PUBLIC(backup_files),   MG_HANDLE_PUBLIC(backup_sealed),
+        MG_HANDLE_PUBLIC(vault_run),
     };
     const struct mg_process_description description = {
         .process = MG_LAUNCHER,

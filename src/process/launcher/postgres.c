@@ -17,8 +17,9 @@ static const char tenant_prefix[] = "tenant-";
 struct wanted {
     struct mg_instance instance;
     struct mg_pgbackrest backup;
-    bool backed_up; /* `backup` is filled: its paths can be used */
-    bool copy;      /* restored; its backups are those of another */
+    bool backed_up;           /* `backup` is filled: its paths can be used */
+    bool copy;                /* restored; its backups are those of another */
+    char repository[MG_PATH]; /* that its log goes to, or comes from */
     char names[MG_INSTANCE_ROLES_MOST][2][64];
 };
 
@@ -82,6 +83,14 @@ wanted_read(const struct mg_request_instance_start *request, struct wanted *ret_
     /* A database serves also when its backups cannot be made; the worker shows why (the trouble
      * "repository"), and what is not saved stays with the database until it can be. */
     ret_wanted->backed_up = mg_ok(backup_layout(expected, &ret_wanted->backup));
+    (void) snprintf(ret_wanted->repository, sizeof ret_wanted->repository, "%s",
+                    ret_wanted->backup.repository);
+    if (ret_wanted->copy) {
+        char back[MG_PATH];
+        TRY(vault_back_path(name, back));
+        if (access(back, F_OK) == 0)
+            memcpy(ret_wanted->repository, back, sizeof back);
+    }
     TRY(mg_instance_layout(environment->directory, environment->runtime_directory, name,
                            &ret_wanted->instance));
     struct mg_instance *instance = &ret_wanted->instance;
@@ -142,10 +151,10 @@ postgres_start(struct mg_view request, int pid_fd, struct mg_process_mark *ret_m
         /* It runs archive_command by itself. */
         {wanted.backup.directory, CONFINE_READ},
         {wanted.backup.locks, CONFINE_READ | CONFINE_WRITE},
-        {wanted.backup.repository, wanted.copy ? CONFINE_READ : CONFINE_READ | CONFINE_WRITE},
+        {wanted.repository, wanted.copy ? CONFINE_READ : CONFINE_READ | CONFINE_WRITE},
     };
     /* Without the repository: it may be on a disk that is away, where even opening fails. */
-    const bool repository = wanted.backed_up && access(wanted.backup.repository, R_OK) == 0;
+    const bool repository = wanted.backed_up && access(wanted.repository, R_OK) == 0;
     const size_t count = MG_COUNT(paths) - (repository ? 0 : wanted.backed_up ? 1 : 3);
     TRY(confine_prepare(paths, count, instance->loopback_port != 0, &rules));
     struct child_preparation preparation = {.pid_fd = pid_fd, .rules_fd = rules};

@@ -16,6 +16,7 @@ enum { RESTORE_MS = 24 * 3600 * 1000, CHECK_MS = 6 * 3600 * 1000, STOP_MS = 2000
 struct copy {
     struct mg_instance instance;
     struct mg_pgbackrest backup; /* of the database it is a copy of */
+    char back[MG_PATH];          /* a repository out of the vault, for this copy alone */
 };
 
 static CHECKED struct mg_status
@@ -32,6 +33,7 @@ copy_of(uint64_t tenant, uint64_t kind, struct copy *ret_copy)
     TRY(backup_layout(source, &ret_copy->backup));
     TRY(mg_instance_layout(mg_environment()->directory, mg_environment()->runtime_directory, name,
                            &ret_copy->instance));
+    TRY(vault_back_path(name, ret_copy->back));
     ret_copy->instance.uid = places.database_uid;
     ret_copy->instance.gid = places.database_gid;
     return OK;
@@ -52,17 +54,18 @@ prepare(void *rules_fd)
 }
 
 static CHECKED struct mg_status
-files_restore(const struct copy *copy, mg_instant target)
+files_restore(const struct copy *copy, mg_instant target, bool from_vault)
 {
     struct mg_restore_arguments storage;
     struct mg_program program;
     OWN_FD rules = -1;
-    TRY(mg_pgbackrest_restore(&copy->backup, copy->instance.data, target, &storage, &program));
+    TRY(mg_pgbackrest_restore(&copy->backup, from_vault ? copy->back : NULL, copy->instance.data, target,
+                              &storage, &program));
     const struct confine_path paths[] = {
         CONFINE_SYSTEM,
         {copy->backup.directory, CONFINE_READ},
         {copy->backup.locks, CONFINE_READ | CONFINE_WRITE},
-        {copy->backup.repository, CONFINE_READ},
+        {from_vault ? copy->back : copy->backup.repository, CONFINE_READ},
         {copy->instance.data, CONFINE_READ | CONFINE_WRITE},
     };
     TRY(confine_prepare(paths, MG_COUNT(paths), false, &rules));
@@ -78,6 +81,7 @@ copy_remove(const struct copy *copy)
 {
     TRY(child_stop(&postgres_kind, copy->instance.name));
     TRY(mg_instance_stop(&copy->instance, STOP_MS));
+    TRY(mg_tree_remove(copy->back));
     TRY(mg_tree_remove(copy->instance.socket));
     return mg_tree_remove(copy->instance.directory);
 }
@@ -91,7 +95,7 @@ MG_HANDLER_PUBLIC(restore_run)
     TRY(space_check(&copy, request->needed_bytes));
     TRY(owned_directory(copy.instance.directory, places.root ? 0711 : 0700, MG_SAME_UID, MG_SAME_GID));
     TRY(owned_directory(copy.instance.data, 0700, places.database_uid, places.database_gid));
-    const struct mg_status status = files_restore(&copy, request->target);
+    const struct mg_status status = files_restore(&copy, request->target, request->from_vault);
     if (!mg_ok(status)) {
         char detail[512];
         (void) snprintf(detail, sizeof detail, "%s", status.detail);

@@ -225,8 +225,8 @@ scope_fill(struct backup *backup, bool log_too, struct inventory_scope *scope)
 }
 
 /* `busy`. Backups go on when it does not work: that is told. */
-static void
-inventory_follow(struct backup *backup)
+void
+backup_inventory_follow(struct backup *backup)
 {
     struct inventory_scope scope;
     mg_instant verified_at = 0;
@@ -376,8 +376,8 @@ backup_destroy(struct backup *backup, const struct mg_backup_rule *rule, int at)
 /* With the lock held: the plan is confirmed, the files were looked at (a finding is looked for again after a
  * start: until then verified_at is 0), and what was found wrong with them is accepted. Until then the older
  * backups may be the last ones that are whole. */
-static bool
-may_destroy(const struct backup *backup)
+bool
+backup_may_destroy(const struct backup *backup)
 {
     return backup->plan_confirmed && backup->rule.keeps != NULL && backup->rule.wanted != NULL &&
            backup->verified_at != 0 && backup->check_trouble < MG_BACKUP_TROUBLE_GAP &&
@@ -390,7 +390,7 @@ backups_tidy(struct backup *backup)
 {
     (void) pthread_mutex_lock(&backup->lock);
     const struct mg_backup_rule rule = backup->rule;
-    const bool may = may_destroy(backup);
+    const bool may = backup_may_destroy(backup);
     (void) pthread_mutex_unlock(&backup->lock);
     if (!may)
         return OK;
@@ -445,7 +445,7 @@ kind_take(struct backup *backup, enum mg_backup_kind kind)
 {
     TRY(marker_put(backup));
     TRY(backup_take(backup, kind));
-    inventory_follow(backup);
+    backup_inventory_follow(backup);
     if (kind == MG_BACKUP_FULL) {
         (void) pthread_mutex_lock(&backup->lock);
         backup->renew = false;
@@ -459,7 +459,7 @@ kind_take(struct backup *backup, enum mg_backup_kind kind)
 static bool
 tidy_is_due(const struct backup *backup)
 {
-    return backup->info.count != 0 && may_destroy(backup) &&
+    return backup->info.count != 0 && backup_may_destroy(backup) &&
            (backup->tidied_ms == 0 || mg_monotonic_ms() - backup->tidied_ms >= TIDY_MS);
 }
 
@@ -485,7 +485,7 @@ work_do(struct backup *backup, const struct work *work)
     if (backup->prepared_ms == 0)
         TRY(backup_prepare(backup, work->accept));
     if (!backup->followed)
-        inventory_follow(backup); /* a worker that was killed may not have come to it */
+        backup_inventory_follow(backup); /* a worker that was killed may not have come to it */
     if (backup->sealed.at == 0 && backup->info.count != 0)
         backup_sealed_look(backup); /* not kept: it is soon done */
     if (work->kind != MG_BACKUP_NONE)
@@ -493,11 +493,12 @@ work_do(struct backup *backup, const struct work *work)
     if (work->verify) {
         backup_log_look(backup);
         TRY(backups_verify(backup, work->accept));
+        vault_verify(backup, work->accept);
     }
     /* After the look: what it finds keeps the older ones. */
     if (work->kind == MG_BACKUP_FULL || work->tidy) {
         TRY(backups_tidy(backup));
-        inventory_follow(backup);
+        backup_inventory_follow(backup);
     }
     return OK;
 }
@@ -513,7 +514,8 @@ backup_is_serving(const struct backup *backup)
 static bool
 order_is_restore(enum mg_backup_order order)
 {
-    return order == MG_BACKUP_ORDER_RESTORE || order == MG_BACKUP_ORDER_DISCARD;
+    return order == MG_BACKUP_ORDER_RESTORE || order == MG_BACKUP_ORDER_RESTORE_VAULT ||
+           order == MG_BACKUP_ORDER_DISCARD;
 }
 
 /* `busy`. *ret_aside: what failed says nothing of the backups (a drill keeps its own account). */
@@ -530,7 +532,7 @@ turn_take(struct backup *backup, enum backup_turn turn, bool ordered, bool *ret_
             TRY(configuration_publish(backup->record));
             TRY(info_refresh(backup));
         }
-        return restore_order(backup);
+        return restore_order(backup, backup->order == MG_BACKUP_ORDER_RESTORE_VAULT);
     }
     (void) pthread_mutex_lock(&backup->lock);
     const struct work work = work_due(backup, ordered);

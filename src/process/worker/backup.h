@@ -70,6 +70,20 @@ struct backup {
         mg_instant until; /* then it is removed; 0: there is none. Kept in DIR/worker/backup/NAME.copy */
         bool read;        /* (busy) that file was */
     } copy;
+    /* The copies at another site (vault.c). Kept in DIR/worker/backup/NAME.vault. */
+    struct {
+        bool read;    /* that file was */
+        bool running; /* a run: one at a time, whoever asked for it */
+        char id[33];  /* "": none is known */
+        uint64_t generation;
+        mg_instant hold_until; /* until then nothing in it is destroyed */
+        mg_instant whole_at;   /* everything that was finished until then is in it; 0: never */
+        bool drilled;          /* the last drill was made from it */
+        int64_t next_ms;       /* monotonic */
+        unsigned failures;     /* in a row */
+        enum mg_backup_trouble trouble, check_trouble;
+        char detail[256], check_detail[256];
+    } vault;
     /* The last drill; at 0: none. Kept in DIR/worker/backup/NAME.drill. */
     bool drill_read; /* (busy) */
     mg_instant drilled_at;
@@ -117,6 +131,11 @@ CHECKED struct mg_status backup_verb(const struct record *record, enum mg_pgback
 CHECKED struct mg_status backup_info_look(const struct record *record, enum mg_pgbackrest_verb verb,
                                           struct mg_backup_info *ret_info);
 
+/* `busy`. Takes up into the inventory what is new; that it does not work is kept and told. */
+void backup_inventory_follow(struct backup *backup);
+/* With the lock held: what the plan no longer needs may go. */
+bool backup_may_destroy(const struct backup *backup);
+
 #define RESTORE_ROLE "masugata_look" /* in a copy alone; reads everything */
 
 /* ---- restore.c ---- (all: `busy`) */
@@ -125,8 +144,8 @@ CHECKED struct mg_status backup_info_look(const struct record *record, enum mg_p
  * the database serves. *ret_took_ms: how long saving took. */
 CHECKED struct mg_status restore_mark(struct backup *backup, int64_t *ret_took_ms);
 /* The copy, promoted at `target` (`reached`: its last change). `socket` is where. */
-CHECKED struct mg_status restore_make(struct backup *backup, enum mg_restore_kind kind, mg_instant target,
-                                      char socket[512], mg_instant *ret_reached);
+CHECKED struct mg_status restore_make(struct backup *backup, enum mg_restore_kind kind, bool from_vault,
+                                      mg_instant target, char socket[512], mg_instant *ret_reached);
 CHECKED struct mg_status restore_remove(const struct backup *backup, enum mg_restore_kind kind);
 /* As the superuser: to databases of ours alone (postgres; the control database). */
 CHECKED struct mg_status restore_open(const struct backup *backup, const char *socket, const char *database,
@@ -139,7 +158,7 @@ CHECKED struct mg_status restore_reader_make(const struct backup *backup, const 
                                              const char *password);
 /* With the lock held: what can be restored begins here; 0: nothing. */
 mg_instant backup_window_from(const struct backup *backup);
-CHECKED struct mg_status restore_order(struct backup *backup);
+CHECKED struct mg_status restore_order(struct backup *backup, bool from_vault);
 CHECKED struct mg_status restore_discard(struct backup *backup);
 /* What was kept of a copy at the last stop. */
 void restore_copy_read(struct backup *backup);
@@ -166,6 +185,19 @@ CHECKED struct mg_status drill_run(struct backup *backup);
 CHECKED struct mg_status drill_read(struct backup *backup);
 /* With the lock held. */
 bool drill_is_due(const struct backup *backup, mg_instant now);
+
+/* ---- vault.c ---- */
+bool vault_is_there(void); /* backup.vault.path */
+/* `busy`. Every byte in the vault; what is wrong is a finding. `accept`: what was lost there is known. */
+void vault_verify(struct backup *backup, bool accept);
+/* `busy`. A repository for this copy, out of the vault, with what can still be copied there. */
+CHECKED struct mg_status vault_fetch(struct backup *backup, enum mg_restore_kind kind);
+/* `busy`. Where the next drill restores from: here and there in turn. */
+bool vault_drill_turn(const struct backup *backup);
+CHECKED struct mg_status vault_drill_keep(struct backup *backup, bool from_vault);
+/* With the lock held: how far it is behind, -1 if it was never whole. */
+int64_t vault_behind_ms(const struct backup *backup, mg_instant now);
+int64_t vault_job(mg_instant now);
 
 /* One of each kind of turn for every instance that it is due for. */
 int64_t backup_job(mg_instant now);

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-enum { PAGE_ROWS = 400, CLOCK_MS = 60000 };
+enum { PAGE_ROWS = 400, CLOCK_MS = 60000, VAULT_LATE_MS = 3600000 };
 
 struct mg_status
 backup_find(uint64_t tenant, struct backup **ret_backup)
@@ -91,6 +91,10 @@ trouble_now(const struct backup *backup, mg_instant now)
     tell(&told, backup->log_trouble, backup->log_detail);
     tell(&told, backup->inventory_trouble, backup->inventory_detail);
     tell(&told, backup->check_trouble, backup->check_detail);
+    tell(&told, backup->vault.trouble, backup->vault.detail);
+    tell(&told, backup->vault.check_trouble, backup->vault.check_detail);
+    if (vault_is_there() && backup->vault.whole_at != 0 && vault_behind_ms(backup, now) > VAULT_LATE_MS)
+        tell(&told, MG_BACKUP_TROUBLE_VAULT_LATE, "");
     if (backup->drill_failed)
         tell(&told, MG_BACKUP_TROUBLE_DRILL, backup->drill_detail);
     if (backup->plan_strange[0] != '\0')
@@ -149,6 +153,8 @@ state_fill(const struct backup *backup, const struct told *told, struct mg_reply
         .from = backup_window_from(backup),
         .backups = info->count,
         .site = mg_view_text(mg_environment()->options->backup_near_site),
+        .vault = mg_view_text(vault_is_there() ? mg_environment()->options->backup_vault_site : ""),
+        .vault_behind_ms = vault_behind_ms(backup, mg_now()),
     };
     for (size_t i = 0; i < info->count; i++) {
         reply->repository_bytes += info->backups[i].repository_bytes;

@@ -408,6 +408,28 @@ inventory_knows_backups(const char *name, bool *ret_knows)
     return OK;
 }
 
+struct mg_status
+inventory_agrees(const char *name, const struct mg_backup_info *info, bool *ret_agrees)
+{
+    char path[MG_PATH], start[80];
+    OWN_BUFFER(text, LIST_MOST);
+    *ret_agrees = false;
+    TRY(backup_file_path(name, "files", path));
+    TRY(mg_file_read(path, &text));
+    const size_t length = (size_t) snprintf(start, sizeof start, " backup/%s/", name);
+    for (const char *at = mg_buffer_text(&text); (at = strstr(at, start)) != NULL;) {
+        at += length;
+        const size_t label = strcspn(at, "/\n");
+        bool found = at[0] < '0' || at[0] > '9'; /* backup.info, backup.history */
+        for (size_t i = 0; i < info->count && !found; i++)
+            found = strlen(info->backups[i].label) == label && memcmp(info->backups[i].label, at, label) == 0;
+        if (!found)
+            return OK;
+    }
+    *ret_agrees = true;
+    return OK;
+}
+
 /* ---- checking ---- */
 
 static void

@@ -40,6 +40,7 @@ static const struct worker_job jobs[] = {
     /* After a reboot every instance can save its log again before the first long turn is over. */
     {"backup-quick", backup_quick_job},
     {"restore", restore_job},
+    {"vault", vault_job},
     /* So many backups at once, and no more. */
     {"backup", backup_job},
     {"backup", backup_job},

@@ -121,7 +121,7 @@ restore_reader_make(const struct backup *backup, const char *socket, const char 
 }
 
 static CHECKED struct mg_status
-copy_files(const struct backup *backup, enum mg_restore_kind kind, mg_instant target)
+copy_files(struct backup *backup, enum mg_restore_kind kind, bool from_vault, mg_instant target)
 {
     OWN_BUFFER(storage, 4096);
     struct mg_reply_restore_run reply;
@@ -133,7 +133,10 @@ copy_files(const struct backup *backup, enum mg_restore_kind kind, mg_instant ta
     const struct mg_request_restore_run request = {.tenant = backup->record->tenant,
                                                    .kind = (uint64_t) kind,
                                                    .target = target,
-                                                   .needed_bytes = needed_bytes + needed_bytes / 4};
+                                                   .needed_bytes = needed_bytes + needed_bytes / 4,
+                                                   .from_vault = from_vault};
+    if (from_vault)
+        TRY(vault_fetch(backup, kind));
     return mg_call_restore_run(&request, &reply, &storage, RESTORE_MS);
 }
 
@@ -197,10 +200,10 @@ copy_await(const struct backup *backup, const char *socket, mg_instant target, m
 }
 
 struct mg_status
-restore_make(struct backup *backup, enum mg_restore_kind kind, mg_instant target, char socket[512],
-             mg_instant *ret_reached)
+restore_make(struct backup *backup, enum mg_restore_kind kind, bool from_vault, mg_instant target,
+             char socket[512], mg_instant *ret_reached)
 {
-    struct mg_status status = copy_files(backup, kind, target);
+    struct mg_status status = copy_files(backup, kind, from_vault, target);
     if (status.code == MG_EXISTS || status.code == MG_DISK_FULL) /* nothing was begun */
         return status;
     if (mg_ok(status))
@@ -282,7 +285,7 @@ restore_copy_read(struct backup *backup)
 }
 
 static CHECKED struct mg_status
-copy_make(struct backup *backup, mg_instant target)
+copy_make(struct backup *backup, bool from_vault, mg_instant target)
 {
     char socket[512];
     mg_instant reached = 0;
@@ -291,7 +294,7 @@ copy_make(struct backup *backup, mg_instant target)
     /* From the beginning on: a worker that is killed must not leave one for ever. */
     if (backup->copy.until == 0)
         TRY(until_keep(backup, mg_now() + LOOK_MS));
-    TRY(restore_make(backup, MG_RESTORE_BESIDE, target, socket, &reached));
+    TRY(restore_make(backup, MG_RESTORE_BESIDE, from_vault, target, socket, &reached));
     TRY(until_keep(backup, mg_now() + LOOK_MS));
     password_make((char *) password);
     TRY(restore_reader_make(backup, socket, (const char *) password));
@@ -307,7 +310,7 @@ copy_make(struct backup *backup, mg_instant target)
 }
 
 struct mg_status
-restore_order(struct backup *backup)
+restore_order(struct backup *backup, bool from_vault)
 {
     char at[MG_INSTANT_TEXT];
     int64_t took_ms = 0;
@@ -322,7 +325,7 @@ restore_order(struct backup *backup)
     mg_instant_text(backup->target, at);
     TRY(worker_record(MG_EVENT_restore, backup->record->tenant, backup->record->name, at));
     const int64_t start_ms = mg_monotonic_ms();
-    TRY(copy_make(backup, backup->target));
+    TRY(copy_make(backup, from_vault, backup->target));
     mg_log(MG_INFO, "%s: restored beside as of %s in %lld ms", backup->record->name, at,
            (long long) (mg_monotonic_ms() - start_ms));
     return OK;

@@ -77,6 +77,7 @@ drill_is_due(const struct backup *backup, mg_instant now)
 struct drill {
     mg_instant target, reached;
     int64_t rto_ms, rpo_ms, tables, rows, markers;
+    bool from_vault;
 };
 
 /* A moment of the window that no marker is near to. The one after the first marker of this drill always is.
@@ -197,7 +198,7 @@ copy_judge(struct backup *backup, struct drill *drill)
 {
     char socket[512];
     const int64_t start_ms = mg_monotonic_ms();
-    TRY(restore_make(backup, MG_RESTORE_DRILL, drill->target, socket, &drill->reached));
+    TRY(restore_make(backup, MG_RESTORE_DRILL, drill->from_vault, drill->target, socket, &drill->reached));
     drill->rto_ms = mg_monotonic_ms() - start_ms;
     TRY(markers_compare(backup, socket, drill));
     TRY(rows_read(backup, socket, drill));
@@ -230,6 +231,10 @@ result_record(const struct backup *backup, const struct drill *drill, struct mg_
     mg_instant_text(drill->target, target);
     TRY(mg_list_add_audit_detail(&details, &(struct mg_record_audit_detail){.key = mg_view_text("target"),
                                                                             .value = mg_view_text(target)}));
+    TRY(mg_list_add_audit_detail(&details,
+                                 &(struct mg_record_audit_detail){
+                                     .key = mg_view_text("from"),
+                                     .value = mg_view_text(drill->from_vault ? "vault" : MG_BACKUP_NEAR)}));
     for (size_t i = 0; i < MG_COUNT(keys); i++) {
         (void) snprintf(numbers[i], sizeof numbers[i], "%" PRId64, values[i]);
         const struct mg_record_audit_detail row = {.key = mg_view_text(keys[i]),
@@ -283,7 +288,7 @@ drill_read(struct backup *backup)
 struct mg_status
 drill_run(struct backup *backup)
 {
-    struct drill drill = {.target = 0};
+    struct drill drill = {.from_vault = vault_drill_turn(backup)};
     if (backup->info.count == 0)
         return fail_with(REFUSED, "%s has no backup yet", backup->record->name);
     struct mg_status status = restore_remove(backup, MG_RESTORE_DRILL); /* what one that was cut short left */
@@ -311,6 +316,7 @@ drill_run(struct backup *backup)
            backup->record->name, mg_ok(status) ? "held" : detail, (long long) drill.rto_ms,
            (long long) drill.rows);
     TRY(result_keep(backup));
+    TRY(vault_drill_keep(backup, drill.from_vault));
     TRY(recorded);
     return mg_ok(status) ? OK : mg_fail_with(status.code, status.where, "%s", detail);
 }

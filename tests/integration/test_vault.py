@@ -1,0 +1,192 @@
+"""The vault: everything finished in the near repository is copied to another site under a seal of its own. What happens
+to the vault is said, the near repository goes on, and the next run heals it."""
+
+import datetime
+import json
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import time
+
+import pytest
+from harness import Deployment, wait_until
+
+
+@pytest.fixture(scope="module")
+def place():
+    # Readable for the database's uid, wherever TMPDIR is.
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="vault-"))
+    directory.chmod(0o755)
+    (directory / "vault").mkdir(mode=0o755)
+    yield directory / "vault"
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def deployment(place):
+    with Deployment({"backup.first_within": "24h", "backup.near.site": "jp-tokyo", "backup.vault.path": str(place),
+                     "backup.vault.site": "jp-osaka"}) as started:
+        started.tenant_add("acme", upstream="127.0.0.1:9")
+        app_sql(started, "CREATE TABLE note (text text)")
+        started.masugata("backup", "now", "--tenant", "acme", "--full", timeout=240)
+        yield started
+
+
+def app_sql(deployment, sql):
+    credentials = json.loads((deployment.run_directory / "app/1/database.json").read_text())
+    return psql(credentials, sql)
+
+
+def psql(credentials, sql):
+    done = subprocess.run(["psql", "-X", "-h", credentials["host"], "-U", credentials["user"], "-d", "app", "-qAt", "-c", sql],
+                          capture_output=True, text=True, env={"PGPASSWORD": credentials["password"], "PATH": "/usr/bin:/bin"})
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def row(deployment):
+    return next(each for each in deployment.json("backup", "list")["instances"] if each["tenant"] == "acme")
+
+
+def await_whole(deployment):
+    wait_until(lambda: row(deployment)["vault"] == "jp-osaka: 0 s behind", 120, 0.5, "the vault is whole")
+
+
+def files(directory):
+    return {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file() and not path.is_symlink()}
+
+
+def inventory(deployment):
+    lines = (deployment.directory / "worker/backup/tenant-1.files").read_text().splitlines()[1:-1]
+    return {line.split(" ", 1)[1] for line in lines}
+
+
+def events(deployment):
+    return deployment.masugata("audit", "search", "--tenant", "acme", "--event", "vault_trouble", "--json").stdout
+
+
+def verify(deployment):
+    return deployment.masugata("backup", "verify", "--tenant", "acme", "--json", check=False, timeout=240)
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def full(deployment):
+    deployment.masugata("backup", "now", "--tenant", "acme", "--full", timeout=240)
+
+
+def test_everything_is_there_under_a_seal_of_its_own(deployment, place):
+    await_whole(deployment)
+    store = place / "tenant-1"
+    assert files(store) - {"head"} == inventory(deployment)
+    for path in store.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert content.startswith(b"masugata-vault 1\n") and b"Salted__" not in content[:64], path
+    assert row(deployment)["state"] == ""
+
+
+def test_a_flipped_byte_is_said_and_healed(deployment, place):
+    target = next((place / "tenant-1/backup/tenant-1").glob("*F/bundle/1"))
+    whole = target.read_bytes()
+    flip(target)
+    verify(deployment)
+    seen = row(deployment)
+    assert seen["state"] == "vault-changed" and "bundle/1" in events(deployment)
+    assert len(target.read_bytes()) == len(whole)
+    verify(deployment)
+    assert row(deployment)["state"] == ""
+
+
+def test_a_head_that_was_changed_is_healed(deployment, place):
+    flip(place / "tenant-1/head")
+    full(deployment)
+    wait_until(lambda: "older state" in events(deployment), 60, 0.5, "it is said")
+    await_whole(deployment)
+    verify(deployment)
+    assert row(deployment)["state"] == ""
+
+
+def test_an_old_copy_put_back_is_said_and_healed(deployment, place):
+    old = place / "old"
+    shutil.copytree(place / "tenant-1", old)
+    before = events(deployment).count("older state")
+    full(deployment)
+    await_whole(deployment)
+    shutil.rmtree(place / "tenant-1")
+    owner = old.parent.stat()
+    shutil.copytree(old, place / "tenant-1")
+    shutil.rmtree(old)
+    # As the database's uid left it.
+    near = (deployment.directory / "backup/near/tenant-1").stat()
+    subprocess.run(["chown", "-R", f"{near.st_uid}:{near.st_gid}", str(place / "tenant-1")], check=owner.st_uid == 0)
+    verify(deployment)
+    assert events(deployment).count("older state") > before
+    await_whole(deployment)
+    assert files(place / "tenant-1") - {"head"} == inventory(deployment)
+    verify(deployment)
+    assert row(deployment)["state"] == ""
+
+
+def test_a_vault_that_is_away_stops_nothing(deployment, place):
+    away = place.parent / "away"
+    place.rename(away)
+    place.mkdir(mode=0o755)  # what is left where nothing is mounted
+    full(deployment)
+    wait_until(lambda: row(deployment)["state"] == "vault-away", 90, 0.5, "it is said")
+    assert files(place) == set(), "nothing was written beside the vault"
+    for path in place.iterdir():
+        path.rmdir()
+    place.rmdir()
+    away.rename(place)
+    verify(deployment)
+    await_whole(deployment)
+    verify(deployment)
+    assert row(deployment)["state"] == ""
+
+
+def test_killed_in_the_middle_it_goes_on(deployment, place):
+    full(deployment)
+    for process in ("launcher", "worker"):
+        deployment.kill(process)
+        time.sleep(0.2)
+    wait_until(lambda: deployment.masugata("backup", "list", check=False).returncode == 0, 90, 0.5, "worker")
+    wait_until(lambda: row(deployment)["vault"] == "jp-osaka: 0 s behind", 180, 0.5, "the vault is whole")
+    assert not [path for path in files(place) if path.endswith(".part")]
+
+
+def test_restored_from_the_vault_alone(deployment, place):
+    """The near repository is gone: what was copied brings the data back, to the moment that was copied."""
+    time.sleep(2.1)  # pgBackRest tells the end of a backup in whole seconds
+    app_sql(deployment, "INSERT INTO note VALUES ('before')")
+    moment = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+    time.sleep(0.05)
+    app_sql(deployment, "DELETE FROM note; INSERT INTO note VALUES ('after')")
+    copy = deployment.json("restore", "--tenant", "acme", "--to", moment, "--from", "vault", timeout=240)
+    assert psql(copy, "SELECT text FROM note") == "before"
+    deployment.masugata("restore", "--tenant", "acme", "--discard")
+    assert not (deployment.directory / "backup/back/restore-1").exists()
+    # The log can still be saved there; no backup is left.
+    near = deployment.directory / "backup/near/tenant-1/backup"
+    away = near.with_name("away")
+    near.rename(away)
+    try:
+        assert deployment.masugata("restore", "--tenant", "acme", "--to", moment, check=False, timeout=240).returncode != 0
+        copy = deployment.json("restore", "--tenant", "acme", "--to", moment, "--from", "vault", timeout=240)
+        assert psql(copy, "SELECT text FROM note") == "before"
+        deployment.masugata("restore", "--tenant", "acme", "--discard")
+        assert files(place / "tenant-1") >= inventory(deployment), "what is gone there stays here"
+    finally:
+        away.rename(near)
+
+
+def test_drills_take_turns(deployment):
+    for _ in range(2):
+        assert deployment.json("drill", "--tenant", "acme", timeout=300)["drills"][0]["state"] == ""
+    found = deployment.masugata("audit", "search", "--tenant", "acme", "--event", "restore_drill", "--json").stdout
+    assert '"vault"' in found and '"near"' in found
