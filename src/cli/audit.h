@@ -31,6 +31,11 @@ CHECKED struct mg_status mg_audit_summary_read(struct mg_view json, bool japanes
 /* RFC 3339, or an age such as 7d; NULL is 0. */
 CHECKED struct mg_status mg_audit_time_read(const char *text, int64_t *ret_time);
 
+/* Appends the proof of one entry, a line of JSON as `audit proof --json` prints it. */
+#define MG_AUDIT_PROOF_MOST 196608
+CHECKED struct mg_status mg_audit_proof_document(struct mg_admin *admin, uint64_t index,
+                                                 struct mg_buffer *json);
+
 int mg_audit_report(const struct mg_cli *cli, const struct mg_audit_options *options);
 int mg_audit_witness(const struct mg_cli *cli, const struct mg_audit_options *options);
 int mg_audit_proof_verify(const struct mg_cli *cli, const struct mg_audit_options *options);

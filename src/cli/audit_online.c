@@ -173,6 +173,33 @@ file_put(const char *directory, const char *name, struct mg_view bytes, mode_t m
     return mg_file_replace(path, bytes, mode);
 }
 
+/* What `audit verify --proof` reads. */
+static CHECKED struct mg_status
+proof_document(uint64_t index, const struct mg_reply_audit_evidence *evidence, struct mg_buffer *json)
+{
+    TRY(mg_buffer_format(json, "{\"entry\":%" PRIu64 ",\"proof\":", index));
+    TRY(mg_buffer_add_json_string(json, evidence->proof));
+    TRY(mg_buffer_add_text(json, ",\"leaf\":\""));
+    TRY(mg_base64(evidence->leaf, json));
+    TRY(mg_buffer_add_text(json, "\",\"key\":\""));
+    TRY(mg_base64(evidence->entry_key, json));
+    TRY(mg_buffer_add_text(json, "\",\"log\":"));
+    TRY(mg_buffer_add_json_string(json, evidence->log));
+    return mg_buffer_add_text(json, "}\n");
+}
+
+struct mg_status
+mg_audit_proof_document(struct mg_admin *admin, uint64_t index, struct mg_buffer *json)
+{
+    OWN_BUFFER(storage, MG_PACKET_MOST);
+    struct mg_reply_audit_evidence reply;
+    TRY(mg_admin_audit_evidence(admin, &(struct mg_request_audit_evidence){.index = index}, &reply,
+                                &storage));
+    if (reply.outcome != MG_GRANTED)
+        return fail_with(REFUSED, "%s", mg_outcome_text(reply.outcome, 0));
+    return proof_document(index, &reply, json);
+}
+
 static CHECKED struct mg_status
 proof(const struct mg_cli *cli, const struct mg_audit_options *options)
 {
@@ -198,16 +225,9 @@ proof(const struct mg_cli *cli, const struct mg_audit_options *options)
         return OK;
     }
     if (cli->json) {
-        OWN_BUFFER(json, 65536);
-        TRY(mg_buffer_format(&json, "{\"entry\":%" PRIu64 ",\"proof\":", request.index));
-        TRY(mg_buffer_add_json_string(&json, reply.proof));
-        TRY(mg_buffer_add_text(&json, ",\"leaf\":\""));
-        TRY(mg_base64(reply.leaf, &json));
-        TRY(mg_buffer_add_text(&json, "\",\"key\":\""));
-        TRY(mg_base64(reply.entry_key, &json));
-        TRY(mg_buffer_add_text(&json, "\",\"log\":"));
-        TRY(mg_buffer_add_json_string(&json, reply.log));
-        (void) printf("%s}\n", mg_buffer_text(&json));
+        OWN_BUFFER(json, MG_AUDIT_PROOF_MOST);
+        TRY(proof_document(request.index, &reply, &json));
+        (void) fputs(mg_buffer_text(&json), stdout);
     } else
         (void) fwrite(reply.proof.bytes, 1, reply.proof.length, stdout);
     return OK;

@@ -1,11 +1,12 @@
 /* masugata tenant: what the operator does with tenants. */
 #include "cli/people.h"
+#include "cli/tenant_export.h"
 #include "cli/tenant_policy.h"
 
 #include <inttypes.h>
 #include <unistd.h>
 
-static const char *label, *hosts, *sign_in_host, *upstream, *backup_plan, *file;
+static const char *label, *hosts, *sign_in_host, *upstream, *backup_plan, *file, *to;
 static bool wait_for_it;
 
 static CHECKED struct mg_status
@@ -179,6 +180,12 @@ tenant_policy(const struct mg_cli *cli, struct mg_admin *admin)
 }
 
 static CHECKED struct mg_status
+tenant_export(const struct mg_cli *cli, struct mg_admin *admin)
+{
+    return mg_cli_tenant_export(cli, admin, to);
+}
+
+static CHECKED struct mg_status
 tenant_rotate(const struct mg_cli *cli, struct mg_admin *admin)
 {
     OWN_BUFFER(storage, MG_PACKET_MOST);
@@ -208,7 +215,7 @@ mg_cli_tenant(int argc, char **argv)
     static const struct mg_cli_verb verbs[] = {
         {"add", tenant_add, 1, 1},         {"list", tenant_list, 0, 0},     {"show", tenant_show, 1, 1},
         {"suspend", tenant_suspend, 1, 1}, {"resume", tenant_resume, 1, 1}, {"policy", tenant_policy, 1, 1},
-        {"rotate", tenant_rotate, 1, 1},
+        {"rotate", tenant_rotate, 1, 1},   {"export", tenant_export, 1, 1},
     };
     static const struct mg_cli_option options[] = {
         {"--label", &label, NULL},
@@ -217,6 +224,7 @@ mg_cli_tenant(int argc, char **argv)
         {"--upstream", &upstream, NULL},
         {"--backup-plan", &backup_plan, NULL},
         {"--file", &file, NULL},
+        {"--to", &to, NULL},
         {"--wait", NULL, &wait_for_it},
         {NULL, NULL, NULL},
     };
@@ -229,7 +237,8 @@ mg_cli_tenant(int argc, char **argv)
                      "                            [--sign-in-host HOST] [--backup-plan PLAN] [--wait]\n"
                      "       masugata tenant list | show NAME | suspend NAME | resume NAME\n"
                      "       masugata tenant rotate NAME|HOST\n"
-                     "       masugata tenant policy NAME [--file FILE]",
+                     "       masugata tenant policy NAME [--file FILE]\n"
+                     "       masugata tenant export NAME --to DIRECTORY",
             .en =
                 "A tenant is a customer: hosts of its own, users of its own, a database of its own.\n"
                 "  --label         the customer's name as people read it (default: NAME)\n"
@@ -244,7 +253,10 @@ mg_cli_tenant(int argc, char **argv)
                 "credentials.rotation.\n"
                 "policy prints what the tenant has of its own: networks, session limits, response\n"
                 "headers, rules for paths; with --file (or --file - for standard input) it replaces all of\n"
-                "it at once. A wrong line changes nothing. See masugata-tenant-policy(5).",
+                "it at once. A wrong line changes nothing. See masugata-tenant-policy(5).\n"
+                "export writes everything that is kept of the tenant into an empty directory: its database as\n"
+                "pg_dump's custom format and a CSV file a table, users, groups, roles, policy, identity providers,\n"
+                "audit log with proofs, and a manifest with the SHA-256 of each file.",
             .ja =
                 "テナントは顧客 1 社です。ホスト、利用者、データベースをそれぞれ専用に持ちます。\n"
                 "  --label         画面に表示する顧客名 (既定: NAME)\n"
@@ -259,7 +271,10 @@ mg_cli_tenant(int argc, char **argv)
                 "自動で更新)。\n"
                 "policy はテナント固有の設定 (ネットワーク、セッションの上限、応答ヘッダー、パスごとの\n"
                 "規則) を表示します。--file FILE (標準入力は -) を付けると全体を一度に置き換えます。\n"
-                "誤った行があれば何も変更しません。masugata-tenant-policy(5) を参照。",
+                "誤った行があれば何も変更しません。masugata-tenant-policy(5) を参照。\n"
+                "export はテナントについて保持しているすべてを空のディレクトリに書き出します。データベース (pg_dump の\n"
+                "カスタム形式とテーブルごとの CSV)、利用者、グループ、ロール、設定、IdP、証明付きの監査ログ、\n"
+                "全ファイルの SHA-256 を載せたマニフェストです。",
         },
         argc, argv);
 }

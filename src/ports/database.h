@@ -74,6 +74,11 @@ CHECKED struct mg_status mg_database_query_often(struct mg_database *database, s
 /* Several statements without parameters or results, as one transaction unless they say otherwise. */
 CHECKED struct mg_status mg_database_script(struct mg_database *database, const char *sql);
 
+/* COPY … TO STDOUT: what comes is written to `fd`; *ret_count is how many rows. Bounded by statement_ms. DISK_FULL
+ * or SYSTEM when it cannot be written, after which the connection is not used again. */
+CHECKED struct mg_status mg_database_copy_out(struct mg_database *database, const char *sql, int fd,
+                                              uint64_t *ret_count);
+
 /* The rows of an answer; views borrow from it. A wrong column or type is a bug and stops the
  * process; SQL NULL reads as 0, false or the empty view. */
 struct mg_rows;

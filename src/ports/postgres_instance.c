@@ -364,6 +364,12 @@ mg_instance_checksums_program(void)
     return MG_POSTGRES_BIN "/pg_checksums";
 }
 
+const char *
+mg_instance_dump_program(void)
+{
+    return MG_POSTGRES_BIN "/pg_dump";
+}
+
 /* A postmaster keeps the arguments it was started with; its children show others. */
 static bool
 is_server_of(pid_t pid, const struct mg_instance *instance)

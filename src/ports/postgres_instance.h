@@ -61,6 +61,7 @@ struct mg_program mg_instance_program(const struct mg_instance *instance,
 
 /* pg_checksums(1) of the same version. */
 const char *mg_instance_checksums_program(void);
+const char *mg_instance_dump_program(void); /* pg_dump of the same version */
 
 /* The running server of this data directory, also one that another process started; NOT_FOUND if
  * none runs. Looks at what the process is, not only at what postmaster.pid says. */

@@ -18,6 +18,7 @@
     X(tenant_policy_set)         \
     X(tenant_setting_set)        \
     X(tenant_rotate)             \
+    X(tenant_export)             \
     X(backup_plans)              \
     X(backup_now)                \
     X(restore_show)              \

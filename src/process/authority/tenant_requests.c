@@ -515,6 +515,34 @@ MG_HANDLER_PUBLIC(tenant_rotate)
     return mg_answer_tenant_rotate(call, &reply);
 }
 
+/* ---- leaving ---- */
+
+MG_HANDLER_PUBLIC(tenant_export)
+{
+    struct mg_right right;
+    enum mg_outcome outcome = MG_OUTCOME_NONE;
+    char digest[2 * 32 + 1] = "";
+    TRY(MG_RIGHT_ASK(tenant_export, call, MG_VIEW_EMPTY, request->tenant, &right, &outcome));
+    struct mg_reply_tenant_export reply = {.outcome = outcome, .tenant = right.tenant.number};
+    if (outcome == MG_GRANTED && right.tenant.number == 0)
+        reply.outcome = MG_NOT_KNOWN;
+    if (outcome == MG_GRANTED && request->manifest.length != 0 && request->manifest.length != 32)
+        reply.outcome = MG_NOT_VALID;
+    if (reply.outcome != MG_GRANTED)
+        return mg_answer_tenant_export(call, &reply);
+    const bool whole = request->manifest.length != 0;
+    if (whole)
+        mg_hex(request->manifest, digest);
+    const struct mg_core_detail details[] = {{"manifest_sha256", mg_view_text(digest)}};
+    TRY(mg_core_record(&(struct mg_core_record){.event = MG_EVENT_tenant_export,
+                                                .tenant = right.tenant.number,
+                                                .actor = &right.actor,
+                                                .target = mg_view_text(right.tenant.name),
+                                                .details = details,
+                                                .detail_count = whole ? 1 : 0}));
+    return mg_answer_tenant_export(call, &reply);
+}
+
 /* ---- for pages and processes ---- */
 
 enum { ZONE_MOST = 64 };

@@ -114,6 +114,8 @@ restore_reader_make(const struct backup *backup, const char *socket, const char 
     TRY(mg_buffer_format(&sql,
                          "CREATE ROLE " RESTORE_ROLE
                          " NOLOGIN BYPASSRLS; GRANT pg_read_all_data TO " RESTORE_ROLE
+                         /* large objects, which pg_read_all_data leaves out */
+                         "; ALTER ROLE " RESTORE_ROLE " SET lo_compat_privileges = on"
                          "; GRANT CONNECT ON DATABASE %s TO " RESTORE_ROLE,
                          restore_database(backup)));
     TRY(mg_database_script(database, mg_buffer_text(&sql)));
