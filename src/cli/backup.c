@@ -264,14 +264,20 @@ backup_list(const struct mg_cli *cli, struct mg_admin *admin)
     return OK;
 }
 
+static CHECKED struct mg_status
+backup_metrics(const struct mg_cli *cli, struct mg_admin *admin)
+{
+    static struct mg_cli_backup_names names;
+    TRY(names_chosen(cli, admin, &names));
+    return mg_cli_backup_metrics(cli, admin, &names);
+}
+
 int
 mg_cli_backup(int argc, char **argv)
 {
     static const struct mg_cli_verb verbs[] = {
-        {"now", backup_now, 0, 0},
-        {"list", backup_list, 0, 0},
-        {"verify", backup_verify, 0, 0},
-        {"accept", backup_accept, 0, 0},
+        {"now", backup_now, 0, 0},       {"list", backup_list, 0, 0},       {"verify", backup_verify, 0, 0},
+        {"accept", backup_accept, 0, 0}, {"metrics", backup_metrics, 0, 0},
     };
     static const struct mg_cli_option options[] = {{"--tenant", &tenant, NULL},
                                                    {"--control", NULL, &control},
@@ -285,7 +291,8 @@ mg_cli_backup(int argc, char **argv)
             .usage = "masugata backup list [--tenant NAME | --control]\n"
                      "       masugata backup now [--tenant NAME | --control] [--full]\n"
                      "       masugata backup verify [--tenant NAME | --control]\n"
-                     "       masugata backup accept --tenant NAME | --control",
+                     "       masugata backup accept --tenant NAME | --control\n"
+                     "       masugata backup metrics [--tenant NAME | --control]",
             .en =
                 "Every tenant's database is backed up by itself, by its plan (backup.plan), encrypted under a\n"
                 "passphrase of its own, and so is Masugata's own. Between backups the transaction log is saved,\n"
@@ -297,6 +304,8 @@ mg_cli_backup(int argc, char **argv)
                 "             when they were taken, and looks for gaps; the exit code is 1 when something is wrong\n"
                 "  accept     what was found missing or changed is known as lost: it is no longer shown, and the\n"
                 "             older backups may go again. First put back what a copy elsewhere still has\n"
+                "  metrics    figures for monitoring as OpenMetrics: age of the recovery point, start of the window,\n"
+                "             what the last drill took, whether something is wrong\n"
                 "  --tenant   that one; without it all of them\n"
                 "  --control  Masugata's own database\n"
                 "  --full     a full backup; otherwise what changed since the last full one\n"
@@ -313,6 +322,8 @@ mg_cli_backup(int argc, char **argv)
                 "             あれば終了コード 1\n"
                 "  accept     検出された欠落・改ざんを確認済みとする。以後は表示せず、古いバックアップの破棄も\n"
                 "             再開する。控えがあれば、先にファイルを戻すこと\n"
+                "  metrics    監視用の数値 (OpenMetrics): 復旧時点の古さ、復元できる期間の始まり、直近の訓練の\n"
+                "             所要時間、問題の有無\n"
                 "  --tenant   対象のテナント。省略するとすべて\n"
                 "  --control  Masugata 自身のデータベース\n"
                 "  --full     全体バックアップ。省略すると直近の全体からの差分\n"

@@ -26,6 +26,10 @@ CHECKED struct mg_status mg_cli_backup_order(const struct mg_cli *cli, struct mg
 CHECKED struct mg_status mg_cli_backup_await(const struct mg_cli *cli, struct mg_admin *admin,
                                              const char *name, uint64_t number, char result[512]);
 
+/* backup_metrics.c: figures for monitoring, as OpenMetrics. */
+CHECKED struct mg_status mg_cli_backup_metrics(const struct mg_cli *cli, struct mg_admin *admin,
+                                               const struct mg_cli_backup_names *names);
+
 /* A subcommand without verbs. */
 struct mg_cli_plain {
     struct mg_status (*run)(const struct mg_cli *cli, struct mg_admin *admin);

@@ -87,7 +87,8 @@ mg_cli_tenant_policy_send(const struct mg_cli *cli, struct mg_admin *admin, cons
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_tenant_policy_set reply;
     for (size_t i = 0; i < mg_tenant_option_count; i++)
-        TRY(setting_add("", &policy->settings, &mg_tenant_option_rows[i], &list));
+        if (policy->names_plan || strcmp(mg_tenant_option_rows[i].keyword, "backup.plan") != 0)
+            TRY(setting_add("", &policy->settings, &mg_tenant_option_rows[i], &list));
     for (size_t r = 0; r < policy->route_count; r++)
         for (size_t i = 0; i < mg_route_option_count; i++)
             TRY(setting_add(policy->routes[r].path, &policy->routes[r].settings, &mg_route_option_rows[i],

@@ -278,6 +278,7 @@ struct mg_status
 mg_tenant_policy_set(struct mg_tenant_policy *policy, struct mg_view path, struct mg_view keyword,
                      struct mg_view value)
 {
+    policy->names_plan = policy->names_plan || (path.length == 0 && mg_view_is(keyword, "backup.plan"));
     if (path.length == 0)
         return value_set(&policy->settings, mg_tenant_option_rows, tenant_checks, mg_tenant_option_count,
                          keyword, value);

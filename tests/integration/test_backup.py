@@ -4,11 +4,13 @@ passphrase or a full repository leaves behind, and that the next run heals it.""
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
 
 import pytest
+from browser import Browser
 from harness import Deployment, wait_until
 from test_clock import PREPARE, Clock, pytestmark as needs_clock
 
@@ -105,6 +107,97 @@ def test_a_plan_that_keeps_less_is_not_believed_at_once(deployment):
     policy(deployment, "year")
     wait_until(lambda: plan_file(deployment) == ["year", "year", "0"], 30, 0.2, "the slip is forgotten")
     policy(deployment, "window72")
+
+
+def test_a_policy_that_says_nothing_of_backups_leaves_the_plan(deployment):
+    policy(deployment, "days90")
+    deployment.masugata("tenant", "policy", "acme", "--file", "-", input="session.idle = 10m\n")
+    assert deployment.json("tenant", "policy", "acme")["backup.plan"] == "days90"
+    deployment.masugata("tenant", "policy", "acme", "--file", "-", input="backup.plan = deployment\n")  # said, it goes
+    assert deployment.json("tenant", "policy", "acme")["backup.plan"] == "deployment"
+    policy(deployment, "window72")
+
+
+# ---- pages and API ----
+
+PASSWORD = "correct horse battery staple"
+
+
+def at(deployment, path, tenant="acme"):
+    return f"https://id.{tenant}.localhost:{deployment.https_port}{path}"
+
+
+def test_a_tenants_people_see_their_own_and_only_that(deployment):
+    for role in ("administrator", "user"):
+        deployment.masugata("user", "add", role, "--tenant", "acme", "--name", role, "--roles", role, "--email", f"{role}@acme.example",
+                            "--password-stdin", input=PASSWORD)
+    boss = Browser(deployment, "ja")
+    boss.sign_in(at(deployment, "/sign-in"), "administrator", PASSWORD)
+    page = boss.get(at(deployment, "/console/backups")).text
+    newest = backups(deployment, "--tenant", "acme")[-1]["backup"]
+    assert "計画どおり" in page and newest in page and "tokyo" in page and "過去 72 時間の任意の時点に復元できる" in page
+    assert "span-window" in page and "<script" not in page.split("</head>")[1] and "4 時間" in page
+    # Nobody else's by asking for it: the session says whose.
+    mine = [entry["backup"] for entry in reversed(backups(deployment, "--tenant", "acme"))]
+    for query in ("", "?tenant=", "?tenant=masugata-drill"):
+        other = boss.get(at(deployment, f"/console/backups{query}")).text
+        assert re.findall(r'<span class="hint">(\d{8}-[^<]+)</span></th>', other) == mine
+    person = Browser(deployment)
+    person.sign_in(at(deployment, "/sign-in"), "user", PASSWORD)
+    refused = person.send(at(deployment, "/console/backups"))
+    assert refused.status == 403 and newest not in refused.text
+    assert "/console/backups" not in person.get(at(deployment, "/account")).text
+
+
+def test_operators_see_every_database(deployment):
+    deployment.masugata("user", "add", "ops", "--name", "Ops", "--email", "ops@vendor.example", "--password-stdin", input=PASSWORD)
+    browser, origin = Browser(deployment), f"https://console.localhost:{deployment.https_port}"
+    browser.sign_in(f"{origin}/console/backups", "ops", PASSWORD)
+    page = browser.get(f"{origin}/console/backups").text
+    assert "Masugata&#39;s own" in page or "Masugata's own" in page
+    assert 'href="/console/backups?tenant=acme"' in page and "As planned" in page and "masugata-drill" not in page
+    assert backups(deployment, "--tenant", "acme")[-1]["backup"] in browser.get(f"{origin}/console/backups?tenant=acme").text
+    assert backups(deployment, "--control")[-1]["backup"] in browser.get(f"{origin}/console/backups?tenant=").text
+    assert browser.send(f"{origin}/console/backups?tenant=nobody").status in (403, 404)
+    # The plan of a new tenant is chosen in its form.
+    browser.get(f"{origin}/console/tenants/new")
+    browser.submit({"name": "beta", "tenant_label": "Beta", "hosts": "beta.localhost", "upstream": "127.0.0.1:9", "backup_plan": "year"},
+                   action="/console/tenants/new")
+    wait_until(lambda: overview(deployment).get("beta", {}).get("plan") == "year", 90, 0.5, "plan of the new tenant")
+
+
+def test_the_api_tells_the_same(deployment):
+    deployment.masugata("token", "account", "monitor", "--tenant", "acme", "--name", "Monitor", "--roles", "auditor")
+    secrets = [deployment.json("token", "add", "monitor", "--tenant", "acme", "--label", "test", "--permissions", permission)["secret"]
+               for permission in ("backups.read", "users.read")]
+
+    def ask(path, secret):
+        answer = Browser(deployment).send(at(deployment, f"/api/v1{path}"), "GET", None,
+                                          {"Authorization": f"Bearer {secret}", "Accept": "application/json"})
+        return answer.status, json.loads(answer.text)
+    status, state = ask("/backups", secrets[0])
+    row = overview(deployment)["acme"]
+    assert status == 200 and state["plan"] == row["plan"] and state["restorable_from"] == row["from"] and state["site"] == "tokyo"
+    assert state["rpo_ms"] == 120000 and state["rto_ms"] == 4 * 3600 * 1000 and state["trouble"] == ""
+    status, found = ask("/backups/list", secrets[0])
+    assert status == 200 and [item["name"] for item in found["items"]] == [entry["backup"] for entry in backups(deployment, "--tenant", "acme")]
+    assert ask("/backups", secrets[1])[0] == 403 and ask("/backups/list", secrets[1])[0] == 403
+
+
+def test_figures_for_monitoring(deployment):
+    """OpenMetrics 1.0: families with their types, samples, # EOF at the end."""
+    lines = deployment.masugata("backup", "metrics").stdout.splitlines()
+    assert lines[-1] == "# EOF"
+    samples = {}
+    for line in lines[:-1]:
+        if not line.startswith("# "):
+            name, value = line.rsplit(" ", 1)
+            samples[name] = float(value)
+            assert f"# TYPE {name.split('{')[0]} gauge" in lines
+    assert 0 <= samples['masugata_backup_recovery_point_age_seconds{tenant="acme"}'] < 3600
+    assert samples['masugata_backup_window_start_timestamp_seconds{tenant="acme"}'] > 1.7e9
+    assert samples['masugata_backup_trouble{tenant="acme"}'] == 0 and 'masugata_backup_trouble{tenant="(masugata)"}' in samples
+    assert 'masugata_backup_drill_rto_seconds{tenant="acme"}' not in samples, "none was measured"
 
 
 def verify(deployment):

@@ -831,6 +831,8 @@ NOT_THEIRS(group_remove)
 NOT_THEIRS(scim_groups)
 NOT_THEIRS(scim_members)
 NOT_THEIRS(scim_group_change)
+NOT_THEIRS(backup_look)
+NOT_THEIRS(backup_list)
 
 CALL(audit_search)
 {

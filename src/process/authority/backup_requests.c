@@ -6,7 +6,7 @@
 #include "process/authority/rights.h"
 #include "process/authority/tenants.h"
 
-enum { WORKER_MS = 45000 };
+enum { WORKER_MS = 45000, PAGE_MS = 5000 };
 
 /* ---- for the worker: which plan each tenant has ---- */
 
@@ -59,7 +59,7 @@ MG_HANDLER_PUBLIC(backup_plans)
     return mg_answer_backup_plans(call, &reply);
 }
 
-/* ---- for operators ---- */
+/* ---- for operators, and to look at for a tenant's people ---- */
 
 MG_HANDLER_PUBLIC(backup_now)
 {
@@ -88,17 +88,24 @@ MG_HANDLER_PUBLIC(backup_now)
     return mg_answer_backup_now(call, &reply);
 }
 
+/* Whoever looks at a page must not hold threads of the authority for as long as an operator's command may. */
+static int
+look_ms(const struct mg_call *call)
+{
+    return mg_call_sender(call) == MG_PORTAL ? PAGE_MS : WORKER_MS;
+}
+
 MG_HANDLER_PUBLIC(backup_look)
 {
     OWN_BUFFER(storage, 4096);
     struct mg_right right;
     enum mg_outcome outcome = MG_OUTCOME_NONE;
     struct mg_reply_backup_state state;
-    TRY(MG_RIGHT_ASK(backup_look, call, MG_VIEW_EMPTY, request->tenant, &right, &outcome));
+    TRY(MG_RIGHT_ASK(backup_look, call, request->session, request->tenant, &right, &outcome));
     if (outcome != MG_GRANTED)
         return mg_answer_backup_look(call, &(struct mg_reply_backup_look){.outcome = outcome});
     const struct mg_request_backup_state ask = {.tenant = right.tenant.number};
-    TRY(mg_call_backup_state(&ask, &state, &storage, WORKER_MS));
+    TRY(mg_call_backup_state(&ask, &state, &storage, look_ms(call)));
     const struct mg_reply_backup_look reply = {.outcome = MG_GRANTED,
                                                .number = state.number,
                                                .waiting = state.waiting,
@@ -132,11 +139,11 @@ MG_HANDLER_PUBLIC(backup_list)
     struct mg_right right;
     enum mg_outcome outcome = MG_OUTCOME_NONE;
     struct mg_reply_backup_entries entries;
-    TRY(MG_RIGHT_ASK(backup_list, call, MG_VIEW_EMPTY, request->tenant, &right, &outcome));
+    TRY(MG_RIGHT_ASK(backup_list, call, request->session, request->tenant, &right, &outcome));
     if (outcome != MG_GRANTED)
         return mg_answer_backup_list(call, &(struct mg_reply_backup_list){.outcome = outcome});
     const struct mg_request_backup_entries ask = {.tenant = right.tenant.number, .from = request->from};
-    TRY(mg_call_backup_entries(&ask, &entries, &storage, WORKER_MS));
+    TRY(mg_call_backup_entries(&ask, &entries, &storage, look_ms(call)));
     const struct mg_reply_backup_list reply = {
         .outcome = MG_GRANTED, .more = entries.more, .next = entries.next, .backups = entries.backups};
     return mg_answer_backup_list(call, &reply);

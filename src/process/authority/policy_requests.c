@@ -139,9 +139,20 @@ difference(const struct mg_rows *before, const struct mg_rows *after, bool new_o
     return OK;
 }
 
+/* A file about networks or headers must not shorten how long backups are kept by saying nothing of them. */
+static CHECKED struct mg_status
+plan_keep(const struct mg_rows *before, struct mg_tenant_policy *policy)
+{
+    for (size_t i = 0; i < mg_rows_count(before) && !policy->names_plan; i++)
+        if (mg_rows_text(before, i, 0).length == 0 && mg_view_is(mg_rows_text(before, i, 1), "backup.plan"))
+            TRY(mg_tenant_policy_set(policy, MG_VIEW_EMPTY, mg_rows_text(before, i, 1),
+                                     mg_rows_text(before, i, 2)));
+    return OK;
+}
+
 /* In one transaction: the record is durable before it commits. */
 static CHECKED struct mg_status
-policy_store(const struct mg_core_tenant *tenant, const struct mg_tenant_policy *policy,
+policy_store(const struct mg_core_tenant *tenant, struct mg_tenant_policy *policy,
              const struct mg_core_actor *actor)
 {
     OWN(database) database = NULL;
@@ -155,6 +166,7 @@ policy_store(const struct mg_core_tenant *tenant, const struct mg_tenant_policy 
                  MG_I64(tenant->number)));
     TRY(roles_judge(database, tenant->number, policy));
     TRY(settings_read(database, tenant->number, &before));
+    TRY(plan_keep(before, policy));
     TRY(policy_insert(database, tenant->number, policy));
     TRY(settings_read(database, tenant->number, &after));
     struct mg_status listed = difference(before, after, false, &changed);

@@ -219,7 +219,8 @@ page_permissions(struct visit *visit)
     /* The headings of the menu: none without a page below it. */
     static const enum mg_permission signing_in[] = {MG_PERMISSION_providers_read, MG_PERMISSION_policy_read,
                                                     MG_PERMISSION_sessions_read, MG_PERMISSION_sign_ins_read},
-                                    records[] = {MG_PERMISSION_audit_read, MG_PERMISSION_reports_read};
+                                    records[] = {MG_PERMISSION_audit_read, MG_PERMISSION_reports_read,
+                                                 MG_PERMISSION_backups_read};
     bool may_sign_in = false, may_records = false;
     for (size_t i = 0; i < MG_COUNT(signing_in); i++)
         may_sign_in = may_sign_in || mg_permissions_have(held, signing_in[i]);

@@ -2,6 +2,7 @@
  * session; the authority checks the right and records what is done. */
 #include "process/portal/portal.h"
 
+#include "domain/backup_plan.h"
 #include "domain/tenant_policy.h"
 
 #define PAGE_ENTRIES 100
@@ -22,8 +23,8 @@ static const struct {
     {"gone", N_("It had changed already; nothing was done.")},
 };
 
-static CHECKED struct mg_status
-show_console(struct visit *visit, const char *at, const char *name)
+struct mg_status
+console_show(struct visit *visit, const char *at, const char *name)
 {
     const struct mg_view key = mg_form_value(&visit->query, "done");
     for (size_t i = 0; i < MG_COUNT(notices); i++)
@@ -34,8 +35,8 @@ show_console(struct visit *visit, const char *at, const char *name)
 }
 
 /* A list that was refused: the session has no right to it, or has just ended. */
-static CHECKED struct mg_status
-show_refused(struct visit *visit, uint64_t outcome)
+struct mg_status
+console_refused(struct visit *visit, uint64_t outcome)
 {
     if (outcome == MG_SESSION_ENDED)
         return redirect(visit, "/sign-in?return=%s", encoded(visit, mg_view_text(visit_target(visit))));
@@ -68,9 +69,9 @@ scope_tenant(const struct visit *visit, struct mg_scope *row, const struct mg_re
     scope_time(visit, row, TIME_NAMES(created), tenant->created_at);
 }
 
-static CHECKED struct mg_status
-tenants_ask(struct visit *visit, struct mg_view name, struct mg_view after,
-            struct mg_reply_tenant_list *ret_reply)
+struct mg_status
+console_tenants_ask(struct visit *visit, struct mg_view name, struct mg_view after,
+                    struct mg_reply_tenant_list *ret_reply)
 {
     const struct mg_request_tenant_list request = {
         .session = visit_session(visit), .name = name, .after = after};
@@ -81,9 +82,9 @@ struct mg_status
 page_console_tenants(struct visit *visit)
 {
     struct mg_reply_tenant_list reply;
-    TRY(tenants_ask(visit, MG_VIEW_EMPTY, mg_form_value(&visit->query, "after"), &reply));
+    TRY(console_tenants_ask(visit, MG_VIEW_EMPTY, mg_form_value(&visit->query, "after"), &reply));
     if (reply.outcome != MG_GRANTED)
-        return show_refused(visit, reply.outcome);
+        return console_refused(visit, reply.outcome);
     struct mg_record_tenant_row tenant = {0};
     for (bool more = true;;) {
         TRY(mg_list_next_tenant_row(&reply.tenants, &tenant, &more));
@@ -93,13 +94,26 @@ page_console_tenants(struct visit *visit)
     }
     if (reply.more)
         mg_scope_set(visit->page, "next", tenant.name);
-    return show_console(visit, "at_tenants", "console_tenants");
+    return console_show(visit, "at_tenants", "console_tenants");
+}
+
+static void
+plans_offer(struct visit *visit, struct mg_view chosen)
+{
+    for (size_t i = 0; i < mg_backup_plan_count; i++) {
+        const struct mg_backup_plan *plan = &mg_backup_plans[i];
+        struct mg_scope *row = mg_scope_add(visit->page, "plans");
+        mg_scope_set_text(row, "plan_word", plan->name);
+        mg_scope_set_text(row, "plan_meaning", visit->language == MG_JAPANESE ? plan->ja : plan->en);
+        mg_scope_set_flag(row, "plan_chosen", mg_view_is(chosen, plan->name));
+    }
 }
 
 struct mg_status
 page_console_tenant_new(struct visit *visit)
 {
-    return show_console(visit, "at_tenants", "console_tenant_new");
+    plans_offer(visit, MG_VIEW_EMPTY);
+    return console_show(visit, "at_tenants", "console_tenant_new");
 }
 
 static void
@@ -134,12 +148,14 @@ page_console_tenant_add(struct visit *visit)
         .hosts = mg_form_value(&visit->form, "hosts"),
         .sign_in_host = sign_in_host_meant(visit),
         .upstream = mg_form_value(&visit->form, "upstream"),
+        .backup_plan = mg_form_value(&visit->form, "backup_plan"),
     };
     struct mg_reply_tenant_add reply;
     TRY(mg_call_tenant_add(&request, &reply, &visit->storage, CALL_MS));
     if (reply.outcome == MG_GRANTED)
         return redirect(visit, "/console/tenant?name=%s&done=tenant_added", encoded(visit, request.name));
     keep_fields(visit, fields, MG_COUNT(fields));
+    plans_offer(visit, request.backup_plan);
     mg_scope_set_flag(visit->page, "at_tenants", true);
     page_problem(visit, "name", mg_outcome_text(reply.outcome, visit->language == MG_JAPANESE));
     TRY(scope_reason(visit, visit->page, "reason", reply.reason));
@@ -156,7 +172,7 @@ tenant_find(struct visit *visit, struct mg_view name, bool *ret_found)
         return OK;
     struct mg_reply_tenant_list reply;
     struct mg_record_tenant_row tenant;
-    TRY(tenants_ask(visit, name, MG_VIEW_EMPTY, &reply));
+    TRY(console_tenants_ask(visit, name, MG_VIEW_EMPTY, &reply));
     if (reply.outcome == MG_GRANTED)
         TRY(mg_list_next_tenant_row(&reply.tenants, &tenant, ret_found));
     if (*ret_found)
@@ -257,9 +273,9 @@ show_tenant(struct visit *visit, struct mg_view name, uint64_t problem)
     if (found)
         TRY(users_list(visit, name, &outcome));
     if (outcome != MG_GRANTED)
-        return show_refused(visit, outcome);
+        return console_refused(visit, outcome);
     if (problem == MG_GRANTED)
-        return show_console(visit, "at_tenants", "console_tenant");
+        return console_show(visit, "at_tenants", "console_tenant");
     mg_scope_set_flag(visit->page, "at_tenants", true);
     return show_outcome(visit, problem, "console_tenant");
 }
@@ -275,7 +291,7 @@ static CHECKED struct mg_status
 back_to_tenant(struct visit *visit, uint64_t outcome, const char *done)
 {
     if (outcome == MG_NOT_ALLOWED || outcome == MG_SESSION_ENDED)
-        return show_refused(visit, outcome);
+        return console_refused(visit, outcome);
     return redirect(visit, "/console/tenant?name=%s&done=%s",
                     encoded(visit, mg_form_value(&visit->form, "tenant")),
                     outcome == MG_GRANTED ? done : "gone");
@@ -361,9 +377,9 @@ page_console_sessions(struct visit *visit)
     uint64_t outcome = MG_OUTCOME_NONE;
     TRY(sessions_list(visit, tenant, &outcome));
     if (outcome != MG_GRANTED)
-        return show_refused(visit, outcome);
+        return console_refused(visit, outcome);
     mg_scope_set(visit->page, "tenant", tenant);
-    return show_console(visit, "at_sessions", "console_sessions");
+    return console_show(visit, "at_sessions", "console_sessions");
 }
 
 struct mg_status
@@ -372,7 +388,7 @@ page_console_session_end(struct visit *visit)
     uint64_t scope = 0, outcome = MG_OUTCOME_NONE;
     TRY(sessions_end(visit, mg_form_value(&visit->form, "tenant"), &scope, &outcome));
     if (outcome == MG_NOT_ALLOWED || outcome == MG_SESSION_ENDED)
-        return show_refused(visit, outcome);
+        return console_refused(visit, outcome);
     if (scope == MG_SCOPE_USER)
         return back_to_tenant(visit, outcome, "user_ended");
     return redirect(visit, "/console/sessions?done=%s", outcome == MG_GRANTED ? "ended" : "gone");
@@ -397,7 +413,7 @@ page_console_audit(struct visit *visit)
     struct mg_reply_audit_search reply;
     TRY(mg_call_audit_search(&request, &reply, &visit->storage, CALL_MS));
     if (reply.outcome != MG_GRANTED)
-        return show_refused(visit, reply.outcome);
+        return console_refused(visit, reply.outcome);
     struct mg_record_audit_row entry = {0};
     for (bool more = true;;) {
         TRY(mg_list_next_audit_row(&reply.entries, &entry, &more));
@@ -409,5 +425,5 @@ page_console_audit(struct visit *visit)
     mg_scope_set(visit->page, "words", request.words);
     if (reply.more)
         mg_scope_set_number(visit->page, "next", entry.entry);
-    return show_console(visit, "at_audit", "console_audit");
+    return console_show(visit, "at_audit", "console_audit");
 }

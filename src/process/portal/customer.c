@@ -89,6 +89,7 @@ page_customer_home(struct visit *visit)
         {MG_PERMISSION_policy_read, "/console/policy"},
         {MG_PERMISSION_audit_read, "/console/audit"},
         {MG_PERMISSION_reports_read, "/console/rights"},
+        {MG_PERMISSION_backups_read, "/console/backups"},
     };
     for (size_t i = 0; i < MG_COUNT(places); i++)
         if (customer_may(visit, places[i].permission))

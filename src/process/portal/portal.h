@@ -161,6 +161,13 @@ struct time_names {
 void scope_time(const struct visit *visit, struct mg_scope *scope, struct time_names names,
                 mg_instant instant);
 
+/* ---- console.c: the operators' pages ---- */
+CHECKED struct mg_status console_show(struct visit *visit, const char *at, const char *name);
+/* What was refused: the session has no right to it, or has just ended. */
+CHECKED struct mg_status console_refused(struct visit *visit, uint64_t outcome);
+CHECKED struct mg_status console_tenants_ask(struct visit *visit, struct mg_view name, struct mg_view after,
+                                             struct mg_reply_tenant_list *ret_reply);
+
 /* ---- entry.c: an entry of the audit log on a page ---- */
 #define MG_OUTCOME_WORDS 3
 extern const struct outcome_word {
