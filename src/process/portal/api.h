@@ -25,10 +25,10 @@ struct mg_api_event {
     struct mg_view event, reason;
 };
 struct mg_api_backups {
-    struct mg_view plan, plan_text, site, trouble, trouble_text;
+    struct mg_view plan, plan_text, site, copy_site, trouble, trouble_text;
     uint64_t promised_rpo_ms, promised_rto_ms, window_ms, backups, stored_bytes, verified_files, rto_ms,
         rpo_ms;
-    mg_instant from, log_at, full_at, backup_at, verified_at, drilled_at;
+    mg_instant from, log_at, full_at, backup_at, copied_until, verified_at, drilled_at;
 };
 struct mg_api_rule {
     struct mg_view keyword, value, preset, meaning;

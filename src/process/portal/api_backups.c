@@ -15,6 +15,10 @@ api_on_backups(struct api *api)
         return api_refuse(api, reply.outcome, MG_VIEW_EMPTY);
     struct mg_api_backups it = {.plan = reply.plan,
                                 .site = reply.site,
+                                .copy_site = reply.vault,
+                                .copied_until = reply.vault.length != 0 && reply.vault_behind_ms >= 0
+                                                    ? api->visit->now - reply.vault_behind_ms
+                                                    : 0,
                                 .backups = reply.backups,
                                 .stored_bytes = reply.repository_bytes,
                                 .verified_files = reply.verified_files,

@@ -109,6 +109,9 @@ scope_look(struct visit *visit, struct mg_scope *scope, const struct mg_reply_ba
     mg_scope_set_number(scope, "backup_count", look->backups);
     mg_scope_set_text(scope, "stored", bytes_text(visit, look->repository_bytes));
     mg_scope_set(scope, "site", look->site);
+    mg_scope_set(scope, "vault", look->vault);
+    if (look->vault.length != 0 && look->vault_behind_ms >= 0)
+        scope_time(visit, scope, TIME_NAMES(copied), visit->now - look->vault_behind_ms);
     if (look->drilled_at != 0) {
         mg_scope_set_text(scope, "measured_rto", length_text(visit, look->rto_ms));
         mg_scope_set_text(scope, "measured_rpo", length_text(visit, look->rpo_ms));
