@@ -244,10 +244,12 @@ def test_what_is_remembered_is_bounded(system):
         "INSERT INTO sign_in_history (tenant, account, at, outcome, score, address, network, country, asn)"
         " SELECT tenant, id, now() - interval '1 day', 1, 0, '192.0.2.10', 'AS64496', 'JP', 64496 FROM account,"
         f" generate_series(1, 300) WHERE login = '{login}'")
-    for _ in range(16):  # what is too much goes at one visit in sixteen
-        assert system.sign_in(system.acme, login, PASSWORD, "192.0.2.10", device=device)["outcome"] == "GRANTED"
     count = "SELECT count(*) FROM {} x JOIN account a ON a.id = x.account WHERE a.login = '{}'"
-    assert 200 <= int(system.database.query(count.format("sign_in_history", login))) <= 216
+    for _ in range(250):  # what is too much goes at one visit in sixteen, by a draw
+        assert system.sign_in(system.acme, login, PASSWORD, "192.0.2.10", device=device)["outcome"] == "GRANTED"
+        if int(system.database.query(count.format("sign_in_history", login))) <= 200:
+            break
+    assert int(system.database.query(count.format("sign_in_history", login))) == 200
     newcomer = f"user{next(_number)}@acme.example"
     system.user_add("acme", newcomer, PASSWORD, email=newcomer)
     system.database.query(

@@ -9,7 +9,9 @@ import email.policy
 import http.server
 import io
 import json
+import os
 import re
+import signal
 import subprocess
 import threading
 import urllib.parse
@@ -497,6 +499,22 @@ def test_the_key_of_the_log_is_everybodys(deployment):
         assert key.strip().replace("+", "&#43;") in page or key.strip() in page
         answer = deployment.request(f"https://{host}:{deployment.https_port}/.well-known/masugata/log.vkey")
         assert answer.status == 200 and answer.text == key and "log.vkey" in answer.headers["Content-Disposition"]
+
+
+def test_the_key_set_is_there_while_the_authority_is_not(deployment):
+    """An application that starts just then checks assertions with the last set."""
+    address = f"https://acme.localhost:{deployment.https_port}/.well-known/masugata/jwks.json"
+    before = deployment.request(address).text
+    assert json.loads(before)["keys"]
+    authority = deployment.status()["authority"]["pid"]
+    os.kill(authority, signal.SIGSTOP)
+    try:
+        for _ in range(3):
+            answer = deployment.request(address)
+            assert answer.status == 200 and answer.text == before
+    finally:
+        os.kill(authority, signal.SIGCONT)
+    wait_until(lambda: enter(deployment), 60, what="the authority again")
 
 
 def test_a_proof_from_the_console_is_checked_without_the_system(deployment, tmp_path):
