@@ -7,6 +7,7 @@
 enum check { READS, FORM_TOKEN, SAME_ORIGIN, MACHINE };
 enum { APP = 1, ID = 2, OPS = 4, ANYWHERE = 7 };
 #define PUBLIC MG_PERMISSION_NONE
+#define PASSING MG_PERMISSION_NONE
 #define NOBODY MG_PERMISSION_NONE
 #define PERSON MG_PERMISSION_account_own
 #define MAY(permission) MG_PERMISSION_##permission

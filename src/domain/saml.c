@@ -324,21 +324,8 @@ mg_saml_signature(struct mg_view identifier, const uint8_t digest[32], struct mg
     return mg_buffer_add_text(xml, "</ds:SignatureValue></ds:Signature>");
 }
 
-/* RFC 3986 unreserved characters stay. */
-static CHECKED struct mg_status
-percent_add(struct mg_buffer *text, struct mg_view value)
-{
-    for (size_t i = 0; i < value.length; i++) {
-        const uint8_t c = value.bytes[i];
-        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                           (c != 0 && strchr("-._~", c) != NULL);
-        TRY(plain ? mg_buffer_add_byte(text, c) : mg_buffer_format(text, "%%%02X", c));
-    }
-    return OK;
-}
-
 struct mg_status
-mg_saml_redirect_input(const struct mg_request_saml_sign *fields, struct mg_view xml, struct mg_buffer *query)
+mg_saml_redirect_query(const struct mg_request_saml_sign *fields, struct mg_view xml, struct mg_buffer *query)
 {
     OWN_BUFFER(deflated, MG_SAML_XML_MOST + 8);
     OWN_BUFFER(text, 2 * MG_SAML_XML_MOST);
@@ -351,13 +338,20 @@ mg_saml_redirect_input(const struct mg_request_saml_sign *fields, struct mg_view
     TRY(mg_base64(mg_buffer_view(&deflated), &text));
     TRY(mg_buffer_add_text(query,
                            fields->kind == MG_SAML_LOGOUT_RESPONSE ? "SAMLResponse=" : "SAMLRequest="));
-    TRY(percent_add(query, mg_buffer_view(&text)));
+    TRY(mg_buffer_add_encoded(query, mg_buffer_view(&text)));
     if (fields->relay_state.length != 0) {
         TRY(mg_buffer_add_text(query, "&RelayState="));
-        TRY(percent_add(query, fields->relay_state));
+        TRY(mg_buffer_add_encoded(query, fields->relay_state));
     }
+    return OK;
+}
+
+struct mg_status
+mg_saml_redirect_input(const struct mg_request_saml_sign *fields, struct mg_view xml, struct mg_buffer *query)
+{
+    TRY(mg_saml_redirect_query(fields, xml, query));
     TRY(mg_buffer_add_text(query, "&SigAlg="));
-    return percent_add(query, mg_view_text(RSA_SHA256));
+    return mg_buffer_add_encoded(query, mg_view_text(RSA_SHA256));
 }
 
 /* ---- metadata ---- */
@@ -396,9 +390,10 @@ mg_saml_metadata(const struct mg_saml_metadata *metadata, struct mg_buffer *xml)
     TRY(mg_buffer_add_text(xml, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
                                 "<md:EntityDescriptor xmlns:md=\"" METADATA "\""));
     TRY(attribute_add(xml, "entityID", metadata->entity));
-    TRY(mg_buffer_add_text(xml,
-                           "><md:SPSSODescriptor AuthnRequestsSigned=\"true\" WantAssertionsSigned=\"true\""
-                           " protocolSupportEnumeration=\"" PROTOCOL "\">"));
+    TRY(mg_buffer_format(xml,
+                         "><md:SPSSODescriptor AuthnRequestsSigned=\"%s\" WantAssertionsSigned=\"true\""
+                         " protocolSupportEnumeration=\"" PROTOCOL "\">",
+                         metadata->signs_requests ? "true" : "false"));
     for (size_t i = 0; i < MG_COUNT(metadata->signing); i++)
         TRY(key_add(xml, "signing", metadata->signing[i]));
     for (size_t i = 0; i < MG_COUNT(metadata->encryption); i++)

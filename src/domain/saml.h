@@ -74,14 +74,18 @@ CHECKED struct mg_status mg_saml_signed_info(struct mg_view identifier, const ui
                                              bool standing_alone, struct mg_buffer *xml);
 CHECKED struct mg_status mg_saml_signature(struct mg_view identifier, const uint8_t digest[32],
                                            struct mg_view value, struct mg_buffer *xml);
-/* The query of the redirect binding (Bindings section 3.4.4.1) up to and with SigAlg: what is signed. The
- * message is in a stored block of RFC 1951: nothing is compressed, so nothing tells of its length. */
+/* The query of the redirect binding (Bindings section 3.4.4.1), without a signature. The message is in a
+ * stored block of RFC 1951: nothing is compressed, so nothing tells of its length. */
+CHECKED struct mg_status mg_saml_redirect_query(const struct mg_request_saml_sign *fields, struct mg_view xml,
+                                                struct mg_buffer *query);
+/* The same up to and with SigAlg: what is signed. */
 CHECKED struct mg_status mg_saml_redirect_input(const struct mg_request_saml_sign *fields, struct mg_view xml,
                                                 struct mg_buffer *query);
 
 /* Our metadata at one provider (Metadata section 2.4.4): certificates in DER. */
 struct mg_saml_metadata {
     struct mg_view entity, consumer, logout;
+    bool signs_requests; /* AuthnRequestsSigned (Metadata section 2.4.4) */
     struct mg_view signing[2],
         encryption[2]; /* certificates, DER: what is used first; the second may be empty */
 };

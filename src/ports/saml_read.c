@@ -875,7 +875,7 @@ static const char *
 metadata_fault(const xmlNode *root, mg_instant now, struct mg_saml_provider *provider)
 {
     int64_t until_s = -1, list_until_s = -1;
-    char unused[1024];
+    char unused[1024], wants[8] = "";
     const xmlNode *entity = entity_find(root);
     const xmlNode *descriptor = mg_xml_only(entity, MG_NS_METADATA, "IDPSSODescriptor");
     if (descriptor == NULL)
@@ -887,6 +887,9 @@ metadata_fault(const xmlNode *root, mg_instant now, struct mg_saml_provider *pro
         !mg_xml_instant(root, "validUntil", &list_until_s) || (until_s >= 0 && until_s * 1000 <= now) ||
         (list_until_s >= 0 && list_until_s * 1000 <= now))
         return "METADATA_UNTIL|";
+    if (!mg_xml_attribute(descriptor, "WantAuthnRequestsSigned", wants, sizeof wants))
+        return "WantAuthnRequestsSigned";
+    provider->wants_signed = strcmp(wants, "true") == 0 || strcmp(wants, "1") == 0;
     if (!place_read(descriptor, "SingleSignOnService", HTTP_REDIRECT, "Location", provider->sign_in_url))
         return "SingleSignOnService";
     provider->post = provider->sign_in_url[0] == '\0';

@@ -66,6 +66,7 @@ CHECKED struct mg_status mg_saml_logout_message(struct mg_view xml, const struct
 struct mg_saml_provider {
     char issuer[512], sign_in_url[1024], sign_out_url[1024], sign_out_answer_url[1024];
     bool post;               /* no redirect binding for sign-in */
+    bool wants_signed;       /* WantAuthnRequestsSigned (Metadata section 2.4.3) */
     char certificates[8192]; /* DER in base64, words */
 };
 /* Metadata section 2; METADATA with what is missing in `detail`. */

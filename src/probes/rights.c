@@ -276,6 +276,7 @@ mg_probe_IDENTITY_08(struct mg_observer *observer, struct mg_finding *finding)
 enum check { READS, FORM_TOKEN, SAME_ORIGIN, MACHINE };
 enum { APP = 1, ID = 2, OPS = 4, ANYWHERE = 7 };
 #define PUBLIC MG_PERMISSION_NONE
+#define PASSING MG_PERMISSION_NONE
 #define NOBODY MG_PERMISSION_NONE
 #define PERSON MG_PERMISSION_NONE
 #define MAY(permission) MG_PERMISSION_##permission

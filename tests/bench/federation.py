@@ -4,7 +4,7 @@ party and as service provider of the same one.
 
 Both ask the same provider (tests/integration/identity_provider.py: RS256, one key set; saml_provider.py: signed requests, a
 signed assertion by POST), both are behind nginx with TLS, a visitor is a new connection each: the way to the provider, the
-way back with its answer, the session's cookie. What a side can do a second on one core is what its own processes spend: CPU
+way back with its answer, the session's cookie. SAML twice: with requests that the provider wants signed, and without. What a side can do a second on one core is what its own processes spend: CPU
 of everything that belongs to it (nginx, portal, authority, federation, keys, audit, PostgreSQL; nginx and the Perl of
 LemonLDAP::NG), while the two take turns in blocks. The time by the clock, one visitor after another, has the provider and
 the visitor in it. Budget: 5 x (issue 3).
@@ -141,14 +141,15 @@ class OursSaml(Ours):
         self.idp = idp
         metadata = deployment.directory / "idp.xml"
         metadata.write_text(idp.metadata())
-        deployment.masugata("idp", "add", "acme", "saml", "kind=saml", "--metadata-file", str(metadata), "domains=acme.example",
+        self.there = "signed" if idp.wants_signed else "plain"
+        deployment.masugata("idp", "add", "acme", self.there, "kind=saml", "--metadata-file", str(metadata), "domains=acme.example",
                             "emails=trusted", "link_by_email=yes", "create_users=yes")
-        deployment.masugata("idp", "enable", "acme", "saml")
-        idp.learn(deployment.request("https://id.acme.localhost/federation/metadata/saml").text)
+        deployment.masugata("idp", "enable", "acme", self.there)
+        idp.learn(deployment.request(f"https://id.acme.localhost/federation/metadata/{self.there}").text)
 
     def through(self, visitor):
-        away = visitor.get("/federation/start/saml?return=/account")
-        return visitor.get("/federation/saml/saml", saml_answer(self.idp, away.headers["Location"]))
+        away = visitor.get(f"/federation/start/{self.there}?return=/account")
+        return visitor.get(f"/federation/saml/{self.there}", saml_answer(self.idp, away.headers["Location"]))
 
 
 class Theirs(Portal):
@@ -189,7 +190,7 @@ class TheirsOpenId(Theirs):
 
 
 class TheirsSaml(Theirs):
-    def __init__(self, authority, idp):
+    def __init__(self, authority, idp):  # requests as the provider wants them, as ours
         key, pem = SamlKey(bits=3072, name="lemonldap"), serialization.Encoding.PEM
         super().__init__(authority, idp, {
             "authentication": "SAML", "userDB": "Same",  # its key is as long as ours
@@ -198,7 +199,7 @@ class TheirsSaml(Theirs):
             "samlServicePublicKeySig": key.certificate.public_bytes(pem).decode(),
             "samlIDPMetaDataXML": {"main": {"samlIDPMetaDataXML": idp.metadata()}},
             "samlIDPMetaDataOptions": {"main": {
-                "samlIDPMetaDataOptionsNameIDFormat": "persistent", "samlIDPMetaDataOptionsSignSSOMessage": 1,
+                "samlIDPMetaDataOptionsNameIDFormat": "persistent", "samlIDPMetaDataOptionsSignSSOMessage": 1 if idp.wants_signed else 0,
                 "samlIDPMetaDataOptionsCheckSSOMessageSignature": 1, "samlIDPMetaDataOptionsCheckAudience": 1,
                 "samlIDPMetaDataOptionsCheckTime": 1, "samlIDPMetaDataOptionsSSOBinding": "http-redirect"}},
             "samlIDPMetaDataExportedAttributes": {"main": {"mail": "1;mail", "cn": "0;displayName"}}})
@@ -259,10 +260,12 @@ def main():
             if ONLY in ("", "openid"):
                 with TheirsOpenId(authority, idp) as theirs:
                     met.append(compare("OpenID Connect", OursOpenId(deployment, idp), theirs, others))
-            if ONLY in ("", "saml"):
-                key = SamlKey()
-                with TheirsSaml(authority, SamlProvider(key=key)) as theirs:
-                    met.append(compare("SAML 2.0", OursSaml(deployment, SamlProvider(key=key)), theirs, others))
+            for wants_signed in (True, False) if ONLY in ("", "saml") else ():
+                ours, their = (SamlProvider(key=key) for key in [SamlKey()] * 2)
+                ours.wants_signed = their.wants_signed = wants_signed
+                with TheirsSaml(authority, their) as theirs:
+                    met.append(compare("SAML 2.0, requests " + ("signed" if wants_signed else "not signed"),
+                                       OursSaml(deployment, ours), theirs, others))
         finally:
             authority.drop()
     return 0 if all(met) else 1

@@ -96,6 +96,7 @@ class SamlProvider:
         self.issuer, self.base = issuer, base or "https://idp.example"
         self.key = key or SamlKey()
         self.extra_keys = []
+        self.wants_signed = True
         self.person = {"name_id": "person-1", "email": "aiko@acme.example", "name": "Aiko", "groups": []}
         self.audience = self.consumer = None  # ours, from our metadata
 
@@ -107,9 +108,11 @@ class SamlProvider:
                        for key in [self.key, *self.extra_keys])
         redirect = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
         out = f'<md:SingleLogoutService Binding="{redirect}" Location="{self.base}/slo" ResponseLocation="{self.base}/slo-done"/>'
+        wants = ' WantAuthnRequestsSigned="true"' if self.wants_signed else ""
         return (f'<?xml version="1.0"?>\n<!-- what a federation writes -->\n'
                 f'<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" entityID="{escape(self.issuer)}">'
-                f'<md:IDPSSODescriptor protocolSupportEnumeration="{PROTOCOL}">{keys}{out if sign_out else ""}'
+                f'<md:IDPSSODescriptor{wants}'
+                f' protocolSupportEnumeration="{PROTOCOL}">{keys}{out if sign_out else ""}'
                 f'<md:SingleSignOnService Binding="{redirect}" Location="{self.base}/sso"/>'
                 f"</md:IDPSSODescriptor>{more}</md:EntityDescriptor>")
 
@@ -131,13 +134,14 @@ class SamlProvider:
     # ---- what we are sent ----
 
     def open_query(self, url, name="SAMLRequest"):
-        """The message of the redirect binding; its signature must be right."""
+        """The message of the redirect binding; its signature must be right, if this provider wants one."""
         query = urllib.parse.urlsplit(url).query
         raw = dict(part.split("=", 1) for part in query.split("&"))
         signed = "&".join(f"{part}={raw[part]}" for part in (name, "RelayState", "SigAlg") if part in raw)
-        assert urllib.parse.unquote(raw["SigAlg"]) == MORE + "rsa-sha256"
-        self.sp_keys["signing"].verify(base64.b64decode(urllib.parse.unquote(raw["Signature"])), signed.encode(),
-                                       padding.PKCS1v15(), hashes.SHA256())
+        if self.wants_signed or name != "SAMLRequest" or "Signature" in raw:
+            assert urllib.parse.unquote(raw["SigAlg"]) == MORE + "rsa-sha256"
+            self.sp_keys["signing"].verify(base64.b64decode(urllib.parse.unquote(raw["Signature"])), signed.encode(),
+                                           padding.PKCS1v15(), hashes.SHA256())
         xml = zlib.decompress(base64.b64decode(urllib.parse.unquote(raw[name])), -15).decode()
         return ElementTree.fromstring(xml), urllib.parse.unquote(raw.get("RelayState", "")), xml
 

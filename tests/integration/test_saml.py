@@ -1,6 +1,7 @@
 """Sign-in through SAML providers in a whole deployment: what is right goes through, and every trick is refused, with the
 reason told to the administrator and not to the visitor."""
 
+import base64
 import concurrent.futures
 import json
 import re
@@ -528,6 +529,27 @@ def test_an_unsigned_envelope_cannot_make_an_answer_of_what_nobody_asked_for(dep
     text = open_idp.envelope(open_idp.assertion(), **asked)
     assert deliver(visitor, open_idp, encode(text)).status == 403 and not visitor.is_in()
     assert last_attempt(deployment, "open")["refusal"] == "WRONG_REQUEST"
+
+
+def test_requests_are_signed_for_providers_that_want_it(deployment, visitor):
+    """As their metadata says, and ours says what we do."""
+    plain = SamlProvider("https://plain.example/saml", "https://plain.example")
+    plain.wants_signed = False
+    add(deployment, plain, "plain", "button=no")
+    ours = "https://id.acme.localhost/federation/metadata/plain"
+    assert 'AuthnRequestsSigned="false"' in deployment.request(ours).text
+    url = visitor.start("plain")
+    assert "SigAlg=" not in url and "Signature=" not in url
+    assert deliver(visitor, plain, plain.response(**plain.answer(url))).status == 303 and visitor.is_in()
+    deployment.masugata("idp", "set", "acme", "plain", "saml.binding=post")
+    page = visitor.browser.get(visitor.deployment_url("/federation/start/plain"), follow=False)
+    sent = base64.b64decode(re.search(r'name="SAMLRequest" value="([^"]+)"', page.text)[1]).decode()
+    assert "<samlp:AuthnRequest" in sent and "Signature" not in sent
+    deployment.masugata("idp", "set", "acme", "plain", "saml.binding=redirect", "saml.sign_requests=yes")
+    assert 'AuthnRequestsSigned="true"' in deployment.request(ours).text
+    plain.wants_signed = True
+    plain.answer(Visitor(deployment).start("plain"))
+    deployment.masugata("idp", "remove", "acme", "plain")
 
 
 def test_an_answer_ends_the_sign_in_where_the_browser_shows_that_it_began_it(deployment, visitor, idp):

@@ -37,7 +37,11 @@ CHECKED struct mg_status mg_idp_recall(uint64_t tenant, struct mg_view name, str
  */
 CHECKED struct mg_status mg_oidc_endpoint_recall(const struct mg_idp *idp, struct mg_buffer *storage,
                                                  struct mg_reply_oidc_begin *ret_reply);
-/* After each change of a provider in the database. */
+/* Which of our own keys signs at a SAML provider, as it is sealed: appended if it was loaded within a second.
+ * Else it is loaded, and kept unless something was changed since `changes`. */
+bool mg_saml_signing_recall(uint64_t provider, struct mg_buffer *sealed, uint64_t *ret_changes);
+void mg_saml_signing_keep(uint64_t provider, struct mg_view sealed, uint64_t changes);
+/* After each change of a provider, or of our keys there, in the database. */
 void mg_idp_changed(void);
 /* What a statement about providers `p` selects first, once for each of its settings `s` (outer join), and the
  * provider that such rows, at least one, describe. */
@@ -184,9 +188,8 @@ CHECKED struct mg_status mg_saml_begin(const struct mg_idp *idp, const struct mg
                                        const struct mg_saml_ask *ask, struct mg_buffer *url,
                                        struct mg_buffer *message);
 /* A message of ours, signed; the fields that name tenant, provider and key are filled in here. */
-CHECKED struct mg_status mg_saml_sign_ask(struct mg_database *database, const struct mg_idp *idp,
-                                          struct mg_request_saml_sign *fields, struct mg_buffer *storage,
-                                          struct mg_reply_saml_sign *ret_reply);
+CHECKED struct mg_status mg_saml_sign_ask(const struct mg_idp *idp, struct mg_request_saml_sign *fields,
+                                          struct mg_buffer *storage, struct mg_reply_saml_sign *ret_reply);
 /* "_" and 32 hexadecimal digits. */
 CHECKED struct mg_status mg_saml_identifier(struct mg_buffer *text);
 /* The address with a query of ours behind its own. */

@@ -93,16 +93,30 @@ mg_saml_keys_load(struct mg_database *database, uint64_t provider, mg_instant no
     return OK;
 }
 
-struct mg_status
-mg_saml_sign_ask(struct mg_database *database, const struct mg_idp *idp, struct mg_request_saml_sign *fields,
-                 struct mg_buffer *storage, struct mg_reply_saml_sign *ret_reply)
+static CHECKED struct mg_status
+signing_load(const struct mg_idp *idp, struct mg_buffer *sealed)
 {
+    OWN(database) database = NULL;
     OWN(rows) rows = NULL;
     struct mg_saml_own_keys keys;
+    uint64_t changes = 0;
+    if (mg_saml_signing_recall(idp->id, sealed, &changes))
+        return OK;
+    TRY(mg_core_database(&database));
     TRY(mg_saml_keys_load(database, idp->id, mg_now(), &rows, &keys));
+    mg_saml_signing_keep(idp->id, keys.now.signing_sealed, changes);
+    return mg_buffer_add(sealed, keys.now.signing_sealed);
+}
+
+struct mg_status
+mg_saml_sign_ask(const struct mg_idp *idp, struct mg_request_saml_sign *fields, struct mg_buffer *storage,
+                 struct mg_reply_saml_sign *ret_reply)
+{
+    OWN_BUFFER(sealed, 4096);
+    TRY(signing_load(idp, &sealed));
     fields->tenant = idp->tenant;
     fields->provider = idp->id;
-    fields->sealed = keys.now.signing_sealed;
+    fields->sealed = mg_buffer_view(&sealed);
     return mg_call_saml_sign(fields, ret_reply, storage, MG_IDENTITY_CALL_MS);
 }
 
@@ -254,8 +268,11 @@ MG_HANDLER_PUBLIC(idp_key)
         else
             TRY(found);
     }
-    if (outcome == MG_GRANTED)
-        TRY(step_take(database, &it, &outcome));
+    if (outcome == MG_GRANTED) {
+        const struct mg_status taken = step_take(database, &it, &outcome);
+        mg_idp_changed(); /* which key signs is kept in memory; also of a commit whose answer was lost */
+        TRY(taken);
+    }
     return mg_answer_idp_key(
         call, &(struct mg_reply_idp_key){.outcome = outcome, .reason = mg_view_text(it.reason)});
 }

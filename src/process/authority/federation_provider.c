@@ -639,6 +639,7 @@ metadata_list(const struct mg_reply_saml_metadata *from, struct mg_buffer *list)
                 {"issuer", from->issuer},
                 {"saml.sign_in_url", from->sign_in_url},
                 {"saml.binding", mg_view_text(from->post ? "post" : "redirect")},
+                {"saml.sign_requests", mg_view_text(from->wants_signed ? "yes" : "no")},
                 {"saml.sign_out_url", from->sign_out_url},
                 {"saml.sign_out_answer_url", from->sign_out_answer_url},
                 {"saml.certificates", from->certificates}};

@@ -9,6 +9,7 @@ enum {
     KEPT_MS =
         1000, /* as long as another node's change may go unseen; a change of this process is seen at once */
     ENDPOINT_KEPT_MS = 10000,
+    SEALED_MOST = 4096,
 };
 
 static struct {
@@ -22,6 +23,12 @@ static struct {
         char issuer[512], endpoint[1024]; /* empty: none */
         int64_t told_ms;
     } endpoints[PLACES];
+    struct {               /* which of our own keys signs at a SAML provider, sealed by keys for itself */
+        uint64_t provider; /* 0: none */
+        uint8_t sealed[SEALED_MOST];
+        size_t length;
+        int64_t loaded_ms;
+    } signing[PLACES];
 } kept = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static size_t
@@ -53,6 +60,8 @@ mg_idp_changed(void)
         mg_idp_drop(&kept.places[i].idp);
     for (size_t i = 0; i < PLACES; i++)
         kept.endpoints[i].issuer[0] = '\0';
+    for (size_t i = 0; i < PLACES; i++)
+        kept.signing[i].provider = 0;
     (void) pthread_mutex_unlock(&kept.lock);
 }
 
@@ -130,4 +139,34 @@ mg_oidc_endpoint_recall(const struct mg_idp *idp, struct mg_buffer *storage,
         endpoint_keep_locked(issuer, place, ret_reply->endpoint);
     (void) pthread_mutex_unlock(&kept.lock);
     return OK;
+}
+
+/* ---- which of our own keys signs at a SAML provider ---- */
+
+bool
+mg_saml_signing_recall(uint64_t provider, struct mg_buffer *sealed, uint64_t *ret_changes)
+{
+    const size_t place = provider % PLACES;
+    (void) pthread_mutex_lock(&kept.lock);
+    *ret_changes = kept.changes;
+    const bool found =
+        kept.signing[place].provider == provider &&
+        mg_monotonic_ms() - kept.signing[place].loaded_ms < KEPT_MS &&
+        mg_ok(mg_buffer_add(sealed, mg_view_of(kept.signing[place].sealed, kept.signing[place].length)));
+    (void) pthread_mutex_unlock(&kept.lock);
+    return found;
+}
+
+void
+mg_saml_signing_keep(uint64_t provider, struct mg_view sealed, uint64_t changes)
+{
+    const size_t place = provider % PLACES;
+    (void) pthread_mutex_lock(&kept.lock);
+    if (kept.changes == changes && sealed.length <= SEALED_MOST) {
+        memcpy(kept.signing[place].sealed, sealed.bytes, sealed.length);
+        kept.signing[place].length = sealed.length;
+        kept.signing[place].provider = provider;
+        kept.signing[place].loaded_ms = mg_monotonic_ms();
+    }
+    (void) pthread_mutex_unlock(&kept.lock);
 }

@@ -88,11 +88,28 @@ asked_format(const struct mg_idp_settings *settings)
                : "";
 }
 
+/* For a provider that does not look at signatures of requests: what it answers to goes to the address it was
+ * told beforehand, whoever asked, and only the browser that asked can use it here. */
+static CHECKED struct mg_status
+unsigned_make(const struct mg_idp_settings *settings, const struct mg_request_saml_sign *fields,
+              struct mg_buffer *url, struct mg_buffer *message)
+{
+    OWN_BUFFER(xml, MG_SAML_XML_MOST);
+    OWN_BUFFER(query, 32768);
+    TRY(mg_saml_fields_check(fields));
+    TRY(mg_saml_message(fields, mg_now(), MG_VIEW_EMPTY, &xml));
+    if (!fields->post) {
+        TRY(mg_saml_redirect_query(fields, mg_buffer_view(&xml), &query));
+        return mg_saml_query_add(settings->saml_sign_in, mg_buffer_view(&query), url);
+    }
+    TRY(mg_buffer_add_text(url, settings->saml_sign_in));
+    return mg_base64(mg_buffer_view(&xml), message);
+}
+
 struct mg_status
 mg_saml_begin(const struct mg_idp *idp, const struct mg_core_tenant *tenant, const struct mg_saml_ask *ask,
               struct mg_buffer *url, struct mg_buffer *message)
 {
-    OWN(database) database = NULL;
     OWN_BUFFER(storage, MG_PACKET_MOST);
     OWN_BUFFER(classes, 1023);
     struct mg_saml_names names;
@@ -111,8 +128,9 @@ mg_saml_begin(const struct mg_idp *idp, const struct mg_core_tenant *tenant, con
                                           .force = ask->fresh,
                                           .classes = mg_buffer_view(&classes),
                                           .relay_state = ask->relay_state};
-    TRY(mg_core_database(&database));
-    TRY(mg_saml_sign_ask(database, idp, &fields, &storage, &reply));
+    if (!settings->saml_sign_requests)
+        return unsigned_make(settings, &fields, url, message);
+    TRY(mg_saml_sign_ask(idp, &fields, &storage, &reply));
     if (!post)
         return mg_saml_query_add(settings->saml_sign_in, reply.query, url);
     TRY(mg_buffer_add_text(url, settings->saml_sign_in));
@@ -486,6 +504,7 @@ MG_HANDLER_PUBLIC(saml_describe)
         .entity = mg_view_text(names.entity),
         .consumer = mg_view_text(names.consumer),
         .logout = mg_view_text(names.logout),
+        .signs_requests = idp->settings->saml_sign_requests,
         .signing = {keys.now.signing_certificate, keys.other.signing_certificate},
         .encryption = {keys.now.encryption_certificate, keys.other.encryption_certificate}};
     TRY(mg_saml_metadata(&metadata, &xml));
@@ -522,6 +541,7 @@ metadata_compare(const struct mg_idp_settings *settings, uint64_t *ret_refusal, 
     TRY(mg_option_words(settings->saml_certificates, &certificates));
     const bool same = mg_view_is(now.issuer, settings->issuer) &&
                       mg_view_is(now.sign_in_url, settings->saml_sign_in) &&
+                      (!now.wants_signed || settings->saml_sign_requests) &&
                       mg_view_is(now.sign_out_url, settings->saml_sign_out) &&
                       mg_view_equal(now.certificates, mg_buffer_view(&certificates));
     return mg_buffer_format(found, "metadata: %s\n", same ? "METADATA_SAME|" : "METADATA_CHANGED|");

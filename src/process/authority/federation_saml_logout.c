@@ -64,7 +64,7 @@ families_end(const struct logout *it, struct mg_database *database, uint64_t *re
 /* Our answer, by the redirect binding, which every provider takes. Without a place for it the browser stays
  * here. */
 static CHECKED struct mg_status
-response_make(const struct logout *it, struct mg_database *database, struct mg_buffer *url)
+response_make(const struct logout *it, struct mg_buffer *url)
 {
     OWN_BUFFER(identifier, 64);
     OWN_BUFFER(storage, MG_PACKET_MOST);
@@ -84,7 +84,7 @@ response_make(const struct logout *it, struct mg_database *database, struct mg_b
         .success = true,
         .relay_state = it->request->message.length != 0 ? it->request->relay_state : it->message.relay_state,
     };
-    TRY(mg_saml_sign_ask(database, it->idp, &fields, &storage, &reply));
+    TRY(mg_saml_sign_ask(it->idp, &fields, &storage, &reply));
     return mg_saml_query_add(place, reply.query, url);
 }
 
@@ -117,7 +117,7 @@ request_run(struct logout *it, struct mg_database *database, bool *ret_answered)
     TRY(mg_idp_record(MG_EVENT_idp_sign_out, it->idp, NULL, MG_FEDERATION_NONE, it->message.name_id,
                       it->request->address, 0));
     TRY(families_end(it, database, &ended));
-    TRY(response_make(it, database, &url));
+    TRY(response_make(it, &url));
     return answer(it, MG_GRANTED, ended, mg_buffer_view(&url), ret_answered);
 }
 
@@ -198,6 +198,6 @@ mg_saml_sign_out_url(const struct mg_idp *idp, const struct mg_core_tenant *tena
                                           .qualifier = mg_rows_text(rows, 0, 2),
                                           .sp_qualifier = mg_rows_text(rows, 0, 3),
                                           .session_index = mg_rows_text(rows, 0, 4)};
-    TRY(mg_saml_sign_ask(database, idp, &fields, &storage, &reply));
+    TRY(mg_saml_sign_ask(idp, &fields, &storage, &reply));
     return mg_saml_query_add(idp->settings->saml_sign_out, reply.query, url);
 }

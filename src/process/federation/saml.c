@@ -198,6 +198,7 @@ MG_HANDLER_PUBLIC(saml_metadata)
         .issuer = mg_view_text(provider.issuer),
         .sign_in_url = mg_view_text(provider.sign_in_url),
         .post = provider.post,
+        .wants_signed = provider.wants_signed,
         .sign_out_url = mg_view_text(provider.sign_out_url),
         .sign_out_answer_url = mg_view_text(provider.sign_out_answer_url),
         .certificates = mg_view_text(provider.certificates),

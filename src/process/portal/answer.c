@@ -246,6 +246,8 @@ struct mg_status
 show(struct visit *visit, unsigned status, const char *name)
 {
     const char *token = NULL;
+    if (!visit->site_asked)
+        TRY(visit_site(visit, false));
     TRY(visit_form_token(visit, &token));
     mg_scope_set_text(visit->page, "token", token);
     page_common(visit);

@@ -59,7 +59,8 @@ struct visit {
     mg_instant now;
     struct mg_form query, form;
     struct mg_buffer site_storage, person_storage, storage; /* of replies; `storage` for the handler's */
-    struct mg_reply_site site;
+    struct mg_reply_site site; /* whose page it is; empty until visit_site was called */
+    bool site_asked;
     /* The session of the cookie, when the route needs one. */
     bool signed_in;
     uint8_t session[HASH_BYTES];
@@ -84,6 +85,8 @@ CHECKED struct mg_status visit_from_nginx(const struct visit *visit, const char 
 CHECKED struct mg_status visit_begin(struct visit *visit, const struct mg_web_request *request,
                                      struct mg_web_answer *answer);
 void visit_end(struct visit *visit);
+/* Asks whose page it is. Not `needed`: it may stay unknown, and OK is returned. */
+CHECKED struct mg_status visit_site(struct visit *visit, bool needed);
 /* Tries each session cookie; sets signed_in, session and person. */
 CHECKED struct mg_status visit_identify(struct visit *visit);
 /* True unless the request may come from another site (Origin, Sec-Fetch-Site). */

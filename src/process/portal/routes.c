@@ -5,9 +5,11 @@
 #include "base/log.h"
 
 enum need {
-    PUBLIC, /* for everybody, and shown also while the authority does not answer */
-    NOBODY, /* the page is for everybody; it may look who it is by itself */
-    PERSON, /* a live session on this origin, else off to sign-in */
+    PUBLIC,  /* for everybody, and shown also while the authority does not answer */
+    PASSING, /* for everybody; it nearly always sends on, and says what is wrong in a page like a public one
+              */
+    NOBODY,  /* the page is for everybody; it may look who it is by itself */
+    PERSON,  /* a live session on this origin, else off to sign-in */
 };
 /* Whether the person may is the authority's to say, which also records that somebody tried. */
 #define MAY(permission) PERSON
@@ -96,23 +98,6 @@ to_sign_in(struct visit *visit)
     return redirect(visit, "/sign-in?return=%s", encoded(visit, mg_view_text(visit_target(visit))));
 }
 
-/* Whose page it is. What is public is shown without it, and waits next to nothing for it: not at all for some
- * seconds after it did not come. */
-static CHECKED struct mg_status
-site_ask(struct visit *visit, bool needed)
-{
-    enum { PUBLIC_MS = 300, AWAY_MS = 5000 };
-    static _Atomic int64_t away_until_ms; /* monotonic */
-    const struct mg_request_site request = {.tenant = visit->tenant};
-    if (!needed && mg_monotonic_ms() < away_until_ms)
-        return OK;
-    const struct mg_status status =
-        mg_call_site(&request, &visit->site, &visit->site_storage, needed ? FIRST_CALL_MS : PUBLIC_MS);
-    if (!mg_ok(status))
-        away_until_ms = mg_monotonic_ms() + AWAY_MS;
-    return needed ? status : OK;
-}
-
 static CHECKED struct mg_status
 follow(struct visit *visit)
 {
@@ -130,7 +115,8 @@ follow(struct visit *visit)
                             NULL);
     if (route->check != READS && route->check != MACHINE && !visit_is_same_origin(visit))
         return refuse_form(visit);
-    TRY(site_ask(visit, route->need != PUBLIC));
+    if (route->need != PASSING)
+        TRY(visit_site(visit, route->need != PUBLIC));
     if (route->need == PERSON) {
         TRY(visit_identify(visit));
         if (!visit->signed_in)

@@ -201,6 +201,24 @@ visit_cookie(const struct visit *visit, const char *name, uint8_t bytes[TOKEN_BY
     return false;
 }
 
+/* What is shown without it waits next to nothing for it: not at all for some seconds after it did not come.
+ */
+struct mg_status
+visit_site(struct visit *visit, bool needed)
+{
+    enum { PUBLIC_MS = 300, AWAY_MS = 5000 };
+    static _Atomic int64_t away_until_ms; /* monotonic */
+    const struct mg_request_site request = {.tenant = visit->tenant};
+    visit->site_asked = true;
+    if (!needed && mg_monotonic_ms() < away_until_ms)
+        return OK;
+    const struct mg_status status =
+        mg_call_site(&request, &visit->site, &visit->site_storage, needed ? FIRST_CALL_MS : PUBLIC_MS);
+    if (!mg_ok(status))
+        away_until_ms = mg_monotonic_ms() + AWAY_MS;
+    return needed ? status : OK;
+}
+
 struct mg_status
 visit_identify(struct visit *visit)
 {
