@@ -344,6 +344,15 @@ def test_a_provider_about_to_expire_is_warned_about(deployment):
         deployment.masugata("idp", "remove", "acme", name)
 
 
+def test_a_role_that_a_provider_gives_cannot_be_removed(deployment):
+    deployment.masugata("role", "set", "mapped", "--tenant", "acme", "--permissions", "users.read")
+    deployment.masugata("idp", "add", "acme", "mapping", "issuer=https://idp.example", "client.id=x", "groups.roles=bosses=mapped")
+    refused = deployment.masugata("role", "remove", "mapped", "--tenant", "acme", check=False)
+    assert refused.returncode != 0 and "mapped" in deployment.masugata("role", "list", "--tenant", "acme").stdout
+    deployment.masugata("idp", "remove", "acme", "mapping")
+    deployment.masugata("role", "remove", "mapped", "--tenant", "acme")
+
+
 # ---- sign-ins, sessions ----
 
 

@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import time
 
@@ -56,6 +57,17 @@ def test_a_copy_is_what_was_there_then(deployment):
     # Nobody else gets in, and nothing can be changed.
     credentials = deployment.json("restore", "--tenant", "acme", "--show")
     assert credentials["password"] == copy["password"]
+    shown = deployment.masugata("audit", "search", "--tenant", "acme", "--event", "vendor_read", "--json").stdout
+    assert "restored copy" in shown
+    # Without a durable record nobody is told the password.
+    audit = deployment.status()["audit"]["pid"]
+    os.kill(audit, signal.SIGSTOP)
+    try:
+        untold = deployment.masugata("restore", "--tenant", "acme", "--show", check=False)
+        assert untold.returncode != 0 and copy["password"] not in untold.stdout + untold.stderr
+    finally:
+        os.kill(audit, signal.SIGCONT)
+    wait_until(lambda: deployment.masugata("restore", "--tenant", "acme", "--show", check=False).returncode == 0, 60, what="the log again")
     with pytest.raises(AssertionError):
         psql(copy["host"], copy["user"], copy["password"], "DELETE FROM note", copy["database"])
     with pytest.raises(AssertionError):

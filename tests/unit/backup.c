@@ -240,7 +240,9 @@ names_of_the_log_are_numbers(void **state)
                                       "000000010000000200001000",
                                       "00000001000000020000000a",
                                       "000000000000000200000001",
-                                      "0000000100000002000000010"};
+                                      "0000000100000002000000010",
+                                      "00000002.history", /* a timeline's, beside the segments */
+                                      "000000010000000200000001.partial"};
     for (size_t i = 0; i < MG_COUNT(bad); i++)
         assert_int_equal(mg_wal_segment_read(mg_view_text(bad[i]), MIB, &segment).code, MG_INVALID);
     assert_int_equal(mg_wal_segment_read(mg_view_text("000000010000000200000001"), 3 * MIB, &segment).code,
