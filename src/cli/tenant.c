@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-static const char *label, *hosts, *sign_in_host, *upstream, *backup_plan, *file, *to;
+static const char *label, *hosts, *sign_in_host, *upstream, *backup_plan, *residency, *file, *to;
 static bool wait_for_it;
 
 static CHECKED struct mg_status
@@ -132,6 +132,7 @@ tenant_add(const struct mg_cli *cli, struct mg_admin *admin)
         .sign_in_host = sign_in_host != NULL ? mg_view_text(sign_in_host) : mg_buffer_view(&usual_sign_in),
         .upstream = mg_view_text(upstream),
         .backup_plan = mg_view_text(backup_plan),
+        .residency = mg_view_text(residency),
     };
     TRY(mg_admin_tenant_add(admin, &request, &reply, &storage));
     TRY(mg_cli_outcome(cli, reply.outcome, reply.reason));
@@ -223,6 +224,7 @@ mg_cli_tenant(int argc, char **argv)
         {"--sign-in-host", &sign_in_host, NULL},
         {"--upstream", &upstream, NULL},
         {"--backup-plan", &backup_plan, NULL},
+        {"--residency", &residency, NULL},
         {"--file", &file, NULL},
         {"--to", &to, NULL},
         {"--wait", NULL, &wait_for_it},
@@ -234,7 +236,8 @@ mg_cli_tenant(int argc, char **argv)
             .count = MG_COUNT(verbs),
             .options = options,
             .usage = "masugata tenant add NAME --upstream ADDRESS:PORT [--label TEXT] [--host \"HOST …\"]\n"
-                     "                            [--sign-in-host HOST] [--backup-plan PLAN] [--wait]\n"
+                     "                            [--sign-in-host HOST] [--backup-plan PLAN]\n"
+                     "                            [--residency \"SITE …\"] [--wait]\n"
                      "       masugata tenant list | show NAME | suspend NAME | resume NAME\n"
                      "       masugata tenant rotate NAME|HOST\n"
                      "       masugata tenant policy NAME [--file FILE]\n"
@@ -247,6 +250,7 @@ mg_cli_tenant(int argc, char **argv)
                 "  --upstream      where its application listens: an IP address or localhost and a port, or unix:/PATH\n"
                 "  --backup-plan   how it is backed up (masugata-tenant-policy(5), backup.plan; default: backup.plan of\n"
                 "                  masugata.conf)\n"
+                "  --residency     where its data may lie: beginnings of sites such as jp (default: anywhere)\n"
                 "  --wait          until its database serves\n"
                 "suspend ends every session of the tenant before the command returns.\n"
                 "rotate gives its application a new database password now; it happens by itself after\n"
@@ -265,6 +269,7 @@ mg_cli_tenant(int argc, char **argv)
                 "  --upstream      アプリケーションの待ち受け先。IP アドレスか localhost とポート、または unix:/PATH\n"
                 "  --backup-plan   バックアップ計画 (masugata-tenant-policy(5) の backup.plan。既定: masugata.conf の\n"
                 "                  backup.plan)\n"
+                "  --residency     データを置いてよい所在地の先頭部分 (例: jp。既定: 制限なし)\n"
                 "  --wait          データベースが使えるまで待つ\n"
                 "suspend はコマンドが終わるまでに、そのテナントの全セッションを終了します。\n"
                 "rotate はアプリのデータベースパスワードを今すぐ更新します (通常は credentials.rotation ごとに\n"

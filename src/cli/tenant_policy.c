@@ -86,9 +86,12 @@ mg_cli_tenant_policy_send(const struct mg_cli *cli, struct mg_admin *admin, cons
     OWN_BUFFER(list, 122880);
     OWN_BUFFER(storage, MG_PACKET_MOST);
     struct mg_reply_tenant_policy_set reply;
-    for (size_t i = 0; i < mg_tenant_option_count; i++)
-        if (policy->names_plan || strcmp(mg_tenant_option_rows[i].keyword, "backup.plan") != 0)
+    for (size_t i = 0; i < mg_tenant_option_count; i++) {
+        const char *keyword = mg_tenant_option_rows[i].keyword;
+        if ((policy->names_plan || strcmp(keyword, "backup.plan") != 0) &&
+            (policy->names_residency || strcmp(keyword, "residency") != 0))
             TRY(setting_add("", &policy->settings, &mg_tenant_option_rows[i], &list));
+    }
     for (size_t r = 0; r < policy->route_count; r++)
         for (size_t i = 0; i < mg_route_option_count; i++)
             TRY(setting_add(policy->routes[r].path, &policy->routes[r].settings, &mg_route_option_rows[i],

@@ -1,4 +1,5 @@
 #include "domain/tenant_policy.h"
+#include "domain/site.h"
 
 #include "domain/host_name.h"
 #include "domain/login.h"
@@ -10,7 +11,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 
-enum check { NOTHING, NETWORKS, HEADER, COOKIES, ROLES, ORIGINS, METHODS, WORDS };
+enum check { NOTHING, NETWORKS, HEADER, COOKIES, ROLES, ORIGINS, METHODS, WORDS, SITES };
 
 #define OPTION_ROW(record, name, word, kind, value, low, high, english, japanese) \
     {.keyword = (word),                                                           \
@@ -167,6 +168,18 @@ words_check(const char *keyword, const char *list)
 }
 
 static CHECKED struct mg_status
+sites_check(const char *keyword, const char *list)
+{
+    struct mg_view word;
+    const size_t length = strlen(list);
+    while (mg_option_word(&list, &word))
+        if (!mg_site_is_valid(word) || length >= MG_RESIDENCY)
+            return fail_with(INVALID, "SITE_WORD|%s|%.*s", keyword, (int) mg_view_start(word, 64).length,
+                             (const char *) word.bytes);
+    return OK;
+}
+
+static CHECKED struct mg_status
 text_check(enum check check, const char *keyword, const char *text)
 {
     switch (check) {
@@ -184,6 +197,8 @@ text_check(enum check check, const char *keyword, const char *text)
         return methods_check(keyword, text);
     case WORDS:
         return words_check(keyword, text);
+    case SITES:
+        return sites_check(keyword, text);
     default:
         return OK;
     }
@@ -278,6 +293,8 @@ struct mg_status
 mg_tenant_policy_set(struct mg_tenant_policy *policy, struct mg_view path, struct mg_view keyword,
                      struct mg_view value)
 {
+    policy->names_residency =
+        policy->names_residency || (path.length == 0 && mg_view_is(keyword, "residency"));
     policy->names_plan = policy->names_plan || (path.length == 0 && mg_view_is(keyword, "backup.plan"));
     if (path.length == 0)
         return value_set(&policy->settings, mg_tenant_option_rows, tenant_checks, mg_tenant_option_count,

@@ -34,7 +34,8 @@ struct mg_tenant_policy {
     struct mg_tenant_settings settings;
     struct mg_tenant_route *routes; /* in the order they were made */
     size_t route_count;
-    bool names_plan; /* backup.plan was set: one that does not name it leaves the plan as it is */
+    bool names_residency; /* likewise: saying nothing of it opens no other place */
+    bool names_plan;      /* backup.plan was set: one that does not name it leaves the plan as it is */
 };
 
 /* All presets, no routes. */

@@ -25,7 +25,7 @@ def place():
 
 @pytest.fixture(scope="module")
 def deployment(place):
-    with Deployment({"backup.first_within": "24h", "backup.near.site": "jp-tokyo", "backup.vault.path": str(place),
+    with Deployment({"backup.first_within": "24h", "site": "jp-tokyo", "backup.near.site": "jp-tokyo", "backup.vault.path": str(place),
                      "backup.vault.site": "jp-osaka"}) as started:
         started.tenant_add("acme", upstream="127.0.0.1:9")
         app_sql(started, "CREATE TABLE note (text text)")
@@ -45,8 +45,8 @@ def psql(credentials, sql):
     return done.stdout.strip()
 
 
-def row(deployment):
-    return next(each for each in deployment.json("backup", "list")["instances"] if each["tenant"] == "acme")
+def row(deployment, tenant="acme"):
+    return next(each for each in deployment.json("backup", "list")["instances"] if each["tenant"] == tenant)
 
 
 def await_whole(deployment):
@@ -190,3 +190,49 @@ def test_drills_take_turns(deployment):
         assert deployment.json("drill", "--tenant", "acme", timeout=300)["drills"][0]["state"] == ""
     found = deployment.masugata("audit", "search", "--tenant", "acme", "--event", "restore_drill", "--json").stdout
     assert '"vault"' in found and '"near"' in found
+
+
+def policy(deployment, text):
+    return deployment.masugata("tenant", "policy", "beta", "--file", "-", input=text, check=False)
+
+
+def test_nothing_goes_outside_of_the_residency(deployment, place):
+    """jp-osaka, where the vault is, lies outside of jp-tokyo: for that tenant, and for our own database, which knows of it."""
+    refused = deployment.masugata("tenant", "add", "gamma", "--upstream", "127.0.0.1:9", "--residency", "us eu", check=False)
+    assert refused.returncode != 0 and "jp-tokyo" in refused.stderr
+    wrong = deployment.masugata("tenant", "add", "gamma", "--upstream", "127.0.0.1:9", "--residency", "JP", check=False)
+    assert wrong.returncode != 0 and "JP" in wrong.stderr
+    deployment.masugata("tenant", "add", "beta", "--upstream", "127.0.0.1:9", "--residency", "jp-tokyo", "--wait", timeout=120)
+    number = next(each["number"] for each in deployment.json("tenant", "list")["tenants"] if each["name"] == "beta")
+    wait_until(lambda: row(deployment, "beta")["state"] == "residency", 60, 0.5, "it is said")
+    deployment.masugata("backup", "now", "--tenant", "beta", "--full", timeout=240)
+    assert row(deployment, "(masugata)")["state"] == "residency"
+    full(deployment)
+    await_whole(deployment)
+    verify_all = deployment.masugata("backup", "verify", "--tenant", "beta", check=False, timeout=240)
+    assert verify_all.returncode == 0
+    assert not (place / f"tenant-{number}").exists()
+    found = deployment.masugata("audit", "search", "--tenant", "beta", "--event", "residency_refuse", "--json").stdout
+    assert "jp-osaka" in found
+    assert policy(deployment, 'residency = "us"\n').returncode != 0
+    assert policy(deployment, 'session.idle = "10m"\n').returncode == 0
+    time.sleep(4)  # longer than it takes the worker to hear of it
+    assert row(deployment, "beta")["state"] == "residency", "a file that does not name it changes nothing of it"
+    assert policy(deployment, 'residency = "jp"\n').returncode == 0
+    wait_until(lambda: (place / f"tenant-{number}/head").exists(), 90, 0.5, "the vault is inside")
+
+
+def test_a_place_that_is_outside_now_gets_no_log(deployment):
+    assert policy(deployment, 'residency = "jp-tokyo"\n').returncode == 0
+    number = next(each["number"] for each in deployment.json("tenant", "list")["tenants"] if each["name"] == "beta")
+    configuration = deployment.directory / f"postgres/tenant-{number}/postgresql.conf"
+    assert "pgbackrest" in configuration.read_text()
+    deployment.stop()
+    conf = deployment.directory / "masugata.conf"
+    conf.write_text(conf.read_text().replace('backup.near.site = "jp-tokyo"', 'backup.near.site = "us-east"'))
+    deployment.up()
+    wait_until(lambda: "/bin/false" in configuration.read_text(), 60, 0.5, "no log is saved")
+    refused = deployment.masugata("backup", "now", "--tenant", "beta", "--full", check=False, timeout=240)
+    assert refused.returncode != 0 and "us-east" in refused.stderr
+    assert row(deployment, "beta")["state"] in ("residency", "log")
+    assert row(deployment)["state"] == ""

@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include "domain/backup_order.h"
+#include "domain/site.h"
 #include "domain/tenant_policy.h"
 #include "ports/backup_info.h"
 #include "ports/pgbackrest.h"
@@ -418,6 +419,22 @@ what_looks_otherwise_is_refused(void **state)
         assert_false(mg_ok(mg_backup_info_read(mg_view_text(bad[i]), "tenant-7", &info)));
 }
 
+static void
+sites_and_residency(void **state)
+{
+    (void) state;
+    static const char *const good[] = {"jp", "jp-tokyo", "us-east-2"};
+    static const char *const bad[] = {"", "j", "JP", "-jp", "jp-", "jp--tokyo", "jp tokyo", "j/p"};
+    for (size_t i = 0; i < MG_COUNT(good); i++)
+        assert_true(mg_site_is_valid(mg_view_text(good[i])));
+    for (size_t i = 0; i < MG_COUNT(bad); i++)
+        assert_false(mg_site_is_valid(mg_view_text(bad[i])));
+    assert_true(mg_site_is_within("anywhere", "") && mg_site_is_within("", ""));
+    assert_true(mg_site_is_within("jp", "jp") && mg_site_is_within("jp-tokyo", "us jp"));
+    assert_false(mg_site_is_within("jpx", "jp") || mg_site_is_within("j", "jp") ||
+                 mg_site_is_within("jp", "jp-tokyo") || mg_site_is_within("", "jp"));
+}
+
 int
 main(void)
 {
@@ -440,6 +457,7 @@ main(void)
         cmocka_unit_test(the_configuration_encrypts),
         cmocka_unit_test(arguments_are_fixed),
         cmocka_unit_test(what_pgbackrest_tells_is_read),
+        cmocka_unit_test(sites_and_residency),
         cmocka_unit_test(what_looks_otherwise_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

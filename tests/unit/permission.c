@@ -104,7 +104,7 @@ whose_a_rule_is(void **state)
         if (strncmp(mg_tenant_option_rows[i].keyword, "allow.", 6) == 0)
             assert_true(customers);
     }
-    assert_int_equal(vendors, 10); /* every VENDOR_OPTION is a row */
+    assert_int_equal(vendors, 11); /* every VENDOR_OPTION is a row */
 }
 
 int

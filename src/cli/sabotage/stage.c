@@ -16,10 +16,25 @@ enum { START_MS = 120000, COMMAND_MS = 60000 };
 static bool
 is_policy(const char *keyword)
 {
-    static const char *const own[] = {
-        "gate.address", "gate.https_port", "gate.http_port",   "runtime.directory", "tls.certificate",
-        "tls.key",      "keys.root",       "mail.url",         "database.url",      "gate.sessions",
-        "tls.profile",  "tls.legacy",      "backup.near.path", "backup.plan",       "backup.first_within"};
+    static const char *const own[] = {"gate.address",
+                                      "gate.https_port",
+                                      "gate.http_port",
+                                      "runtime.directory",
+                                      "tls.certificate",
+                                      "tls.key",
+                                      "keys.root",
+                                      "mail.url",
+                                      "database.url",
+                                      "gate.sessions",
+                                      "tls.profile",
+                                      "tls.legacy",
+                                      "backup.near.path",
+                                      "backup.plan",
+                                      "backup.first_within",
+                                      "backup.near.site",
+                                      "backup.vault.path",
+                                      "backup.vault.site",
+                                      "site"};
     for (size_t i = 0; i < MG_COUNT(own); i++)
         if (strcmp(keyword, own[i]) == 0)
             return false;

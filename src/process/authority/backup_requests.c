@@ -2,6 +2,7 @@
 #include "process/authority/requests.h"
 
 #include "domain/backup_order.h"
+#include "domain/site.h"
 #include "domain/tenant_policy.h"
 #include "process/authority/rights.h"
 #include "process/authority/tenants.h"
@@ -12,7 +13,7 @@ enum { WORKER_MS = 45000, PAGE_MS = 5000 };
 
 struct plan {
     bool known; /* of a tenant whose policy was not read nothing is said: the default may keep less */
-    char word[32];
+    char word[32], residency[MG_RESIDENCY];
 };
 
 static void
@@ -22,9 +23,11 @@ plan_copy(void *context, const struct mg_tenant_policy *policy)
     *plan = (struct plan){.known = policy != NULL};
     const char *keyword = policy == NULL ? "" : policy->settings.backup_plan;
     (void) snprintf(plan->word, sizeof plan->word, "%s", strcmp(keyword, "deployment") == 0 ? "" : keyword);
+    (void) snprintf(plan->residency, sizeof plan->residency, "%s",
+                    policy == NULL ? "" : policy->settings.residency);
 }
 
-enum { PLANS_MOST = 1000 };
+enum { PLANS_MOST = 600 };
 struct numbers {
     uint64_t list[PLANS_MOST];
     size_t count;
@@ -50,13 +53,26 @@ MG_HANDLER_PUBLIC(backup_plans)
     for (size_t i = 0; i < numbers.count; i++) {
         struct plan plan;
         mg_tenants_policy_read(numbers.list[i], plan_copy, &plan);
-        const struct mg_record_backup_plan row = {.tenant = numbers.list[i], .plan = mg_view_text(plan.word)};
+        const struct mg_record_backup_plan row = {.tenant = numbers.list[i],
+                                                  .plan = mg_view_text(plan.word),
+                                                  .residency = mg_view_text(plan.residency)};
         if (plan.known)
             TRY(mg_list_add_backup_plan(&list, &row));
     }
     const struct mg_reply_backup_plans reply = {.more = numbers.more,
                                                 .plans = {.bytes = mg_buffer_view(&list)}};
     return mg_answer_backup_plans(call, &reply);
+}
+
+struct mg_status
+mg_residency_judge(const char *residency, struct mg_buffer *reason)
+{
+    const struct mg_options *options = mg_environment()->options;
+    const char *const sites[] = {options->site, options->backup_near_site};
+    for (size_t i = 0; i < MG_COUNT(sites); i++)
+        if (!mg_site_is_within(sites[i], residency))
+            return mg_buffer_format(reason, "RESIDENCY_HERE|%s|%s", sites[i], residency);
+    return OK;
 }
 
 /* ---- for operators, and to look at for a tenant's people ---- */

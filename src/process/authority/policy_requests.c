@@ -139,14 +139,19 @@ difference(const struct mg_rows *before, const struct mg_rows *after, bool new_o
     return OK;
 }
 
-/* A file about networks or headers must not shorten how long backups are kept by saying nothing of them. */
+/* A file about networks or headers must not shorten how long backups are kept, or open places for them, by
+ * saying nothing of it. */
 static CHECKED struct mg_status
 plan_keep(const struct mg_rows *before, struct mg_tenant_policy *policy)
 {
-    for (size_t i = 0; i < mg_rows_count(before) && !policy->names_plan; i++)
-        if (mg_rows_text(before, i, 0).length == 0 && mg_view_is(mg_rows_text(before, i, 1), "backup.plan"))
-            TRY(mg_tenant_policy_set(policy, MG_VIEW_EMPTY, mg_rows_text(before, i, 1),
-                                     mg_rows_text(before, i, 2)));
+    const bool plan = !policy->names_plan, residency = !policy->names_residency;
+    for (size_t i = 0; i < mg_rows_count(before); i++) {
+        const struct mg_view keyword = mg_rows_text(before, i, 1);
+        const bool keeps =
+            (plan && mg_view_is(keyword, "backup.plan")) || (residency && mg_view_is(keyword, "residency"));
+        if (keeps && mg_rows_text(before, i, 0).length == 0)
+            TRY(mg_tenant_policy_set(policy, MG_VIEW_EMPTY, keyword, mg_rows_text(before, i, 2)));
+    }
     return OK;
 }
 
@@ -379,6 +384,7 @@ MG_HANDLER_PUBLIC(tenant_policy_set)
 {
     OWN(tenant_policy) policy = NULL;
     OWN_BUFFER(hosts, 16384);
+    OWN_BUFFER(places, 511);
     struct mg_right right;
     enum mg_outcome outcome = MG_OUTCOME_NONE;
     struct mg_reply_tenant_policy_set reply = {.outcome = MG_NOT_ALLOWED};
@@ -395,6 +401,10 @@ MG_HANDLER_PUBLIC(tenant_policy_set)
     struct mg_status read = request_read(request, mg_buffer_text(&hosts), &policy);
     if (mg_ok(read) && policy->settings.forward_identity && !facts.over_socket)
         read = fail_with(INVALID, "FORWARD_IDENTITY|");
+    if (mg_ok(read))
+        read = mg_residency_judge(policy->settings.residency, &places);
+    if (mg_ok(read) && places.length != 0)
+        read = fail_with(INVALID, "%s", mg_buffer_text(&places));
     if (mg_ok(read))
         read = policy_store(&tenant, policy, &right.actor);
     if (read.code == MG_INVALID) {

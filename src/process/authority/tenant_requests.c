@@ -246,6 +246,20 @@ plan_judge(const struct mg_request_tenant_add *request, struct mg_buffer *reason
     return mg_buffer_format(reason, "BACKUP_PLAN|%s", mg_buffer_text(&names));
 }
 
+/* As the policy file's: well formed, and this deployment inside. */
+static CHECKED struct mg_status
+places_judge(const struct mg_request_tenant_add *request, struct mg_buffer *reason)
+{
+    OWN(tenant_policy) policy = NULL;
+    TRY(mg_tenant_policy_new(&policy));
+    const struct mg_status status =
+        mg_tenant_policy_set(policy, MG_VIEW_EMPTY, mg_view_text("residency"), request->residency);
+    if (status.code == MG_INVALID)
+        return mg_buffer_add_text(reason, status.detail);
+    TRY(status);
+    return mg_residency_judge(policy->settings.residency, reason);
+}
+
 /* The first value that may not stand, as a reason for people; empty if all may. */
 static CHECKED struct mg_status
 request_judge(const struct mg_request_tenant_add *request, bool examples, struct mg_buffer *reason)
@@ -281,7 +295,8 @@ request_judge(const struct mg_request_tenant_add *request, bool examples, struct
     }
     if (count == 0 || count > HOSTS_MOST)
         return mg_buffer_format(reason, "HOSTS_COUNT|%d", HOSTS_MOST);
-    return plan_judge(request, reason);
+    TRY(plan_judge(request, reason));
+    return reason->length != 0 ? OK : places_judge(request, reason);
 }
 
 static CHECKED struct mg_status
@@ -323,10 +338,16 @@ tenant_insert(const struct mg_request_tenant_add *request, const struct mg_core_
                      "INSERT INTO tenant_setting (tenant, route, keyword, value)"
                      " VALUES ($1, '', 'backup.plan', $2)",
                      MG_I64(*ret_number), MG_TEXT(request->backup_plan)));
+    if (request->residency.length != 0)
+        TRY(mg_query(database, NULL,
+                     "INSERT INTO tenant_setting (tenant, route, keyword, value)"
+                     " VALUES ($1, '', 'residency', $2)",
+                     MG_I64(*ret_number), MG_TEXT(request->residency)));
     const struct mg_core_detail details[] = {{"hosts", request->hosts},
                                              {"sign_in_host", request->sign_in_host},
                                              {"upstream", request->upstream},
-                                             {"backup.plan", request->backup_plan}};
+                                             {"backup.plan", request->backup_plan},
+                                             {"residency", request->residency}};
     TRY(mg_core_record(&(struct mg_core_record){.event = MG_EVENT_tenant_create,
                                                 .tenant = *ret_number,
                                                 .actor = actor,

@@ -43,4 +43,8 @@ CHECKED struct mg_status mg_tenants_walk(struct mg_view after, mg_tenant_visit v
 /* The same in the order of numbers. */
 CHECKED struct mg_status mg_tenants_walk_numbers(uint64_t after, mg_tenant_visit visit, void *context);
 
+/* A reason if what this deployment stores of a tenant would lie outside of `residency` (domain/site.h): the
+ * database itself, and the near repository, without which it has no backup. */
+CHECKED struct mg_status mg_residency_judge(const char *residency, struct mg_buffer *reason);
+
 #endif

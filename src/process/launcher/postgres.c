@@ -109,7 +109,7 @@ wanted_read(const struct mg_request_instance_start *request, struct wanted *ret_
     if (request->archive_timeout_s == 0 || request->archive_timeout_s > 86400)
         return fail_with(INVALID, "archive timeout of %s", name);
     OWN_BUFFER(command, sizeof instance->archive_command - 1);
-    if (ret_wanted->backed_up)
+    if (ret_wanted->backed_up && !request->no_archive)
         TRY(mg_pgbackrest_archive_command(&ret_wanted->backup, &command));
     else
         TRY(mg_buffer_add_text(&command, "/bin/false"));

@@ -46,6 +46,7 @@ backup_of(struct record *record, struct backup **ret_backup)
             mg_must(pthread_mutex_init(&backup->lock, NULL) == 0);
             backup->record = record;
             backup_rule_read(backup);
+            residency_read(backup);
             backup->begin_at =
                 mg_now() + backup_moment_of(record->name, mg_environment()->options->backup_first_within);
             record->backup = backup;
@@ -433,6 +434,8 @@ kind_due(const struct backup *backup, bool ordered)
 {
     if (ordered)
         return kind_ordered(backup->order);
+    if (backup->outside[BACKUP_PLACE_NEAR])
+        return MG_BACKUP_NONE;
     if (backup->renew)
         return MG_BACKUP_FULL;
     return mg_backup_due(backup_plan(backup), backup->info.backups, backup->info.count, backup->begin_at,
@@ -443,6 +446,7 @@ kind_due(const struct backup *backup, bool ordered)
 static CHECKED struct mg_status
 kind_take(struct backup *backup, enum mg_backup_kind kind)
 {
+    TRY(residency_demand(backup, BACKUP_PLACE_NEAR));
     TRY(marker_put(backup));
     TRY(backup_take(backup, kind));
     backup_inventory_follow(backup);

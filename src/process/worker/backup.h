@@ -20,17 +20,21 @@ enum backup_turn {
     BACKUP_TURNS
 };
 
+/* Where an instance's data comes to lie. */
+enum backup_place { BACKUP_PLACE_NEAR, BACKUP_PLACE_VAULT, BACKUP_PLACE_HERE, BACKUP_PLACES };
+
 struct backup {
     struct record *record;
     /* Held for moments; guards everything below. Whoever set `busy` may work without it on what is marked
      * (busy): these change under both. */
     pthread_mutex_t lock;
     bool busy;
-    struct mg_backup_rule rule; /* by which plans; .wanted NULL: none was ever known */
-    bool plan_confirmed;        /* since the start: without that nothing is destroyed */
-    char plan_strange[32];      /* the authority names a plan that there is none of; "" */
-    unsigned log_s;             /* archive_timeout that the instance was started with; 0: none yet */
-    mg_instant begin_at;        /* the first backup, when there is none */
+    struct mg_backup_rule rule;  /* by which plans; .wanted NULL: none was ever known */
+    bool plan_confirmed;         /* since the start: without that nothing is destroyed */
+    char plan_strange[32];       /* the authority names a plan that there is none of; "" */
+    bool outside[BACKUP_PLACES]; /* of the residency: nothing goes there (residency.c) */
+    unsigned log_s;              /* archive_timeout that the instance was started with; 0: none yet */
+    mg_instant begin_at;         /* the first backup, when there is none */
     int64_t prepared_ms; /* (busy) monotonic; when pgBackRest was last given its configuration; 0 never */
     int64_t looked_ms;   /* monotonic */
     int64_t tidied_ms;   /* (busy) monotonic */
@@ -118,6 +122,8 @@ void backup_plans_follow(void);
 const struct mg_backup_plan *backup_plan(const struct backup *backup);
 /* archive_timeout of an instance by its plan. */
 unsigned backup_log_s(struct record *record);
+/* The near repository lies outside of the residency: no log goes there. */
+bool backup_log_is_refused(struct record *record);
 
 /* ---- backup.c ---- */
 
@@ -185,6 +191,18 @@ CHECKED struct mg_status drill_run(struct backup *backup);
 CHECKED struct mg_status drill_read(struct backup *backup);
 /* With the lock held. */
 bool drill_is_due(const struct backup *backup, mg_instant now);
+
+/* ---- residency.c ---- */
+/* What was known at the last start; of one that is just made. */
+void residency_read(struct backup *backup);
+/* Adds the places that are outside of this list. */
+void residency_judge(const char *residency, bool outside[BACKUP_PLACES]);
+/* The authority has spoken. */
+void residency_follow(struct backup *backup, const bool outside[BACKUP_PLACES]);
+/* REFUSED: nothing may be stored there. */
+CHECKED struct mg_status residency_demand(struct backup *backup, enum backup_place place);
+/* With the lock held: the site of one that is outside; NULL if none is. */
+const char *residency_outside(const struct backup *backup);
 
 /* ---- vault.c ---- */
 bool vault_is_there(void); /* backup.vault.path */

@@ -6,6 +6,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "domain/site.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -106,6 +107,13 @@ backup_log_s(struct record *record)
     return log_s;
 }
 
+bool
+backup_log_is_refused(struct record *record)
+{
+    struct backup *backup = NULL;
+    return mg_ok(backup_of(record, &backup)) && !mg_ok(residency_demand(backup, BACKUP_PLACE_NEAR));
+}
+
 /* With the lock held. A word that we do not know (of a newer version, or of a hand) says nothing. */
 static void
 plan_follow(struct backup *backup, struct mg_view word)
@@ -125,12 +133,13 @@ plan_follow(struct backup *backup, struct mg_view word)
 /* ---- the plans of the tenants, which the authority knows ---- */
 
 static void
-plan_take(const char *name, struct mg_view word)
+plan_take(const char *name, struct mg_view word, const bool outside[BACKUP_PLACES])
 {
     struct record *record = NULL;
     struct backup *backup = NULL;
     if (!mg_ok(record_find(name, &record)) || !mg_ok(backup_of(record, &backup)))
         return;
+    residency_follow(backup, outside); /* before anything may go somewhere */
     (void) pthread_mutex_lock(&backup->lock);
     plan_follow(backup, word);
     (void) pthread_mutex_unlock(&backup->lock);
@@ -139,6 +148,7 @@ plan_take(const char *name, struct mg_view word)
 static CHECKED struct mg_status
 plans_read(void)
 {
+    bool any[BACKUP_PLACES] = {false}; /* Masugata's own database knows something of every tenant */
     bool more = true;
     for (uint64_t after = 0; more;) {
         OWN_BUFFER(storage, MG_PACKET_MOST);
@@ -153,9 +163,15 @@ plans_read(void)
             char name[48];
             after = row.tenant;
             (void) snprintf(name, sizeof name, "tenant-%" PRIu64, row.tenant);
-            plan_take(name, row.plan);
+            char residency[MG_RESIDENCY];
+            bool outside[BACKUP_PLACES] = {false};
+            TRY(mg_view_copy(row.residency, residency, sizeof residency));
+            residency_judge(residency, outside);
+            residency_judge(residency, any);
+            plan_take(name, row.plan, outside);
         }
     }
+    plan_take("control", MG_VIEW_EMPTY, any); /* always the deployment's plan */
     return OK;
 }
 
@@ -168,7 +184,6 @@ backup_plans_follow(void)
     if (pthread_mutex_trylock(&one_at_a_time) != 0)
         return;
     if (mg_monotonic_ms() >= due_ms) {
-        plan_take("control", MG_VIEW_EMPTY); /* always the deployment's */
         const struct mg_status status = plans_read();
         if (!mg_ok(status))
             mg_log_status(MG_DEBUG, "plans of backups", status);

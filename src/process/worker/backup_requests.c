@@ -91,6 +91,8 @@ trouble_now(const struct backup *backup, mg_instant now)
     tell(&told, backup->log_trouble, backup->log_detail);
     tell(&told, backup->inventory_trouble, backup->inventory_detail);
     tell(&told, backup->check_trouble, backup->check_detail);
+    if (residency_outside(backup) != NULL)
+        tell(&told, MG_BACKUP_TROUBLE_RESIDENCY, residency_outside(backup));
     tell(&told, backup->vault.trouble, backup->vault.detail);
     tell(&told, backup->vault.check_trouble, backup->vault.check_detail);
     if (vault_is_there() && backup->vault.whole_at != 0 && vault_behind_ms(backup, now) > VAULT_LATE_MS)

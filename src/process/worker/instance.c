@@ -142,6 +142,7 @@ instance_start(struct record *record)
         .tenant = record->tenant,
         .superuser_password = mg_secret_view(password),
         .archive_timeout_s = backup_log_s(record),
+        .no_archive = backup_log_is_refused(record),
         .roles = {.bytes = mg_buffer_view(&roles)},
     };
     TRY(mg_call_instance_start(&request, &reply, &storage, LAUNCHER_MS));

@@ -32,8 +32,8 @@ CHECKED struct mg_status inventory_forget(const struct inventory_scope *scope);
 /* Is there a backup in the list, whether or not the list is still as we wrote it? A list that cannot be read
  * says nothing: it fails. */
 CHECKED struct mg_status inventory_knows_backups(const char *name, bool *ret_knows);
-/* Does pgBackRest still speak of every backup that is in the list? Where it does not, one was lost, and nothing
- * may be destroyed elsewhere that only the list says is not needed. */
+/* Does pgBackRest still speak of every backup that is in the list? Where it does not, one was lost, and
+ * nothing may be destroyed elsewhere that only the list says is not needed. */
 CHECKED struct mg_status inventory_agrees(const char *name, const struct mg_backup_info *info,
                                           bool *ret_agrees);
 /* Looks at every byte. What is wrong stays wrong until it is accepted: then what is there now is what counts.

@@ -205,6 +205,7 @@ struct mg_status
 restore_make(struct backup *backup, enum mg_restore_kind kind, bool from_vault, mg_instant target,
              char socket[512], mg_instant *ret_reached)
 {
+    TRY(residency_demand(backup, BACKUP_PLACE_HERE));
     struct mg_status status = copy_files(backup, kind, from_vault, target);
     if (status.code == MG_EXISTS || status.code == MG_DISK_FULL) /* nothing was begun */
         return status;

@@ -322,7 +322,9 @@ vault_tend(struct record *record, void *context)
     (void) pthread_mutex_lock(&backup->lock);
     const int64_t now_ms = mg_monotonic_ms();
     const bool news = backup->vault.failures == 0 && newest_at(backup) > backup->vault.whole_at;
-    const bool due = backup->prepared_ms != 0 && backup->info.count != 0 && !backup->busy &&
+    /* Where the data may lie is known once the authority has spoken. */
+    const bool allowed = backup->plan_confirmed && !backup->outside[BACKUP_PLACE_VAULT];
+    const bool due = allowed && backup->prepared_ms != 0 && backup->info.count != 0 && !backup->busy &&
                      !backup->vault.running && (now_ms >= backup->vault.next_ms || news);
     (void) pthread_mutex_unlock(&backup->lock);
     if (!due)
@@ -379,7 +381,7 @@ vault_verify(struct backup *backup, bool accept)
 {
     MG_CLEANUP(mg_vault_result_drop) struct mg_vault_result result = {.generation = 0};
     MG_CLEANUP(mg_vault_result_drop) struct mg_vault_result copy = {.generation = 0};
-    if (!vault_is_there())
+    if (!vault_is_there() || !mg_ok(residency_demand(backup, BACKUP_PLACE_VAULT)))
         return;
     vault_begin(backup);
     if (accept)
@@ -410,6 +412,7 @@ vault_fetch(struct backup *backup, enum mg_restore_kind kind)
     MG_CLEANUP(mg_vault_result_drop) struct mg_vault_result copy = {.generation = 0};
     if (!vault_is_there())
         return fail_with(UNAVAILABLE, "there is no vault (backup.vault.path)");
+    TRY(residency_demand(backup, BACKUP_PLACE_VAULT));
     vault_begin(backup);
     /* What the near repository still has; without it what was copied before. */
     const mg_instant begun_at = mg_now();
