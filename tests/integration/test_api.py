@@ -60,7 +60,7 @@ def issue(deployment, permissions, account="root", tenant="acme", **more):
 
 
 ALL = ("users.read users.change roles.grant roles.define sessions.read sessions.end sign_ins.read audit.read audit.export policy.read "
-       "policy.change reports.read providers.read providers.change tokens.read tokens.change users.provision")
+       "policy.change reports.read providers.read providers.change tokens.read tokens.change users.provision backups.read")
 
 
 @pytest.fixture(scope="module")
