@@ -178,12 +178,14 @@ first_note(struct mg_vault_result *result, const char *name)
 
 /* "masugata-vault-head 1 ID GENERATION OBJECTS" */
 static CHECKED struct mg_status
-head_parse(const char *text, struct mirror *mirror)
+head_parse(const struct mg_buffer *buffer, struct mirror *mirror)
 {
     const size_t start = sizeof head_start - 1;
-    const char *id = text + start, *number = id + MG_VAULT_ID;
-    if (strncmp(text, head_start, start) != 0 || strnlen(id, MG_VAULT_ID) < MG_VAULT_ID ||
-        id[MG_VAULT_ID - 1] != ' ')
+    if (buffer->bytes == NULL || buffer->length < start + MG_VAULT_ID ||
+        memcmp(buffer->bytes, head_start, start) != 0)
+        return fail_with(MALFORMED, "the head of the vault");
+    const char *id = (const char *) buffer->bytes + start, *number = id + MG_VAULT_ID;
+    if (strnlen(id, MG_VAULT_ID) < MG_VAULT_ID || id[MG_VAULT_ID - 1] != ' ')
         return fail_with(MALFORMED, "the head of the vault");
     TRY(mg_view_copy(mg_view_of(id, MG_VAULT_ID - 1), mirror->result->id, sizeof mirror->result->id));
     const size_t length = strcspn(number, " \n");
@@ -238,7 +240,7 @@ head_read(struct mirror *mirror)
     if (lseek(file, 0, SEEK_SET) != 0)
         return fail_errno("seek");
     TRY(mg_fd_read_all(file, &text));
-    TRY(head_parse(mg_buffer_text(&text), mirror));
+    TRY(head_parse(&text, mirror));
     if (run->id[0] != '\0' && strcmp(run->id, result->id) != 0)
         return fail_with(UNAVAILABLE, "%s is another vault than the one that was left", run->store);
     result->old = result->generation < run->generation;
@@ -536,8 +538,16 @@ mg_vault_result_write(const struct mg_vault_result *result, struct mg_buffer *te
 #undef WRITE
     if (result->first[0] != '\0')
         TRY(mg_buffer_format(text, "first %s\n", result->first));
-    for (const char *at = mg_buffer_text(&result->labels); *at != '\0'; at += strcspn(at, "\n") + 1)
-        TRY(mg_buffer_format(text, "label %.*s\n", (int) strcspn(at, "\n"), at));
+    struct mg_view labels = mg_buffer_view(&result->labels);
+    while (labels.length != 0) {
+        const uint8_t *end = memchr(labels.bytes, '\n', labels.length);
+        const size_t length = end == NULL ? labels.length : (size_t) (end - labels.bytes);
+        TRY(mg_buffer_add_text(text, "label "));
+        TRY(mg_buffer_add(text, mg_view_of(labels.bytes, length)));
+        TRY(mg_buffer_add_text(text, "\n"));
+        const size_t taken = end == NULL ? length : length + 1;
+        labels = mg_view_of(labels.bytes + taken, labels.length - taken);
+    }
     return OK;
 }
 
