@@ -48,7 +48,7 @@ struct mg_value {
 #define MG_FLAG(b) ((struct mg_value){.kind = MG_VALUE_FLAG, .number = (b) ? 1 : 0})
 #define MG_INSTANT(ms) ((struct mg_value){.kind = MG_VALUE_INSTANT, .number = (ms)})
 
-#define MG_VALUES_MOST 60
+#define MG_VALUES_MOST 56
 
 /* Runs one statement. `ret_rows` may be NULL when nothing is wanted back.
  *   OWN(rows) rows = NULL;

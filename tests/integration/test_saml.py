@@ -588,6 +588,9 @@ def test_an_answer_ends_the_sign_in_where_the_browser_shows_that_it_began_it(dep
 
 
 def test_of_two_at_once_one_comes_in(deployment, visitor, idp):
+    def entered():
+        return [line for line in logged(deployment, "sign_in").splitlines() if '"provider main"' in line and "success" in line.lower()]
+    before = len(entered())
     asked = idp.answer(visitor.start())
     jar, response = dict(visitor.browser.cookies["id.acme.localhost"]), idp.response(**asked)
     def one(_):
@@ -597,6 +600,7 @@ def test_of_two_at_once_one_comes_in(deployment, visitor, idp):
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         statuses = sorted(pool.map(one, range(8)))
     assert statuses == [303] + [400] * 7, statuses
+    assert len(entered()) == before + 1  # and the log says no more than that
 
 
 def test_what_was_said_before_gives_no_role_back(deployment, visitor, idp):

@@ -18,16 +18,23 @@ struct search {
     struct mg_buffer login; /* the folded address; empty: none that can be a name */
 };
 
-/* Behind the account, whether any group of the tenant gives roles: most tenants need not be asked further. */
+/* Behind the account, whether any group of the tenant gives roles: most tenants need not be asked further;
+ * and whether the answer comes for the first time. Always one row, of NULL without an account. */
+enum { GROUPS_GOVERN = MG_ACCOUNT_COLUMN_COUNT, FIRST };
 static CHECKED struct mg_status
 linked_find(const struct search *it, struct mg_rows **ret_rows)
 {
-    return mg_query_often(it->database, ret_rows,
-                          "SELECT " MG_ACCOUNT_COLUMNS
-                          ", EXISTS (SELECT FROM tenant_group grp WHERE grp.tenant = acc.tenant"
-                          " AND grp.roles <> '') FROM account_link l JOIN account acc ON acc.id = l.account"
-                          " WHERE l.provider = $1 AND l.subject = $2 AND acc.tenant = $3",
-                          MG_I64(it->idp->id), MG_TEXT(it->claims->subject), MG_I64(it->idp->tenant));
+    static const struct mg_federation_once nothing = {.count = 0};
+    const struct mg_federation_once *once = it->once != NULL ? it->once : &nothing;
+    return mg_query_often(
+        it->database, ret_rows,
+        "SELECT " MG_ACCOUNT_COLUMNS ", EXISTS (SELECT FROM tenant_group grp WHERE grp.tenant = acc.tenant"
+        " AND grp.roles <> ''), s.first FROM (SELECT federation_spend($1, $4, $5, $6) AS first OFFSET 0) s"
+        " LEFT JOIN (account_link l JOIN account acc ON acc.id = l.account)"
+        " ON l.provider = $1 AND l.subject = $2 AND acc.tenant = $3",
+        MG_I64(it->idp->id), MG_TEXT(it->claims->subject), MG_I64(it->idp->tenant),
+        MG_BYTES(mg_federation_once_key(once, 0)), MG_BYTES(mg_federation_once_key(once, 1)),
+        MG_INSTANT(it->now + MG_IDP_REPLAY_MS));
 }
 
 /* The account of that sign-in name, and whether it has somebody else at this provider. */
@@ -60,17 +67,6 @@ note(const struct search *it, enum mg_event event, struct mg_view target, const 
                                                    .reason = mg_view_text(reason),
                                                    .details = details,
                                                    .detail_count = MG_COUNT(details)});
-}
-
-/* Before the first change: an answer that came before must not set back what was changed since. */
-static CHECKED struct mg_status
-once_take(const struct search *it, enum mg_federation_refusal *ret_refusal)
-{
-    bool first = true;
-    TRY(mg_federation_spend(it->database, it->idp, it->once, it->now, &first));
-    if (!first)
-        *ret_refusal = MG_FEDERATION_REPLAYED;
-    return OK;
 }
 
 static CHECKED struct mg_status
@@ -140,9 +136,6 @@ first_sign_in(const struct search *it, struct mg_rows **ret_rows, enum mg_federa
     }
     if (act == MG_IDP_LINK && !read)
         return fail_with(DATABASE, "an account without columns");
-    TRY(once_take(it, ret_refusal));
-    if (*ret_refusal != MG_FEDERATION_NONE)
-        return OK;
     const struct mg_status done = act == MG_IDP_LINK ? link_existing(it, &account) : account_create(it);
     if (done.code == MG_EXISTS) { /* another sign-in was first; the next one finds what it made */
         *ret_refusal = MG_FEDERATION_CHANGED_MEANWHILE;
@@ -217,17 +210,10 @@ roles_follow(const struct search *it, struct mg_account *account, bool groups_go
     uint64_t ended = 0;
     bool kept = false;
     OWN(rows) changed = NULL;
-    if (it->idp->settings->groups_join) {
-        TRY(once_take(it, ret_refusal));
-        if (*ret_refusal != MG_FEDERATION_NONE)
-            return OK;
+    if (it->idp->settings->groups_join)
         TRY(mg_group_join_named(it->database, it->idp->tenant, it->idp->id, account, it->claims->groups));
-    }
     TRY(roles_find(it, account, groups_govern, roles));
     if (mg_view_equal(mg_buffer_view(roles), account->roles))
-        return OK;
-    TRY(once_take(it, ret_refusal));
-    if (*ret_refusal != MG_FEDERATION_NONE)
         return OK;
     OWN_EFFECTS(true); /* of two administrators who lose it at once, one stays */
     OWN(transaction) transaction = NULL;
@@ -274,13 +260,20 @@ mg_idp_account(struct mg_database *database, const struct mg_idp *idp,
     if (!mg_ok(mg_login_fold(claims->email, &it.login)))
         mg_buffer_clear(&it.login);
     TRY(linked_find(&it, &rows));
-    if (mg_rows_count(rows) == 0) {
+    if (!mg_rows_flag(rows, 0, FIRST)) {
+        *ret_refusal = MG_FEDERATION_REPLAYED;
+        return OK;
+    }
+    if (once != NULL)
+        once->spent = true;
+    if (mg_rows_null(rows, 0, 0)) {
         mg_rows_drop(&rows);
         TRY(first_sign_in(&it, &rows, ret_refusal));
     }
     if (*ret_refusal != MG_FEDERATION_NONE)
         return OK;
-    if (rows == NULL || mg_rows_count(rows) == 0 || !mg_account_read(rows, 0, 0, ret_account)) {
+    if (rows == NULL || mg_rows_count(rows) == 0 || mg_rows_null(rows, 0, 0) ||
+        !mg_account_read(rows, 0, 0, ret_account)) {
         if (once != NULL) /* a trial that would make an account ends here */
             *ret_refusal = MG_FEDERATION_CHANGED_MEANWHILE;
         *ret_account = (struct mg_account){.login = MG_VIEW_EMPTY};
@@ -289,8 +282,7 @@ mg_idp_account(struct mg_database *database, const struct mg_idp *idp,
     if (ret_account->disabled)
         *ret_refusal = MG_FEDERATION_ACCOUNT_DISABLED;
     else if (once != NULL)
-        TRY(roles_follow(&it, ret_account, mg_rows_flag(rows, 0, MG_ACCOUNT_COLUMN_COUNT), roles,
-                         ret_refusal));
+        TRY(roles_follow(&it, ret_account, mg_rows_flag(rows, 0, GROUPS_GOVERN), roles, ret_refusal));
     *ret_rows = TAKE(rows);
     return OK;
 }

@@ -121,14 +121,9 @@ mg_federation_spend(struct mg_database *database, const struct mg_idp *idp, stru
     *ret_first = true;
     if (once->spent || once->count == 0)
         return OK;
-    /* What comes of it (a session, a change of an account) waits for the disk; the database's log has one
-     * order, so that this is there with it, or neither is. */
-    TRY(mg_query_often(
-        database, &rows,
-        "SELECT federation_spend($1, $2, $3, $4) FROM (SELECT set_config('synchronous_commit', 'off',"
-        " true)) c",
-        MG_I64(idp->id), MG_BYTES(mg_federation_once_key(once, 0)), MG_BYTES(mg_federation_once_key(once, 1)),
-        MG_INSTANT(now + MG_IDP_REPLAY_MS)));
+    TRY(mg_query_often(database, &rows, "SELECT federation_spend($1, $2, $3, $4)", MG_I64(idp->id),
+                       MG_BYTES(mg_federation_once_key(once, 0)), MG_BYTES(mg_federation_once_key(once, 1)),
+                       MG_INSTANT(now + MG_IDP_REPLAY_MS)));
     *ret_first = mg_rows_flag(rows, 0, 0);
     once->spent = *ret_first;
     return OK;

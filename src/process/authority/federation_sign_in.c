@@ -374,8 +374,6 @@ grant(struct finishing *it, struct mg_database *database, bool *ret_answered)
         .several_factors = has_line(it->claims.methods, "mfa"),
         .arrived = mg_buffer_view(&arrived),
         .saml = is_saml(it) ? &it->saml : NULL,
-        .once = {mg_federation_once_key(&it->once, 0), mg_federation_once_key(&it->once, 1)},
-        .once_until = it->now + MG_IDP_REPLAY_MS,
     };
     MG_CLEANUP(mg_new_family_drop)
     struct mg_new_family family = {
@@ -391,7 +389,7 @@ grant(struct finishing *it, struct mg_database *database, bool *ret_answered)
         .risk = &it->risk,
         .now = it->now,
     };
-    bool started = false, held = false, came_before = false;
+    bool started = false, held = false;
     OWN_BUFFER(by, 128);
     TRY(look_suspicious(it, database, &held));
     if (held)
@@ -406,9 +404,7 @@ grant(struct finishing *it, struct mg_database *database, bool *ret_answered)
                                          .outcome = MG_AUDIT_SUCCESS,
                                          .address = it->request->address,
                                          .family = family.family};
-    TRY(mg_family_start(database, &family, &record, &started, &came_before));
-    if (came_before)
-        return spent_finish(it, ret_answered);
+    TRY(mg_family_start(database, &family, &record, &started));
     if (!started)
         return refuse_finish(it, database, MG_FEDERATION_CHANGED_MEANWHILE, MG_VIEW_EMPTY, ret_answered);
     return answer_finish(

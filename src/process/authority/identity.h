@@ -195,10 +195,6 @@ struct mg_federated {
     bool several_factors;                     /* "mfa" among the methods (RFC 8176) */
     struct mg_view arrived;                   /* all that the provider said, for its administrators: JSON */
     const struct mg_record_saml_claims *saml; /* whom its sign-out has to name; NULL: it is not SAML */
-    /* What came with the answer and may come once: used with the family, if it was not used before
-     * (federation.h). Empty: nothing. */
-    struct mg_view once[2];
-    mg_instant once_until;
 };
 
 /* The kind of a second factor that came without a password. A family keeps it, so that a changed policy knows
@@ -232,11 +228,9 @@ CHECKED struct mg_status mg_family_prepare(struct mg_new_family *family);
 void mg_new_family_drop(struct mg_new_family *family);
 /* Writes the note and the rows at the same time, because both wait for the disk; the session is in the
  * table, and its token can be given out, only when both are durable. Until then nobody knows the token
- * that the rows are for. *ret_started is false when the account changed meanwhile, or, which *ret_came_before
- * says (may be NULL), when `once` of `federated` was used already. */
+ * that the rows are for. *ret_started is false when the account changed meanwhile. */
 CHECKED struct mg_status mg_family_start(struct mg_database *database, struct mg_new_family *family,
-                                         const struct mg_audit_note *note, bool *ret_started,
-                                         bool *ret_came_before);
+                                         const struct mg_audit_note *note, bool *ret_started);
 
 /* Ends families: one, an account's (but one), a tenant's. Deleted and out of the table on return. */
 struct mg_family_match {

@@ -335,7 +335,7 @@ sign_in(struct give *it, struct mg_database *database, enum mg_outcome *ret_outc
                                          .reason = mg_view_text(MG_PASSKEY_ALONE),
                                          .address = it->request->address,
                                          .family = it->family.family};
-    TRY(mg_family_start(database, &it->family, &record, &started, NULL));
+    TRY(mg_family_start(database, &it->family, &record, &started));
     *ret_outcome = started ? MG_GRANTED : MG_PASSKEY_REFUSED;
     return started ? OK : refuse(it, database, "CHANGED_MEANWHILE");
 }

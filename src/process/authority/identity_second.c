@@ -108,7 +108,7 @@ mg_last_step_take(struct mg_database *database, const struct mg_last_step *step,
                                          .reason = mg_view_text(step->kind),
                                          .address = step->address,
                                          .family = family->family};
-    TRY(mg_family_start(database, family, &record, &started, NULL));
+    TRY(mg_family_start(database, family, &record, &started));
     family->question = NULL; /* they end here */
     family->risk = NULL;
     if (started)

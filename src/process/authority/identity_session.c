@@ -186,9 +186,6 @@ federated_values(const struct mg_new_family *family, mg_instant expires_at,
         MG_TEXT(saml->name_format),
         MG_TEXT(saml->qualifier),
         MG_TEXT(saml->sp_qualifier),
-        MG_BYTES(federated->once[0]),
-        MG_BYTES(federated->once[1]),
-        MG_INSTANT(federated->once_until),
     };
     _Static_assert(MG_COUNT(own) <= FAMILY_VALUES_MOST, "they fit");
     memcpy(values, own, sizeof own);
@@ -236,10 +233,8 @@ own_values(const struct mg_new_family *family, mg_instant expires_at,
     return MG_COUNT(own);
 }
 
-/* The rows of a family. The first column is what it ended; of one that a provider gives the third is the
- * attempt that its administrators see, the fifth whether its answer came before. *ret_started false: there is
- * no family. */
-enum { OF_ATTEMPT = 2, CAME_BEFORE = 4 };
+/* The rows of a family. The first column is what it ended, the third the attempt that a provider's
+ * administrators see; *ret_started false when nothing was written. */
 static CHECKED struct mg_status
 family_insert(struct mg_database *database, const struct mg_new_family *family, mg_instant expires_at,
               struct mg_rows **ret_rows, bool *ret_started)
@@ -253,11 +248,10 @@ family_insert(struct mg_database *database, const struct mg_new_family *family, 
             database, &rows,
             "SELECT b.ended, " VISIT ", CASE WHEN b.ended IS NOT NULL THEN"
             " federation_attempt_keep($25, $31, false, $48, '', $49, $50, $51::int) END,"
-            " CASE WHEN b.ended IS NOT NULL AND $52 THEN family_saml_keep($21, $53, $54, $55, $56) END,"
-            " NOT s.first FROM (SELECT federation_spend($25, $57, $58, $59) AS first OFFSET 0) s CROSS JOIN LATERAL"
-            " (SELECT CASE WHEN s.first THEN family_begin_federated($21, $22, $23, $24, $25, $26, $27, $28, $29, $30,"
-            " $31, $32, $33, $34, $35, $36, $37, $38::smallint, $39, $40::int, $41, $42, $43, $44, $45, $46, $47)"
-            " END AS ended OFFSET 0) b",
+            " CASE WHEN b.ended IS NOT NULL AND $52 THEN family_saml_keep($21, $53, $54, $55, $56) END"
+            " FROM (SELECT family_begin_federated($21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31,"
+            " $32, $33, $34, $35, $36, $37, $38::smallint, $39, $40::int, $41, $42, $43, $44, $45, $46, $47)"
+            " AS ended OFFSET 0) b",
             values, VISIT_VALUES + federated_values(family, expires_at, values + VISIT_VALUES)));
     else
         TRY(mg_database_query_often(
@@ -290,14 +284,14 @@ family_undo(struct mg_database *database, const struct mg_new_family *family, co
 {
     if (family->federated != NULL)
         TRY(mg_query(database, NULL, "DELETE FROM federation_attempt WHERE id = $1",
-                     MG_I64(mg_rows_i64(rows, 0, OF_ATTEMPT))));
+                     MG_I64(mg_rows_i64(rows, 0, 2))));
     return mg_query(database, NULL, "DELETE FROM session_family WHERE id = $1", MG_I64(family->family));
 }
 
 /* Control: IDENTITY_04, IDENTITY_05 */
 struct mg_status
 mg_family_start(struct mg_database *database, struct mg_new_family *family, const struct mg_audit_note *note,
-                bool *ret_started, bool *ret_came_before)
+                bool *ret_started)
 {
     const struct mg_core_tenant *tenant = family->tenant;
     mg_instant expires_at = mg_session_end_of(&tenant->limits, family->now);
@@ -308,8 +302,6 @@ mg_family_start(struct mg_database *database, struct mg_new_family *family, cons
     struct mg_core_tenant place; /* as it is now: it may have been suspended while the hash was computed */
     TRY(mg_core_tenant(tenant->number, &place));
     *ret_started = false;
-    if (ret_came_before != NULL)
-        *ret_came_before = false;
     if (!place.open)
         return OK;
     /* The last word, whoever asks for a session: by the policy as it is now. */
@@ -337,8 +329,6 @@ mg_family_start(struct mg_database *database, struct mg_new_family *family, cons
     TRY(inserted);
     TRY(noted);
     TRY(emptied);
-    if (ret_came_before != NULL && family->federated != NULL)
-        *ret_came_before = mg_rows_flag(rows, 0, CAME_BEFORE);
     if (!*ret_started)
         return OK;
     TRY(table_put(family->session, family->family, family->account, family->token_hash,

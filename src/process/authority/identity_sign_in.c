@@ -155,7 +155,7 @@ grant(struct sign_in *it, struct mg_database *database, bool *ret_answered)
                                          .outcome = MG_AUDIT_SUCCESS,
                                          .address = it->request->address,
                                          .family = family.family};
-    TRY(mg_family_start(database, &family, &record, &started, NULL));
+    TRY(mg_family_start(database, &family, &record, &started));
     if (!started) /* disabled, locked or given another password while the hash was computed */
         return refuse(it, database, "CHANGED_MEANWHILE", ret_answered);
     const bool with_code = it->request->host.length != 0;

@@ -144,8 +144,9 @@ CHECKED struct mg_status send_bytes(struct visit *visit, const char *content_typ
                                     struct mg_view bytes);
 /* Max-Age in seconds; 0 clears, negative lasts as long as the browser runs. */
 CHECKED struct mg_status cookie_set(struct visit *visit, const char *name, struct mg_view bytes, int age_s);
-/* One that a browser also shows to a form that another site's page sends here: of no use to anything but what
- * ends a sign-in at a provider. */
+/* One that a browser also shows to a form that another site's page sends here: what ends a sign-in at a
+ * provider that this browser began. It holds no session; beside what was begun the token by which the device
+ * is known. */
 CHECKED struct mg_status cookie_set_for_forms(struct visit *visit, const char *name, struct mg_view bytes,
                                               int age_s);
 const char *say(const struct visit *visit, const char *text);

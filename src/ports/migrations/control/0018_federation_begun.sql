@@ -13,6 +13,9 @@ BEGIN
     IF a_key = '' AND another_key = '' THEN
         RETURN true;
     END IF;
+    -- What comes of it (a session, a change of an account) waits for the disk; the log has one order, so that this is there
+    -- with it, or neither is.
+    PERFORM set_config('synchronous_commit', 'off', true);
     INSERT INTO federation_replay (provider, key, expires_at)
         SELECT a_provider, k.key, a_expires_at FROM (VALUES (a_key), (another_key)) k(key) WHERE k.key <> ''
         ON CONFLICT DO NOTHING;
