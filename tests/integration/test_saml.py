@@ -40,7 +40,7 @@ def deployment(authority):
 
 
 def logged(deployment, event):
-    return deployment.masugata("audit", "search", "--tenant", "acme", "--event", event, "--json", check=False).stdout
+    return deployment.masugata("audit", "search", "--tenant", "acme", "--event", event, "--limit", "1000", "--json", check=False).stdout
 
 
 def add(deployment, idp, name, *settings, tenant="acme", enable=True):

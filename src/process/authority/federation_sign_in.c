@@ -467,15 +467,22 @@ finish_run(struct finishing *it, bool *ret_answered)
 {
     OWN(database) database = NULL;
     enum mg_federation_refusal refusal;
+    bool first = true;
     TRY(begun_open(it, it->request->state));
     if (!it->begun)
         return spent_finish(it, ret_answered);
-    refusal = way_judge(it);
-    if (refusal == MG_FEDERATION_NONE)
-        TRY(claims_ask(it)); /* without a connection: others may use it meanwhile */
+    /* Before the provider is asked: a code that comes twice it refuses, and may take back what it gave for it
+     * (RFC 6749 section 4.1.2). Of several at once one goes on. */
     TRY(mg_core_database(&database));
+    TRY(mg_federation_spend(database, it->idp, &it->once, it->now, &first));
+    if (!first)
+        return spent_finish(it, ret_answered);
+    refusal = way_judge(it);
     if (refusal != MG_FEDERATION_NONE)
         return refuse_finish(it, database, refusal, it->request->error, ret_answered);
+    mg_database_drop(&database); /* others may use the connection while the provider is asked */
+    TRY(claims_ask(it));
+    TRY(mg_core_database(&database));
     if (it->claims.refusal != MG_FEDERATION_NONE)
         return refuse_finish(it, database, (enum mg_federation_refusal) it->claims.refusal, it->claims.detail,
                              ret_answered);
