@@ -269,6 +269,44 @@ def test_encrypted_assertions(deployment, authority, peer):
         peer.knows(peer.ours)
 
 
+def test_our_keys_are_rolled_over(deployment, authority, peer):
+    """It checks our signatures and encrypts for us by the metadata that it has, whenever it took it."""
+    ours = "https://id.acme.localhost/federation/metadata/ssp"
+
+    def step(word):
+        done = deployment.masugata("idp", "key", "acme", "ssp", word, check=False)
+        assert done.returncode == 0, done.stderr
+
+    def takes_metadata():
+        peer.ours.text = deployment.request(ours).text
+        peer.ours.learn(peer.ours.text)
+        peer.knows(peer.ours, **{"assertion.encryption": True})
+        return len(peer.ours.all_sp_keys["signing"])
+
+    def enters():
+        signed_in(deployment, authority, peer)
+        assert last_attempt(deployment, "ssp")["arrived"]["encrypted"] is True
+
+    old = peer.ours.learn(peer.ours.text).sp_keys["signing"].public_numbers()
+    try:
+        assert takes_metadata() == 1
+        step("make")
+        enters()  # it does not know of the new key yet
+        assert takes_metadata() == 2
+        enters()
+        step("use")
+        enters()  # signed by the new key, encrypted for the old one
+        assert takes_metadata() == 2
+        enters()
+        step("finish")
+        enters()
+        assert takes_metadata() == 1 and peer.ours.sp_keys["signing"].public_numbers() != old
+        enters()
+    finally:
+        takes_metadata()
+        peer.knows(peer.ours)
+
+
 def test_a_sign_in_that_begins_there(deployment, authority, peer):
     visitor = Visitor(deployment)
     _, place, fields = there(authority, peer, f"{peer.base}/saml2/idp/SSOService.php?" + urllib.parse.urlencode(
