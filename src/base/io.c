@@ -37,6 +37,20 @@ mg_file_read(const char *path, struct mg_buffer *buffer)
 }
 
 struct mg_status
+mg_file_read_of(const char *path, uid_t uid, struct mg_buffer *buffer)
+{
+    struct stat found;
+    OWN_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && errno == ELOOP)
+        return fail_with(REFUSED, "%s is a link", path);
+    if (fd < 0 || fstat(fd, &found) != 0)
+        return fail_errno("open %s", path);
+    if (!S_ISREG(found.st_mode) || found.st_uid != uid || found.st_nlink != 1)
+        return fail_with(REFUSED, "%s is not a file that uid %u wrote there", path, (unsigned) uid);
+    return mg_fd_read_all(fd, buffer);
+}
+
+struct mg_status
 mg_fd_write_all(int fd, struct mg_view bytes)
 {
     for (size_t done = 0; done < bytes.length;) {

@@ -9,6 +9,9 @@
 
 /* Appends the file; TOO_LARGE past the buffer's maximum. */
 CHECKED struct mg_status mg_file_read(const char *path, struct mg_buffer *buffer);
+/* The same of a file in a directory that `uid` may write, for a reader with more rights: REFUSED unless it is
+ * a plain file, of that owner, under one name alone; a link is not followed, a pipe not waited for. */
+CHECKED struct mg_status mg_file_read_of(const char *path, uid_t uid, struct mg_buffer *buffer);
 CHECKED struct mg_status mg_fd_read_all(int fd, struct mg_buffer *buffer);
 CHECKED struct mg_status mg_fd_write_all(int fd, struct mg_view bytes);
 

@@ -50,6 +50,14 @@ drill_time(const struct mg_reply_backup_look *look, mg_instant now, int64_t *ret
 }
 
 static bool
+vault_behind(const struct mg_reply_backup_look *look, mg_instant now, int64_t *ret_ms)
+{
+    (void) now;
+    *ret_ms = look->vault_behind_ms;
+    return look->vault.length != 0 && look->vault_behind_ms >= 0;
+}
+
+static bool
 trouble(const struct mg_reply_backup_look *look, mg_instant now, int64_t *ret_ms)
 {
     (void) now;
@@ -68,6 +76,8 @@ static const struct family families[] = {
      "How long the last restore drill took until the database was back.", drill_rto},
     {"masugata_backup_drill_timestamp_seconds", "seconds",
      "When the last restore drill succeeded, as Unix time.", drill_time},
+    {"masugata_backup_vault_behind_seconds", "seconds",
+     "How far the copies at the other site are behind; none before they were whole once.", vault_behind},
     {"masugata_backup_trouble", NULL, "1 while something is wrong with the backups.", trouble},
 };
 

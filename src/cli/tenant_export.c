@@ -1,7 +1,8 @@
 /* masugata tenant export: everything that is kept of a tenant. Its database is read from a copy restored
  * beside the live one as of now: one moment for the dump and every table, nothing of the live database slowed
- * or locked, a login that only reads, and it works while the live one is down. What Masugata itself keeps is
- * what its own subcommands show. The manifest comes last, and a record in the audit log holds its digest. */
+ * or locked, and a login that only reads. The live one must serve: "now" is saved first. What Masugata itself
+ * keeps is what its own subcommands show. The manifest comes last, and a record in the audit log holds its
+ * digest. */
 #include "cli/tenant_export.h"
 #include "cli/audit.h"
 #include "cli/backup.h"
@@ -333,7 +334,7 @@ room_check(const struct mg_cli *cli, struct mg_admin *admin, const struct mg_exp
         more = reply.more && reply.next > from;
         from = reply.next;
     }
-    return mg_export_room(export->directory, 2 * bytes + ROOM_SPARE);
+    return mg_export_room(export, 2 * bytes + ROOM_SPARE);
 }
 
 static CHECKED struct mg_status
@@ -384,15 +385,19 @@ mg_cli_tenant_export(const struct mg_cli *cli, struct mg_admin *admin, const cha
     MG_CLEANUP(copy_drop) struct copy copy = {.environment = {.maximum = 4096}};
     OWN_BUFFER(files, (size_t) 48 << 20);
     bool made = false;
+    OWN_FD fd = -1;
+    char place[32];
     if (directory == NULL)
         return fail_with(USAGE, "tenant export needs --to DIRECTORY");
-    TRY(mg_export_begin(directory, &made));
-    struct mg_export export = {.cli = cli, .directory = directory, .tenant = cli->argv[2], .files = &files};
+    TRY(mg_export_begin(directory, &made, &fd));
+    (void) snprintf(place, sizeof place, "/proc/self/fd/%d", fd);
+    struct mg_export export = {
+        .cli = cli, .directory = place, .shown = directory, .tenant = cli->argv[2], .files = &files};
     const struct mg_status status = export_make(&export, admin, &copy);
     if (!mg_ok(status)) {
         char detail[512];
         (void) snprintf(detail, sizeof detail, "%s", status.detail);
-        mg_export_discard(directory, made);
+        mg_export_discard(place, made ? directory : NULL);
         return mg_fail_with(status.code, status.where, "%s", detail);
     }
     if (copy.unlogged != 0)

@@ -9,18 +9,21 @@
 /* What becomes manifest.json: each file is in it with its size and SHA-256 once it is closed. */
 struct mg_export {
     const struct mg_cli *cli;
-    const char *directory;
+    const char *directory; /* "/proc/self/fd/N" */
+    const char *shown;     /* as it was named */
     const char *tenant;
     struct mg_buffer *files; /* JSON objects, separated by commas */
     bool any;
 };
 
-/* Makes the directory if it is not there. EXISTS if anything is in it; *ret_made tells the two apart. */
-CHECKED struct mg_status mg_export_begin(const char *directory, bool *ret_made);
+/* Makes the directory if it is not there (*ret_made), closes it to everybody else, and opens it: what is
+ * written goes by that descriptor, wherever the name leads later. REFUSED if it is another's, EXISTS if
+ * anything is in it. */
+CHECKED struct mg_status mg_export_begin(const char *directory, bool *ret_made, int *ret_fd);
 /* DISK_FULL with both figures if fewer bytes than that are free there. */
-CHECKED struct mg_status mg_export_room(const char *directory, uint64_t needed_bytes);
-/* Takes away whatever an export makes there, and the directory if `made`. */
-void mg_export_discard(const char *directory, bool made);
+CHECKED struct mg_status mg_export_room(const struct mg_export *export, uint64_t needed_bytes);
+/* Takes away whatever an export makes there; then `made`, unless that is NULL. */
+void mg_export_discard(const char *directory, const char *made);
 
 /* A file of the export, which must not exist; `name` is relative, directories in it are made. */
 CHECKED struct mg_status mg_export_file(const struct mg_export *export, const char *name, int *ret_fd);

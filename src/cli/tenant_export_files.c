@@ -22,35 +22,48 @@ listing_drop(DIR **listing)
 }
 
 struct mg_status
-mg_export_begin(const char *directory, bool *ret_made)
+mg_export_begin(const char *directory, bool *ret_made, int *ret_fd)
 {
     *ret_made = mkdir(directory, 0700) == 0;
     if (!*ret_made && errno != EEXIST)
         return fail_errno("make %s", directory);
-    MG_CLEANUP(listing_drop) DIR *listing = opendir(directory);
-    if (listing == NULL)
+    struct stat found;
+    OWN_FD fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &found) != 0)
         return fail_errno("open %s", directory);
+    /* Its owner could put a link where a file of ours is about to be. */
+    if (found.st_uid != geteuid())
+        return fail_with(REFUSED, "%s belongs to another user", directory);
+    if (fchmod(fd, 0700) != 0)
+        return fail_errno("mode of %s", directory);
+    MG_CLEANUP(listing_drop) DIR *listing = NULL;
+    OWN_FD listed = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (listed < 0 || (listing = fdopendir(listed)) == NULL)
+        return fail_errno("open %s", directory);
+    listed = -1; /* the listing's */
     for (const struct dirent *entry; (entry = readdir(listing)) != NULL;)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             return fail_with(EXISTS, "%s is not empty; name a directory that is, or a new one", directory);
+    *ret_fd = fd;
+    fd = -1;
     return OK;
 }
 
 struct mg_status
-mg_export_room(const char *directory, uint64_t needed_bytes)
+mg_export_room(const struct mg_export *export, uint64_t needed_bytes)
 {
     struct statvfs space;
-    if (statvfs(directory, &space) != 0)
-        return fail_errno("look at %s", directory);
+    if (statvfs(export->directory, &space) != 0)
+        return fail_errno("look at %s", export->shown);
     const uint64_t free_bytes = (uint64_t) space.f_bavail * space.f_frsize;
     if (free_bytes < needed_bytes)
         return fail_with(DISK_FULL, "%s: an export may need %" PRIu64 " MiB, %" PRIu64 " MiB are free",
-                         directory, needed_bytes >> 20, free_bytes >> 20);
+                         export->shown, needed_bytes >> 20, free_bytes >> 20);
     return OK;
 }
 
 void
-mg_export_discard(const char *directory, bool made)
+mg_export_discard(const char *directory, const char *made)
 {
     static const char *const names[] = {"manifest.json", "manifest.proof.json", "database.dump", "tables",
                                         "masugata"};
@@ -59,8 +72,8 @@ mg_export_discard(const char *directory, bool made)
         if (!mg_ok(mg_path_join(path, directory, names[i])) || !mg_ok(mg_tree_remove(path)))
             (void) fprintf(stderr, "masugata: %s/%s\n", directory, names[i]);
     }
-    if (made)
-        (void) rmdir(directory);
+    if (made != NULL)
+        (void) rmdir(made);
 }
 
 struct mg_status

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -113,6 +114,21 @@ changes(const char *path)
            (length > 10 && strcmp(path + length - 10, ".info.copy") == 0);
 }
 
+/* Without the first line, which tells the time, and the proof of it. */
+static CHECKED struct mg_status
+list_digest(struct mirror *mirror)
+{
+    uint8_t hash[MG_VAULT_DIGEST];
+    const struct mg_view text = mg_buffer_view(&mirror->text);
+    const uint8_t *first = text.length == 0 ? NULL : memchr(text.bytes, '\n', text.length);
+    const uint8_t *last = text.length < 2 ? NULL : memrchr(text.bytes, '\n', text.length - 1);
+    if (first == NULL || last == NULL || last < first)
+        return fail_with(MALFORMED, "the list of files is cut short");
+    (void) crypto_hash_sha256(hash, first, (size_t) (last - first));
+    mg_hex(mg_view_of(hash, sizeof hash), mirror->result->digest);
+    return OK;
+}
+
 /* The inventory of the worker (worker/inventory.c), which has proved that it wrote it: a line about itself,
  * "DIGEST PATH" for each file, a line with its proof. */
 static CHECKED struct mg_status
@@ -120,6 +136,7 @@ wanted_read(struct mirror *mirror)
 {
     size_t lines = 0;
     TRY(mg_file_read(mirror->run->list, &mirror->text));
+    TRY(list_digest(mirror));
     char *text = (char *) mirror->text.bytes, *end = text + mirror->text.length;
     for (const char *at = text; at < end; at++)
         lines += *at == '\n';
@@ -224,6 +241,8 @@ head_read(struct mirror *mirror)
     const struct mg_status status = mg_vault_get(mirror->store, run->key, head_name, file, digest);
     if (status.code == MG_NOT_FOUND) {
         if (run->id[0] != '\0' || run->verb == MG_VAULT_FETCH)
+            result->other = true;
+        if (result->other)
             return fail_with(UNAVAILABLE, "the vault is not there: %s is empty", run->store);
         uint8_t id[MG_VAULT_ID / 2];
         mg_random(id, sizeof id);
@@ -241,8 +260,11 @@ head_read(struct mirror *mirror)
         return fail_errno("seek");
     TRY(mg_fd_read_all(file, &text));
     TRY(head_parse(&text, mirror));
-    if (run->id[0] != '\0' && strcmp(run->id, result->id) != 0)
+    if (run->id[0] != '\0' && strcmp(run->id, result->id) != 0) {
+        result->other = true;
+        result->id[0] = '\0'; /* not ours to go on with, unless somebody says so */
         return fail_with(UNAVAILABLE, "%s is another vault than the one that was left", run->store);
+    }
     result->old = result->generation < run->generation;
     return OK;
 }
@@ -302,6 +324,16 @@ is_there(const struct mirror *mirror, const struct wanted *wanted, uint64_t file
             memcmp(digest, wanted->digest, sizeof digest) == 0);
 }
 
+/* What the repository no longer has as it was may have been copied before that. */
+static bool
+is_kept(const struct mirror *mirror, const struct wanted *wanted)
+{
+    uint8_t digest[MG_VAULT_DIGEST];
+    return object_find(mirror, wanted->path) != NULL &&
+           mg_ok(mg_vault_get(mirror->store, mirror->run->key, wanted->path, -1, digest)) &&
+           memcmp(digest, wanted->digest, sizeof digest) == 0;
+}
+
 static CHECKED struct mg_status
 file_copy(struct mirror *mirror, const struct wanted *wanted)
 {
@@ -328,6 +360,10 @@ file_copy(struct mirror *mirror, const struct wanted *wanted)
             result->left++;
             return OK;
         }
+        if (is_kept(mirror, wanted)) {
+            result->files++;
+            return OK;
+        }
         result->lost++;
         first_note(result, wanted->path);
         return OK;
@@ -346,8 +382,8 @@ files_copy(struct mirror *mirror)
         for (size_t i = 0; i < mirror->wanted_count; i++) {
             if (changes(mirror->wanted[i].path) != (last == 1))
                 continue;
-            /* What names the backups says nothing of those that are not there yet. */
-            if (last == 1 && mirror->result->left != 0)
+            /* What names the backups says nothing of those that are not there. */
+            if (last == 1 && (mirror->result->left != 0 || mirror->result->lost != 0))
                 mirror->result->left++;
             else
                 TRY(file_copy(mirror, &mirror->wanted[i]));
@@ -387,6 +423,8 @@ stale_count(struct mirror *mirror)
 static CHECKED struct mg_status
 stale_remove(struct mirror *mirror)
 {
+    if (strcmp(mirror->run->digest, mirror->result->digest) != 0)
+        return fail_with(REFUSED, "the list of files is another by now");
     /* First what names them. */
     TRY(stale_count(mirror));
     TRY(head_write(mirror, mirror->object_count - mirror->result->stale));
@@ -527,12 +565,13 @@ mg_vault_mirror(struct mg_vault_run *run, struct mg_vault_result *result)
 /* ---- as lines ---- */
 
 #define NUMBERS(X) \
-    X(generation) X(files) X(copied) X(bytes) X(left) X(lost) X(damaged) X(gone) X(stale) X(fresh) X(old)
+    X(generation)  \
+    X(files) X(copied) X(bytes) X(left) X(lost) X(damaged) X(gone) X(stale) X(fresh) X(old) X(other)
 
 struct mg_status
 mg_vault_result_write(const struct mg_vault_result *result, struct mg_buffer *text)
 {
-    TRY(mg_buffer_format(text, "id %s\n", result->id));
+    TRY(mg_buffer_format(text, "id %s\nlist %s\n", result->id, result->digest));
 #define WRITE(name) TRY(mg_buffer_format(text, #name " %" PRIu64 "\n", (uint64_t) result->name));
     NUMBERS(WRITE)
 #undef WRITE
@@ -557,6 +596,8 @@ line_read(struct mg_view word, struct mg_view value, struct mg_vault_result *res
     uint64_t number = 0;
     if (mg_view_is(word, "id"))
         return mg_view_copy(value, result->id, sizeof result->id);
+    if (mg_view_is(word, "list"))
+        return mg_view_copy(value, result->digest, sizeof result->digest);
     if (mg_view_is(word, "first"))
         return mg_view_copy(value, result->first, sizeof result->first);
     if (mg_view_is(word, "label")) {

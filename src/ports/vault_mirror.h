@@ -20,36 +20,40 @@ enum mg_vault_verb {
 /* "copy"; NULL for a number that is none. */
 const char *mg_vault_verb_word(uint64_t verb);
 
-#define MG_VAULT_ID 33 /* 16 bytes in hexadecimal, and a NUL */
+#define MG_VAULT_ID 33   /* 16 bytes in hexadecimal, and a NUL */
+#define MG_VAULT_LIST 65 /* 32 bytes */
 struct mg_vault_run {
     enum mg_vault_verb verb;
     const char *repository, *store, *list;
     const char *target; /* of FETCH */
     uint8_t key[MG_VAULT_KEY];
-    char id[MG_VAULT_ID]; /* "": no vault is known yet */
-    uint64_t generation;  /* as it was left */
-    uint64_t bytes_most;  /* of files, in one run; 0: no bound */
+    char id[MG_VAULT_ID];       /* "": no vault is known yet */
+    uint64_t generation;        /* as it was left */
+    char digest[MG_VAULT_LIST]; /* of the list, as COPY told it: REMOVE goes by that one alone */
+    uint64_t bytes_most;        /* of files, in one run; 0: no bound */
     struct mg_vault_pace pace;
 };
 
 struct mg_vault_result {
     char id[MG_VAULT_ID];
+    char digest[MG_VAULT_LIST]; /* of the files that the list names */
     uint64_t generation;
-    uint64_t files;          /* of the list that are in the vault */
-    uint64_t copied, bytes;  /* in this run */
-    uint64_t left;           /* that are still to be copied */
-    uint64_t lost;           /* that the repository no longer has as they were, and the vault never had */
-    uint64_t damaged;        /* that were not as they were put */
-    uint64_t gone;           /* objects fewer than were left there */
-    uint64_t stale;          /* that the list does not name */
-    bool fresh, old;         /* begun in this run; an older state than the one that was left */
-    char first[256];         /* of what is damaged, or lost */
+    uint64_t files;         /* of the list that are in the vault */
+    uint64_t copied, bytes; /* in this run */
+    uint64_t left;          /* that are still to be copied */
+    uint64_t lost;          /* that the repository no longer has as they were, and the vault never had */
+    uint64_t damaged;       /* that were not as they were put */
+    uint64_t gone;          /* objects fewer than were left there */
+    uint64_t stale;         /* that the list does not name */
+    bool fresh, old;        /* begun in this run; an older state than the one that was left */
+    bool other;      /* with UNAVAILABLE: a vault's place is there, empty or with another vault in it */
+    char first[256]; /* of what is damaged, or lost */
     struct mg_buffer labels; /* of backups that are stale, a line each */
 };
 void mg_vault_result_drop(struct mg_vault_result *result);
 
 /* UNAVAILABLE: there is no vault, or not the one that was left. INTEGRITY: its head is not what we put.
- * DISK_FULL. The result holds what was done also when it fails. */
+ * DISK_FULL. REFUSED: REMOVE by another list. The result holds what was done also when it fails. */
 CHECKED struct mg_status mg_vault_mirror(struct mg_vault_run *run, struct mg_vault_result *result);
 
 /* The result as lines "WORD VALUE", and back (MALFORMED). */

@@ -30,6 +30,7 @@ def deployment(place):
         started.tenant_add("acme", upstream="127.0.0.1:9")
         app_sql(started, "CREATE TABLE note (text text)")
         started.masugata("backup", "now", "--tenant", "acme", "--full", timeout=240)
+        verify(started)  # the first comes by itself: what a test breaks is for the test's own
         yield started
 
 
@@ -183,6 +184,64 @@ def test_restored_from_the_vault_alone(deployment, place):
         assert files(place / "tenant-1") >= inventory(deployment), "what is gone there stays here"
     finally:
         away.rename(near)
+
+
+def test_a_list_that_is_no_plain_file_is_not_read(deployment, place):
+    """The launcher reads it where the worker writes: nothing else of this machine gets into the vault's run that way."""
+    listed = deployment.directory / "worker/backup/tenant-1.files"
+    kept = listed.with_name("kept")
+    listed.rename(kept)
+    secret = place.parent / "secret"
+    secret.write_text("masugata-inventory 1 0 0 -\nhmac 00\n")
+    listed.symlink_to(secret)
+    moment = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+    time.sleep(0.05)
+    done = deployment.masugata("restore", "--tenant", "acme", "--to", moment, "--from", "vault", check=False, timeout=240)
+    assert done.returncode != 0 and "link" in done.stderr, done.stderr
+    assert not (deployment.run_directory / "backup/tenant-1/wanted").exists()
+    listed.unlink()
+    kept.rename(listed)
+    verify(deployment)
+    await_whole(deployment)
+
+
+def test_what_is_accepted_as_lost_stays_in_the_vault(deployment, place):
+    near = deployment.directory / "backup/near/tenant-1/backup/tenant-1"
+    lost = sorted(near.glob("*F"))[0]
+    there = files(place / "tenant-1/backup/tenant-1" / lost.name)
+    assert there
+    shutil.rmtree(lost)
+    verify(deployment)
+    assert row(deployment)["state"] in ("missing", "changed", "gap")
+    deployment.masugata("backup", "accept", "--tenant", "acme", timeout=240)
+    hold = int((deployment.directory / "worker/backup/tenant-1.vault").read_text().split()[3])
+    assert hold > time.time() * 1000 + 86400000, "kept for as long as the plan keeps a backup"
+    full(deployment)
+    await_whole(deployment)
+    deployment.kill("worker")
+    wait_until(lambda: deployment.masugata("backup", "list", check=False).returncode == 0, 90, 0.5, "worker")
+    full(deployment)
+    await_whole(deployment)
+    assert files(place / "tenant-1/backup/tenant-1" / lost.name) == there
+    verify(deployment)
+    assert row(deployment)["state"] == ""
+
+
+def test_what_is_lost_before_it_was_copied_is_said(deployment, place):
+    away = place.parent / "away"
+    place.rename(away)
+    full(deployment)
+    near = deployment.directory / "backup/near/tenant-1/backup/tenant-1"
+    target = next(sorted(near.glob("*F"))[-1].glob("bundle/1"))
+    content = target.read_bytes()
+    target.write_bytes(b"changed")
+    away.rename(place)
+    wait_until(lambda: row(deployment)["state"] == "vault-lost", 120, 0.5, "it is said")
+    assert '"lost"' in events(deployment)
+    target.write_bytes(content)
+    verify(deployment)
+    await_whole(deployment)
+    assert row(deployment)["state"] == ""
 
 
 def test_drills_take_turns(deployment):

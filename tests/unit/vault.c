@@ -69,6 +69,7 @@ run_of(enum mg_vault_verb verb, const struct mg_vault_result *known)
         .verb = verb, .repository = repository, .store = store, .list = list, .target = target};
     memcpy(run.key, key, sizeof key);
     if (known != NULL) {
+        memcpy(run.digest, known->digest, sizeof run.digest);
         memcpy(run.id, known->id, sizeof run.id);
         run.generation = known->generation;
     }
@@ -194,7 +195,7 @@ the_list_says_what_is_there(void **state)
     /* A changed file gets no further. */
     put("near/" FULL "2", "changed");
     again = done(MG_VAULT_COPY, &known);
-    assert_true(again.lost == 1 && again.copied == 0);
+    assert_true(again.lost == 0 && again.files == 2 && again.copied == 0);
     put("near/" FULL "2", "two");
     /* Read whole, healed from the repository as long as that has it. */
     flip("vault/" FULL "2", 50);
@@ -219,7 +220,11 @@ the_list_says_what_is_there(void **state)
     list_put(TWO " " FULL "2\n");
     again = done(MG_VAULT_COPY, &known);
     assert_true(again.stale == 1 && is_there("vault/" FULL "1"));
-    (void) done(MG_VAULT_REMOVE, &known);
+    /* By that list alone. */
+    assert_int_equal(refused(run_of(MG_VAULT_REMOVE, &known)), MG_REFUSED);
+    assert_int_equal(refused(run_of(MG_VAULT_REMOVE, NULL)), MG_REFUSED);
+    assert_true(is_there("vault/" FULL "1"));
+    (void) done(MG_VAULT_REMOVE, &again);
     assert_false(is_there("vault/" FULL "1"));
     assert_true(is_there("vault/" FULL "2"));
     assert_int_equal(done(MG_VAULT_COPY, &known).gone, 0);
@@ -279,6 +284,63 @@ a_bound_is_kept_and_info_comes_last(void **state)
     assert_int_equal(done(MG_VAULT_COPY, NULL).copied, 1);
 }
 
+/* Gone or changed before it was copied: no info file names it in the vault. */
+static void
+what_was_lost_before_is_told(void **state)
+{
+    (void) state;
+    put("near/" FULL "5", "changed");
+    put("near/backup/t/a.info", "one");
+    list_put(ONE " backup/t/a.info\n" ONE " " FULL "5\n" ONE " " FULL "6\n");
+    struct mg_vault_result known = done(MG_VAULT_COPY, NULL);
+    assert_true(known.lost == 2 && known.left == 1 && strcmp(known.first, FULL "5") == 0);
+    put("near/" FULL "5", "one");
+    put("near/" FULL "6", "one");
+    known = done(MG_VAULT_COPY, &known);
+    assert_true(known.lost == 0 && known.left == 0 && known.copied == 3);
+}
+
+static void
+another_place_is_told_from_one_that_is_away(void **state)
+{
+    (void) state;
+    struct mg_vault_result known = done(MG_VAULT_COPY, NULL), result;
+    struct mg_vault_run run = run_of(MG_VAULT_COPY, &known);
+    run.id[0] = run.id[0] == '0' ? '1' : '0';
+    assert_int_equal(mg_vault_mirror(&run, &result).code, MG_UNAVAILABLE);
+    assert_true(result.other);
+    mg_vault_result_drop(&result);
+    assert_true(rename(at("vault"), at("away")) == 0);
+    run = run_of(MG_VAULT_COPY, &known);
+    assert_false(mg_ok(mg_vault_mirror(&run, &result)));
+    assert_false(result.other);
+    mg_vault_result_drop(&result);
+    assert_true(mkdir(at("vault"), 0700) == 0);
+    run = run_of(MG_VAULT_COPY, &known);
+    assert_int_equal(mg_vault_mirror(&run, &result).code, MG_UNAVAILABLE);
+    assert_true(result.other);
+    mg_vault_result_drop(&result);
+    assert_true(rmdir(at("vault")) == 0 && rename(at("away"), at("vault")) == 0);
+}
+
+/* The launcher reads a list in a directory that another may write. */
+static void
+a_file_of_another_is_no_link_and_no_pipe(void **state)
+{
+    OWN_BUFFER(text, 64);
+    (void) state;
+    put("plain", "one");
+    assert_true(mg_ok(mg_file_read_of(at("plain"), geteuid(), &text)));
+    assert_string_equal(mg_buffer_text(&text), "one");
+    assert_int_equal(mg_file_read_of(at("plain"), geteuid() + 1, &text).code, MG_REFUSED);
+    assert_true(symlink("plain", at("link")) == 0 && mkfifo(at("pipe"), 0600) == 0);
+    assert_int_equal(mg_file_read_of(at("link"), geteuid(), &text).code, MG_REFUSED);
+    assert_int_equal(mg_file_read_of(at("pipe"), geteuid(), &text).code, MG_REFUSED);
+    assert_true(link(at("plain"), at("second")) == 0);
+    assert_int_equal(mg_file_read_of(at("second"), geteuid(), &text).code, MG_REFUSED);
+    assert_int_equal(mg_file_read_of(at("none"), geteuid(), &text).code, MG_NOT_FOUND);
+}
+
 static void
 what_it_tells_is_read_back(void **state)
 {
@@ -310,6 +372,9 @@ main(void)
         cmocka_unit_test(the_list_says_what_is_there),
         cmocka_unit_test(another_vault_and_an_older_one_are_told),
         cmocka_unit_test(a_bound_is_kept_and_info_comes_last),
+        cmocka_unit_test(what_was_lost_before_is_told),
+        cmocka_unit_test(another_place_is_told_from_one_that_is_away),
+        cmocka_unit_test(a_file_of_another_is_no_link_and_no_pipe),
         cmocka_unit_test(what_it_tells_is_read_back),
     };
     return cmocka_run_group_tests(tests, place_make, place_remove);

@@ -12,7 +12,7 @@ enum { WORKER_MS = 45000, PAGE_MS = 5000 };
 /* ---- for the worker: which plan each tenant has ---- */
 
 struct plan {
-    bool known; /* of a tenant whose policy was not read nothing is said: the default may keep less */
+    bool known; /* of a tenant whose policy was not read only that is said: the default may keep less */
     char word[32], residency[MG_RESIDENCY];
 };
 
@@ -55,9 +55,9 @@ MG_HANDLER_PUBLIC(backup_plans)
         mg_tenants_policy_read(numbers.list[i], plan_copy, &plan);
         const struct mg_record_backup_plan row = {.tenant = numbers.list[i],
                                                   .plan = mg_view_text(plan.word),
-                                                  .residency = mg_view_text(plan.residency)};
-        if (plan.known)
-            TRY(mg_list_add_backup_plan(&list, &row));
+                                                  .residency = mg_view_text(plan.residency),
+                                                  .unknown = !plan.known};
+        TRY(mg_list_add_backup_plan(&list, &row));
     }
     const struct mg_reply_backup_plans reply = {.more = numbers.more,
                                                 .plans = {.bytes = mg_buffer_view(&list)}};

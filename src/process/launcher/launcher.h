@@ -16,6 +16,7 @@ struct places {
     gid_t database_gid;     /* its members reach the instances' sockets */
     gid_t gate_gid;         /* nginx workers */
     gid_t prober_gid;       /* reads the logs */
+    uid_t worker_uid;       /* whose lists we read */
     gid_t worker_gid;       /* reads what pgBackRest tells */
     char programs[MG_PATH]; /* where our own programs lie */
 };
@@ -53,7 +54,8 @@ CHECKED struct mg_status backup_directories(const struct mg_pgbackrest *layout);
 /* INVALID unless the name is that of the tenant's instance ("control" of tenant 0). */
 CHECKED struct mg_status backup_layout_of(struct mg_view name, uint64_t tenant,
                                           struct mg_pgbackrest *ret_layout);
-/* DIR/backup/back/NAME: what came out of the vault for the copy of that name, while there is one (vault.c). */
+/* DIR/backup/back/NAME: what came out of the vault for the copy of that name, while there is one (vault.c).
+ */
 CHECKED struct mg_status vault_back_path(const char *name, char path[MG_PATH]);
 /* DISK_FULL unless the disk has so much and a spare 256 MiB. */
 CHECKED struct mg_status room_check(const char *path, const char *name, uint64_t needed_bytes);

@@ -32,13 +32,14 @@ places_find(void)
         .gate_gid = MG_SAME_GID,
         .prober_gid = MG_SAME_GID,
         .worker_gid = MG_SAME_GID,
+        .worker_uid = geteuid(),
     };
     uid_t unused;
     if (found.root) {
         TRY(user_find("masugata-db", &found.database_uid, &found.database_gid));
         TRY(user_find("masugata-gate", &unused, &found.gate_gid));
         TRY(user_find("masugata-prober", &unused, &found.prober_gid));
-        TRY(user_find("masugata-worker", &unused, &found.worker_gid));
+        TRY(user_find("masugata-worker", &found.worker_uid, &found.worker_gid));
     }
     const ssize_t length = readlink("/proc/self/exe", found.programs, sizeof found.programs - 1);
     if (length <= 0)

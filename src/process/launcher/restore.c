@@ -92,6 +92,8 @@ MG_HANDLER_PUBLIC(restore_run)
     TRY(copy_of(request->tenant, request->kind, &copy));
     if (access(copy.instance.directory, F_OK) == 0)
         return fail_with(EXISTS, "%s; end it with `masugata restore --discard`", copy.instance.name);
+    if (!request->from_vault) /* left by a fetch that was killed: the copy would read that one */
+        TRY(mg_tree_remove(copy.back));
     TRY(space_check(&copy, request->needed_bytes));
     TRY(owned_directory(copy.instance.directory, places.root ? 0711 : 0700, MG_SAME_UID, MG_SAME_GID));
     TRY(owned_directory(copy.instance.data, 0700, places.database_uid, places.database_gid));

@@ -3,7 +3,7 @@
  *
  *   VAULT/NAME/              (backup.vault.path) what lies at the other site
  *   DIR/backup/back/COPY/    a repository that was fetched out of it, for one copy
- *   RUN/backup/NAME/wanted   the worker's list, for the database uid to read */
+ *   RUN/backup/NAME/wanted   the worker's list, for the database uid to read, while it runs */
 #include "base/io.h"
 #include "base/log.h"
 #include "domain/backup_order.h"
@@ -30,7 +30,7 @@ struct vault {
     struct mg_pgbackrest backup;
     enum mg_vault_verb verb;
     char store[MG_PATH], list[MG_PATH], wanted[MG_PATH], back[MG_PATH];
-    char id[MG_VAULT_ID];
+    char id[MG_VAULT_ID], digest[MG_VAULT_LIST];
 };
 
 struct mg_status
@@ -57,6 +57,9 @@ vault_of(const struct mg_request_vault_run *request, struct vault *vault)
     TRY(mg_view_copy(request->id, vault->id, sizeof vault->id));
     if (strspn(vault->id, "0123456789abcdef") != strlen(vault->id))
         return fail_with(INVALID, "no name of a vault");
+    TRY(mg_view_copy(request->list, vault->digest, sizeof vault->digest));
+    if (strspn(vault->digest, "0123456789abcdef") != strlen(vault->digest))
+        return fail_with(INVALID, "no digest of a list");
     TRY(mg_path_join(vault->store, root, vault->backup.name));
     TRY(mg_path_join(vault->wanted, vault->backup.directory, "wanted"));
     (void) snprintf(part, sizeof part, "worker/backup/%s.files", vault->backup.name);
@@ -77,7 +80,7 @@ vault_places(const struct vault *vault)
     if (vault->id[0] == '\0' && vault->verb != MG_VAULT_FETCH)
         TRY(owned_directory(vault->store, 0700, places.database_uid, places.database_gid));
     TRY(backup_directories(&vault->backup));
-    TRY(mg_file_read(vault->list, &list));
+    TRY(mg_file_read_of(vault->list, places.worker_uid, &list));
     TRY(mg_file_replace_owned(vault->wanted, mg_buffer_view(&list), 0400, places.database_uid,
                               places.database_gid));
     if (vault->verb != MG_VAULT_FETCH)
@@ -119,6 +122,7 @@ vault_program(const struct vault *vault, const struct mg_request_vault_run *requ
                                      generation,
                                      most,
                                      rate,
+                                     vault->digest[0] != '\0' ? vault->digest : "-",
                                      NULL};
     const bool fetch = vault->verb == MG_VAULT_FETCH;
     const struct confine_path paths[] = {
@@ -150,8 +154,11 @@ MG_HANDLER_PUBLIC(vault_run)
     OWN_BUFFER(told, TOLD_MOST);
     int exit_code = 0;
     TRY(vault_of(request, &vault));
-    TRY(vault_places(&vault));
-    TRY(vault_program(&vault, request, &told, &exit_code));
+    struct mg_status status = vault_places(&vault);
+    if (mg_ok(status))
+        status = vault_program(&vault, request, &told, &exit_code);
+    (void) unlink(vault.wanted); /* where the instance could read it; the next run has its own */
+    TRY(status);
     /* 127, 128 and more: it did not come to an end of its own. */
     const struct mg_reply_vault_run reply = {.failure = exit_code < MG_CODE_COUNT ? (uint64_t) exit_code
                                                                                   : (uint64_t) MG_SYSTEM,

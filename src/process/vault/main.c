@@ -3,7 +3,8 @@
  * key comes as descriptor 3, what it did goes to its output, lines "WORD VALUE" and, if it failed, last one
  * beginning with '!'.
  *
- *   masugata-vault VERB REPOSITORY STORE LIST TARGET ID GENERATION BYTES_MOST BYTES_PER_SECOND */
+ *   masugata-vault VERB REPOSITORY STORE LIST TARGET ID GENERATION BYTES_MOST BYTES_PER_SECOND
+ *                  DIGEST */
 #include "base/io.h"
 #include "base/secret.h"
 #include "ports/vault_mirror.h"
@@ -11,7 +12,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { ARGUMENTS = 9, KEY_FD = 3 };
+enum { ARGUMENTS = 10, KEY_FD = 3 };
 
 static CHECKED struct mg_status
 key_read(uint8_t key[MG_VAULT_KEY])
@@ -41,6 +42,8 @@ run_read(char **arguments, struct mg_vault_run *run)
         TRY(mg_view_copy(mg_view_text(arguments[5]), run->id, sizeof run->id));
     TRY(mg_parse_u64(mg_view_text(arguments[6]), INT64_MAX, &run->generation));
     TRY(mg_parse_u64(mg_view_text(arguments[7]), INT64_MAX, &run->bytes_most));
+    if (strcmp(arguments[9], "-") != 0)
+        TRY(mg_view_copy(mg_view_text(arguments[9]), run->digest, sizeof run->digest));
     return mg_parse_u64(mg_view_text(arguments[8]), INT64_MAX, &run->pace.bytes_per_s);
 }
 

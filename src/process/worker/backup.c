@@ -486,6 +486,8 @@ work_due(const struct backup *backup, bool ordered)
 static CHECKED struct mg_status
 work_do(struct backup *backup, const struct work *work)
 {
+    if (work->accept) /* first: what is accepted as lost here may be whole there */
+        TRY(vault_hold(backup));
     if (backup->prepared_ms == 0)
         TRY(backup_prepare(backup, work->accept));
     if (!backup->followed)

@@ -29,12 +29,14 @@ struct backup {
      * (busy): these change under both. */
     pthread_mutex_t lock;
     bool busy;
-    struct mg_backup_rule rule;  /* by which plans; .wanted NULL: none was ever known */
-    bool plan_confirmed;         /* since the start: without that nothing is destroyed */
-    char plan_strange[32];       /* the authority names a plan that there is none of; "" */
-    bool outside[BACKUP_PLACES]; /* of the residency: nothing goes there (residency.c) */
-    unsigned log_s;              /* archive_timeout that the instance was started with; 0: none yet */
-    mg_instant begin_at;         /* the first backup, when there is none */
+    struct mg_backup_rule rule;       /* by which plans; .wanted NULL: none was ever known */
+    bool plan_confirmed;              /* since the start: without that nothing is destroyed */
+    char plan_strange[32];            /* the authority names a plan that there is none of; "" */
+    bool outside[BACKUP_PLACES];      /* of the residency: nothing goes there (residency.c) */
+    bool outside_told[BACKUP_PLACES]; /* of these there is a record */
+    bool outside_kept;                /* and they are kept for the next start */
+    unsigned log_s;                   /* archive_timeout that the instance was started with; 0: none yet */
+    mg_instant begin_at;              /* the first backup, when there is none */
     int64_t prepared_ms; /* (busy) monotonic; when pgBackRest was last given its configuration; 0 never */
     int64_t looked_ms;   /* monotonic */
     int64_t tidied_ms;   /* (busy) monotonic */
@@ -82,9 +84,16 @@ struct backup {
         uint64_t generation;
         mg_instant hold_until; /* until then nothing in it is destroyed */
         mg_instant whole_at;   /* everything that was finished until then is in it; 0: never */
+        mg_instant since;      /* while it was never whole: when that was first tried */
         bool drilled;          /* the last drill was made from it */
-        int64_t next_ms;       /* monotonic */
-        unsigned failures;     /* in a row */
+        /* Until a check of it finds nothing, or is accepted: it was found in an older state, or with copies
+         * gone; with copies that were changed (check_trouble). */
+        bool set_back, gone, changed;
+        bool given_up;      /* with `accept`: the vault alone was away, so it is what is accepted as lost */
+        uint64_t lost;      /* gone or changed in the near repository before they were copied */
+        unsigned lost_runs; /* in a row */
+        int64_t next_ms;    /* monotonic */
+        unsigned failures;  /* in a row */
         enum mg_backup_trouble trouble, check_trouble;
         char detail[256], check_detail[256];
     } vault;
@@ -199,6 +208,8 @@ void residency_read(struct backup *backup);
 void residency_judge(const char *residency, bool outside[BACKUP_PLACES]);
 /* The authority has spoken. */
 void residency_follow(struct backup *backup, const bool outside[BACKUP_PLACES]);
+/* It has spoken of a part: what was outside stays outside. */
+void residency_widen(struct backup *backup, bool outside[BACKUP_PLACES]);
 /* REFUSED: nothing may be stored there. */
 CHECKED struct mg_status residency_demand(struct backup *backup, enum backup_place place);
 /* With the lock held: the site of one that is outside; NULL if none is. */
@@ -206,7 +217,12 @@ const char *residency_outside(const struct backup *backup);
 
 /* ---- vault.c ---- */
 bool vault_is_there(void); /* backup.vault.path */
-/* `busy`. Every byte in the vault; what is wrong is a finding. `accept`: what was lost there is known. */
+/* `busy`. Before a loss is accepted: from now on, and over a crash, nothing is destroyed in the vault for as
+ * long as the plan keeps a backup. */
+CHECKED struct mg_status vault_hold(struct backup *backup);
+/* `busy`. Every byte in the vault; what is wrong is a finding. `accept` (after vault_hold): what was lost
+ * there is known.
+ */
 void vault_verify(struct backup *backup, bool accept);
 /* `busy`. A repository for this copy, out of the vault, with what can still be copied there. */
 CHECKED struct mg_status vault_fetch(struct backup *backup, enum mg_restore_kind kind);

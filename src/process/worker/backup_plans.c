@@ -145,11 +145,23 @@ plan_take(const char *name, struct mg_view word, const bool outside[BACKUP_PLACE
     (void) pthread_mutex_unlock(&backup->lock);
 }
 
+/* Of a tenant nothing is known now: what its residency left out stays out, and nothing new is confirmed. */
+static CHECKED struct mg_status
+plan_widen(const char *name, bool outside[BACKUP_PLACES])
+{
+    struct record *record = NULL;
+    struct backup *backup = NULL;
+    TRY(record_find(name, &record));
+    TRY(backup_of(record, &backup));
+    residency_widen(backup, outside);
+    return OK;
+}
+
 static CHECKED struct mg_status
 plans_read(void)
 {
     bool any[BACKUP_PLACES] = {false}; /* Masugata's own database knows something of every tenant */
-    bool more = true;
+    bool more = true, unknown = false;
     for (uint64_t after = 0; more;) {
         OWN_BUFFER(storage, MG_PACKET_MOST);
         struct mg_reply_backup_plans reply;
@@ -162,6 +174,9 @@ plans_read(void)
                 break;
             char name[48];
             after = row.tenant;
+            unknown = unknown || row.unknown;
+            if (row.unknown) /* what was said last holds */
+                continue;
             (void) snprintf(name, sizeof name, "tenant-%" PRIu64, row.tenant);
             char residency[MG_RESIDENCY];
             bool outside[BACKUP_PLACES] = {false};
@@ -171,6 +186,8 @@ plans_read(void)
             plan_take(name, row.plan, outside);
         }
     }
+    if (unknown)
+        return plan_widen("control", any);
     plan_take("control", MG_VIEW_EMPTY, any); /* always the deployment's plan */
     return OK;
 }

@@ -77,6 +77,15 @@ tell(struct told *told, enum mg_backup_trouble trouble, const char *detail)
         *told = (struct told){.trouble = trouble, .detail = detail};
 }
 
+/* With the lock held. One that was never whole has the same time from the first try. */
+static bool
+vault_is_late(const struct backup *backup, mg_instant now)
+{
+    const mg_instant since = backup->vault.since;
+    return vault_is_there() && (backup->vault.whole_at != 0 ? vault_behind_ms(backup, now) > VAULT_LATE_MS
+                                                            : since != 0 && now - since > VAULT_LATE_MS);
+}
+
 /* With the lock held: the worst that is true; the detail borrows. */
 static struct told
 trouble_now(const struct backup *backup, mg_instant now)
@@ -95,7 +104,10 @@ trouble_now(const struct backup *backup, mg_instant now)
         tell(&told, MG_BACKUP_TROUBLE_RESIDENCY, residency_outside(backup));
     tell(&told, backup->vault.trouble, backup->vault.detail);
     tell(&told, backup->vault.check_trouble, backup->vault.check_detail);
-    if (vault_is_there() && backup->vault.whole_at != 0 && vault_behind_ms(backup, now) > VAULT_LATE_MS)
+    if (backup->vault.set_back || backup->vault.gone)
+        tell(&told, MG_BACKUP_TROUBLE_VAULT_OLD,
+             backup->vault.set_back ? "an older state" : "copies are gone");
+    if (vault_is_late(backup, now))
         tell(&told, MG_BACKUP_TROUBLE_VAULT_LATE, "");
     if (backup->drill_failed)
         tell(&told, MG_BACKUP_TROUBLE_DRILL, backup->drill_detail);

@@ -36,9 +36,14 @@ residency_read(struct backup *backup)
         status = backup_file_numbers(mg_buffer_text(&text), "masugata-places 1 ", numbers, MG_COUNT(numbers),
                                      &rest);
     for (size_t i = 0; i < BACKUP_PLACES && mg_ok(status); i++)
-        backup->outside[i] = numbers[i] != 0;
-    if (!mg_ok(status) && status.code != MG_NOT_FOUND)
-        mg_log_status(MG_WARNING, "the places that were kept", status);
+        backup->outside[i] = backup->outside_told[i] = numbers[i] != 0;
+    backup->outside_kept = mg_ok(status);
+    if (mg_ok(status) || status.code == MG_NOT_FOUND)
+        return;
+    /* We do not know what was outside: everything, until the authority has spoken. */
+    for (size_t i = 0; i < BACKUP_PLACES; i++)
+        backup->outside[i] = true;
+    mg_log_status(MG_WARNING, "the places that were kept", status);
 }
 
 static CHECKED struct mg_status
@@ -60,28 +65,49 @@ residency_judge(const char *residency, bool outside[BACKUP_PLACES])
     outside[BACKUP_PLACE_VAULT] = outside[BACKUP_PLACE_VAULT] && vault_is_there();
 }
 
+/* The records, then the file: whatever fails is done again when the authority speaks next. */
+static CHECKED struct mg_status
+residency_tell(struct backup *backup, const bool *outside)
+{
+    for (enum backup_place place = 0; place < BACKUP_PLACES; place++) {
+        if (outside[place] && !backup->outside_told[place])
+            TRY(worker_record(MG_EVENT_residency_refuse, backup->record->tenant, backup->record->name,
+                              site_of(place)));
+        backup->outside_told[place] = outside[place];
+    }
+    TRY(residency_keep(backup, outside));
+    backup->outside_kept = true;
+    return OK;
+}
+
+/* By the one thread that asks the authority: `outside_told` and `outside_kept` are its own. */
 void
 residency_follow(struct backup *backup, const bool outside[BACKUP_PLACES])
 {
     (void) pthread_mutex_lock(&backup->lock);
     const bool other = memcmp(backup->outside, outside, sizeof backup->outside) != 0;
-    bool fresh[BACKUP_PLACES];
-    for (size_t i = 0; i < BACKUP_PLACES; i++)
-        fresh[i] = outside[i] && !backup->outside[i];
-    if (other) {
+    if (other) { /* at once, whatever becomes of the record */
         memcpy(backup->outside, outside, sizeof backup->outside);
         backup->log_s = 0; /* the instance is given its configuration anew: it saves its log, or no longer */
     }
     (void) pthread_mutex_unlock(&backup->lock);
-    if (!other)
+    if (other)
+        backup->outside_kept = false;
+    if (backup->outside_kept)
         return;
-    struct mg_status status = residency_keep(backup, outside);
-    for (enum backup_place place = 0; place < BACKUP_PLACES && mg_ok(status); place++)
-        if (fresh[place])
-            status = worker_record(MG_EVENT_residency_refuse, backup->record->tenant, backup->record->name,
-                                   site_of(place));
+    const struct mg_status status = residency_tell(backup, outside);
     if (!mg_ok(status))
         mg_log_status(MG_ERROR, "residency", status);
+}
+
+void
+residency_widen(struct backup *backup, bool outside[BACKUP_PLACES])
+{
+    (void) pthread_mutex_lock(&backup->lock);
+    for (size_t i = 0; i < BACKUP_PLACES; i++)
+        outside[i] = outside[i] || backup->outside[i];
+    (void) pthread_mutex_unlock(&backup->lock);
+    residency_follow(backup, outside);
 }
 
 struct mg_status

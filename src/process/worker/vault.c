@@ -2,8 +2,9 @@
  * repository never waits for it: a run takes only the files' list from there, and what does not work is said,
  * kept, and tried again.
  *
- * DIR/worker/backup/NAME.vault: "masugata-vault 1 GENERATION HOLD_UNTIL WHOLE_AT DRILLED", then a line with
- * the vault's id. A vault whose id we do not know yet is taken as the one that is ours if our key opens it.
+ * DIR/worker/backup/NAME.vault: "masugata-vault 2 GENERATION HOLD_UNTIL WHOLE_AT DRILLED SINCE FOUND", then a
+ * line with the vault's id; FOUND is enum found. A vault whose id we do not know yet is taken as the one that
+ * is ours if our key opens it.
  */
 #include "ports/vault_mirror.h"
 #include "process/worker/backup.h"
@@ -37,6 +38,16 @@ vault_is_there(void)
 
 /* ---- kept for the next start ---- */
 
+enum found { SET_BACK = 1, GONE = 2, CHANGED = 4 };
+
+/* The state as it was kept, or as the version before kept it. */
+static CHECKED struct mg_status
+state_parse(const char *text, uint64_t numbers[6], const char **ret_rest)
+{
+    const struct mg_status status = backup_file_numbers(text, "masugata-vault 2 ", numbers, 6, ret_rest);
+    return mg_ok(status) ? status : backup_file_numbers(text, "masugata-vault 1 ", numbers, 4, ret_rest);
+}
+
 /* One that cannot be read: the vault's head says what there is, and nothing in it is destroyed before it is
  * certain that no loss was accepted that we have forgotten. */
 static void
@@ -44,7 +55,7 @@ state_read(struct backup *backup)
 {
     char path[MG_PATH];
     OWN_BUFFER(text, 512);
-    uint64_t numbers[4] = {0};
+    uint64_t numbers[6] = {0};
     const char *rest = "";
     if (backup->vault.read)
         return;
@@ -53,8 +64,7 @@ state_read(struct backup *backup)
         status = mg_file_read(path, &text);
     const bool fresh = status.code == MG_NOT_FOUND;
     if (mg_ok(status))
-        status = backup_file_numbers(mg_buffer_text(&text), "masugata-vault 1 ", numbers, MG_COUNT(numbers),
-                                     &rest);
+        status = state_parse(mg_buffer_text(&text), numbers, &rest);
     (void) pthread_mutex_lock(&backup->lock);
     backup->vault.generation = numbers[0];
     backup->vault.hold_until = mg_ok(status) ? (mg_instant) numbers[1]
@@ -62,6 +72,12 @@ state_read(struct backup *backup)
                                              : mg_now() + mg_backup_plan_longest()->keep_ms;
     backup->vault.whole_at = (mg_instant) numbers[2];
     backup->vault.drilled = numbers[3] != 0;
+    backup->vault.since = (mg_instant) numbers[4];
+    backup->vault.set_back = (numbers[5] & SET_BACK) != 0;
+    backup->vault.gone = (numbers[5] & GONE) != 0;
+    backup->vault.changed = (numbers[5] & CHANGED) != 0;
+    if (backup->vault.changed)
+        backup->vault.check_trouble = MG_BACKUP_TROUBLE_VAULT_CHANGED;
     if (mg_ok(status) && strcspn(rest, "\n") < sizeof backup->vault.id)
         (void) snprintf(backup->vault.id, sizeof backup->vault.id, "%.*s", (int) strcspn(rest, "\n"), rest);
     backup->vault.read = true;
@@ -76,9 +92,12 @@ state_keep(struct backup *backup)
     char path[MG_PATH];
     OWN_BUFFER(text, 512);
     (void) pthread_mutex_lock(&backup->lock);
+    const int found = (backup->vault.set_back ? SET_BACK : 0) | (backup->vault.gone ? GONE : 0) |
+                      (backup->vault.changed ? CHANGED : 0);
     const struct mg_status status = mg_buffer_format(
-        &text, "masugata-vault 1 %" PRIu64 " %" PRId64 " %" PRId64 " %d\n%s\n", backup->vault.generation,
-        backup->vault.hold_until, backup->vault.whole_at, backup->vault.drilled, backup->vault.id);
+        &text, "masugata-vault 2 %" PRIu64 " %" PRId64 " %" PRId64 " %d %" PRId64 " %d\n%s\n",
+        backup->vault.generation, backup->vault.hold_until, backup->vault.whole_at, backup->vault.drilled,
+        backup->vault.since, found, backup->vault.id);
     (void) pthread_mutex_unlock(&backup->lock);
     TRY(status);
     TRY(backup_file_path(backup->record->name, "vault", path));
@@ -105,7 +124,7 @@ told_read(const struct mg_reply_vault_run *reply, struct mg_vault_result *result
 }
 
 static CHECKED struct mg_status
-run_ask(struct backup *backup, enum mg_vault_verb verb, enum mg_restore_kind kind,
+run_ask(struct backup *backup, enum mg_vault_verb verb, enum mg_restore_kind kind, const char *list,
         struct mg_vault_result *result)
 {
     OWN_BUFFER(keys, 1024);
@@ -123,16 +142,19 @@ run_ask(struct backup *backup, enum mg_vault_verb verb, enum mg_restore_kind kin
                                                  .kind = (uint64_t) kind,
                                                  .key = key.key,
                                                  .id = mg_view_text(id),
-                                                 .generation = backup->vault.generation};
+                                                 .generation = backup->vault.generation,
+                                                 .list = mg_view_text(list)};
     (void) pthread_mutex_unlock(&backup->lock);
     TRY(mg_call_vault_run(&request, &reply, &storage, RUN_MS));
     return told_read(&reply, result);
 }
 
-static void
+static CHECKED struct mg_status
 vault_begin(struct backup *backup)
 {
     for (bool mine = false; !mine;) {
+        if (mg_stopping())
+            return fail_with(UNAVAILABLE, "we are being stopped");
         (void) pthread_mutex_lock(&backup->lock);
         mine = !backup->vault.running;
         backup->vault.running = true;
@@ -141,6 +163,7 @@ vault_begin(struct backup *backup)
             (void) usleep(POLL_US);
     }
     state_read(backup);
+    return OK;
 }
 
 static void
@@ -184,21 +207,29 @@ trouble_of(struct mg_status status)
 static CHECKED struct mg_status
 copied(struct backup *backup, mg_instant begun_at, const struct mg_vault_result *result)
 {
-    const bool whole = result->left == 0;
+    const bool whole = result->left == 0 && result->lost == 0;
     const bool set_back = result->old || result->gone != 0;
     (void) pthread_mutex_lock(&backup->lock);
+    backup->vault.lost_runs = result->lost != 0 ? backup->vault.lost_runs + 1 : 0;
+    /* Once may be a file that the plan took away just now: the next list no longer names it. */
+    const uint64_t lost = backup->vault.lost_runs > 1 ? result->lost : 0;
+    const bool loss = lost > backup->vault.lost;
+    backup->vault.lost = lost;
+    backup->vault.set_back = backup->vault.set_back || result->old;
+    backup->vault.gone = backup->vault.gone || result->gone != 0;
     (void) snprintf(backup->vault.id, sizeof backup->vault.id, "%s", result->id);
     if (result->generation > backup->vault.generation)
         backup->vault.generation = result->generation;
     if (whole)
         backup->vault.whole_at = begun_at;
-    backup->vault.trouble = set_back ? MG_BACKUP_TROUBLE_VAULT_OLD : MG_BACKUP_TROUBLE_NONE;
-    (void) snprintf(backup->vault.detail, sizeof backup->vault.detail, "%s",
-                    set_back ? (result->old ? "an older state" : "copies are gone") : "");
+    backup->vault.trouble = lost != 0 ? MG_BACKUP_TROUBLE_VAULT_LOST : MG_BACKUP_TROUBLE_NONE;
+    (void) snprintf(backup->vault.detail, sizeof backup->vault.detail, "%s", lost != 0 ? result->first : "");
     (void) pthread_mutex_unlock(&backup->lock);
     TRY(state_keep(backup));
     if (set_back)
         TRY(finding_record(backup, result->old ? "older state" : "gone", result->gone, ""));
+    if (loss)
+        TRY(finding_record(backup, "lost", lost, result->first));
     if (result->copied != 0)
         mg_log(MG_INFO, "%s: %" PRIu64 " files, %" PRIu64 " bytes to the vault, %" PRIu64 " left",
                backup->record->name, result->copied, result->bytes, result->left);
@@ -209,15 +240,19 @@ copied(struct backup *backup, mg_instant begun_at, const struct mg_vault_result 
 static CHECKED struct mg_status
 copy_run(struct backup *backup, mg_instant begun_at, struct mg_vault_result *result)
 {
-    const struct mg_status status = run_ask(backup, MG_VAULT_COPY, MG_RESTORE_NONE, result);
+    (void) pthread_mutex_lock(&backup->lock);
+    if (backup->vault.whole_at == 0 && backup->vault.since == 0)
+        backup->vault.since = mg_now();
+    (void) pthread_mutex_unlock(&backup->lock);
+    const struct mg_status status = run_ask(backup, MG_VAULT_COPY, MG_RESTORE_NONE, "", result);
     if (mg_ok(status))
         return copied(backup, begun_at, result);
     (void) pthread_mutex_lock(&backup->lock);
     backup->vault.trouble = trouble_of(status);
     (void) snprintf(backup->vault.detail, sizeof backup->vault.detail, "%s", status.detail);
-    if (result->id[0] != '\0')
+    if (result->id[0] != '\0' && !result->other)
         (void) snprintf(backup->vault.id, sizeof backup->vault.id, "%s", result->id);
-    if (result->generation > backup->vault.generation)
+    if (result->generation > backup->vault.generation && !result->other)
         backup->vault.generation = result->generation;
     char detail[256];
     (void) snprintf(detail, sizeof detail, "%s", status.detail);
@@ -228,6 +263,17 @@ copy_run(struct backup *backup, mg_instant begun_at, struct mg_vault_result *res
 
 /* ---- what the plan has destroyed goes there as well ---- */
 
+/* With the lock held. What was found wrong with the vault, or with what was to go there: the older backups
+ * may be the last that are whole. */
+static bool
+may_destroy(const struct backup *backup)
+{
+    return backup_may_destroy(backup) && backup->info.count != 0 && mg_now() >= backup->vault.hold_until &&
+           backup->vault.trouble == MG_BACKUP_TROUBLE_NONE &&
+           backup->vault.check_trouble == MG_BACKUP_TROUBLE_NONE && !backup->vault.set_back &&
+           !backup->vault.gone && !backup->vault.changed && backup->vault.lost_runs == 0;
+}
+
 /* Control: BACKUP_06 */
 static CHECKED struct mg_status
 stale_destroy(struct backup *backup, const struct mg_vault_result *found)
@@ -235,8 +281,7 @@ stale_destroy(struct backup *backup, const struct mg_vault_result *found)
     MG_CLEANUP(mg_vault_result_drop) struct mg_vault_result result = {.generation = 0};
     bool agrees = false;
     (void) pthread_mutex_lock(&backup->lock);
-    const bool may =
-        backup_may_destroy(backup) && backup->info.count != 0 && mg_now() >= backup->vault.hold_until;
+    const bool may = may_destroy(backup);
     const mg_instant whole_at = backup->vault.whole_at;
     const struct mg_status status = may ? inventory_agrees(backup->record->name, &backup->info, &agrees) : OK;
     (void) pthread_mutex_unlock(&backup->lock);
@@ -248,7 +293,8 @@ stale_destroy(struct backup *backup, const struct mg_vault_result *found)
         TRY(mg_view_copy(mg_view_of(at, strcspn(at, "\n")), label, sizeof label));
         TRY(worker_record(MG_EVENT_backup_destroy, backup->record->tenant, label, "vault"));
     }
-    TRY(run_ask(backup, MG_VAULT_REMOVE, MG_RESTORE_NONE, &result));
+    /* By the list that `found` is of: what another no longer names has no record. */
+    TRY(run_ask(backup, MG_VAULT_REMOVE, MG_RESTORE_NONE, found->digest, &result));
     return copied(backup, whole_at, &result);
 }
 
@@ -304,8 +350,10 @@ turn(struct backup *backup, bool *ret_more)
     if (!follow(backup, &begun_at))
         return OK;
     TRY(copy_run(backup, begun_at, &result));
-    *ret_more = result.left != 0;
-    if (result.stale != 0 && result.left == 0)
+    (void) pthread_mutex_lock(&backup->lock);
+    *ret_more = result.lost == 0 ? result.left != 0 : backup->vault.lost_runs == 1 || result.copied != 0;
+    (void) pthread_mutex_unlock(&backup->lock);
+    if (result.stale != 0 && result.left == 0 && result.lost == 0)
         TRY(stale_destroy(backup, &result));
     return OK;
 }
@@ -321,7 +369,8 @@ vault_tend(struct record *record, void *context)
     TRY(backup_of(record, &backup));
     (void) pthread_mutex_lock(&backup->lock);
     const int64_t now_ms = mg_monotonic_ms();
-    const bool news = backup->vault.failures == 0 && newest_at(backup) > backup->vault.whole_at;
+    const bool news = backup->vault.failures == 0 && backup->vault.lost_runs == 0 &&
+                      newest_at(backup) > backup->vault.whole_at;
     /* Where the data may lie is known once the authority has spoken. */
     const bool allowed = backup->plan_confirmed && !backup->outside[BACKUP_PLACE_VAULT];
     const bool due = allowed && backup->prepared_ms != 0 && backup->info.count != 0 && !backup->busy &&
@@ -329,7 +378,7 @@ vault_tend(struct record *record, void *context)
     (void) pthread_mutex_unlock(&backup->lock);
     if (!due)
         return OK;
-    vault_begin(backup);
+    TRY(vault_begin(backup));
     const struct mg_status status = turn(backup, &more);
     if (!mg_ok(status))
         mg_log_status(MG_WARNING, "the vault", status);
@@ -360,20 +409,87 @@ vault_job(mg_instant now)
 
 /* ---- checks, restores, drills ---- */
 
-/* An accepted loss takes nothing out of the vault for as long as the plan keeps a backup. */
-static void
-loss_accept(struct backup *backup)
+/* With the lock held: what is wrong in the near repository, which is what would be accepted. */
+static bool
+near_is_whole(const struct backup *backup)
 {
+    return backup->prepared_ms != 0 && backup->check_trouble < MG_BACKUP_TROUBLE_GAP &&
+           backup->inventory_trouble < MG_BACKUP_TROUBLE_GAP &&
+           backup->ends[BACKUP_QUICK].trouble != MG_BACKUP_TROUBLE_REPOSITORY &&
+           backup->ends[BACKUP_LONG].trouble != MG_BACKUP_TROUBLE_REPOSITORY;
+}
+
+struct mg_status
+vault_hold(struct backup *backup)
+{
+    TRY(vault_begin(backup)); /* a run under way ends before, and what comes after it sees the hold */
     (void) pthread_mutex_lock(&backup->lock);
     const struct mg_backup_plan *plan = backup_plan(backup);
-    backup->vault.hold_until =
-        mg_now() + (plan->destroy_ms > plan->keep_ms ? plan->destroy_ms : plan->keep_ms);
-    backup->vault.id[0] = '\0'; /* if it is another now, or an empty one, that is the one */
+    const mg_instant until = mg_now() + (plan->destroy_ms > plan->keep_ms ? plan->destroy_ms : plan->keep_ms);
+    if (until > backup->vault.hold_until)
+        backup->vault.hold_until = until;
+    backup->vault.given_up = near_is_whole(backup) && backup->vault.trouble == MG_BACKUP_TROUBLE_VAULT_AWAY;
+    (void) pthread_mutex_unlock(&backup->lock);
+    const struct mg_status status = state_keep(backup);
+    vault_end(backup);
+    return status;
+}
+
+/* If it is another now, or an empty one, that is the one. */
+static void
+vault_forget(struct backup *backup)
+{
+    (void) pthread_mutex_lock(&backup->lock);
+    backup->vault.id[0] = '\0';
     backup->vault.generation = 0;
     backup->vault.whole_at = 0;
-    backup->vault.failures = 0;
-    backup->vault.next_ms = 0;
+    backup->vault.since = 0;
     (void) pthread_mutex_unlock(&backup->lock);
+}
+
+/* With `vault.running`. One that is only away is not given up with what was lost in the near repository: it
+ * may be what brings that back. */
+static CHECKED struct mg_status
+accept_run(struct backup *backup, struct mg_vault_result *copy)
+{
+    const struct mg_status status = copy_run(backup, mg_now(), copy);
+    (void) pthread_mutex_lock(&backup->lock);
+    const bool forget =
+        !mg_ok(status) &&
+        (copy->other || (trouble_of(status) == MG_BACKUP_TROUBLE_VAULT_AWAY && backup->vault.given_up));
+    (void) pthread_mutex_unlock(&backup->lock);
+    if (!forget)
+        return status;
+    vault_forget(backup);
+    mg_vault_result_drop(copy);
+    *copy = (struct mg_vault_result){.generation = 0};
+    return copy_run(backup, mg_now(), copy);
+}
+
+/* With `vault.running`. What the check found, until the next. */
+static void
+checked(struct backup *backup, bool accept, const struct mg_vault_result *copy,
+        const struct mg_vault_result *result, struct mg_status status)
+{
+    (void) pthread_mutex_lock(&backup->lock);
+    backup->vault.check_trouble = !mg_ok(status)         ? trouble_of(status)
+                                  : result->damaged != 0 ? MG_BACKUP_TROUBLE_VAULT_CHANGED
+                                                         : MG_BACKUP_TROUBLE_NONE;
+    (void) snprintf(backup->vault.check_detail, sizeof backup->vault.check_detail, "%s",
+                    mg_ok(status) ? result->first : status.detail);
+    if (mg_ok(status)) {
+        const bool again = !accept && (copy->old || copy->gone != 0); /* found in this very check */
+        backup->vault.set_back = backup->vault.set_back && again;
+        backup->vault.gone = backup->vault.gone && again;
+        backup->vault.changed = result->damaged != 0;
+    }
+    if (accept)
+        backup->vault.failures = 0;
+    backup->vault.next_ms = accept ? 0 : backup->vault.next_ms;
+    (void) pthread_mutex_unlock(&backup->lock);
+    const struct mg_status kept = state_keep(backup);
+    if (!mg_ok(kept))
+        mg_log_status(MG_WARNING, "what was found in the vault", kept);
 }
 
 void
@@ -381,27 +497,17 @@ vault_verify(struct backup *backup, bool accept)
 {
     MG_CLEANUP(mg_vault_result_drop) struct mg_vault_result result = {.generation = 0};
     MG_CLEANUP(mg_vault_result_drop) struct mg_vault_result copy = {.generation = 0};
-    if (!vault_is_there() || !mg_ok(residency_demand(backup, BACKUP_PLACE_VAULT)))
+    if (!vault_is_there() || !mg_ok(residency_demand(backup, BACKUP_PLACE_VAULT)) ||
+        !mg_ok(vault_begin(backup)))
         return;
-    vault_begin(backup);
-    if (accept)
-        loss_accept(backup);
-    struct mg_status status = copy_run(backup, mg_now(), &copy);
+    struct mg_status status = accept ? accept_run(backup, &copy) : copy_run(backup, mg_now(), &copy);
     if (mg_ok(status))
-        status = run_ask(backup, MG_VAULT_CHECK, MG_RESTORE_NONE, &result);
+        status = run_ask(backup, MG_VAULT_CHECK, MG_RESTORE_NONE, "", &result);
     if (mg_ok(status) && result.damaged != 0)
         status = finding_record(backup, "changed", result.damaged, result.first);
-    else if (mg_ok(status) && accept)
-        status = state_keep(backup);
     if (!mg_ok(status))
         mg_log_status(MG_WARNING, "check of the vault", status);
-    (void) pthread_mutex_lock(&backup->lock);
-    backup->vault.check_trouble = !mg_ok(status)        ? trouble_of(status)
-                                  : result.damaged != 0 ? MG_BACKUP_TROUBLE_VAULT_CHANGED
-                                                        : MG_BACKUP_TROUBLE_NONE;
-    (void) snprintf(backup->vault.check_detail, sizeof backup->vault.check_detail, "%s",
-                    mg_ok(status) ? result.first : status.detail);
-    (void) pthread_mutex_unlock(&backup->lock);
+    checked(backup, accept, &copy, &result, status);
     vault_end(backup);
 }
 
@@ -413,14 +519,14 @@ vault_fetch(struct backup *backup, enum mg_restore_kind kind)
     if (!vault_is_there())
         return fail_with(UNAVAILABLE, "there is no vault (backup.vault.path)");
     TRY(residency_demand(backup, BACKUP_PLACE_VAULT));
-    vault_begin(backup);
+    TRY(vault_begin(backup));
     /* What the near repository still has; without it what was copied before. */
     const mg_instant begun_at = mg_now();
     backup_inventory_follow(backup);
     const struct mg_status copying = copy_run(backup, begun_at, &copy);
     if (!mg_ok(copying))
         mg_log_status(MG_WARNING, "the vault before a restore", copying);
-    const struct mg_status status = run_ask(backup, MG_VAULT_FETCH, kind, &result);
+    const struct mg_status status = run_ask(backup, MG_VAULT_FETCH, kind, "", &result);
     vault_end(backup);
     return status;
 }
@@ -436,8 +542,12 @@ vault_drill_keep(struct backup *backup, bool from_vault)
 {
     if (!vault_is_there())
         return OK;
+    if (!mg_ok(vault_begin(backup))) /* we are being stopped: the next is made from where this one was */
+        return OK;
     (void) pthread_mutex_lock(&backup->lock);
     backup->vault.drilled = from_vault;
     (void) pthread_mutex_unlock(&backup->lock);
-    return state_keep(backup);
+    const struct mg_status status = state_keep(backup);
+    vault_end(backup);
+    return status;
 }
