@@ -34,6 +34,7 @@ struct mg_vault_run {
     struct mg_vault_pace pace;
 };
 
+enum { MG_VAULT_LABELS_MOST = 64 }; /* of a result, at most 80 bytes each */
 struct mg_vault_result {
     char id[MG_VAULT_ID];
     char digest[MG_VAULT_LIST]; /* of the files that the list names */

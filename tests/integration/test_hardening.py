@@ -25,7 +25,7 @@ LIBRARIES = {
     "libcurl": {"worker", "watch", "prober", "federation"},
     "libargon2": {"hasher", "keys"},
     "libcrypt": {"hasher"},
-    "libsodium": {"hasher"},
+    "libsodium": {"hasher", "vault"},
     "libconfuse": {"warden", "masugata"},
     "liblasso": set(),
     "libssh": set(),

@@ -348,8 +348,8 @@ def test_lists_show_no_key(keys):
     listed = keys.ask("keys_list", {"after_key": 0})
     assert (listed["root_kind"], listed["root_generation"]) == ("file", 1)
     assert {(row["tenant"], row["purpose"]) for row in listed["keys"]} == {
-        (0, "tenant"), (0, "field"), (0, "lookup"), (0, "backup"), (0, "assertion"), (0, "checkpoint"),
-        (7, "tenant"), (7, "field"), (7, "lookup"), (7, "backup")}
+        (0, "tenant"), (0, "field"), (0, "lookup"), (0, "backup"), (0, "vault"), (0, "assertion"), (0, "checkpoint"),
+        (7, "tenant"), (7, "field"), (7, "lookup"), (7, "backup"), (7, "vault")}
     assert keys.ask("keys_list", {"after_key": listed["keys"][-1]["key"]})["keys"] == []
 
 
